@@ -1,0 +1,40 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace fastclip {
+
+/// A collective under way. Wait() orders its result before what is enqueued next; the tensors it
+/// works on must live until then.
+class Pending {
+ public:
+  virtual ~Pending() = default;
+  virtual void Wait() = 0;
+};
+
+/// The ranks of a run. Each makes the same calls in the same order; each call throws
+/// std::runtime_error after its timeout. Results are valid on the current stream.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;
+  virtual int world_size() const = 0;
+  /// The rows of all ranks, in rank order: [Σ rows_per_rank, …]. Carries no gradient.
+  virtual at::Tensor AllGather(const at::Tensor& rows,
+                               std::span<const std::int64_t> rows_per_rank) = 0;
+  virtual void AllReduceSum(at::Tensor& values) = 0;
+  /// Sum over the ranks, of which this rank keeps its equal share of the first dimension.
+  virtual at::Tensor ReduceScatterSum(const at::Tensor& values) = 0;
+  [[nodiscard]] virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor values) = 0;
+  virtual void Broadcast(at::Tensor& values, int root) = 0;
+  virtual void Barrier() = 0;
+};
+
+/// The world of one: no socket, no copy.
+std::unique_ptr<Communicator> WorldOfOne();
+
+}  // namespace fastclip

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+#include "pipeline/record.h"
+
+namespace fastclip {
+
+/// A box of a picture in whole pixels.
+struct CropBox {
+  int top = 0;
+  int left = 0;
+  int height = 0;
+  int width = 0;
+};
+
+struct AugmentOptions {
+  /// Share of the picture's area that a training crop covers, and its aspect ratio (width/height).
+  double scale_min = 0.9;
+  double scale_max = 1.0;
+  double ratio_min = 3.0 / 4.0;
+  double ratio_max = 4.0 / 3.0;
+};
+
+/// RandomResizedCrop's box (torchvision's rule: ten draws, then the central fallback) as a function
+/// of (seed, epoch, index) alone.
+CropBox RandomCrop(int width, int height, const AugmentOptions& options, std::uint64_t seed,
+                   std::int64_t epoch, SampleIndex index);
+
+/// Which of a record's captions this epoch trains on: by weight, a function of (seed, epoch, index).
+int ChooseCaption(std::span<const Caption> captions, std::uint64_t seed, std::int64_t epoch,
+                  SampleIndex index);
+
+}  // namespace fastclip

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <memory_resource>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "pipeline/augment.h"
+#include "pipeline/image.h"
+#include "pipeline/order_plan.h"
+#include "pipeline/record_source.h"
+#include "tokenizer/tokenizer.h"
+
+namespace fastclip {
+
+struct LoaderOptions {
+  /// Side of the square picture, pixels.
+  int image_size = 224;
+  /// Ids of a caption, start and end included.
+  int context_length = 77;
+  AugmentOptions augment;
+  DecodeOptions decode;
+  /// Threads that decode and tokenize, and threads that read. Neither changes a batch.
+  int threads = 2;
+  int io_threads = 2;
+  /// Batches made ahead of the consumer.
+  int prefetch = 2;
+  /// Stops the run where this many rows in a row found only unusable records.
+  int max_skips_in_a_row = 10'000;
+  /// Where batches live; pinned memory for CUDA. Must outlive the loader and its batches.
+  std::pmr::memory_resource* memory = std::pmr::new_delete_resource();
+};
+
+/// One rank's rows of a global batch. Move-only; its destructor gives the memory back to the ring.
+/// Training: one caption a row. Evaluation: all captions of a picture, caption_row says whose.
+class Batch {
+ public:
+  struct Storage;
+  explicit Batch(std::shared_ptr<Storage> storage);
+  Batch(Batch&&) noexcept;
+  Batch& operator=(Batch&&) noexcept;
+  ~Batch();
+
+  std::int64_t step() const;   ///< global step (training) or number of the batch (evaluation)
+  std::int64_t epoch() const;
+  int rows() const;            ///< pictures, b
+  int captions() const;        ///< captions, c; equals rows() in training
+  int image_size() const;
+  int context_length() const;
+  std::span<std::uint8_t> pixels() const;            ///< [b, image_size, image_size, 3]
+  std::span<TokenId> tokens() const;                 ///< [c, context_length]
+  std::span<std::int64_t> pool() const;              ///< [c] place of the end token
+  std::span<std::int64_t> caption_row() const;       ///< [c] row of the picture
+  std::span<std::int64_t> indices() const;           ///< [b] SampleIndex
+  std::span<std::int32_t> labels() const;            ///< [b], -1 where unknown
+  const SkipCounts& skips() const;  ///< records passed over while this batch was made; a function of the data
+
+ private:
+  std::shared_ptr<Storage> storage_;
+};
+
+/// What each stage did so far. Seconds are summed over the stage's threads.
+struct LoaderStats {
+  struct Stage {
+    std::int64_t items = 0;
+    std::int64_t bytes = 0;
+    double busy_seconds = 0;
+  };
+  Stage read, decode, resize, tokenize;
+  double starved_seconds = 0;  ///< the consumer waited in Next()
+};
+
+/// The steps [first_step, last_step) of the lanes of one rank, in order, made by threads of its own:
+/// the constructor starts them, the destructor stops them. `source` and `tokenizer` are shared and
+/// must outlive it.
+class BatchLoader {
+ public:
+  /// Training: OrderPlan's rows, random crop, one caption, substitutes for bad records.
+  BatchLoader(const RecordSource& source, const OrderPlan& plan, LaneRange lanes,
+              std::int64_t first_step, std::int64_t last_step, const Tokenizer& tokenizer,
+              const LoaderOptions& options);
+  /// Evaluation: records [first, last) in order, batch_size a batch and a short last one, centre
+  /// crop, all captions, no substitutes: a bad record is left out and counted.
+  BatchLoader(const RecordSource& source, SampleIndex first, SampleIndex last, int batch_size,
+              const Tokenizer& tokenizer, const LoaderOptions& options);
+  ~BatchLoader();
+
+  /// The next batch, or nothing after the last. Rethrows what a thread died of.
+  std::optional<Batch> Next();
+  LoaderStats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fastclip

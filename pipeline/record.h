@@ -1,0 +1,63 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fastclip {
+
+/// The pair's row in every per-sample state: dense, the same in each epoch, rank and restart. It
+/// comes from a manifest (the shard's first index + the place in the shard), never from a key.
+enum class SampleIndex : std::int64_t {};
+
+constexpr std::int64_t ToInt(SampleIndex index) { return static_cast<std::int64_t>(index); }
+
+/// Why a record cannot be trained on. Web data is dirty: a skip is a value, no exception, and a
+/// property of the bytes only. (EIO, timeouts and out-of-memory are exceptions.)
+enum class Skip : std::uint8_t {
+  kNoImage,      ///< no member that could be an image
+  kNoCaption,    ///< no caption, or only blank ones
+  kUndecodable,  ///< the image's bytes are not what they claim
+  kTooLarge,     ///< over a cap on pixels, scans or bytes
+  kTruncated,    ///< the shard, or the image in it, ends early
+  kMissing,      ///< the shard or the image file is gone
+};
+constexpr int kSkipCauses = 6;
+/// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing".
+const char* SkipName(Skip cause);
+using SkipCounts = std::array<std::int64_t, kSkipCauses>;
+
+struct Caption {
+  std::string_view text;
+  float weight = 1;
+};
+
+/// One pair as it lies in its source: views into the block that holds it. Where `skip` is set the
+/// record keeps its place, but image and captions are not to be used.
+struct Record {
+  SampleIndex index{};
+  std::string_view key;
+  std::span<const std::byte> image;
+  std::span<const Caption> captions;
+  std::int32_t label = -1;
+  std::optional<Skip> skip;
+};
+
+/// Consecutive records and the memory that they view. Move-only; moving keeps the views valid.
+struct RecordBlock {
+  std::vector<Record> records;
+  std::vector<Caption> captions;
+  std::vector<std::unique_ptr<std::byte[]>> memory;
+
+  RecordBlock() = default;
+  RecordBlock(RecordBlock&&) = default;
+  RecordBlock& operator=(RecordBlock&&) = default;
+};
+
+}  // namespace fastclip

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "pipeline/record.h"
+
+namespace fastclip {
+
+/// The records of a data set by SampleIndex: tar shards, a table of image files, synthetic.
+class RecordSource {
+ public:
+  virtual ~RecordSource() = default;
+  /// Number of records; SampleIndex runs over [0, size()).
+  virtual std::int64_t size() const = 0;
+  /// Records [first, first + count). Blocks; may be called from several threads at once. What is
+  /// wrong with the data is a Skip in the record; throws std::runtime_error naming the file and
+  /// offset where the machine fails (EIO after retries), or if `stop` is asked for meanwhile.
+  virtual RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const = 0;
+  /// Identity of the data: over names, order and counts. Stored in checkpoints.
+  virtual std::uint64_t hash() const = 0;
+};
+
+struct SourceOptions {
+  /// Manifest file to read or, where it is missing or stale, to write. Empty: beside the shards, or
+  /// in `manifest_fallback_dir` where that folder cannot be written.
+  std::string manifest;
+  std::string manifest_fallback_dir;
+  /// Bytes that one record's members may have; more is Skip::kTooLarge.
+  std::int64_t max_record_bytes = std::int64_t{256} << 20;
+};
+
+/// Opens a list: tar shards with braces and globs ("cc3m/{00000..00331}.tar"), a table (.tsv, .csv,
+/// .jsonl) of image path and caption, or "synthetic:N" (N pairs made up from their index).
+/// Lists joined by "::" are one source, their records one after the other. Throws
+/// std::runtime_error that names the part of the list and says what to do.
+std::unique_ptr<RecordSource> OpenSource(const std::string& list, const SourceOptions& options = {});
+
+}  // namespace fastclip

@@ -1,0 +1,7 @@
+#include "tools/command.h"
+
+namespace fastclip {
+
+std::span<const Command> TrainerCommands() { return {}; }
+
+}  // namespace fastclip

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trainer/model/clip_model.h"
+
+namespace fastclip {
+
+/// Names of the models that configs/models/ describes ("ViT-B-32", …, "tiny").
+std::vector<std::string> ModelPresets();
+/// A preset by name, or a model file (*.toml) by path. Throws std::runtime_error that names the
+/// nearest preset.
+ModelConfig LoadModelConfig(const std::string& name_or_path);
+
+}  // namespace fastclip

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "trainer/objective/per_side.h"
+
+namespace fastclip {
+
+/// L2-normalised features of a global batch: this rank's rows, and all of them.
+struct Features {
+  PerSide<at::Tensor> local;   ///< [b, d]
+  PerSide<at::Tensor> global;  ///< [B, d]
+  std::int64_t first_row = 0;  ///< where this rank's rows stand in the global ones
+  std::vector<std::int64_t> rows_per_rank;
+};
+
+/// The numbers that a step is computed with besides features and state.
+struct StepScalars {
+  at::Tensor logit_scale;  ///< 0-d, t = ln(1/τ)
+  at::Tensor logit_bias;   ///< 0-d, sigmoid loss only; undefined elsewhere
+  double gamma = 1;        ///< inner learning rate γ of the estimators
+  double lr_tau = 0;       ///< for objectives with a temperature a sample
+  std::int64_t epoch = 0;
+};
+
+/// Means over the global batch, for metrics. NaN where the objective has no such thing.
+struct LossReport {
+  at::Tensor loss;  ///< 0-d; this rank's share, so that a sum over ranks is the global value. For the
+                    ///< compositional objectives τ·½·mean(ln(ε+u1)+ln(ε+u2)) (spec: a loss that means something)
+  at::Tensor log_u_mean;  ///< 0-d share of ½·mean(ln u1 + ln u2)
+  at::Tensor log_u_max;   ///< 0-d maximum over this rank's rows
+  std::int64_t first_visits = 0;  ///< this rank's sides whose estimator was unseen or broken
+};
+
+struct ObjectiveResult {
+  PerSide<at::Tensor> features;        ///< [b, d] gradient of the global mean for this rank's rows
+  std::vector<at::Tensor> parameters;  ///< this rank's share of dL/dt (and dL/dbias); empty: constant
+  at::Tensor state;                    ///< [b, columns] to write back; undefined without state
+  LossReport report;
+};
+
+/// Pure: (features, state rows, τ, γ) to gradients and new state rows. Nothing is written here.
+class ContrastiveObjective {
+ public:
+  virtual ~ContrastiveObjective() = default;
+  /// Names of the state columns, for example {"log_u_image", "log_u_text"}; empty: no state.
+  virtual std::vector<std::string> state_columns() const = 0;
+  /// Value of each column for a sample never seen.
+  virtual std::vector<double> initial_state() const = 0;
+  /// Whether logit_scale is learned through `parameters`.
+  virtual bool learns_temperature() const = 0;
+  virtual ObjectiveResult Evaluate(const Features& features, const at::Tensor& state,
+                                   const StepScalars& scalars, Communicator& comm) const = 0;
+};
+
+struct ObjectiveOptions {
+  /// "fastclip_v1", "fastclip_v3", "openclip".
+  std::string name = "fastclip_v3";
+  /// "reference" or "exact"; no default on purpose. They differ where design.md lists it.
+  std::string mode;
+  /// v3: the robustness constant ρ.
+  double rho = 6.5;
+  /// ε that is added to u, in the domain of u.
+  double epsilon = 1e-14;
+  /// Columns of the similarity matrix worked on at once; 0 picks it from the batch. Bounds memory at
+  /// [b, tile], never changes the result beyond rounding.
+  std::int64_t tile = 0;
+};
+
+/// Throws std::invalid_argument with the reason and the values that exist.
+std::unique_ptr<ContrastiveObjective> MakeObjective(const ObjectiveOptions& options);
+
+}  // namespace fastclip

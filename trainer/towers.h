@@ -1,0 +1,37 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+#include <vector>
+
+#include "trainer/model/clip_model.h"
+#include "trainer/objective/per_side.h"
+
+namespace fastclip {
+
+/// Device tensors of (a part of) a step's rows.
+struct MicroBatch {
+  at::Tensor images;  ///< [b, 3, size, size], normalised
+  at::Tensor tokens;  ///< [b, n] int64, trimmed to the longest caption
+  at::Tensor pool;    ///< [b] int64
+};
+
+/// Forward and backward of both towers over the micro-batches of a step. With one micro-batch the
+/// graph of Forward is kept for Backward; with several, Forward keeps none and Backward runs each
+/// micro-batch again (two passes, exact).
+class Towers {
+ public:
+  explicit Towers(const ClipModel& model) : model_(model) {}
+
+  /// Features of all rows in order, detached: [b, d] each.
+  PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro);
+  /// Adds to the parameters' .grad. `gradients` belong to the rows of the last Forward.
+  void Backward(std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients);
+
+ private:
+  const ClipModel& model_;
+  PerSide<at::Tensor> kept_;  // features with their graph, where there is one micro-batch
+};
+
+}  // namespace fastclip
