@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Installs all that building and testing need: Debian packages (with sudo where you are not root), LibTorch in
+# build/venv, CLIP's vocabulary in build/share. Run it as often as you like: what is there is left alone.
+# A bare machine takes some 3 to 5 minutes, a second run a second.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+  cat <<'TEXT'
+usage: tools/setup.sh [--no-torch] [--openclipart]
+  --no-torch     only what the data tools need (build them with -DFASTCLIP_TRAINER=OFF)
+  --openclipart  also the pictures that the quickstart trains on (Debian's openclipart, 320 MB on the disk)
+example: tools/setup.sh && cmake --preset release && cmake --build build
+TEXT
+}
+
+torch=1 openclipart=0
+for word in "$@"; do
+  case "$word" in
+    --no-torch) torch=0 ;;
+    --openclipart) openclipart=1 ;;
+    --help|-h) usage; exit 0 ;;
+    *) echo "setup: unknown option '$word'" >&2; usage >&2; exit 2 ;;
+  esac
+done
+
+started=$SECONDS
+step() { printf 'setup: %s …\n' "$1"; step_started=$SECONDS; }
+done_step() { printf 'setup: … %s s\n' "$((SECONDS - step_started))"; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+packages=(build-essential cmake ninja-build ccache git pkg-config python3 python3-venv
+  libtbb-dev libarchive-dev libjpeg62-turbo-dev libpng-dev libwebp-dev zlib1g-dev
+  libsentencepiece-dev libxxhash-dev libfmt-dev libtomlplusplus-dev nlohmann-json3-dev
+  libcli11-dev libicu-dev libgtest-dev)
+[ "$openclipart" = 0 ] || packages+=(openclipart-png openclipart-svg)
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  step "Debian packages: ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  done_step
+fi
+
+venv=build/venv
+# The newest file of this list is made last: its presence says that the environment is whole.
+stamp() { sha256sum <<<"$*" | cut -c1-16; }
+if [ ! -x "$venv/bin/pip" ]; then
+  step "Python environment $venv"
+  mkdir -p build
+  /usr/bin/python3 -m venv "$venv"
+  done_step
+fi
+if [ "$torch" = 1 ]; then
+  # The CPU build needs these three wheels alone: libtorch_cpu.so links libcudart and libcupti.
+  wheels=(torch==2.15.0 nvidia-cuda-runtime==13.2.86 nvidia-cuda-cupti==13.2.86)
+  if [ ! -e "$venv/torch-$(stamp "${wheels[@]}")" ]; then
+    step "LibTorch, from the torch wheel (539 MB): ${wheels[*]}"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps "${wheels[@]}"
+    touch "$venv/torch-$(stamp "${wheels[@]}")"
+    done_step
+  fi
+fi
+
+vocabulary=build/share/bpe_simple_vocab_16e6.txt.gz
+if [ ! -s "$vocabulary" ]; then
+  step "CLIP's vocabulary, from the package open_clip_torch"
+  mkdir -p build/share
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps open_clip_torch==3.3.0
+  cp "$venv"/lib/python3*/site-packages/open_clip/bpe_simple_vocab_16e6.txt.gz "$vocabulary.tmp"
+  mv "$vocabulary.tmp" "$vocabulary"
+  done_step
+fi
+printf 'setup: ready after %s s\n' "$((SECONDS - started))"
