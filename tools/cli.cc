@@ -1,0 +1,27 @@
+#include "tools/cli.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <string>
+
+#include "tools/usage_error.h"
+
+namespace fastclip {
+
+bool ParseArguments(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+    return true;
+  } catch (const CLI::Success& help) {
+    app.exit(help, std::cout, std::cerr);
+    return false;
+  } catch (const CLI::ParseError& error) {
+    std::string reason = error.what();
+    std::replace(reason.begin(), reason.end(), '\n', ' ');
+    throw UsageError(fmt::format("{}; {} --help tells more", reason, app.get_name()));
+  }
+}
+
+}  // namespace fastclip

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace fastclip {
+
+/// Parses the words behind argv[0], the command's name, as every command does:
+///
+///   CLI::App app("Ids of the lines of standard input.", "fastclip tokenize");
+///   app.add_option("--tokenizer", spec, "…")->capture_default_str();
+///   app.footer("example: fastclip tokenize < captions.txt");
+///   if (!ParseArguments(app, argc, argv)) return 0;
+///
+/// False: --help was asked for and is printed; the command returns 0. Throws UsageError, exit code 2,
+/// with the reason on one line.
+bool ParseArguments(CLI::App& app, int argc, const char* const* argv);
+
+}  // namespace fastclip
