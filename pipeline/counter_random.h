@@ -10,6 +10,10 @@ namespace fastclip {
 enum class RandomStream : std::uint64_t {
   kCrop = 1,     ///< RandomCrop, by (seed, epoch, index)
   kCaption = 2,  ///< ChooseCaption, by (seed, epoch, index)
+  kDeal = 3,     ///< OrderPlan: chunks to lanes, by (chunks, lanes), not by the seed
+  kChunks = 4,   ///< OrderPlan: a lane's chunks, by (seed, epoch, lane)
+  kPlaces = 5,   ///< OrderPlan: places in a window, by (seed, epoch, lane, window)
+  kSubstitutes = 6,  ///< OrderPlan: substitutes, by (seed, epoch, lane, window, step in the epoch)
 };
 
 /// Steele, Lea and Flood's SplitMix64 finalizer: a bijection of 64-bit words in which every input

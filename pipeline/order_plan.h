@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <vector>
 
+#include "pipeline/permutation.h"
 #include "pipeline/record.h"
 
 namespace fastclip {
@@ -20,7 +22,9 @@ struct OrderOptions {
   std::int64_t lanes = 0;
   /// Consecutive records dealt together. Default: clamp(size / (64·lanes), 1, 64).
   std::int64_t chunk = 0;
-  /// Records of a lane shuffled together. Default: max(1024, 8·batch_size/lanes); whole chunks.
+  /// Records of a lane shuffled together, rounded up to whole chunks. Default: max(1024,
+  /// 8·batch_size/lanes). A rest of less than half a window joins the window before it: a window
+  /// that a step plans nearly whole would leave its bad records without substitutes.
   std::int64_t window = 0;
   std::uint64_t seed = 0;
 };
@@ -51,7 +55,7 @@ class WindowUsedUp : public std::runtime_error {
 class OrderPlan {
  public:
   /// Throws std::invalid_argument with the reason and the nearest value that works: lanes that do
-  /// not divide the batch, an epoch without a step.
+  /// not divide the batch, an epoch without a step, a negative option.
   explicit OrderPlan(const OrderOptions& options);
 
   /// The options with every default filled in.
@@ -82,9 +86,19 @@ class OrderPlan {
   std::vector<std::int64_t> EvenLanes(int world_size) const;
 
  private:
+  /// Places [begin, end) of a lane's epoch that are shuffled together.
+  struct Window {
+    std::int64_t number = 0;
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+  };
+  Window WindowAt(std::int64_t lane, std::int64_t position) const;
+  std::int64_t ChunksOf(std::int64_t lane) const;
+
   OrderOptions options_;
   std::int64_t chunks_ = 0;
   std::int64_t steps_per_epoch_ = 0;
+  Permutation dealing_{0, 1};
 };
 
 }  // namespace fastclip
