@@ -1,0 +1,372 @@
+#include "trainer/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/paths.h"
+#include "trainer/file_io.h"
+#include "trainer/safetensors.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Test;
+
+CheckpointMeta Meta(std::int64_t step) {
+  CheckpointMeta meta;
+  meta.step = step;
+  meta.epoch = step / 7;
+  meta.order = {.size = 60,
+                .batch_size = 8,
+                .lanes = 4,
+                .chunk = 2,
+                .window = 16,
+                .seed = 0xfedcba9876543210};
+  meta.data_hash = 0x00ff00ff12345678;
+  meta.objective = "fastclip_v3";
+  meta.mode = "exact";
+  meta.model = "tiny";
+  meta.skips = {1, 2, 3, 4, 5, 6};
+  meta.refused_steps = 3;
+  meta.refused_in_a_row = 1;
+  meta.metrics_bytes = 4711;
+  meta.threads = 2;
+  meta.versions = {{"fastclip", "0.1.0"}, {"torch", "2.15.0"}};
+  return meta;
+}
+
+// Rows hold 100·lane + slot, so that a test sees whose they are.
+StateRows Rows(LaneRange lanes, const std::vector<std::int64_t>& sizes) {
+  std::vector<float> numbers;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    for (std::int64_t slot = 0; slot < sizes[i]; ++slot) {
+      const auto number =
+          static_cast<float>(100 * (lanes.first + static_cast<std::int64_t>(i)) + slot);
+      numbers.insert(numbers.end(), {number, -number});
+    }
+  }
+  return {{"log_u_image", "log_u_text"}, lanes, sizes, at::tensor(numbers).view({-1, 2})};
+}
+
+CheckpointContent Content(double number) {
+  return {{{"visual.proj", at::full({3, 5}, number)}, {"logit_scale", at::full({}, number)}},
+          {{"exp_avg.visual.proj", at::full({3, 5}, number / 2)}, {"step", at::full({}, number)}},
+          {Rows({0, 4}, {16, 16, 14, 14})}};
+}
+
+double ModelNumber(const std::string& checkpoint) {
+  return LoadModel(checkpoint).front().second.flatten()[0].item<double>();
+}
+
+void Overwrite(const fs::path& file, std::uintmax_t offset, char mask) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(static_cast<std::streamoff>(offset));
+  const char byte = static_cast<char>(stream.get() ^ mask);
+  stream.seekp(static_cast<std::streamoff>(offset));
+  stream.put(byte);
+}
+
+std::string MessageOf(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+class Checkpoint : public Test {
+ protected:
+  std::string run() const { return folder_.path(); }
+  std::string At(const std::string& name) const { return folder_ / ("checkpoints/" + name); }
+  void Save(std::int64_t step, int keep_last = 2) {
+    SaveCheckpoint(run(), Meta(step), Content(static_cast<double>(step)), keep_last);
+  }
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(At("")))
+      names.push_back(entry.path().filename());
+    std::ranges::sort(names);
+    return names;
+  }
+
+  TemporaryFolder folder_;
+};
+
+using Strings = std::vector<std::string>;
+
+TEST_F(Checkpoint, GivesBackEveryNumberAndTensor) {
+  Save(10);
+  const auto found = FindNewestCheckpoint(run());
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->path, At("step_10"));
+  EXPECT_TRUE(found->passed_over.empty());
+  const CheckpointMeta &meta = found->meta, expected = Meta(10);
+  EXPECT_EQ(meta.step, expected.step);
+  EXPECT_EQ(meta.epoch, expected.epoch);
+  EXPECT_EQ(meta.order.size, expected.order.size);
+  EXPECT_EQ(meta.order.batch_size, expected.order.batch_size);
+  EXPECT_EQ(meta.order.lanes, expected.order.lanes);
+  EXPECT_EQ(meta.order.chunk, expected.order.chunk);
+  EXPECT_EQ(meta.order.window, expected.order.window);
+  EXPECT_EQ(meta.order.seed, expected.order.seed);
+  EXPECT_EQ(meta.data_hash, expected.data_hash);
+  EXPECT_EQ(meta.objective, expected.objective);
+  EXPECT_EQ(meta.mode, expected.mode);
+  EXPECT_EQ(meta.model, expected.model);
+  EXPECT_EQ(meta.skips, expected.skips);
+  EXPECT_EQ(meta.refused_steps, expected.refused_steps);
+  EXPECT_EQ(meta.refused_in_a_row, expected.refused_in_a_row);
+  EXPECT_EQ(meta.metrics_bytes, expected.metrics_bytes);
+  EXPECT_EQ(meta.threads, expected.threads);
+  EXPECT_EQ(meta.versions, expected.versions);
+
+  const CheckpointContent content = Content(10);
+  const auto equal = [](const NamedTensors& a, const NamedTensors& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (const auto& [name, tensor] : b) {
+      const auto same = std::ranges::find(a, name, &NamedTensors::value_type::first);
+      ASSERT_NE(same, a.end()) << name;
+      EXPECT_TRUE(same->second.equal(tensor)) << name;
+    }
+  };
+  equal(LoadModel(found->path), content.model);
+  equal(LoadOptimizer(found->path), content.optimizer);
+  const StateRows state = LoadState(found->path, {0, 4});
+  EXPECT_EQ(state.columns, content.states[0].columns);
+  EXPECT_EQ(state.lane_sizes, content.states[0].lane_sizes);
+  EXPECT_TRUE(state.values.equal(content.states[0].values));
+}
+
+TEST_F(Checkpoint, IsNotThereBeforeTheFirstSave) {
+  EXPECT_FALSE(FindNewestCheckpoint(run()));
+  EXPECT_FALSE(FindNewestCheckpoint(run() + "/no such folder"));
+}
+
+TEST_F(Checkpoint, KeepsTheLastOnes) {
+  for (const int step : {2, 5, 10, 100}) Save(step, 3);
+  EXPECT_EQ(Names(), (Strings{"step_10", "step_100", "step_5"}));
+  Save(101);
+  EXPECT_EQ(Names(), (Strings{"step_100", "step_101"}));
+  EXPECT_THROW(Save(102, 1), std::invalid_argument);
+}
+
+TEST_F(Checkpoint, DoesNotCountADamagedOneAmongThoseKept) {
+  Save(10);
+  Save(20);
+  fs::resize_file(At("step_20") + "/model.safetensors", 100);
+  Save(30);
+  EXPECT_EQ(Names(), (Strings{"step_10", "step_20", "step_30"}));
+  Save(40);
+  EXPECT_EQ(Names(), (Strings{"step_30", "step_40"}));
+}
+
+TEST_F(Checkpoint, ReplacesOneOfTheSameStep) {
+  Save(10);
+  Save(20);
+  SaveCheckpoint(run(), Meta(20), Content(21), 2);
+  EXPECT_EQ(Names(), (Strings{"step_10", "step_20"}));
+  EXPECT_EQ(ModelNumber(FindNewestCheckpoint(run())->path), 21);
+}
+
+TEST_F(Checkpoint, SurvivesACrashAtAnyPointOfASave) {
+  Save(10);
+  Save(20);
+  // While files are written: an unfinished folder beside.
+  fs::copy(At("step_20"), At("step_30.tmp"));
+  EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_20"));
+  // While a checkpoint of the same step is replaced: the name is free for a moment.
+  fs::rename(At("step_20"), At("step_20.old"));
+  const auto found = FindNewestCheckpoint(run());
+  EXPECT_EQ(found->path, At("step_20.old"));
+  EXPECT_TRUE(found->passed_over.empty());
+  EXPECT_EQ(ModelNumber(found->path), 20);
+  // The next save clears away what the crashes left.
+  Save(30);
+  EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_30"));
+  EXPECT_EQ(Names(), (Strings{"step_10", "step_30"}));
+}
+
+TEST_F(Checkpoint, IsPassedOverByNameWhereAnyByteOfAnyFileIsWrongOrMissing) {
+  Save(10);
+  Save(20);
+  const fs::path newest = At("step_20"), copy = folder_ / "copy";
+  fs::copy(newest, copy);
+  int cases = 0;
+  const auto expect_older = [&](const std::string& name, const std::string& what) {
+    const auto found = FindNewestCheckpoint(run());
+    ASSERT_TRUE(found) << name << what;
+    EXPECT_EQ(found->path, At("step_10")) << name << what;
+    ASSERT_EQ(found->passed_over.size(), 1u) << name << what;
+    EXPECT_NE(found->passed_over[0].find(newest.string() + ": " + name), std::string::npos)
+        << found->passed_over[0];
+    EXPECT_EQ(found->passed_over[0].find('\n'), std::string::npos);
+    fs::remove_all(newest);
+    fs::copy(copy, newest);
+    ++cases;
+  };
+  for (const auto& entry : fs::directory_iterator(copy)) {
+    const std::string name = entry.path().filename();
+    const auto size = fs::file_size(entry.path());
+    fs::remove(newest / name);
+    expect_older(name, " removed");
+    for (const auto length : {std::uintmax_t{0}, std::uintmax_t{1}, size / 3, size / 2, size - 2}) {
+      fs::resize_file(newest / name, length);
+      expect_older(name, " cut at " + std::to_string(length));
+    }
+    std::ofstream(newest / name, std::ios::app) << "more";
+    expect_older(name, " longer");
+    for (std::uintmax_t offset = 0; offset + 1 < size; offset += 1 + size / 16) {
+      Overwrite(newest / name, offset, 0x04);
+      expect_older(name, " flipped at " + std::to_string(offset));
+    }
+  }
+  EXPECT_GE(cases, 4 * 20);
+  EXPECT_EQ(FindNewestCheckpoint(run())->path, newest);
+}
+
+TEST_F(Checkpoint, IsPassedOverUnderAnotherStepsName) {
+  Save(10);
+  fs::copy(At("step_10"), At("step_99"));
+  const auto found = FindNewestCheckpoint(run());
+  EXPECT_EQ(found->path, At("step_10"));
+  EXPECT_NE(found->passed_over.at(0).find("step_99: is a checkpoint of step 10"),
+            std::string::npos);
+}
+
+TEST_F(Checkpoint, NeverStartsARunAgainWhereAllAreDamaged) {
+  Save(10);
+  Save(20);
+  fs::remove(At("step_10") + "/checkpoint.json");
+  fs::resize_file(At("step_20") + "/optimizer.safetensors", 9);
+  const std::string message = MessageOf([&] { FindNewestCheckpoint(run()); });
+  EXPECT_NE(message.find("step_20: optimizer.safetensors has 9 bytes"), std::string::npos)
+      << message;
+  EXPECT_NE(message.find("step_10: checkpoint.json is missing"), std::string::npos) << message;
+}
+
+TEST_F(Checkpoint, OfALaterFormatSaysSo) {
+  Save(10);
+  const std::string file = At("step_10") + "/checkpoint.json";
+  auto document = nlohmann::json::parse(ReadWholeFile(file, 1 << 20));
+  document["format"] = 2;
+  document.erase("xxh3_of_the_rest");
+  document["xxh3_of_the_rest"] = fmt::format("{:016x}", Xxh3(document.dump()));
+  fs::remove(file);
+  WriteFileSynced(file, document.dump());
+  EXPECT_NE(
+      MessageOf([&] { CheckCheckpoint(At("step_10")); }).find("has format 2, this program reads 1"),
+      std::string::npos);
+}
+
+// The limit on a file's size stands for a full disk: both end a write before all is written.
+TEST_F(Checkpoint, LeavesTheEarlierOnesAloneWhereTheDiskIsFull) {
+  Save(10);
+  Save(20);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  // The first file that no longer fits: model, optimizer, state, checkpoint.json.
+  int failures = 0;
+  CheckpointContent big = Content(30);
+  for (const std::int64_t rows : {100'000, 10, 1}) {
+    big.model[0].second = at::zeros({rows, 10});
+    for (const rlim_t limit : {0, 64, 400, 600, 900, 2000}) {
+      const rlimit low{.rlim_cur = limit, .rlim_max = before.rlim_max};
+      ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+      const std::string message = MessageOf([&] { SaveCheckpoint(run(), Meta(30), big, 2); });
+      ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+      if (message.empty()) {
+        fs::remove_all(At("step_30"));
+        SaveCheckpoint(run(), Meta(10), Content(10), 2);  // what the success pushed out
+        continue;
+      }
+      ++failures;
+      EXPECT_NE(message.find("step 30 could not be saved"), std::string::npos) << message;
+      EXPECT_NE(message.find("File too large"), std::string::npos) << message;
+      EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+      EXPECT_EQ(Names(), (Strings{"step_10", "step_20"})) << message;
+    }
+  }
+  std::signal(SIGXFSZ, handler);
+  EXPECT_GE(failures, 6);
+  EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_20"));
+  CheckCheckpoint(At("step_10"));
+}
+
+TEST_F(Checkpoint, GivesTheRowsOfAnyLanesFromAnyNumberOfRanks) {
+  CheckpointContent content = Content(1);
+  content.states = {Rows({0, 2}, {16, 15}), Rows({2, 3}, {14}), Rows({3, 7}, {14, 13, 12, 11})};
+  SaveCheckpoint(run(), Meta(1), content, 2);
+  const std::vector<std::int64_t> sizes = {16, 15, 14, 14, 13, 12, 11};
+  for (std::int64_t first = 0; first < 7; ++first) {
+    for (std::int64_t last = first + 1; last <= 7; ++last) {
+      const StateRows state = LoadState(At("step_1"), {first, last});
+      const StateRows expected = Rows({first, last}, {sizes.begin() + first, sizes.begin() + last});
+      EXPECT_EQ(state.lane_sizes, expected.lane_sizes);
+      EXPECT_EQ(state.columns, expected.columns);
+      EXPECT_TRUE(state.values.equal(expected.values)) << first << " to " << last;
+    }
+  }
+  EXPECT_NE(MessageOf([&] { LoadState(At("step_1"), {5, 8}); }).find("lane 7"), std::string::npos);
+}
+
+TEST_F(Checkpoint, HasStateFilesWhoseHeaderTellsTheLayout) {
+  Save(10);
+  const auto header = ReadSafetensors(At("step_10") + "/state_0.safetensors").metadata;
+  EXPECT_EQ(header.at("columns"), R"(["log_u_image","log_u_text"])");
+  EXPECT_EQ(header.at("lanes_first"), "0");
+  EXPECT_EQ(header.at("lanes_last"), "4");
+  EXPECT_EQ(header.at("lane_sizes"), "[16,16,14,14]");
+  EXPECT_EQ(
+      header.at("order"),
+      R"({"batch_size":8,"chunk":2,"lanes":4,"seed":18364758544493064720,"size":60,"window":16})");
+  EXPECT_EQ(header.at("data_hash"), "00ff00ff12345678");
+}
+
+TEST_F(Checkpoint, HasNoStateFileWhereTheObjectiveHasNone) {
+  CheckpointContent content = Content(1);
+  content.states.clear();
+  SaveCheckpoint(run(), Meta(1), content, 2);
+  EXPECT_FALSE(fs::exists(At("step_1") + "/state_0.safetensors"));
+  EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_1"));
+}
+
+TEST_F(Checkpoint, IsResolvedFromWhatAUserTypes) {
+  Save(10);
+  Save(20);
+  EXPECT_EQ(ResolveModel(run()).file, At("step_20") + "/model.safetensors");
+  EXPECT_EQ(ResolveModel(run()).run, run());
+  for (const std::string slash : {"", "/"}) {
+    const ModelSource model = ResolveModel(At("step_10") + slash);
+    EXPECT_TRUE(fs::equivalent(model.file, At("step_10") + "/model.safetensors"));
+    EXPECT_TRUE(fs::equivalent(model.run, run()));
+  }
+  const std::string file = At("step_10") + "/model.safetensors";
+  EXPECT_EQ(ResolveModel(file).file, file);
+  EXPECT_EQ(ResolveModel(file).run, "");
+
+  fs::resize_file(At("step_20") + "/model.safetensors", 100);
+  EXPECT_EQ(ResolveModel(run()).file, file);
+  EXPECT_EQ(ResolveModel(run()).passed_over.size(), 1u);
+  EXPECT_THROW(ResolveModel(At("step_20")), std::runtime_error);
+  EXPECT_NE(MessageOf([&] { ResolveModel(run() + "/nothing"); }).find("neither a run folder"),
+            std::string::npos);
+  fs::remove_all(At("step_10"));
+  fs::remove_all(At("step_20"));
+  EXPECT_NE(MessageOf([&] { ResolveModel(run()); }).find("has no checkpoint yet"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace fastclip

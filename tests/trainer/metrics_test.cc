@@ -1,0 +1,106 @@
+#include "trainer/metrics.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/paths.h"
+#include "trainer/file_io.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Text(const std::string& path) { return ReadWholeFile(path, 1 << 20); }
+
+TEST(MetricsLog, WritesOneLineAnEventAtOnce) {
+  const TemporaryFolder folder;
+  MetricsLog log(folder / "metrics.jsonl", 0);
+  log.Write({{"event", "step"}, {"step", 1}, {"loss", 0.5}});
+  EXPECT_EQ(Text(folder / "metrics.jsonl"), R"({"event":"step","loss":0.5,"step":1})"
+                                            "\n");
+  log.Write({{"step", 2}});
+  EXPECT_EQ(log.Sync(), static_cast<std::int64_t>(fs::file_size(folder / "metrics.jsonl")));
+}
+
+TEST(MetricsLog, WritesNullForWhatJsonCannotSay) {
+  const TemporaryFolder folder;
+  MetricsLog log(folder / "metrics.jsonl", 0);
+  log.Write({{"a", std::nan("")},
+             {"b", -INFINITY},
+             {"c",
+              "\xff"
+              "x"}});
+  const auto line = nlohmann::json::parse(Text(folder / "metrics.jsonl"));
+  EXPECT_TRUE(line["a"].is_null());
+  EXPECT_TRUE(line["b"].is_null());
+  EXPECT_EQ(line["c"],
+            "\xef\xbf\xbd"
+            "x");
+}
+
+TEST(MetricsLog, IsCutBackToTheCheckpoint) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  std::int64_t at_checkpoint = 0;
+  std::string uninterrupted;
+  {
+    MetricsLog log(path, 0);
+    for (int step = 1; step <= 3; ++step) log.Write({{"step", step}});
+    at_checkpoint = log.Sync();
+    for (int step = 4; step <= 6; ++step) log.Write({{"step", step}});
+    uninterrupted = Text(path);
+  }
+  {
+    MetricsLog log(path, at_checkpoint);
+    EXPECT_EQ(log.Sync(), at_checkpoint);
+    for (int step = 4; step <= 6; ++step) log.Write({{"step", step}});
+  }
+  EXPECT_EQ(Text(path), uninterrupted);
+}
+
+TEST(MetricsLog, OfANewRunIsEmpty) {
+  const TemporaryFolder folder;
+  WriteFileSynced(folder / "metrics.jsonl", "{\"step\":1}\n");
+  EXPECT_EQ(MetricsLog(folder / "metrics.jsonl", 0).Sync(), 0);
+}
+
+TEST(MetricsLog, GoesOnWhereTheFileIsShorterOrGone) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  EXPECT_EQ(MetricsLog(path, 1000).Sync(), 0);
+  WriteFileSynced(path, "{\"step\":1}\n{\"step\":2}\n{\"st");
+  MetricsLog log(path, 1000);
+  log.Write({{"step", 9}});
+  EXPECT_EQ(Text(path), "{\"step\":1}\n{\"step\":2}\n{\"step\":9}\n");
+}
+
+TEST(MetricsLog, IsCutBackToAWholeLineWhereverThePositionPoints) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  const std::string line(5000,
+                         'x');  // longer than the block in which the end of a line is looked for
+  WriteFileSynced(path, "a\n" + line + "\nb\n");
+  const std::vector<std::pair<std::int64_t, std::int64_t>> cases = {
+      {5006, 5005}, {5005, 5005}, {5004, 5003}, {5003, 5003},
+      {5002, 2},    {4000, 2},    {1, 0},       {-5, 0}};
+  for (const auto& [position, kept] : cases) {
+    EXPECT_EQ(MetricsLog(path, position).Sync(), kept) << position;
+  }
+}
+
+TEST(MetricsLog, NamesTheFileThatCannotBeMade) {
+  try {
+    MetricsLog log("/proc/no/metrics.jsonl", 0);
+    FAIL();
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(),
+                 "/proc/no/metrics.jsonl: cannot be opened: No such file or directory");
+  }
+}
+
+}  // namespace
+}  // namespace fastclip

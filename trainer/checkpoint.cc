@@ -1,0 +1,319 @@
+#include "trainer/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <stdexcept>
+
+#include "trainer/checkpoint_meta.h"
+#include "trainer/file_io.h"
+#include "trainer/safetensors.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kFolder = "checkpoints";
+constexpr const char* kModel = "model.safetensors";
+constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kDocument = "checkpoint.json";
+constexpr std::int64_t kDocumentLimit = std::int64_t{64} << 20;
+constexpr std::string_view kUnfinished = ".tmp";
+// What a new checkpoint of the same step is about to replace: whole, and gone a moment later.
+constexpr std::string_view kReplaced = ".old";
+
+std::string StateName(std::size_t rank) { return fmt::format("state_{}.safetensors", rank); }
+
+struct Candidate {
+  std::int64_t step = 0;
+  bool replaced = false;
+  fs::path path;
+};
+
+std::optional<Candidate> ParseName(const fs::path& path) {
+  const std::string name = path.filename().string();
+  std::string_view rest = name;
+  if (!rest.starts_with("step_")) return std::nullopt;
+  rest.remove_prefix(5);
+  Candidate candidate{.path = path};
+  if (rest.ends_with(kReplaced)) {
+    candidate.replaced = true;
+    rest.remove_suffix(kReplaced.size());
+  }
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), candidate.step);
+  if (error != std::errc() || end != rest.data() + rest.size() || rest.starts_with('-')) {
+    return std::nullopt;
+  }
+  return candidate;
+}
+
+/// Newest first.
+std::vector<Candidate> ListCheckpoints(const fs::path& folder) {
+  std::vector<Candidate> all;
+  if (!fs::is_directory(folder)) return all;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (auto candidate = ParseName(entry.path())) all.push_back(std::move(*candidate));
+  }
+  std::ranges::sort(all, [](const Candidate& a, const Candidate& b) {
+    return a.step != b.step ? a.step > b.step : a.replaced < b.replaced;
+  });
+  return all;
+}
+
+CheckpointDocument ReadDocument(const fs::path& checkpoint) {
+  if (!fs::exists(checkpoint / kDocument)) throw std::runtime_error("checkpoint.json is missing");
+  CheckpointDocument document =
+      ParseDocument(ReadWholeFile(checkpoint / kDocument, kDocumentLimit));
+  for (const char* name : {kModel, kOptimizer}) {
+    if (!document.files.contains(name)) {
+      throw std::runtime_error(fmt::format("checkpoint.json does not list {}", name));
+    }
+  }
+  const auto named = ParseName(checkpoint);
+  if (named && named->step != document.meta.step) {
+    throw std::runtime_error(fmt::format("is a checkpoint of step {}", document.meta.step));
+  }
+  return document;
+}
+
+/// Throws std::runtime_error with what is missing or damaged, without the folder's path.
+CheckpointDocument Check(const fs::path& checkpoint, bool hashes) {
+  CheckpointDocument document = ReadDocument(checkpoint);
+  for (const auto& [name, expected] : document.files) {
+    const fs::path file = checkpoint / name;
+    std::error_code error;
+    const auto size = fs::file_size(file, error);
+    if (error) throw std::runtime_error(fmt::format("{} is missing", name));
+    if (static_cast<std::int64_t>(size) != expected.size) {
+      throw std::runtime_error(
+          fmt::format("{} has {} bytes instead of {}", name, size, expected.size));
+    }
+    if (hashes && DigestFile(file).xxh3 != expected.xxh3) {
+      throw std::runtime_error(fmt::format("{} was changed: its hash does not match", name));
+    }
+  }
+  return document;
+}
+
+bool LooksWhole(const fs::path& checkpoint) {
+  try {
+    Check(checkpoint, /*hashes=*/false);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+void WriteState(const fs::path& file, const StateRows& state, const CheckpointMeta& meta) {
+  const auto rows =
+      std::accumulate(state.lane_sizes.begin(), state.lane_sizes.end(), std::int64_t{0});
+  if (state.values.dim() != 2 || state.values.size(0) != rows ||
+      state.values.size(1) != static_cast<std::int64_t>(state.columns.size()) ||
+      state.lanes.last - state.lanes.first != static_cast<std::int64_t>(state.lane_sizes.size())) {
+    throw std::logic_error("the sample table's shape does not fit its lanes and columns");
+  }
+  WriteSafetensors(file, {{"values", state.values}},
+                   {{"columns", json(state.columns).dump()},
+                    {"lanes_first", std::to_string(state.lanes.first)},
+                    {"lanes_last", std::to_string(state.lanes.last)},
+                    {"lane_sizes", json(state.lane_sizes).dump()},
+                    {"order", FormatOrder(meta.order)},
+                    {"data_hash", fmt::format("{:016x}", meta.data_hash)}});
+}
+
+StateRows ReadState(const fs::path& file) {
+  SafetensorsFile content = ReadSafetensors(file);
+  StateRows state;
+  try {
+    const auto& header = content.metadata;
+    json::parse(header.at("columns")).get_to(state.columns);
+    json::parse(header.at("lane_sizes")).get_to(state.lane_sizes);
+    state.lanes = {std::stoll(header.at("lanes_first")), std::stoll(header.at("lanes_last"))};
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("{}: its header does not describe a sample table ({})",
+                                         file.string(), error.what()));
+  }
+  if (content.tensors.size() == 1) state.values = content.tensors.front().second;
+  const auto rows =
+      std::accumulate(state.lane_sizes.begin(), state.lane_sizes.end(), std::int64_t{0});
+  if (!state.values.defined() || state.values.dim() != 2 || state.values.size(0) != rows ||
+      state.values.size(1) != static_cast<std::int64_t>(state.columns.size()) ||
+      state.lanes.last - state.lanes.first != static_cast<std::int64_t>(state.lane_sizes.size())) {
+    throw std::runtime_error(
+        fmt::format("{}: the table's shape does not fit its header", file.string()));
+  }
+  return state;
+}
+
+void WriteContent(const fs::path& folder, const CheckpointMeta& meta,
+                  const CheckpointContent& content) {
+  fs::create_directories(folder);
+  WriteSafetensors(folder / kModel, content.model, {{"format", "pt"}});
+  WriteSafetensors(folder / kOptimizer, content.optimizer);
+  std::vector<std::string> names = {kModel, kOptimizer};
+  for (std::size_t rank = 0; rank < content.states.size(); ++rank) {
+    names.push_back(StateName(rank));
+    WriteState(folder / names.back(), content.states[rank], meta);
+  }
+  CheckpointDocument document{meta, {}};
+  for (const std::string& name : names) document.files[name] = DigestFile(folder / name);
+  WriteFileSynced(folder / kDocument, FormatDocument(document));
+  SyncFolder(folder);
+}
+
+/// At every moment step_N or step_N.old is whole, if one was.
+void PutInPlace(const fs::path& unfinished, const fs::path& final) {
+  if (fs::exists(final)) {
+    const fs::path replaced = final.string() + std::string(kReplaced);
+    fs::remove_all(replaced);
+    fs::rename(final, replaced);
+  }
+  fs::rename(unfinished, final);
+  SyncFolder(final.parent_path());
+  SyncFolder(final.parent_path().parent_path());  // the first save made the folder
+}
+
+/// Removes as well as it can: the new checkpoint is safe, whatever this meets.
+void RemoveOld(const fs::path& folder, std::int64_t saved_step, int keep_last) {
+  std::error_code ignored;
+  std::int64_t oldest_kept = saved_step;
+  int whole = 0;
+  // Newer ones than the one just saved are damaged, or a user's: a run resumes from its newest.
+  for (const Candidate& candidate : ListCheckpoints(folder)) {
+    if (candidate.replaced || candidate.step > saved_step || !LooksWhole(candidate.path)) continue;
+    oldest_kept = candidate.step;
+    if (++whole == keep_last) break;
+  }
+  for (const Candidate& candidate : ListCheckpoints(folder)) {
+    if (candidate.replaced || (whole == keep_last && candidate.step < oldest_kept)) {
+      fs::remove_all(candidate.path, ignored);
+    }
+  }
+  std::vector<fs::path> unfinished;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step_") && name.ends_with(kUnfinished))
+      unfinished.push_back(entry.path());
+  }
+  for (const fs::path& path : unfinished) fs::remove_all(path, ignored);
+}
+
+}  // namespace
+
+void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
+                    const CheckpointContent& content, int keep_last) {
+  if (keep_last < 2) throw std::invalid_argument("at least the last 2 checkpoints are kept");
+  const fs::path folder = fs::path(run_folder) / kFolder;
+  const fs::path final = folder / fmt::format("step_{}", meta.step);
+  const fs::path unfinished = final.string() + std::string(kUnfinished);
+  try {
+    fs::remove_all(unfinished);
+    WriteContent(unfinished, meta, content);
+    PutInPlace(unfinished, final);
+  } catch (const std::exception& error) {
+    std::error_code ignored;
+    fs::remove_all(unfinished, ignored);
+    throw std::runtime_error(
+        fmt::format("step {} could not be saved: {}; the checkpoints saved before in {} are "
+                    "untouched: mend that, then resume",
+                    meta.step, error.what(), folder.string()));
+  }
+  RemoveOld(folder, meta.step, keep_last);
+}
+
+std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folder) {
+  FoundCheckpoint found;
+  for (const Candidate& candidate : ListCheckpoints(fs::path(run_folder) / kFolder)) {
+    try {
+      found.meta = Check(candidate.path, /*hashes=*/true).meta;
+      found.path = candidate.path;
+      return found;
+    } catch (const std::exception& error) {
+      found.passed_over.push_back(fmt::format("{}: {}", candidate.path.string(), error.what()));
+    }
+  }
+  if (found.passed_over.empty()) return std::nullopt;
+  throw std::runtime_error(fmt::format(
+      "{}: every checkpoint is damaged ({}); restore one, or start a new run in another folder",
+      run_folder, fmt::join(found.passed_over, "; ")));
+}
+
+CheckpointMeta CheckCheckpoint(const std::string& checkpoint) {
+  try {
+    return Check(checkpoint, /*hashes=*/true).meta;
+  } catch (const std::exception& error) {
+    throw std::runtime_error(
+        fmt::format("{}: {}; use another checkpoint of the run", checkpoint, error.what()));
+  }
+}
+
+NamedTensors LoadModel(const std::string& checkpoint) {
+  return ReadSafetensors(fs::path(checkpoint) / kModel).tensors;
+}
+
+NamedTensors LoadOptimizer(const std::string& checkpoint) {
+  return ReadSafetensors(fs::path(checkpoint) / kOptimizer).tensors;
+}
+
+StateRows LoadState(const std::string& checkpoint, LaneRange lanes) {
+  const CheckpointDocument document = ReadDocument(checkpoint);
+  StateRows result;
+  result.lanes = lanes;
+  std::vector<at::Tensor> parts;
+  std::int64_t next = lanes.first;  // ranks hold the lanes in order, so their files do too
+  for (std::size_t rank = 0; next < lanes.last && document.files.contains(StateName(rank));
+       ++rank) {
+    const StateRows state = ReadState(fs::path(checkpoint) / StateName(rank));
+    if (next < state.lanes.first || next >= state.lanes.last) continue;
+    const std::int64_t last = std::min(lanes.last, state.lanes.last);
+    const auto sizes = state.lane_sizes.begin();
+    const auto begin = sizes + (next - state.lanes.first);
+    const auto end = sizes + (last - state.lanes.first);
+    const auto row = std::accumulate(sizes, begin, std::int64_t{0});
+    const auto rows = std::accumulate(begin, end, std::int64_t{0});
+    parts.push_back(state.values.narrow(0, row, rows));
+    result.columns = state.columns;
+    result.lane_sizes.insert(result.lane_sizes.end(), begin, end);
+    next = last;
+  }
+  if (next < lanes.last) {
+    throw std::runtime_error(
+        fmt::format("{}: no state file holds lane {}; was it saved with another objective, or "
+                    "other data.lanes?",
+                    checkpoint, next));
+  }
+  // A clone: a view would keep the rows of all other lanes in memory.
+  if (!parts.empty()) result.values = parts.size() == 1 ? parts.front().clone() : at::cat(parts);
+  return result;
+}
+
+ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
+  const fs::path path(run_checkpoint_or_file);
+  if (fs::is_directory(path / kFolder)) {
+    if (auto found = FindNewestCheckpoint(path)) {
+      return {fs::path(found->path) / kModel, path, std::move(found->passed_over)};
+    }
+    throw std::runtime_error(fmt::format(
+        "{}: the run has no checkpoint yet; wait for its first, or name a .safetensors file",
+        path.string()));
+  }
+  if (fs::exists(path / kDocument)) {
+    CheckCheckpoint(path);
+    return {path / kModel, fs::canonical(path).parent_path().parent_path(), {}};
+  }
+  if (fs::is_regular_file(path)) return {path, "", {}};
+  throw std::runtime_error(
+      fmt::format("{}: is neither a run folder, nor a checkpoint in one (RUN/checkpoints/step_N), "
+                  "nor a .safetensors file",
+                  path.string()));
+}
+
+}  // namespace fastclip

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/order_plan.h"
+#include "pipeline/record.h"
+#include "trainer/named_tensors.h"
+
+namespace fastclip {
+
+/// A checkpoint is a folder RUN/checkpoints/step_N:
+///
+///   model.safetensors      parameters and buffers under OpenCLIP's names
+///   optimizer.safetensors  the optimizer's named state
+///   state_R.safetensors    the sample table of rank R, where the objective has one (StateRows)
+///   checkpoint.json        CheckpointMeta, size and XXH3 of each file, and its own XXH3
+///
+/// It is written as step_N.tmp, synced, and renamed at the end: a folder without the suffix is
+/// whole unless the disk damaged it, and the hashes tell.
+
+/// What a resume needs besides tensors.
+struct CheckpointMeta {
+  std::int64_t step = 0;   ///< steps done; the run goes on with the step of this number
+  std::int64_t epoch = 0;  ///< epoch of that step
+  OrderOptions order;
+  std::uint64_t data_hash = 0;  ///< RecordSource::hash()
+  std::string objective;
+  std::string mode;
+  std::string model;
+  SkipCounts skips{};                 ///< records passed over since the start of the run
+  std::int64_t refused_steps = 0;     ///< steps whose loss or gradient was not finite, all told
+  std::int64_t refused_in_a_row = 0;  ///< and how many of them came last
+  std::int64_t metrics_bytes = 0;     ///< length of metrics.jsonl, what MetricsLog::Sync() gave
+  int threads = 0;                    ///< a resume is equal to the bit with the same number only
+  std::map<std::string, std::string> versions;  ///< "fastclip", "torch", …
+};
+
+/// The sample table of some lanes: rows in lane order, then slot order. With the order's numbers,
+/// which the file repeats, this tells the SampleIndex of each row.
+struct StateRows {
+  std::vector<std::string> columns;
+  LaneRange lanes;
+  std::vector<std::int64_t> lane_sizes;  ///< one a lane; their sum is the number of rows
+  at::Tensor values;                     ///< [rows, columns]
+};
+
+struct CheckpointContent {
+  NamedTensors model;
+  NamedTensors optimizer;
+  std::vector<StateRows> states;  ///< one a rank, in rank order; empty: the objective has no state
+};
+
+/// Writes RUN/checkpoints/step_N (N = meta.step), replacing one of that name, then removes what is
+/// older than the newest `keep_last` (2 or more) and what crashes left. Throws std::runtime_error
+/// with the cause, a full disk say; the checkpoints that were there are then untouched.
+void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
+                    const CheckpointContent& content, int keep_last);
+
+struct FoundCheckpoint {
+  std::string path;
+  CheckpointMeta meta;
+  /// Newer ones that are damaged, "PATH: reason" each, for the user to read.
+  std::vector<std::string> passed_over;
+};
+/// The newest checkpoint of a run whose files all match size and hash. Nothing where there are no
+/// checkpoints; throws std::runtime_error with the reasons where there are some and all are
+/// damaged.
+std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folder);
+
+/// The numbers of one checkpoint folder, after all its files were checked. Throws
+/// std::runtime_error naming the file that is missing or damaged.
+CheckpointMeta CheckCheckpoint(const std::string& checkpoint);
+
+NamedTensors LoadModel(const std::string& checkpoint);
+NamedTensors LoadOptimizer(const std::string& checkpoint);
+/// Rows of any lanes, put together from the files of however many ranks saved them. Throws
+/// std::runtime_error where a lane is in none of them.
+StateRows LoadState(const std::string& checkpoint, LaneRange lanes);
+
+/// A model to evaluate or to start from, by what a user types.
+struct ModelSource {
+  std::string file;  ///< the .safetensors
+  std::string run;   ///< the run folder that it belongs to; empty for a bare file
+  std::vector<std::string> passed_over;
+};
+/// RUN (its newest whole checkpoint), RUN/checkpoints/step_N, or FILE.safetensors. Throws
+/// std::runtime_error that says what was looked for.
+ModelSource ResolveModel(const std::string& run_checkpoint_or_file);
+
+}  // namespace fastclip

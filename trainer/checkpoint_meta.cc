@@ -1,0 +1,125 @@
+#include "trainer/checkpoint_meta.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace fastclip {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kFormat = 1;
+constexpr const char* kOwnHash = "xxh3_of_the_rest";
+
+// As text: many readers of JSON keep 53 bits of a number.
+std::string Hex(std::uint64_t value) { return fmt::format("{:016x}", value); }
+
+std::uint64_t FromHex(const std::string& text) {
+  std::size_t used = 0;
+  const std::uint64_t value = std::stoull(text, &used, 16);
+  if (used != text.size()) throw std::invalid_argument("hash");
+  return value;
+}
+
+json OrderToJson(const OrderOptions& order) {
+  return {{"size", order.size},   {"batch_size", order.batch_size}, {"lanes", order.lanes},
+          {"chunk", order.chunk}, {"window", order.window},         {"seed", order.seed}};
+}
+
+OrderOptions OrderFromJson(const json& j) {
+  OrderOptions order;
+  j.at("size").get_to(order.size);
+  j.at("batch_size").get_to(order.batch_size);
+  j.at("lanes").get_to(order.lanes);
+  j.at("chunk").get_to(order.chunk);
+  j.at("window").get_to(order.window);
+  j.at("seed").get_to(order.seed);
+  return order;
+}
+
+json ToJson(const CheckpointDocument& document) {
+  const CheckpointMeta& meta = document.meta;
+  json skips = json::object();
+  for (int i = 0; i < kSkipCauses; ++i) skips[SkipName(static_cast<Skip>(i))] = meta.skips[i];
+  json files = json::object();
+  for (const auto& [name, digest] : document.files) {
+    files[name] = {{"bytes", digest.size}, {"xxh3", Hex(digest.xxh3)}};
+  }
+  return {{"format", kFormat},
+          {"step", meta.step},
+          {"epoch", meta.epoch},
+          {"order", OrderToJson(meta.order)},
+          {"data_hash", Hex(meta.data_hash)},
+          {"objective", meta.objective},
+          {"mode", meta.mode},
+          {"model", meta.model},
+          {"scaler", nullptr},
+          {"skips", skips},
+          {"refused_steps", meta.refused_steps},
+          {"refused_in_a_row", meta.refused_in_a_row},
+          {"metrics_bytes", meta.metrics_bytes},
+          {"threads", meta.threads},
+          {"versions", meta.versions},
+          {"files", files}};
+}
+
+CheckpointDocument FromJson(const json& j) {
+  CheckpointDocument document;
+  CheckpointMeta& meta = document.meta;
+  j.at("step").get_to(meta.step);
+  j.at("epoch").get_to(meta.epoch);
+  meta.order = OrderFromJson(j.at("order"));
+  meta.data_hash = FromHex(j.at("data_hash").get<std::string>());
+  j.at("objective").get_to(meta.objective);
+  j.at("mode").get_to(meta.mode);
+  j.at("model").get_to(meta.model);
+  for (int i = 0; i < kSkipCauses; ++i) {
+    j.at("skips").at(SkipName(static_cast<Skip>(i))).get_to(meta.skips[i]);
+  }
+  j.at("refused_steps").get_to(meta.refused_steps);
+  j.at("refused_in_a_row").get_to(meta.refused_in_a_row);
+  j.at("metrics_bytes").get_to(meta.metrics_bytes);
+  j.at("threads").get_to(meta.threads);
+  j.at("versions").get_to(meta.versions);
+  for (const auto& [name, entry] : j.at("files").items()) {
+    document.files[name] = {entry.at("bytes").get<std::int64_t>(),
+                            FromHex(entry.at("xxh3").get<std::string>())};
+  }
+  return document;
+}
+
+}  // namespace
+
+std::string FormatDocument(const CheckpointDocument& document) {
+  json j = ToJson(document);
+  j[kOwnHash] = Hex(Xxh3(j.dump()));
+  return j.dump(2) + "\n";
+}
+
+CheckpointDocument ParseDocument(const std::string& text) {
+  json j = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (j.is_discarded() || !j.is_object()) {
+    throw std::runtime_error("checkpoint.json is cut off or no JSON");
+  }
+  try {
+    const std::string hash = j.at(kOwnHash).get<std::string>();
+    j.erase(kOwnHash);
+    if (Hex(Xxh3(j.dump())) != hash) throw std::runtime_error("checkpoint.json was changed");
+    if (const auto format = j.at("format").get<int>(); format != kFormat) {
+      throw std::runtime_error(fmt::format(
+          "checkpoint.json has format {}, this program reads {}; use the version that wrote it",
+          format, kFormat));
+    }
+    return FromJson(j);
+  } catch (const json::exception& error) {
+    throw std::runtime_error(fmt::format("checkpoint.json: {}", error.what()));
+  } catch (const std::logic_error&) {  // stoull
+    throw std::runtime_error("checkpoint.json has a hash that is no number");
+  }
+}
+
+std::string FormatOrder(const OrderOptions& order) { return OrderToJson(order).dump(); }
+
+}  // namespace fastclip

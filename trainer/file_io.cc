@@ -1,0 +1,162 @@
+#include "trainer/file_io.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+namespace fastclip {
+namespace {
+
+[[noreturn]] void Fail(const std::string& path, const char* what) {
+  const int cause = errno;
+  throw std::runtime_error(fmt::format("{}: {}: {}", path, what, std::strerror(cause)));
+}
+
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags)
+      : fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {
+    if (fd_ < 0) Fail(path, "cannot be opened");
+  }
+  ~Descriptor() { close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// 0 at the end of the file.
+std::size_t ReadSome(int fd, const std::string& path, char* out, std::size_t size) {
+  for (;;) {
+    const ssize_t got = read(fd, out, size);
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) Fail(path, "cannot be read");
+  }
+}
+
+void WriteAll(int fd, const std::string& path, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t done = write(fd, bytes.data(), bytes.size());
+    if (done < 0 && errno != EINTR) Fail(path, "cannot be written");
+    if (done > 0) bytes.remove_prefix(static_cast<std::size_t>(done));
+  }
+}
+
+/// The end of the last whole line at or before `length`.
+std::int64_t EndOfLine(int fd, const std::string& path, std::int64_t length) {
+  char block[4096];
+  while (length > 0) {
+    const std::int64_t first = std::max<std::int64_t>(0, length - std::int64_t{sizeof block});
+    const ssize_t got = pread(fd, block, static_cast<std::size_t>(length - first), first);
+    if (got != length - first) Fail(path, "cannot be read");
+    const auto newline = std::string_view(block, static_cast<std::size_t>(got)).rfind('\n');
+    if (newline != std::string_view::npos) return first + static_cast<std::int64_t>(newline) + 1;
+    length = first;
+  }
+  return 0;
+}
+
+}  // namespace
+
+AppendFile::AppendFile(const std::string& path, Open how)
+    : path_(path),
+      fd_(open(path.c_str(),
+               O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (how == Open::kMake ? O_EXCL : 0), 0666)) {
+  if (fd_ < 0 && errno == EEXIST) throw FileExists(path_ + ": is there already");
+  if (fd_ < 0) Fail(path_, "cannot be opened");
+  length_ = lseek(fd_, 0, SEEK_END);
+  if (length_ < 0) {
+    close(fd_);
+    Fail(path_, "cannot be appended to");
+  }
+}
+
+AppendFile::~AppendFile() { close(fd_); }
+
+void AppendFile::Append(std::string_view bytes) {
+  try {
+    WriteAll(fd_, path_, bytes);
+  } catch (...) {
+    [[maybe_unused]] const int best_effort = ftruncate(fd_, length_);
+    throw;
+  }
+  length_ += static_cast<std::int64_t>(bytes.size());
+}
+
+void AppendFile::CutBackToLine(std::int64_t length) {
+  const std::int64_t end = EndOfLine(fd_, path_, std::clamp<std::int64_t>(length, 0, length_));
+  if (ftruncate(fd_, end) != 0) Fail(path_, "cannot be cut back");
+  length_ = end;
+}
+
+void AppendFile::Sync() {
+  if (fsync(fd_) != 0) Fail(path_, "cannot be synced");
+}
+
+void WriteFileSynced(const std::string& path, std::string_view bytes) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  try {
+    WriteAll(file.get(), path, bytes);
+    if (fsync(file.get()) != 0) Fail(path, "cannot be synced");
+  } catch (...) {
+    unlink(path.c_str());
+    throw;
+  }
+}
+
+void SyncFolder(const std::string& path) {
+  const Descriptor folder(path, O_RDONLY | O_DIRECTORY);
+  // Some file systems have nothing to sync in a folder and say EINVAL.
+  if (fsync(folder.get()) != 0 && errno != EINVAL) Fail(path, "cannot be synced");
+}
+
+std::string ReadWholeFile(const std::string& path, std::int64_t limit) {
+  const Descriptor file(path, O_RDONLY);
+  struct stat status {};
+  if (fstat(file.get(), &status) != 0) Fail(path, "cannot be read");
+  if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": is not a file");
+  if (status.st_size > limit) {
+    throw std::runtime_error(
+        fmt::format("{}: has {} bytes, more than {} are not read", path, status.st_size, limit));
+  }
+  std::string bytes(static_cast<std::size_t>(status.st_size), '\0');
+  std::size_t filled = 0;
+  while (filled < bytes.size()) {
+    const std::size_t got =
+        ReadSome(file.get(), path, bytes.data() + filled, bytes.size() - filled);
+    if (got == 0) break;
+    filled += got;
+  }
+  bytes.resize(filled);
+  return bytes;
+}
+
+FileDigest DigestFile(const std::string& path) {
+  const Descriptor file(path, O_RDONLY);
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                              XXH3_freeState);
+  if (!state || XXH3_64bits_reset(state.get()) != XXH_OK) throw std::bad_alloc();
+  std::vector<char> block(std::size_t{1} << 20);
+  FileDigest digest;
+  while (const std::size_t got = ReadSome(file.get(), path, block.data(), block.size())) {
+    XXH3_64bits_update(state.get(), block.data(), got);
+    digest.size += static_cast<std::int64_t>(got);
+  }
+  digest.xxh3 = XXH3_64bits_digest(state.get());
+  return digest;
+}
+
+std::uint64_t Xxh3(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
+}  // namespace fastclip
