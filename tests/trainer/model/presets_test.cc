@@ -1,0 +1,65 @@
+#include "trainer/model/presets.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <stdexcept>
+
+#include "tests/support/paths.h"
+
+namespace fastclip {
+namespace {
+
+std::string ErrorOf(const std::string& model) {
+  try {
+    LoadModelConfig(model);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Presets, AreOpenClipsModels) {
+  EXPECT_EQ(ModelPresets(), (std::vector<std::string>{"ViT-B-16", "ViT-B-32", "ViT-L-14", "tiny"}));
+  for (const std::string& name : ModelPresets()) EXPECT_EQ(LoadModelConfig(name).name, name);
+  const ModelConfig large = LoadModelConfig("ViT-L-14");
+  EXPECT_EQ(large.embed_dim, 768);
+  EXPECT_EQ(large.vision.width, 1024);
+  EXPECT_EQ(large.vision.layers, 24);
+  EXPECT_EQ(large.vision.patch_size, 14);
+  EXPECT_EQ(large.text.width, 768);
+  EXPECT_EQ(large.text.heads, 12);
+  EXPECT_EQ(LoadModelConfig("ViT-B-16").vision.patch_size, 16);
+  EXPECT_EQ(LoadModelConfig("ViT-B-32").text.vocab_size, 49408);
+}
+
+TEST(Presets, NameTheNearest) {
+  EXPECT_NE(ErrorOf("ViT-B32").find("the nearest is 'ViT-B-32'"), std::string::npos) << ErrorOf("ViT-B32");
+  EXPECT_NE(ErrorOf("models/tiny").find("'tiny'"), std::string::npos);
+}
+
+TEST(Presets, ReadAFileAndNameItsMistakes) {
+  TemporaryFolder folder;
+  const std::string file = folder / "own.toml";
+  const auto write = [&](const std::string& text) { std::ofstream(file) << text; };
+  write("embed_dim = 64\n[vision]\nmlp_ratio = 2\n");
+  EXPECT_EQ(LoadModelConfig(file).name, "own");
+  EXPECT_EQ(LoadModelConfig(file).embed_dim, 64);
+  EXPECT_EQ(LoadModelConfig(file).vision.mlp_ratio, 2);
+  write("embed_dim = 64\n[vision]\npatchsize = 16\n");
+  EXPECT_EQ(ErrorOf(file), file + ":3: there is no key 'vision.patchsize'; the nearest is 'vision.patch_size'");
+  write("embed_dim = 'wide'\n");
+  EXPECT_EQ(ErrorOf(file), file + ":1: embed_dim must be a whole number");
+  write("embed_dim = 1.5\n");
+  EXPECT_EQ(ErrorOf(file), file + ":1: embed_dim must be a whole number");
+  write("vision = 3\n");
+  EXPECT_EQ(ErrorOf(file), file + ":1: vision must be a section");
+  write("embed_dim = \n");
+  EXPECT_TRUE(ErrorOf(file).starts_with(file + ":1: ")) << ErrorOf(file);
+  write("[vision]\npatch_size = 15\n");
+  EXPECT_NE(ErrorOf(file).find("patch_size = 15 does not divide"), std::string::npos);
+  EXPECT_NE(ErrorOf(folder / "absent.toml").find("absent.toml"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace fastclip

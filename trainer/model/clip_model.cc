@@ -1,0 +1,152 @@
+#include "trainer/model/clip_model.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <stdexcept>
+
+#include "trainer/model/fresh_weights.h"
+#include "trainer/model/text_transformer.h"
+#include "trainer/model/vision_transformer.h"
+
+namespace fastclip {
+namespace {
+
+at::Tensor Normalise(const at::Tensor& x) {
+  return x / at::linalg_vector_norm(x, 2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
+}
+
+// The first few of a list, for one line of an error.
+std::string FirstOf(const std::vector<std::string>& list) {
+  constexpr std::size_t kShown = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(list.size(), kShown); ++i) text += (i > 0 ? ", " : "") + list[i];
+  if (list.size() > kShown) text += fmt::format(" and {} more", list.size() - kShown);
+  return text;
+}
+
+std::string ShapeOf(const at::Tensor& tensor) {
+  std::string text = "[";
+  for (const std::int64_t size : tensor.sizes()) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+}  // namespace
+
+void CheckModelConfig(const ModelConfig& config) {
+  const auto check = [&](bool good, const std::string& reason) {
+    if (!good) throw std::invalid_argument(fmt::format("model '{}': {}", config.name, reason));
+  };
+  const VisionConfig& vision = config.vision;
+  const TextConfig& text = config.text;
+  const std::pair<const char*, std::int64_t> sizes[] = {
+      {"embed_dim", config.embed_dim}, {"vision.image_size", vision.image_size},
+      {"vision.patch_size", vision.patch_size}, {"vision.width", vision.width},
+      {"vision.layers", vision.layers}, {"vision.head_width", vision.head_width},
+      {"text.context_length", text.context_length}, {"text.vocab_size", text.vocab_size},
+      {"text.width", text.width}, {"text.heads", text.heads}, {"text.layers", text.layers}};
+  for (const auto& [name, size] : sizes) {
+    check(size >= 1 && size <= 1 << 24, fmt::format("{} = {} must lie in 1..2^24", name, size));
+  }
+  check(vision.image_size % vision.patch_size == 0,
+        fmt::format("vision.patch_size = {} does not divide vision.image_size = {}", vision.patch_size,
+                    vision.image_size));
+  check(vision.width % vision.head_width == 0,
+        fmt::format("vision.head_width = {} does not divide vision.width = {}", vision.head_width,
+                    vision.width));
+  check(text.width % text.heads == 0,
+        fmt::format("text.heads = {} does not divide text.width = {}", text.heads, text.width));
+  check(text.context_length >= 2, "text.context_length must hold a start and an end: 2 or more");
+  for (const auto& [name, width, ratio] : {std::tuple{"vision", vision.width, vision.mlp_ratio},
+                                           std::tuple{"text", text.width, text.mlp_ratio}}) {
+    check(width * ratio >= 1 && ratio <= 1024,
+          fmt::format("{}.mlp_ratio = {} makes no MLP of width {}", name, ratio, width));
+  }
+}
+
+struct ClipModel::Impl {
+  Impl(const ModelConfig& model, FreshWeights& weights, double init_temperature)
+      : config(model),
+        visual(weights, model),
+        text(weights, model),
+        logit_scale(weights.Constant("logit_scale", {}, -std::log(init_temperature))),
+        parameters(std::move(weights.made())) {
+    // A state_dict lists a module's own parameters before its children's.
+    std::stable_partition(parameters.begin(), parameters.end(),
+                          [](const auto& named) { return named.first.find('.') == std::string::npos; });
+  }
+
+  ModelConfig config;
+  VisionTransformer visual;
+  TextTransformer text;
+  at::Tensor logit_scale;
+  NamedTensors parameters;
+  NamedTensors buffers;  // ViT models have none: OpenCLIP's causal mask is not saved
+};
+
+ClipModel::ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
+                     at::ScalarType dtype) {
+  CheckModelConfig(config);
+  FreshWeights weights(seed, dtype);
+  impl_ = std::make_unique<Impl>(config, weights, init_temperature);
+}
+
+ClipModel::~ClipModel() = default;
+
+const ModelConfig& ClipModel::config() const { return impl_->config; }
+const NamedTensors& ClipModel::parameters() const { return impl_->parameters; }
+const NamedTensors& ClipModel::buffers() const { return impl_->buffers; }
+at::Tensor ClipModel::logit_scale() const { return impl_->logit_scale; }
+
+void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
+  std::map<std::string, at::Tensor> ours;
+  for (const NamedTensors* list : {&impl_->parameters, &impl_->buffers}) {
+    for (const auto& [name, tensor] : *list) ours.emplace(name, tensor);
+  }
+  std::vector<std::pair<at::Tensor, at::Tensor>> copies;
+  std::vector<std::string> unknown, misshaped, missing;
+  std::string hint;
+  for (const auto& [name, tensor] : tensors) {
+    const auto found = ours.find(name);
+    if (found == ours.end()) {
+      unknown.push_back(name);
+      continue;
+    }
+    const at::Tensor target = found->second;
+    ours.erase(found);
+    if (target.sizes() == tensor.sizes()) {
+      copies.emplace_back(target, tensor);
+      continue;
+    }
+    misshaped.push_back(fmt::format("{} {} instead of {}", name, ShapeOf(tensor), ShapeOf(target)));
+    if (name == "token_embedding.weight" && tensor.dim() == 2 && tensor.size(0) != target.size(0)) {
+      hint = fmt::format("; its vocabulary has {} entries, the model's {}: use the tokenizer and "
+                         "text.vocab_size it was trained with", tensor.size(0), target.size(0));
+    }
+  }
+  for (const auto& [name, target] : ours) missing.push_back(name);
+  if (missing.empty() && unknown.empty() && misshaped.empty()) {
+    const at::NoGradGuard no_grad;
+    for (auto& [target, source] : copies) target.copy_(source);
+    return;
+  }
+  std::string text = fmt::format("{} does not fit the model {}", where, impl_->config.name);
+  if (!missing.empty()) text += fmt::format("; {} missing: {}", missing.size(), FirstOf(missing));
+  if (!unknown.empty()) text += fmt::format("; {} unknown: {}", unknown.size(), FirstOf(unknown));
+  if (!misshaped.empty()) text += fmt::format("; {} of another shape: {}", misshaped.size(), FirstOf(misshaped));
+  throw std::runtime_error(text + (hint.empty() ? "; is it another model's?" : hint));
+}
+
+at::Tensor ClipModel::EncodeImage(const at::Tensor& images) const {
+  return Normalise(impl_->visual.Forward(images));
+}
+
+at::Tensor ClipModel::EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const {
+  return Normalise(impl_->text.Forward(tokens, pool));
+}
+
+}  // namespace fastclip

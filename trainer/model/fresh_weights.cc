@@ -1,0 +1,70 @@
+#include "trainer/model/fresh_weights.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "pipeline/counter_random.h"
+
+namespace fastclip {
+namespace {
+
+// FNV-1a: names to keys.
+constexpr std::uint64_t KeyOf(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+// Box and Muller's two independent normals from two uniforms, handed out in turn.
+class NormalDraw {
+ public:
+  double operator()(CounterRandom& random) {
+    if (has_second_) {
+      has_second_ = false;
+      return second_;
+    }
+    const double radius = std::sqrt(-2 * std::log1p(-random.Uniform()));
+    const double angle = 2 * std::numbers::pi * random.Uniform();
+    second_ = radius * std::sin(angle);
+    has_second_ = true;
+    return radius * std::cos(angle);
+  }
+
+ private:
+  double second_ = 0;
+  bool has_second_ = false;
+};
+
+}  // namespace
+
+template <class Draw>
+at::Tensor FreshWeights::Fill(const std::string& name, const Shape& shape, const Draw& draw) {
+  CounterRandom random(Mix(seed_, KeyOf(name)));
+  at::Tensor values = at::empty(shape, at::kDouble);
+  double* out = values.mutable_data_ptr<double>();
+  for (std::int64_t i = 0; i < values.numel(); ++i) out[i] = draw(random);
+  return Keep(name, values);
+}
+
+at::Tensor FreshWeights::Normal(const std::string& name, const Shape& shape, double deviation) {
+  NormalDraw normal;
+  return Fill(name, shape, [&](CounterRandom& random) { return deviation * normal(random); });
+}
+
+at::Tensor FreshWeights::Uniform(const std::string& name, const Shape& shape, double bound) {
+  return Fill(name, shape, [&](CounterRandom& random) { return bound * (2 * random.Uniform() - 1); });
+}
+
+at::Tensor FreshWeights::Constant(const std::string& name, const Shape& shape, double value) {
+  return Keep(name, at::full(shape, value, at::kDouble));
+}
+
+at::Tensor FreshWeights::Keep(const std::string& name, at::Tensor values) {
+  at::Tensor leaf = values.to(dtype_).requires_grad_();
+  made_.emplace_back(name, leaf);
+  return leaf;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "trainer/named_tensors.h"
+
+namespace fastclip {
+
+/// Makes the parameters of a model one by one, as leaves that require a gradient.
+///
+/// The numbers of a tensor are a function of the seed, its name and its shape: neither the order of
+/// the calls nor threads nor the machine's vector width change them, and float32 weights are the
+/// rounded float64 ones.
+class FreshWeights {
+ public:
+  using Shape = std::vector<std::int64_t>;
+
+  FreshWeights(std::uint64_t seed, at::ScalarType dtype) : seed_(seed), dtype_(dtype) {}
+
+  at::Tensor Normal(const std::string& name, const Shape& shape, double deviation);
+  at::Tensor Uniform(const std::string& name, const Shape& shape, double bound);  ///< in ±bound
+  at::Tensor Constant(const std::string& name, const Shape& shape, double value);
+
+  /// What was made so far, in the order of the calls.
+  NamedTensors& made() { return made_; }
+
+ private:
+  template <class Draw>
+  at::Tensor Fill(const std::string& name, const Shape& shape, const Draw& draw);
+  at::Tensor Keep(const std::string& name, at::Tensor values);
+
+  std::uint64_t seed_;
+  at::ScalarType dtype_;
+  NamedTensors made_;
+};
+
+}  // namespace fastclip

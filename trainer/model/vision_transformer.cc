@@ -1,0 +1,65 @@
+#include "trainer/model/vision_transformer.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <stdexcept>
+
+namespace fastclip {
+namespace {
+
+std::int64_t PatchesOf(const VisionConfig& config) {
+  const std::int64_t side = config.image_size / config.patch_size;
+  return side * side;
+}
+
+double ScaleOf(const VisionConfig& config) { return 1 / std::sqrt(static_cast<double>(config.width)); }
+
+TransformerOptions OptionsOf(const ModelConfig& config) {
+  const VisionConfig& vision = config.vision;
+  return {.width = vision.width,
+          .layers = vision.layers,
+          .heads = vision.width / vision.head_width,
+          .mlp_width = static_cast<std::int64_t>(vision.width * vision.mlp_ratio),
+          .quick_gelu = config.quick_gelu,
+          .causal = false,
+          .start = BlockStart::kTorchDefault};
+}
+
+}  // namespace
+
+VisionTransformer::VisionTransformer(FreshWeights& weights, const ModelConfig& config)
+    : config_(config.vision),
+      class_embedding_(weights.Normal("visual.class_embedding", {config_.width}, ScaleOf(config_))),
+      positional_embedding_(weights.Normal("visual.positional_embedding",
+                                           {PatchesOf(config_) + 1, config_.width}, ScaleOf(config_))),
+      proj_(weights.Normal("visual.proj", {config_.width, config.embed_dim}, ScaleOf(config_))),
+      conv1_weight_(weights.Uniform(
+          "visual.conv1.weight", {config_.width, 3, config_.patch_size, config_.patch_size},
+          1 / std::sqrt(3.0 * static_cast<double>(config_.patch_size * config_.patch_size)))),
+      ln_pre_(weights, "visual.ln_pre", config_.width),
+      transformer_(weights, "visual.transformer", OptionsOf(config)),
+      ln_post_(weights, "visual.ln_post", config_.width) {}
+
+// A convolution whose stride is its size is one matrix product. Colours innermost: rows of a patch
+// lie together in what the loader delivers.
+at::Tensor VisionTransformer::EmbedPatches(const at::Tensor& images) const {
+  const std::int64_t patch = config_.patch_size, side = config_.image_size / patch;
+  const at::Tensor patches = images.view({images.size(0), 3, side, patch, side, patch})
+                                 .permute({0, 2, 4, 3, 5, 1})
+                                 .reshape({-1, patch * patch * 3});  // [b · side², patch² · 3]
+  const at::Tensor kernel = conv1_weight_.permute({0, 2, 3, 1}).reshape({config_.width, -1});
+  return at::linear(patches, kernel).view({images.size(0), side * side, config_.width});
+}
+
+at::Tensor VisionTransformer::Forward(const at::Tensor& images) const {
+  const std::int64_t batch = images.size(0);
+  const at::Tensor start = class_embedding_.view({1, 1, config_.width}).expand({batch, 1, config_.width});
+  const at::Tensor x = at::cat({start, EmbedPatches(images)}, 1)
+                           .add_(positional_embedding_)
+                           .view({-1, config_.width});
+  const at::Tensor pool = at::zeros({batch}, images.options().dtype(at::kLong));
+  return at::mm(ln_post_(transformer_.Forward(ln_pre_(x), batch, pool)), proj_);
+}
+
+}  // namespace fastclip
