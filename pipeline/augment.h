@@ -23,11 +23,15 @@ struct AugmentOptions {
 };
 
 /// RandomResizedCrop's box (torchvision's rule: ten draws, then the central fallback) as a function
-/// of (seed, epoch, index) alone.
+/// of (seed, epoch, index) alone. Doubles as IEEE 754 and glibc compute them: sqrt is exact, exp
+/// and log are glibc's; frozen vectors in the tests tell where a machine differs. Throws
+/// std::invalid_argument for an empty picture.
 CropBox RandomCrop(int width, int height, const AugmentOptions& options, std::uint64_t seed,
                    std::int64_t epoch, SampleIndex index);
 
-/// Which of a record's captions this epoch trains on: by weight, a function of (seed, epoch, index).
+/// Which of a record's captions this epoch trains on: by weight, a function of (seed, epoch,
+/// index). Weights that are not finite or not positive count as 0; where all are, the captions are
+/// equally likely. Throws std::invalid_argument where there is none.
 int ChooseCaption(std::span<const Caption> captions, std::uint64_t seed, std::int64_t epoch,
                   SampleIndex index);
 

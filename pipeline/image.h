@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -28,21 +29,40 @@ struct ImageSize {
   int height = 0;
 };
 
-/// The size that the header of a JPEG, PNG or WebP claims; the skip of one that is neither.
+/// Red, green, blue.
+using Rgb = std::array<std::uint8_t, 3>;
+
+/// The size that the header of a JPEG, PNG or WebP claims; Skip::kTooLarge over the cap,
+/// kTruncated where the header ends early, kUndecodable for what is none of the three.
 std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
                                             const DecodeOptions& options = {});
 
 /// A JPEG, PNG or WebP as Pillow 10 to 12 gives it after convert("RGB"), to the byte: alpha is
-/// dropped, not blended. The kind is told from the first bytes, never from a name.
+/// dropped, not blended; of an animation the first frame. The kind is told from the first bytes,
+/// never from a name. Colour profiles, gamma and EXIF rotation are ignored, as OpenCLIP does.
+///
+/// Damage that Pillow tolerates (a wrong CRC or flipped bit in the picture's data, a missing end
+/// of a PNG) is tolerated; data that end before the last pixel are Skip::kTruncated, and so is a
+/// JPEG without its end marker. Stricter than Pillow: a PNG that needs a palette and has none, and
+/// one whose compressed data stop early, are skips, not black pixels.
+/// Throws std::bad_alloc where memory is short: that is no property of the bytes.
 std::variant<Image, Skip> DecodeImage(std::span<const std::byte> bytes,
                                       const DecodeOptions& options = {});
 
-/// The box `box` of `image` scaled to width × height by Pillow's bicubic filter (antialiased, two
-/// passes over 8-bit intermediates), to the byte; `out` is [height, width, 3].
+/// As DecodeImage, but what is transparent is laid over `background`, rounded as Pillow's
+/// Image.paste with the alpha channel as mask. Pictures without transparency are DecodeImage's.
+std::variant<Image, Skip> DecodeImageOver(std::span<const std::byte> bytes, const Rgb& background,
+                                          const DecodeOptions& options = {});
+
+/// The box `box` of `image`, cut out and then scaled to width × height by Pillow's bicubic filter
+/// (antialiased, two passes over 8-bit intermediates), to the byte: torchvision's resized_crop,
+/// which sees nothing outside the box. `out` is [height, width, 3].
+/// Throws std::invalid_argument for a box that is not inside the image or an `out` of another size.
 void ResizeBicubic(const Image& image, const CropBox& box, int width, int height,
                    std::span<std::uint8_t> out);
 
-/// OpenCLIP's evaluation picture: shorter side to `size`, then the central size × size.
+/// OpenCLIP's evaluation picture: shorter side to `size`, then the central size × size, rounded as
+/// torchvision's Resize and CenterCrop. `out` is [size, size, 3]; throws like ResizeBicubic.
 void ResizeCenterCrop(const Image& image, int size, std::span<std::uint8_t> out);
 
 }  // namespace fastclip

@@ -1,0 +1,201 @@
+#include "pipeline/jpeg.h"
+
+#include <jerror.h>
+#include <jpeglib.h>
+
+#include <algorithm>
+#include <array>
+#include <csetjmp>
+#include <cstdint>
+#include <cstdio>  // jpeglib.h needs FILE
+#include <cstring>
+#include <new>
+#include <vector>
+
+namespace fastclip {
+namespace {
+
+constexpr int kMaxScans = 100;
+constexpr int kRowsPerCall = 16;
+
+/// How libjpeg's work ended, besides well. Memory is the machine's matter, no property of the
+/// bytes.
+enum class Failure { kNone, kBroken, kTruncated, kTooManyScans, kOutOfMemory };
+
+/// libjpeg's state with its callbacks. libjpeg leaves by longjmp: the functions with setjmp, and
+/// all between them and a callback, hold only trivial locals.
+struct JpegState {
+  jpeg_decompress_struct cinfo;
+  jpeg_error_mgr errors;
+  jpeg_source_mgr source;
+  jpeg_progress_mgr progress;
+  std::jmp_buf leave;
+  Failure failure;
+};
+
+[[noreturn]] void Leave(j_common_ptr cinfo, Failure failure) {
+  auto* state = static_cast<JpegState*>(cinfo->client_data);
+  state->failure = failure;
+  std::longjmp(state->leave, 1);
+}
+
+[[noreturn]] void OnError(j_common_ptr cinfo) {
+  Leave(cinfo,
+        cinfo->err->msg_code == JERR_OUT_OF_MEMORY ? Failure::kOutOfMemory : Failure::kBroken);
+}
+
+// The bytes lie in memory as a whole: who asks for more has a file that ends early. (libjpeg itself
+// would warn, JWRN_JPEG_EOF, and paint the rest grey.)
+boolean OnEndOfInput(j_decompress_ptr cinfo) {
+  Leave(reinterpret_cast<j_common_ptr>(cinfo), Failure::kTruncated);
+}
+
+void OnSkip(j_decompress_ptr cinfo, long count) {
+  if (count <= 0) return;
+  if (static_cast<std::size_t>(count) > cinfo->src->bytes_in_buffer) OnEndOfInput(cinfo);
+  cinfo->src->next_input_byte += count;
+  cinfo->src->bytes_in_buffer -= static_cast<std::size_t>(count);
+}
+
+void OnProgress(j_common_ptr cinfo) {
+  if (reinterpret_cast<j_decompress_ptr>(cinfo)->input_scan_number > kMaxScans) {
+    Leave(cinfo, Failure::kTooManyScans);
+  }
+}
+
+void DoNothing(j_decompress_ptr) {}
+
+class JpegReader {
+ public:
+  explicit JpegReader(std::span<const std::byte> bytes) {
+    std::memset(&state_, 0, sizeof state_);  // jpeg_destroy_decompress accepts an empty struct
+    state_.cinfo.err = jpeg_std_error(&state_.errors);
+    state_.errors.error_exit = OnError;
+    state_.errors.emit_message = [](j_common_ptr, int) {};
+    state_.errors.output_message = [](j_common_ptr) {};
+    state_.cinfo.client_data = &state_;
+    state_.source.next_input_byte = reinterpret_cast<const JOCTET*>(bytes.data());
+    state_.source.bytes_in_buffer = bytes.size();
+    state_.source.init_source = DoNothing;
+    state_.source.fill_input_buffer = OnEndOfInput;
+    state_.source.skip_input_data = OnSkip;
+    state_.source.resync_to_restart = jpeg_resync_to_restart;
+    state_.source.term_source = DoNothing;
+    state_.progress.progress_monitor = OnProgress;
+  }
+  ~JpegReader() { jpeg_destroy_decompress(&state_.cinfo); }
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+
+  /// Up to the first scan; false: see skip().
+  bool ReadHeader() {
+    if (setjmp(state_.leave) != 0) return false;
+    jpeg_create_decompress(&state_.cinfo);
+    state_.cinfo.src = &state_.source;
+    state_.cinfo.progress = &state_.progress;
+    jpeg_read_header(&state_.cinfo, TRUE);
+    return true;
+  }
+
+  /// All rows, [height, width, channels()], and the end marker; false: see skip().
+  bool ReadPixels(std::uint8_t* pixels) {
+    if (setjmp(state_.leave) != 0) return false;
+    jpeg_decompress_struct& cinfo = state_.cinfo;
+    cinfo.out_color_space = channels() == 4 ? JCS_CMYK : JCS_RGB;
+    jpeg_start_decompress(&cinfo);
+    const std::size_t stride = std::size_t{cinfo.output_width} * channels();
+    JSAMPROW rows[kRowsPerCall];
+    while (cinfo.output_scanline < cinfo.output_height) {
+      const JDIMENSION count =
+          std::min<JDIMENSION>(kRowsPerCall, cinfo.output_height - cinfo.output_scanline);
+      for (JDIMENSION row = 0; row < count; ++row) {
+        rows[row] = pixels + (cinfo.output_scanline + row) * stride;
+      }
+      jpeg_read_scanlines(&cinfo, rows, count);
+    }
+    jpeg_finish_decompress(&cinfo);
+    return true;
+  }
+
+  /// Pillow knows one, three and four components.
+  bool known() const {
+    const int components = state_.cinfo.num_components;
+    return components == 1 || components == 3 || components == 4;
+  }
+  /// Of what ReadPixels gives: RGB, or four inverted ones.
+  int channels() const { return state_.cinfo.num_components == 4 ? 4 : 3; }
+  ImageSize size() const {
+    return {static_cast<int>(state_.cinfo.image_width),
+            static_cast<int>(state_.cinfo.image_height)};
+  }
+
+  /// Why the last call gave false.
+  Skip skip() const {
+    switch (state_.failure) {
+      case Failure::kTruncated:
+        return Skip::kTruncated;
+      case Failure::kTooManyScans:
+        return Skip::kTooLarge;
+      case Failure::kOutOfMemory:
+        throw std::bad_alloc();
+      case Failure::kBroken:
+      case Failure::kNone:
+        break;
+    }
+    return Skip::kUndecodable;
+  }
+
+ private:
+  JpegState state_;
+};
+
+std::uint8_t MultiplyChannels(int a, int b) {
+  const int product = a * b + 128;
+  return static_cast<std::uint8_t>((product + (product >> 8)) >> 8);
+}
+
+/// Inverted CMYK as Pillow converts it: each ink darkens what the black leaves.
+void ConvertInvertedCmyk(std::span<const std::uint8_t> cmyk, std::span<std::uint8_t> rgb) {
+  for (std::size_t pixel = 0; pixel < rgb.size() / 3; ++pixel) {
+    const int left_by_black = cmyk[4 * pixel + 3];
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      const int ink = 255 - cmyk[4 * pixel + channel];
+      rgb[3 * pixel + channel] =
+          static_cast<std::uint8_t>(left_by_black - MultiplyChannels(ink, left_by_black));
+    }
+  }
+}
+
+}  // namespace
+
+bool LooksLikeJpeg(std::span<const std::byte> bytes) {
+  constexpr std::array<unsigned char, 3> kStart = {0xff, 0xd8, 0xff};
+  return bytes.size() >= kStart.size() &&
+         std::memcmp(bytes.data(), kStart.data(), kStart.size()) == 0;
+}
+
+std::variant<ImageSize, Skip> ReadJpegSize(std::span<const std::byte> bytes) {
+  JpegReader reader(bytes);
+  if (!reader.ReadHeader()) return reader.skip();
+  if (!reader.known()) return Skip::kUndecodable;
+  return reader.size();
+}
+
+std::variant<Image, Skip> DecodeJpeg(std::span<const std::byte> bytes) {
+  JpegReader reader(bytes);
+  if (!reader.ReadHeader()) return reader.skip();
+  if (!reader.known()) return Skip::kUndecodable;
+  const ImageSize size = reader.size();
+  const std::size_t pixels = static_cast<std::size_t>(size.width) * size.height;
+  Image image{size.width, size.height, std::vector<std::uint8_t>(3 * pixels)};
+  if (reader.channels() == 3) {
+    if (!reader.ReadPixels(image.pixels.data())) return reader.skip();
+  } else {
+    std::vector<std::uint8_t> cmyk(4 * pixels);
+    if (!reader.ReadPixels(cmyk.data())) return reader.skip();
+    ConvertInvertedCmyk(cmyk, image.pixels);
+  }
+  return image;
+}
+
+}  // namespace fastclip

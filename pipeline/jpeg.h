@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <variant>
+
+#include "pipeline/image.h"
+
+namespace fastclip {
+
+/// image.h's functions for bytes that begin like a JPEG (FF D8 FF).
+bool LooksLikeJpeg(std::span<const std::byte> bytes);
+std::variant<ImageSize, Skip> ReadJpegSize(std::span<const std::byte> bytes);
+
+/// Any process that libjpeg knows: baseline, progressive, arithmetic; grey, YCbCr, RGB, CMYK, YCCK.
+/// Four channels are read as inverted, with or without Adobe's marker, as Pillow does. More than
+/// 100 scans are Skip::kTooLarge: each walks over the whole picture. REQUIRES: its size is allowed.
+std::variant<Image, Skip> DecodeJpeg(std::span<const std::byte> bytes);
+
+}  // namespace fastclip

@@ -1,0 +1,245 @@
+"""Makes pixels.json and pixels.safetensors: small synthetic pictures of every kind that the pipeline
+reads, with what Pillow makes of them. Needs Pillow 12.2, torchvision, safetensors, and jpegtran (Debian's
+libjpeg-turbo-progs) for arithmetic coding:
+
+    python tests/golden/make_pixels.py [FOLDER]
+
+The files are committed; the script is for the day when a kind is added.
+"""
+
+import io
+import json
+import pathlib
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+
+import numpy as np
+import PIL
+from PIL import Image
+from safetensors.numpy import save
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as transforms
+
+SIZE = 12
+WIDTH, HEIGHT = 25, 19
+BACKGROUND = (255, 128, 0)
+random = np.random.default_rng(2024)
+
+
+def picture(width, height, channels, deep=False):
+    """Smooth waves, an edge and noise: chroma, ringing and rounding all show."""
+    y, x = np.mgrid[0:height, 0:width].astype(float)
+    planes = []
+    for channel in range(channels):
+        wave = np.sin(x / (3.0 + channel)) + np.cos(y / (4.0 + 2 * channel))
+        edge = 60.0 * (x > y) * (-1) ** channel
+        planes.append(128 + 50 * wave + edge + random.normal(0, 8, wave.shape))
+    pixels = np.clip(np.stack(planes, -1), 0, 255)
+    if deep:
+        return (pixels * 257 + random.integers(-120, 120, pixels.shape)).clip(0, 65535).astype(">u2")
+    return pixels.astype(np.uint8)
+
+
+def saved(image, **options):
+    out = io.BytesIO()
+    image.save(out, **options)
+    return out.getvalue()
+
+
+def rgb(width=WIDTH, height=HEIGHT):
+    return Image.fromarray(picture(width, height, 3))
+
+
+def jpegtran(data, *options):
+    return subprocess.run(["jpegtran", *options], input=data, capture_output=True, check=True).stdout
+
+
+def adobe_at(jpeg):
+    return jpeg.index(b"\xff\xee\x00\x0eAdobe")
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+
+
+def png(samples, depth, color, extra=b"", interlaced=False):
+    """A PNG written out by hand: depths, transparency and interlacing that Pillow does not write."""
+    height, width, channels = samples.shape
+
+    def packed(part):
+        raw = b""
+        for row_number, row in enumerate(part):
+            if depth == 16:
+                line = row.astype(">u2").tobytes()
+            elif depth == 8:
+                line = row.astype(np.uint8).tobytes()
+            else:
+                bits = np.unpackbits(row.astype(np.uint8).reshape(-1, 1), axis=1)[:, 8 - depth :]
+                line = np.packbits(bits.reshape(-1)).tobytes()
+            if row_number % 2 == 1:  # filter 2, "up"
+                above = np.frombuffer(previous, np.uint8).astype(int)
+                now = np.frombuffer(line, np.uint8).astype(int)
+                raw += b"\2" + ((now - above) % 256).astype(np.uint8).tobytes()
+            else:
+                raw += b"\0" + line
+            previous = line
+        return raw
+
+    if interlaced:
+        passes = (samples[y::dy, x::dx] for x, y, dx, dy in ADAM7)
+        raw = b"".join(packed(part) for part in passes if part.size)
+    else:
+        raw = packed(samples)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
+    data = zlib.compress(raw, 9)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra
+            + chunk(b"IDAT", data[:40]) + chunk(b"IDAT", data[40:]) + chunk(b"IEND", b""))
+
+
+def palette_png(depth, trns=b"", interlaced=False, entries=None):
+    colors = entries or 2**depth
+    palette = random.integers(0, 256, 3 * colors).astype(np.uint8).tobytes()
+    extra = chunk(b"PLTE", palette) + (chunk(b"tRNS", trns) if trns else b"")
+    return png(random.integers(0, 2**depth, (HEIGHT, WIDTH, 1)), depth, 3, extra, interlaced)
+
+
+def levels(depth):
+    return picture(WIDTH, HEIGHT, 1) >> (8 - depth)
+
+
+def riff_chunk(kind, data):
+    return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+
+def offset_animation():
+    """A WebP whose first frame covers only a part of the canvas."""
+    def three(value):
+        return struct.pack("<I", value)[:3]
+    frame = saved(Image.fromarray(picture(16, 12, 4)), format="WEBP", lossless=True)
+    bitstream = frame[frame.index(b"VP8L"):]
+    canvas = riff_chunk(b"VP8X", b"\x12\0\0\0" + three(WIDTH - 1) + three(HEIGHT - 1))
+    loop = riff_chunk(b"ANIM", b"\x40\x80\xc0\xff\0\0")
+    place = three(3) + three(3) + three(15) + three(11) + three(100) + b"\0"
+    frames = 2 * riff_chunk(b"ANMF", place + bitstream)
+    body = b"WEBP" + canvas + loop + frames
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def files():
+    """(name, file) of every case."""
+    for name, options in {
+        "jpeg_420": {"subsampling": 2}, "jpeg_422": {"subsampling": 1}, "jpeg_444": {"subsampling": 0},
+        "jpeg_low_quality": {"quality": 12}, "jpeg_progressive": {"progressive": True},
+        "jpeg_restarts": {"restart_marker_blocks": 2}, "jpeg_rgb": {"keep_rgb": True},
+    }.items():
+        yield name, saved(rgb(), format="JPEG", **({"quality": 90} | options))
+    base = saved(rgb(), format="JPEG", quality=92)
+    yield "jpeg_arithmetic", jpegtran(base, "-arithmetic")
+    yield "jpeg_arithmetic_progressive", jpegtran(base, "-arithmetic", "-progressive")
+    yield "jpeg_trailing_bytes", base + b"more than a picture"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    yield "jpeg_rotated_by_exif", saved(rgb(), format="JPEG", exif=exif)
+    grey = Image.fromarray(picture(WIDTH, HEIGHT, 1)[..., 0])
+    yield "jpeg_grey", saved(grey, format="JPEG", quality=90)
+    yield "jpeg_grey_progressive", saved(grey, format="JPEG", quality=90, progressive=True)
+    cmyk = saved(Image.fromarray(picture(WIDTH, HEIGHT, 4), "CMYK"), format="JPEG", quality=90)
+    yield "jpeg_cmyk", cmyk
+    at = adobe_at(cmyk)
+    yield "jpeg_ycck", cmyk[: at + 15] + b"\2" + cmyk[at + 16 :]
+    yield "jpeg_cmyk_without_adobe", cmyk[:at] + cmyk[at + 16 :]
+
+    for depth in (1, 2, 4, 8):
+        yield f"png_grey{depth}", png(levels(depth), depth, 0)
+        yield f"png_palette{depth}", palette_png(depth)
+    deep = picture(WIDTH, HEIGHT, 1, deep=True)
+    yield "png_grey16", png(deep, 16, 0)
+    yield "png_grey16_dark", png(deep // 150, 16, 0)
+    yield "png_grey16_interlaced", png(deep // 100, 16, 0, interlaced=True)
+    yield "png_grey_alpha8", png(picture(WIDTH, HEIGHT, 2), 8, 4)
+    yield "png_grey_alpha16", png(picture(WIDTH, HEIGHT, 2, deep=True), 16, 4)
+    yield "png_rgb8", png(picture(WIDTH, HEIGHT, 3), 8, 2)
+    yield "png_rgb8_interlaced", png(picture(WIDTH, HEIGHT, 3), 8, 2, interlaced=True)
+    yield "png_rgb16", png(picture(WIDTH, HEIGHT, 3, deep=True), 16, 2)
+    yield "png_rgba8", png(picture(WIDTH, HEIGHT, 4), 8, 6)
+    yield "png_rgba16", png(picture(WIDTH, HEIGHT, 4, deep=True), 16, 6)
+    yield "png_rgba16_interlaced", png(picture(WIDTH, HEIGHT, 4, deep=True), 16, 6, interlaced=True)
+    yield "png_bilevel_interlaced", png(levels(1), 1, 0, interlaced=True)
+    yield "png_palette4_interlaced", palette_png(4, interlaced=True)
+    yield "png_palette_transparent", palette_png(4, bytes(range(0, 256, 17)))
+    yield "png_palette2_transparent", palette_png(2, b"\x00\x80")
+    yield "png_palette_short", palette_png(4, entries=11)
+    few = levels(3)
+    yield "png_grey_key", png(few, 8, 0, chunk(b"tRNS", struct.pack(">H", 4)))
+    flat = np.repeat(few, 3, axis=2)
+    yield "png_rgb_key", png(flat, 8, 2, chunk(b"tRNS", struct.pack(">3H", 4, 4, 4)))
+    profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(b"no profile")) + chunk(b"gAMA", struct.pack(">I", 100000))
+    whole = png(picture(WIDTH, HEIGHT, 3), 8, 2, profile)
+    yield "png_bad_profile_and_gamma", whole
+    yield "png_without_end", whole[:-12]
+    yield "png_cut_in_the_last_check_sum", whole[:-14]
+    flipped = bytearray(whole)
+    flipped[-13] ^= 1  # IDAT's CRC
+    yield "png_wrong_data_crc", bytes(flipped)
+
+    yield "webp_lossy", saved(rgb(), format="WEBP", quality=80)
+    yield "webp_lossless", saved(rgb(), format="WEBP", lossless=True)
+    alpha = Image.fromarray(picture(WIDTH, HEIGHT, 4))
+    yield "webp_lossy_alpha", saved(alpha, format="WEBP", quality=80)
+    yield "webp_lossless_alpha", saved(alpha, format="WEBP", lossless=True, exact=True)
+    frames = [rgb() for _ in range(2)]
+    yield "webp_animation", saved(frames[0], format="WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    yield "webp_animation_offset", offset_animation()
+
+    yield "tall", saved(rgb(9, 150), format="PNG")
+    yield "wide", saved(rgb(150, 9), format="PNG")
+    yield "upscale", saved(rgb(7, 5), format="PNG")
+    yield "one_pixel", saved(rgb(1, 1), format="PNG")
+    yield "one_column", saved(rgb(1, 40), format="PNG")
+    yield "evaluation_size", saved(rgb(SIZE, SIZE + 7), format="PNG")
+
+
+def main(folder):
+    warnings.simplefilter("ignore")
+    cases, tensors = [], {}
+    for name, data in files():
+        original = Image.open(io.BytesIO(data))
+        mode, kind = original.mode, original.format
+        image = original.convert("RGB")
+        width, height = image.size
+        crops = []
+        for _ in range(2):
+            h, w = (int(random.integers(max(1, side // 2), side + 1)) for side in (height, width))
+            crops.append([int(random.integers(0, height - h + 1)), int(random.integers(0, width - w + 1)), h, w])
+        case = {"name": name, "width": width, "height": height, "size": SIZE,
+                "crops_top_left_height_width": crops, "mode": mode, "format": kind}
+        tensors[f"{name}/file"] = np.frombuffer(data, np.uint8)
+        tensors[f"{name}/rgb"] = np.asarray(image)
+        short = transforms.resize(image, SIZE, InterpolationMode.BICUBIC)
+        tensors[f"{name}/eval{SIZE}"] = np.asarray(transforms.center_crop(short, [SIZE, SIZE]))
+        for number, (top, left, h, w) in enumerate(crops):
+            crop = transforms.resized_crop(image, top, left, h, w, [SIZE, SIZE], InterpolationMode.BICUBIC)
+            tensors[f"{name}/crop{number}_{SIZE}"] = np.asarray(crop)
+        if "A" in original.getbands() or "transparency" in original.info or "alpha" in name:
+            over = Image.new("RGB", image.size, BACKGROUND)
+            full = original.convert("RGBA")
+            over.paste(full, mask=full)
+            tensors[f"{name}/over"] = np.asarray(over)
+            case["background"] = list(BACKGROUND)
+        cases.append(case)
+    meaning = (f"Pillow {PIL.__version__}: rgb = convert('RGB'), eval = Resize(shorter side, bicubic) + CenterCrop, "
+               "cropK = resized_crop of the given box, bicubic; over = RGBA pasted over the background; uint8 HWC")
+    (folder / "pixels.json").write_text(json.dumps({"meaning": meaning, "cases": cases}) + "\n")
+    packed = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    (folder / "pixels.safetensors").write_bytes(save(packed))
+    print(f"{len(cases)} cases")
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent))

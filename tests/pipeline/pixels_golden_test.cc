@@ -1,0 +1,95 @@
+// The pixels of Pillow, to the byte: tests/golden/pixels.* (made by make_pixels.py) and, where the
+// folder of golden files is there, its openclip/pixels.*.
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pipeline/image.h"
+#include "tests/support/paths.h"
+#include "tests/support/safetensors_reader.h"
+
+namespace fastclip {
+namespace {
+
+using Bytes = std::span<const std::uint8_t>;
+
+void ExpectEqual(Bytes made, Bytes wanted, const std::string& what) {
+  ASSERT_EQ(made.size(), wanted.size()) << what;
+  std::size_t differ = 0;
+  for (std::size_t i = 0; i < made.size(); ++i) differ += made[i] != wanted[i];
+  EXPECT_EQ(differ, 0u) << what << ": bytes that differ, of " << made.size();
+}
+
+/// Everything that the case's tensors hold of it; the number of pictures compared.
+int CompareCase(const nlohmann::json& entry, const SafetensorsReader& file) {
+  const std::string name = entry.at("name");
+  const auto decoded = DecodeImage(std::as_bytes(file.at(name + "/file").bytes));
+  if (!std::holds_alternative<Image>(decoded)) {
+    ADD_FAILURE() << name << ": " << SkipName(std::get<Skip>(decoded));
+    return 0;
+  }
+  const Image& image = std::get<Image>(decoded);
+  EXPECT_EQ(image.width, entry.at("width").get<int>()) << name;
+  EXPECT_EQ(image.height, entry.at("height").get<int>()) << name;
+  const int size = entry.at("size");
+  const std::string suffix = std::to_string(size);
+  std::vector<std::uint8_t> made(3 * size * size);
+  int compared = 0;
+
+  ResizeCenterCrop(image, size, made);
+  ExpectEqual(made, file.at(name + "/eval" + suffix).bytes, name + "/eval" + suffix);
+  ++compared;
+  const auto& crops = entry.at("crops_top_left_height_width");
+  for (std::size_t i = 0; i < crops.size(); ++i, ++compared) {
+    const CropBox box{crops[i].at(0), crops[i].at(1), crops[i].at(2), crops[i].at(3)};
+    ResizeBicubic(image, box, size, size, made);
+    const std::string tensor = name + "/crop" + std::to_string(i) + "_" + suffix;
+    ExpectEqual(made, file.at(tensor).bytes, tensor);
+  }
+  if (file.tensors().contains(name + "/rgb")) {
+    ExpectEqual(image.pixels, file.at(name + "/rgb").bytes, name + "/rgb");
+    ++compared;
+  }
+  if (file.tensors().contains(name + "/over")) {
+    const Rgb background = entry.at("background");
+    const auto over = DecodeImageOver(std::as_bytes(file.at(name + "/file").bytes), background);
+    EXPECT_TRUE(std::holds_alternative<Image>(over)) << name;
+    if (std::holds_alternative<Image>(over)) {
+      ExpectEqual(std::get<Image>(over).pixels, file.at(name + "/over").bytes, name + "/over");
+    }
+    ++compared;
+  }
+  return compared;
+}
+
+void CompareAll(const std::filesystem::path& folder) {
+  std::ifstream manifest_file(folder / "pixels.json");
+  const auto manifest = nlohmann::json::parse(manifest_file);
+  const SafetensorsReader file(folder / "pixels.safetensors");
+  int pictures = 0;
+  int compared = 0;
+  for (const auto& entry : manifest.at("cases")) {
+    compared += CompareCase(entry, file);
+    ++pictures;
+  }
+  std::printf("%d pictures, %d outputs compared\n", pictures, compared);
+  EXPECT_GT(compared, 0);
+}
+
+TEST(PixelsGolden, EqualPillowsInTheProjectsOwnCases) { CompareAll("tests/golden"); }
+
+TEST(PixelsGolden, EqualPillowsInTheSharedCases) {
+  if (SharedFolder().empty()) GTEST_SKIP() << "no golden/openclip: FASTCLIP_SHARED is not set";
+  CompareAll(SharedFolder() / "golden" / "openclip");
+}
+
+}  // namespace
+}  // namespace fastclip
