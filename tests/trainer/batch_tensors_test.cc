@@ -1,0 +1,53 @@
+#include "trainer/batch_tensors.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace fastclip {
+namespace {
+
+TEST(ImageTensor, NormalisesWithoutMovingPixels) {
+  const std::int64_t rows = 2, size = 5;
+  std::vector<std::uint8_t> pixels(rows * size * size * 3);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i * 37);
+  const at::Tensor images = ImageTensor(pixels, rows, size, {.dtype = at::kDouble});
+  EXPECT_EQ(images.sizes(), (std::vector<std::int64_t>{rows, 3, size, size}));
+  EXPECT_TRUE(images.is_contiguous(at::MemoryFormat::ChannelsLast));
+  const double mean[] = {0.48145466, 0.4578275, 0.40821073}, deviation[] = {0.26862954, 0.26130258, 0.27577711};
+  for (std::int64_t b = 0; b < rows; ++b) {
+    for (std::int64_t c = 0; c < 3; ++c) {
+      for (std::int64_t y = 0; y < size; ++y) {
+        for (std::int64_t x = 0; x < size; ++x) {
+          const double byte = pixels[((b * size + y) * size + x) * 3 + c];
+          ASSERT_NEAR(images[b][c][y][x].item<double>(), (byte / 255 - mean[c]) / deviation[c], 1e-14);
+        }
+      }
+    }
+  }
+}
+
+TEST(CaptionsOf, CutsToTheLongestRoundedUpToEight) {
+  const std::int64_t context = 20;
+  std::vector<TokenId> tokens(3 * context);
+  for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<TokenId>(i);
+  const auto columns = [&](std::vector<std::int64_t> pool, bool trim) {
+    const CaptionTensors text = CaptionsOf(tokens, pool, context, {.trim_text = trim});
+    EXPECT_EQ(text.tokens.scalar_type(), at::kLong);
+    EXPECT_TRUE(text.tokens.is_contiguous());
+    EXPECT_EQ(text.tokens[2][1].item<std::int64_t>(), 2 * context + 1);
+    EXPECT_EQ(text.pool[0].item<std::int64_t>(), pool[0]);
+    pool[0] = -1;  // the tensor is a copy
+    EXPECT_NE(text.pool[0].item<std::int64_t>(), -1);
+    return text.tokens.size(1);
+  };
+  EXPECT_EQ(columns({3, 1, 7}, true), 8);
+  EXPECT_EQ(columns({3, 8, 7}, true), 16);
+  EXPECT_EQ(columns({16, 8, 7}, true), 20);
+  EXPECT_EQ(columns({19, 8, 7}, true), 20);
+  EXPECT_EQ(columns({3, 1, 7}, false), 20);
+}
+
+}  // namespace
+}  // namespace fastclip

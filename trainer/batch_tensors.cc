@@ -1,0 +1,55 @@
+#include "trainer/batch_tensors.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace fastclip {
+namespace {
+
+constexpr double kMean[] = {0.48145466, 0.4578275, 0.40821073};
+constexpr double kDeviation[] = {0.26862954, 0.26130258, 0.27577711};
+constexpr std::int64_t kTextStep = 8;  // few different shapes, and whole vector registers
+
+// Bytes as they lie in the batch; the owner keeps them alive until they are copied.
+template <class T>
+at::Tensor ViewOf(std::span<const T> values, at::IntArrayRef shape, at::ScalarType type) {
+  return at::from_blob(const_cast<T*>(values.data()), shape, at::TensorOptions(type));
+}
+
+}  // namespace
+
+at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, std::int64_t size,
+                       const TensorTarget& target) {
+  // (x/255 − mean)/deviation = x·scale + shift, with both repeated along a picture's row: three
+  // colours alone would make the innermost loop three long.
+  at::Tensor scale = at::empty({size, 3}, at::kDouble), shift = at::empty({size, 3}, at::kDouble);
+  for (int c = 0; c < 3; ++c) {
+    scale.select(1, c).fill_(1 / (255 * kDeviation[c]));
+    shift.select(1, c).fill_(-kMean[c] / kDeviation[c]);
+  }
+  const auto to_row = [&](const at::Tensor& x) { return x.view({size * 3}).to(target.device, target.dtype); };
+  return ViewOf(pixels, {rows * size, size * 3}, at::kByte)
+      .to(target.device)
+      .to(target.dtype)
+      .mul_(to_row(scale))
+      .add_(to_row(shift))
+      .view({rows, size, size, 3})
+      .permute({0, 3, 1, 2});
+}
+
+CaptionTensors CaptionsOf(std::span<const TokenId> tokens, std::span<const std::int64_t> pool,
+                          std::int64_t context_length, const TensorTarget& target) {
+  const auto captions = static_cast<std::int64_t>(pool.size());
+  std::int64_t n = context_length;
+  if (target.trim_text && captions > 0) {
+    const std::int64_t longest = *std::max_element(pool.begin(), pool.end()) + 1;
+    n = std::min(n, (longest + kTextStep - 1) / kTextStep * kTextStep);
+  }
+  const at::Tensor ids = ViewOf(tokens, {captions, context_length}, at::kInt).narrow(1, 0, n);
+  const at::Tensor places = ViewOf(pool, {captions}, at::kLong);
+  return {ids.to(target.device, at::kLong).contiguous(),
+          places.to(target.device, /*non_blocking=*/false, /*copy=*/true)};
+}
+
+}  // namespace fastclip

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "pipeline/batch_loader.h"
+#include "trainer/towers.h"
+
+namespace fastclip {
+
+/// Where a batch's tensors go and what they are made of.
+struct TensorTarget {
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;
+  /// Cut captions to the longest of a micro-batch, rounded up to 8 ids: exact under the causal mask.
+  bool trim_text = true;
+};
+
+/// [rows, 3, size, size], channels_last, normalised by CLIP's mean and deviation, of uint8
+/// [rows, size, size, 3]. The bytes travel to the device; nothing refers to them afterwards.
+at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, std::int64_t size,
+                       const TensorTarget& target);
+
+struct CaptionTensors {
+  at::Tensor tokens;  ///< [captions, n] int64
+  at::Tensor pool;    ///< [captions] int64, each below n
+};
+/// `tokens` is [captions, context_length]; `pool` is the place of each one's end token.
+CaptionTensors CaptionsOf(std::span<const TokenId> tokens, std::span<const std::int64_t> pool,
+                          std::int64_t context_length, const TensorTarget& target);
+
+/// The rows of a training batch in `count` runs, whose lengths differ by one at most. Throws
+/// std::invalid_argument where there are fewer rows than runs.
+std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const TensorTarget& target);
+
+}  // namespace fastclip
