@@ -1,0 +1,68 @@
+#include "pipeline/block_builder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace fastclip {
+
+std::span<std::byte> BlockBuilder::Allocate(std::size_t bytes) {
+  block_.memory.push_back(std::make_unique_for_overwrite<std::byte[]>(bytes));
+  return {block_.memory.back().get(), bytes};
+}
+
+std::string_view BlockBuilder::Keep(std::string_view text) {
+  if (text.empty()) return {};
+  const auto bytes = Allocate(text.size());
+  std::memcpy(bytes.data(), text.data(), text.size());
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Record& BlockBuilder::Add(SampleIndex index) {
+  caption_counts_.push_back(0);
+  Record& record = block_.records.emplace_back();
+  record.index = index;
+  return record;
+}
+
+void BlockBuilder::AddCaption(std::string_view text, float weight) {
+  block_.captions.push_back({text, weight});
+  ++caption_counts_.back();
+}
+
+void BlockBuilder::AddTrimmedCaption(std::string_view text) {
+  static constexpr std::string_view kBlanks = " \t\r\n\v\f";
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string_view::npos) return;
+  text = text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
+  if (text.size() > kMaxCaptionBytes) {
+    std::size_t end = kMaxCaptionBytes;
+    // At most three steps back over the continuation bytes of one character.
+    for (int i = 0; i < 3 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80; ++i) --end;
+    text = text.substr(0, end);
+  }
+  AddCaption(text);
+}
+
+void BlockBuilder::Append(RecordBlock block, std::int64_t shift) {
+  for (Record& record : block.records) {
+    caption_counts_.push_back(record.captions.size());
+    block_.captions.insert(block_.captions.end(), record.captions.begin(), record.captions.end());
+    record.index = SampleIndex{ToInt(record.index) + shift};
+    block_.records.push_back(record);
+  }
+  std::ranges::move(block.memory, std::back_inserter(block_.memory));
+}
+
+RecordBlock BlockBuilder::Finish() {
+  // Only now do the captions stay where they are.
+  const Caption* next = block_.captions.data();
+  for (std::size_t i = 0; i < block_.records.size(); ++i) {
+    block_.records[i].captions = {next, caption_counts_[i]};
+    next += caption_counts_[i];
+  }
+  caption_counts_.clear();
+  return std::exchange(block_, {});
+}
+
+}  // namespace fastclip

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/record.h"
+
+namespace fastclip {
+
+/// Puts a RecordBlock together; for the makers of records. Captions belong to the record added
+/// last.
+class BlockBuilder {
+ public:
+  /// Memory that lives as long as the block.
+  std::span<std::byte> Allocate(std::size_t bytes);
+  std::string_view Keep(std::string_view text);
+
+  Record& Add(SampleIndex index);
+  void AddCaption(std::string_view text, float weight = 1);
+  /// A caption as the makers of records all treat it: blanks at its ends are dropped, what is left
+  /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left.
+  void AddTrimmedCaption(std::string_view text);
+  std::size_t CaptionsOfLast() const { return caption_counts_.back(); }
+  /// The records of `block`, their indices moved up by `shift`.
+  void Append(RecordBlock block, std::int64_t shift);
+
+  RecordBlock Finish();
+
+ private:
+  RecordBlock block_;
+  std::vector<std::size_t> caption_counts_;
+};
+
+/// A longer caption is cut here, at the border of a character: some 10,000 words, far over any
+/// context length, so that no caption makes a block large or a tokenizer slow.
+inline constexpr std::size_t kMaxCaptionBytes = 64 << 10;
+
+}  // namespace fastclip

@@ -1,0 +1,44 @@
+#include "pipeline/concatenated_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "pipeline/block_builder.h"
+#include "pipeline/counter_random.h"
+
+namespace fastclip {
+
+ConcatenatedSource::ConcatenatedSource(std::vector<std::unique_ptr<RecordSource>> sources)
+    : sources_(std::move(sources)), first_index_(1, 0) {
+  for (const auto& source : sources_) first_index_.push_back(first_index_.back() + source->size());
+}
+
+RecordBlock ConcatenatedSource::Read(SampleIndex first, int count, std::stop_token stop) const {
+  if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
+    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+  }
+  BlockBuilder builder;
+  std::int64_t index = ToInt(first);
+  const std::int64_t end = index + count;
+  while (index < end) {
+    const auto above = std::upper_bound(first_index_.begin(), first_index_.end(), index);
+    const auto which = static_cast<std::size_t>(above - first_index_.begin()) - 1;
+    const std::int64_t here = std::min(end, *above) - index;
+    const std::int64_t base = first_index_[which];
+    builder.Append(sources_[which]->Read(SampleIndex{index - base}, static_cast<int>(here), stop),
+                   base);
+    index += here;
+  }
+  return builder.Finish();
+}
+
+std::uint64_t ConcatenatedSource::hash() const {
+  std::uint64_t hash = 0;
+  for (const auto& source : sources_) hash = Mix(hash, source->hash());
+  return hash;
+}
+
+}  // namespace fastclip

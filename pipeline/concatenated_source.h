@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "pipeline/record_source.h"
+
+namespace fastclip {
+
+/// Several sources as one, their records one after the other.
+class ConcatenatedSource final : public RecordSource {
+ public:
+  explicit ConcatenatedSource(std::vector<std::unique_ptr<RecordSource>> sources);
+  std::int64_t size() const override { return first_index_.back(); }
+  RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  std::uint64_t hash() const override;
+
+ private:
+  std::vector<std::unique_ptr<RecordSource>> sources_;
+  std::vector<std::int64_t> first_index_;  // of each source; at the end the size of all
+};
+
+}  // namespace fastclip

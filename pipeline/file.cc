@@ -1,0 +1,143 @@
+#include "pipeline/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace fastclip {
+namespace {
+
+[[noreturn]] void Fail(int error, const std::string& what) {
+  throw std::system_error(error, std::generic_category(), what);
+}
+
+bool MayPass(int error) {
+  return error == EIO || error == ESTALE || error == EAGAIN || error == ETIMEDOUT;
+}
+
+void Pause(std::chrono::milliseconds time, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any asked;
+  std::unique_lock lock(mutex);
+  asked.wait_for(lock, stop, time, [] { return false; });
+}
+
+}  // namespace
+
+UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
+  UniqueFd old(std::exchange(fd_, other.Release()));
+  return *this;
+}
+
+UniqueFd::~UniqueFd() {
+  if (fd_ >= 0) close(fd_);
+}
+
+int UniqueFd::Release() { return std::exchange(fd_, -1); }
+
+UniqueFd OpenToRead(const std::string& path) {
+  if (path.find('\0') != std::string::npos) return UniqueFd();
+  // A pipe of that name must not make us wait for its writer.
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP ||
+        errno == ENXIO) {
+      return UniqueFd();
+    }
+    Fail(errno, path);
+  }
+  struct stat status;
+  if (fstat(fd.get(), &status) != 0) Fail(errno, path);
+  return S_ISREG(status.st_mode) ? std::move(fd) : UniqueFd();
+}
+
+FileStamp StampOf(int fd, const std::string& path) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) Fail(errno, path);
+  return {status.st_size,
+          std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const std::string& path,
+                   const std::stop_token& stop) {
+  using std::chrono::milliseconds;
+  static constexpr std::array kPauses = {milliseconds(50), milliseconds(200), milliseconds(750)};
+  std::size_t done = 0;
+  std::size_t failures = 0;
+  while (done < out.size()) {
+    if (stop.stop_requested()) throw std::runtime_error(path + ": reading was stopped");
+    const ssize_t got =
+        pread(fd, out.data() + done, out.size() - done, offset + static_cast<std::int64_t>(done));
+    if (got > 0) {
+      done += static_cast<std::size_t>(got);
+    } else if (got == 0) {
+      break;
+    } else if (errno != EINTR) {
+      const int error = errno;
+      if (!MayPass(error) || failures == kPauses.size()) {
+        throw std::runtime_error(
+            fmt::format("{}: reading {} bytes at offset {} failed: {}; is the disk sound?", path,
+                        out.size(), offset, std::generic_category().message(error)));
+      }
+      Pause(kPauses[failures++], stop);
+    }
+  }
+  return done;
+}
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  for (int n = 0; !fd_; ++n) {
+    temporary_ = fmt::format("{}.{}.{}.tmp", path_, getpid(), n);
+    fd_ = UniqueFd(open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!fd_ && errno != EEXIST) {
+      const int error = errno;
+      Fail(error, std::exchange(temporary_, {}));
+    }
+  }
+}
+
+AtomicFile::~AtomicFile() {
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void AtomicFile::Append(std::span<const std::byte> bytes) {
+  WriteAt(size_, bytes);
+  size_ += static_cast<std::int64_t>(bytes.size());
+}
+
+void AtomicFile::WriteAt(std::int64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = pwrite(fd_.get(), bytes.data(), bytes.size(), offset);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) Fail(errno, "writing " + path_);
+    offset += put;
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+}
+
+UniqueFd AtomicFile::Commit() {
+  if (fsync(fd_.get()) != 0) Fail(errno, "syncing " + path_);
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) Fail(errno, "renaming to " + path_);
+  temporary_.clear();
+  const std::string folder = std::filesystem::path(path_).parent_path().string();
+  const UniqueFd parent(
+      open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // Some network file systems cannot sync a folder; the rename itself has succeeded.
+  if (parent && fsync(parent.get()) != 0 && errno != EINVAL && errno != EBADF) {
+    Fail(errno, "syncing " + folder);
+  }
+  return std::move(fd_);
+}
+
+}  // namespace fastclip

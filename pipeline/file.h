@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stop_token>
+#include <string>
+
+namespace fastclip {
+
+/// Owns a file descriptor; -1 is none.
+class UniqueFd {
+ public:
+  explicit UniqueFd(int fd = -1) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(other.Release()) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept;
+  ~UniqueFd();
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int Release();
+
+ private:
+  int fd_;
+};
+
+struct FileStamp {
+  std::int64_t size = 0;
+  std::int64_t mtime_ns = 0;
+  bool operator==(const FileStamp&) const = default;
+};
+
+/// Opens a regular file to read. Empty where nothing of that name can be (no such file, not a
+/// regular file, a name too long); throws std::system_error that names the path for anything else.
+UniqueFd OpenToRead(const std::string& path);
+
+/// Size and time of an open file; throws std::system_error.
+FileStamp StampOf(int fd, const std::string& path);
+
+/// Reads up to out.size() bytes at `offset`; fewer only where the file ends. Failures that may pass
+/// (EIO, ESTALE, timeouts) are tried four times over one second; then it throws std::runtime_error
+/// that names path and offset, as it does if `stop` is asked for meanwhile.
+std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const std::string& path,
+                   const std::stop_token& stop = {});
+
+/// A file that appears under its name only when it is complete: written aside in the same folder,
+/// synced, renamed, its folder synced. Every failure is a std::system_error that names the path.
+class AtomicFile {
+ public:
+  /// Creates PATH.PID.N.tmp, so that processes that write the same file do not meet.
+  explicit AtomicFile(std::string path);
+  /// Removes the temporary file unless Commit() was reached.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void Append(std::span<const std::byte> bytes);
+  void WriteAt(std::int64_t offset, std::span<const std::byte> bytes);
+  /// Bytes appended so far.
+  std::int64_t size() const { return size_; }
+  /// Syncs and renames. The file stays open: the descriptor it returns reads what was written.
+  UniqueFd Commit();
+
+ private:
+  std::string path_;
+  std::string temporary_;
+  UniqueFd fd_;
+  std::int64_t size_ = 0;
+};
+
+}  // namespace fastclip

@@ -1,0 +1,103 @@
+#include "pipeline/open_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "pipeline/concatenated_source.h"
+#include "pipeline/index_files.h"
+#include "pipeline/shard_list.h"
+#include "pipeline/synthetic_source.h"
+#include "pipeline/tar_source.h"
+
+namespace fastclip {
+namespace {
+
+constexpr std::string_view kSynthetic = "synthetic:";
+constexpr std::int64_t kMaxSynthetic = 1'000'000'000'000;
+
+std::unique_ptr<RecordSource> OpenSynthetic(const std::string& part) {
+  const std::string_view digits = std::string_view(part).substr(kSynthetic.size());
+  std::int64_t size = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size);
+  if (error != std::errc() || end != digits.data() + digits.size() || size < 1 ||
+      size > kMaxSynthetic) {
+    throw std::runtime_error(
+        fmt::format("'{}': write synthetic:N, N pairs from 1 to {}", part, kMaxSynthetic));
+  }
+  return std::make_unique<SyntheticSource>(size);
+}
+
+void RefuseRemote(const std::string& part) {
+  for (const std::string_view scheme :
+       {"http://", "https://", "s3://", "gs://", "hdfs://", "pipe:"}) {
+    if (part.starts_with(scheme)) {
+      throw std::runtime_error(fmt::format(
+          "'{}': lists of {} are not read; copy the shards to a local or mounted folder", part,
+          scheme));
+    }
+  }
+}
+
+PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles& files) {
+  PartInfo info;
+  info.part = part;
+  info.kind = kind;
+  info.files = static_cast<std::int64_t>(files.paths.size());
+  for (const ManifestEntry& entry : files.manifest.entries()) info.bytes += entry.stamp.size;
+  info.manifest = files.manifest_path;
+  info.walked = files.walked;
+  info.warnings = files.warnings;
+  return info;
+}
+
+std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOptions& options,
+                                       PartInfo& info) {
+  if (part.starts_with(kSynthetic)) {
+    info.part = part;
+    info.kind = "synthetic";
+    return OpenSynthetic(part);
+  }
+  RefuseRemote(part);
+  std::vector<std::string> paths = ExpandPart(part);
+  IndexedFiles files =
+      IndexFiles(part, std::move(paths), ManifestKind::kTar, options, TarSource::Walk);
+  info = Describe(part, "tar", files);
+  return std::make_unique<TarSource>(std::move(files), options);
+}
+
+}  // namespace
+
+OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& options) {
+  const std::vector<std::string> parts = SplitList(list);
+  OpenedSource opened;
+  std::vector<std::unique_ptr<RecordSource>> sources;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    SourceOptions own = options;
+    if (!own.manifest.empty() && parts.size() > 1) own.manifest += fmt::format(".{}", i);
+    PartInfo& info = opened.parts.emplace_back();
+    sources.push_back(OpenPart(parts[i], own, info));
+    info.records = sources.back()->size();
+    info.hash = sources.back()->hash();
+    if (info.records == 0) {
+      throw std::runtime_error(fmt::format(
+          "'{}': no records in its {} files; WebDataset members are named KEY.jpg and KEY.txt",
+          parts[i], info.files));
+    }
+  }
+  opened.source = sources.size() == 1 ? std::move(sources.front())
+                                      : std::make_unique<ConcatenatedSource>(std::move(sources));
+  return opened;
+}
+
+std::unique_ptr<RecordSource> OpenSource(const std::string& list, const SourceOptions& options) {
+  return OpenSourceWithInfo(list, options).source;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipeline/record_source.h"
+
+namespace fastclip {
+
+/// What one part of a list turned out to be; for `fastclip shards info` and the lines at a run's
+/// start.
+struct PartInfo {
+  std::string part;
+  std::string kind;     ///< "tar", "table", "synthetic"
+  std::string details;  ///< of a table: the columns that are read
+  std::int64_t files = 0;
+  std::int64_t records = 0;
+  std::int64_t bytes = 0;  ///< of the listed files
+  std::uint64_t hash = 0;
+  std::string manifest;     ///< empty: none, or for this run only
+  std::int64_t walked = 0;  ///< files looked through now because the manifest did not know them
+  std::vector<std::string> warnings;
+};
+
+struct OpenedSource {
+  std::unique_ptr<RecordSource> source;
+  std::vector<PartInfo> parts;
+};
+
+/// OpenSource, and what it found. With several parts, options.manifest stands for one file a part:
+/// "FILE.0", "FILE.1", …
+OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& options = {});
+
+}  // namespace fastclip

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "pipeline/record_source.h"
+
+namespace fastclip {
+
+/// Pairs made up from their index, for tests and benchmarks without data: a coloured shape on a
+/// ground (PNG, some 40 to 100 pixels a side) and the sentence that tells of it. The label is the
+/// shape.
+class SyntheticSource final : public RecordSource {
+ public:
+  explicit SyntheticSource(std::int64_t size) : size_(size) {}
+  std::int64_t size() const override { return size_; }
+  RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  std::uint64_t hash() const override;
+
+ private:
+  std::int64_t size_;
+};
+
+}  // namespace fastclip

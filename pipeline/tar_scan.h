@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fastclip {
+
+/// Tar files are made of blocks of this size; a manifest counts in them.
+inline constexpr std::int64_t kTarBlock = 512;
+
+/// A member's name as WebDataset splits it: "a/b.seg.png" → key "a/b", field "seg.png". The border
+/// is the first dot of the base name. Nothing for names that no record has: without a dot,
+/// beginning with one, or "__…__" at the top (WebDataset's own metadata). Keys are labels, never
+/// paths: "../x" is fine.
+struct MemberName {
+  std::string_view key;
+  std::string_view field;
+};
+std::optional<MemberName> SplitMemberName(std::string_view path);
+
+/// What a member can be to a record, by its field, in any case.
+enum class Role : std::uint8_t { kOther, kImage, kCaption, kLabel, kMetadata };
+/// jpg jpeg png webp | txt | cls | json.
+Role RoleOf(std::string_view field);
+
+struct TarMember {
+  std::int64_t header_at = 0;  ///< of its first header: a long name has several
+  std::int64_t data_at = 0;
+  std::int64_t size = 0;  ///< as the header says: the file may be shorter
+  std::string_view path;  ///< valid during the call only
+};
+
+/// The regular members within `bytes`, whose first byte is a header. Sparse members are left out.
+/// Goes on behind a damaged header, and stops without a word where the bytes end.
+void WalkTar(std::span<const std::byte> bytes, const std::function<void(const TarMember&)>& visit);
+
+/// Where the records of a shard lie: adjacent members with one key, until one of their fields comes
+/// again.
+struct TarScan {
+  /// In blocks: record i is [starts[i], starts[i+1]); one more than there are records.
+  std::vector<std::uint32_t> starts;
+  /// Records without an image or without a caption member.
+  std::int64_t incomplete = 0;
+  /// Blocks passed over in search of a header.
+  std::int64_t damaged = 0;
+  /// The file ends without the mark that closes a tar: it was probably cut.
+  bool cut = false;
+
+  std::int64_t records() const { return static_cast<std::int64_t>(starts.size()) - 1; }
+};
+
+/// Walks the headers of a shard. Throws std::runtime_error that names the shard and says what to do
+/// if it is no tar, is compressed, or cannot be read. An empty file is a shard cut at its start.
+TarScan ScanTar(int fd, const std::string& path);
+
+}  // namespace fastclip

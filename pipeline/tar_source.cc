@@ -1,0 +1,272 @@
+#include "pipeline/tar_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "pipeline/block_builder.h"
+#include "pipeline/tar_scan.h"
+
+namespace fastclip {
+namespace {
+
+/// Files kept open: shards that a rank's lanes are in at one time.
+constexpr std::size_t kOpenShards = 256;
+/// Records are fetched together up to this size.
+constexpr std::int64_t kMaxFetch = std::int64_t{8} << 20;
+
+constexpr std::int64_t kPlaceBytes = sizeof(std::uint32_t);
+/// A longer .json is not searched for captions.
+constexpr std::size_t kMaxMetadata = 1 << 20;
+
+struct Parts {
+  std::span<const std::byte> image, caption, label, metadata;
+  int image_rank = 0;  // a smaller one wins; 0: none yet
+  bool has_caption = false;
+  bool cut = false;
+};
+
+/// OpenCLIP's order of preference.
+int ImageRank(std::string_view field) {
+  static constexpr std::string_view kOrder[] = {"jpg", "png", "jpeg", "webp"};
+  int rank = 1;
+  for (const std::string_view name : kOrder) {
+    const bool same = std::ranges::equal(field, name, {}, [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+    if (same) break;
+    ++rank;
+  }
+  return rank;
+}
+
+std::string_view AsText(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void Take(std::string_view field, std::span<const std::byte> data, bool cut, Parts& parts) {
+  parts.cut |= cut;
+  switch (RoleOf(field)) {
+    case Role::kImage:
+      if (const int rank = ImageRank(field); parts.image_rank == 0 || rank < parts.image_rank) {
+        parts.image_rank = rank;
+        parts.image = data;
+      }
+      break;
+    case Role::kCaption:
+      parts.caption = data;
+      parts.has_caption = true;
+      break;
+    case Role::kLabel:
+      parts.label = data;
+      break;
+    case Role::kMetadata:
+      parts.metadata = data;
+      break;
+    case Role::kOther:
+      break;
+  }
+}
+
+/// The list "captions" of a record's .json, as `fastclip shards convert` writes it for several
+/// captions.
+void AddListedCaptions(std::string_view json, BlockBuilder& builder) {
+  if (json.size() > kMaxMetadata || json.find("\"captions\"") == std::string_view::npos) return;
+  const auto parsed = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const auto list = parsed.is_object() ? parsed.find("captions") : parsed.end();
+  if (!parsed.is_object() || list == parsed.end() || !list->is_array()) return;
+  for (const auto& caption : *list) {
+    if (caption.is_string())
+      builder.AddTrimmedCaption(builder.Keep(caption.get_ref<const std::string&>()));
+  }
+}
+
+std::int32_t ParseLabel(std::string_view text) {
+  text = text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  std::int32_t label = -1;
+  std::from_chars(text.data(), text.data() + text.size(), label);
+  return std::max(label, -1);
+}
+
+/// `at_cut`: the record is the last of a shard that was cut, so what it lacks was cut off.
+void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
+               BlockBuilder& builder) {
+  const std::string_view kept = builder.Keep(key);
+  Record& record = builder.Add(index);
+  record.key = kept;
+  if (parts.cut || (at_cut && (parts.image_rank == 0 || !parts.has_caption))) {
+    record.skip = Skip::kTruncated;
+    return;
+  }
+  record.image = parts.image;
+  record.label = ParseLabel(AsText(parts.label));
+  AddListedCaptions(AsText(parts.metadata), builder);
+  if (builder.CaptionsOfLast() == 0) builder.AddTrimmedCaption(AsText(parts.caption));
+  if (parts.image_rank == 0) {
+    record.skip = Skip::kNoImage;
+  } else if (builder.CaptionsOfLast() == 0) {
+    record.skip = Skip::kNoCaption;
+  }
+}
+
+void AddSkipped(SampleIndex index, Skip cause, BlockBuilder& builder) {
+  builder.Add(index).skip = cause;
+}
+
+/// The records of one fetched range of a shard: starts[i] − starts[0] is where record i begins in
+/// `bytes`.
+void AddFetched(std::span<const std::byte> bytes, std::span<const std::uint32_t> starts,
+                SampleIndex first, bool last_at_cut, BlockBuilder& builder) {
+  const std::size_t count = starts.size() - 1;
+  std::vector<Parts> parts(count);
+  std::vector<std::string> keys(count);
+  WalkTar(bytes, [&](const TarMember& member) {
+    const std::int64_t block = starts[0] + member.header_at / kTarBlock;
+    const auto next = std::upper_bound(starts.begin(), starts.end(), block);
+    const auto name = SplitMemberName(member.path);
+    if (next == starts.end() || !name) return;
+    const auto i = static_cast<std::size_t>(next - starts.begin()) - 1;
+    const auto at = static_cast<std::size_t>(member.data_at),
+               size = static_cast<std::size_t>(member.size);
+    const bool cut = at > bytes.size() || size > bytes.size() - at;
+    if (keys[i].empty()) keys[i] = name->key;
+    Take(name->field, cut ? std::span<const std::byte>() : bytes.subspan(at, size), cut, parts[i]);
+  });
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
+    AddRecord(SampleIndex{ToInt(first) + static_cast<std::int64_t>(i)}, keys[i], parts[i],
+              short_read || keys[i].empty() || (last_at_cut && i + 1 == count), builder);
+  }
+}
+
+std::vector<std::uint32_t> ToStarts(std::span<const std::byte> bytes) {
+  std::vector<std::uint32_t> starts(bytes.size() / sizeof(std::uint32_t));
+  std::memcpy(starts.data(), bytes.data(), starts.size() * sizeof(std::uint32_t));
+  return starts;
+}
+
+}  // namespace
+
+std::vector<std::byte> TarSource::Walk(int fd, const std::string& path, ManifestEntry& entry) {
+  const TarScan scan = ScanTar(fd, path);
+  entry.count = scan.records();
+  entry.incomplete = scan.incomplete;
+  entry.damaged = scan.damaged;
+  entry.cut = scan.cut;
+  const auto bytes = std::as_bytes(std::span(scan.starts));
+  return {bytes.begin(), bytes.end()};
+}
+
+TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
+    : files_(std::move(files)),
+      max_record_bytes_(options.max_record_bytes),
+      first_index_(1, 0),
+      cache_(kOpenShards),
+      places_(files_.paths.size()) {
+  for (const ManifestEntry& entry : files_.manifest.entries()) {
+    first_index_.push_back(first_index_.back() + entry.count);
+  }
+}
+
+TarSource::Places TarSource::CheckPlaces(std::size_t shard) const {
+  if (const Places known = places_[shard].load(std::memory_order_acquire);
+      known != Places::kUnchecked) {
+    return known;
+  }
+  const std::lock_guard lock(repair_mutex_);
+  if (places_[shard].load(std::memory_order_relaxed) == Places::kUnchecked) {
+    const ManifestEntry& entry = files_.manifest.entries()[shard];
+    Places found = Places::kGood;
+    const auto block = files_.manifest.ReadWholeBlock(entry);
+    if (!block || entry.block_bytes != (entry.count + 1) * kPlaceBytes) {
+      const std::string& path = files_.paths[shard];
+      ManifestEntry again;
+      const UniqueFd fd = OpenToRead(path);
+      if (fd) repaired_[shard] = ToStarts(Walk(fd.get(), path, again));
+      if (!fd || again.count != entry.count) {
+        throw std::runtime_error(
+            fmt::format("{}: damaged where it tells of {}; remove it, it is made again",
+                        files_.manifest_path, path));
+      }
+      found = Places::kRepaired;
+    }
+    places_[shard].store(found, std::memory_order_release);
+  }
+  return places_[shard].load(std::memory_order_relaxed);
+}
+
+std::vector<std::uint32_t> TarSource::Starts(std::size_t shard, std::int64_t place,
+                                             std::int64_t count) const {
+  std::vector<std::uint32_t> starts(static_cast<std::size_t>(count) + 1);
+  if (CheckPlaces(shard) == Places::kRepaired) {
+    const std::lock_guard lock(repair_mutex_);
+    std::copy_n(repaired_.at(shard).begin() + place, count + 1, starts.begin());
+  } else if (!files_.manifest.ReadBlock(files_.manifest.entries()[shard], place * kPlaceBytes,
+                                        std::as_writable_bytes(std::span(starts)))) {
+    throw std::runtime_error(files_.manifest_path +
+                             ": has become shorter; remove it, it is made again");
+  }
+  return starts;
+}
+
+RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) const {
+  if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
+    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+  }
+  BlockBuilder builder;
+  std::int64_t index = ToInt(first);
+  const std::int64_t end = index + count;
+  while (index < end) {
+    const auto above = std::upper_bound(first_index_.begin(), first_index_.end(), index);
+    const auto shard = static_cast<std::size_t>(above - first_index_.begin()) - 1;
+    const std::int64_t here = std::min(end, *above) - index;
+    const ManifestEntry& entry = files_.manifest.entries()[shard];
+    const std::string& path = files_.paths[shard];
+    const std::int64_t place = index - first_index_[shard];
+    const std::shared_ptr<const UniqueFd> file = cache_.Open(path);
+    if (file == nullptr) {
+      for (std::int64_t i = 0; i < here; ++i)
+        AddSkipped(SampleIndex{index + i}, Skip::kMissing, builder);
+      index += here;
+      continue;
+    }
+    const std::vector<std::uint32_t> starts = Starts(shard, place, here);
+    for (std::int64_t i = 0; i < here;) {
+      const auto bytes_to = [&](std::int64_t j) {
+        return (std::int64_t{starts[static_cast<std::size_t>(j)]} -
+                starts[static_cast<std::size_t>(i)]) *
+               kTarBlock;
+      };
+      if (bytes_to(i + 1) > max_record_bytes_) {
+        AddSkipped(SampleIndex{index + i}, Skip::kTooLarge, builder);
+        ++i;
+        continue;
+      }
+      std::int64_t j = i + 1;
+      while (j < here && bytes_to(j + 1) <= std::min(kMaxFetch, max_record_bytes_)) ++j;
+      const auto memory =
+          builder.Allocate(static_cast<std::size_t>(std::max<std::int64_t>(bytes_to(j), 0)));
+      const std::size_t got =
+          ReadAt(file->get(), std::int64_t{starts[static_cast<std::size_t>(i)]} * kTarBlock, memory,
+                 path, stop);
+      AddFetched(memory.first(got),
+                 std::span(starts).subspan(static_cast<std::size_t>(i),
+                                           static_cast<std::size_t>(j - i) + 1),
+                 SampleIndex{index + i}, entry.cut && place + j == entry.count, builder);
+      i = j;
+    }
+    index += here;
+  }
+  return builder.Finish();
+}
+
+}  // namespace fastclip

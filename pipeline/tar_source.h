@@ -1,0 +1,53 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "pipeline/file_cache.h"
+#include "pipeline/index_files.h"
+#include "pipeline/record_source.h"
+
+namespace fastclip {
+
+/// The records of a set of tar shards, by SampleIndex.
+///
+/// Adjacent members that share a name up to the first dot make one record: its image is the first
+/// there is of .jpg, .png, .jpeg, .webp; its caption .txt, or where a .json has a list "captions"
+/// all of these; its label .cls. A record without image or caption is still there, with its Skip,
+/// so that places in the shard, and with them SampleIndex, stay true. Captions as
+/// BlockBuilder::AddTrimmedCaption gives them.
+class TarSource final : public RecordSource {
+ public:
+  /// Walks one shard for IndexFiles.
+  static std::vector<std::byte> Walk(int fd, const std::string& path, ManifestEntry& entry);
+
+  TarSource(IndexedFiles files, const SourceOptions& options);
+
+  std::int64_t size() const override { return first_index_.back(); }
+  RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  std::uint64_t hash() const override { return files_.manifest.hash(); }
+
+ private:
+  enum class Places : std::uint8_t { kUnchecked, kGood, kRepaired };
+  Places CheckPlaces(std::size_t shard) const;
+  /// Where `count` records of a shard begin, in blocks, and where the last one ends.
+  std::vector<std::uint32_t> Starts(std::size_t shard, std::int64_t place,
+                                    std::int64_t count) const;
+
+  const IndexedFiles files_;
+  const std::int64_t max_record_bytes_;
+  std::vector<std::int64_t> first_index_;  // of each shard; at the end the size of the source
+  mutable FileCache cache_;
+  // A shard's places are checked when they are first used; what was damaged is found again and
+  // kept.
+  mutable std::vector<std::atomic<Places>> places_;
+  mutable std::mutex repair_mutex_;
+  mutable std::map<std::size_t, std::vector<std::uint32_t>> repaired_;
+};
+
+}  // namespace fastclip

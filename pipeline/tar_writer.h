@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace fastclip {
+
+/// Writes one shard as an AtomicFile. Equal members give equal bytes: no times, owners or numbers
+/// of the machine are in it. Throws std::system_error where the disk fails.
+class TarWriter {
+ public:
+  explicit TarWriter(const std::string& path);
+  /// Without Close() nothing stays.
+  ~TarWriter();
+  TarWriter(TarWriter&&) noexcept;
+  TarWriter& operator=(TarWriter&&) noexcept;
+
+  void Add(std::string_view name, std::span<const std::byte> bytes);
+  /// Bytes written so far.
+  std::int64_t size() const;
+  /// Ends the tar and gives it its name.
+  void Close();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace fastclip

@@ -1,0 +1,71 @@
+#include "pipeline/shard_list.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/paths.h"
+
+namespace fastclip {
+namespace {
+
+using Names = std::vector<std::string>;
+
+TEST(ShardList, ExpandsRangesAsWideAsTheyAreWritten) {
+  EXPECT_EQ(ExpandPart("a/{008..011}.tar"),
+            (Names{"a/008.tar", "a/009.tar", "a/010.tar", "a/011.tar"}));
+  EXPECT_EQ(ExpandPart("{8..10}.tar"), (Names{"8.tar", "9.tar", "10.tar"}));
+  EXPECT_EQ(ExpandPart("{0..9..4}.tar"), (Names{"0.tar", "4.tar", "8.tar"}));
+  EXPECT_EQ(ExpandPart("{2..0}.tar"), (Names{"2.tar", "1.tar", "0.tar"}));
+  EXPECT_EQ(ExpandPart("{00000..00331}.tar").size(), 332u);
+}
+
+TEST(ShardList, ExpandsAlternativesAndNestedBraces) {
+  EXPECT_EQ(ExpandPart("{x,y}/{0..1}.tar"), (Names{"x/0.tar", "x/1.tar", "y/0.tar", "y/1.tar"}));
+  EXPECT_EQ(ExpandPart("{a{0..1},b}.tar"), (Names{"a0.tar", "a1.tar", "b.tar"}));
+  EXPECT_EQ(ExpandPart("s{,-val}.tar"), (Names{"s.tar", "s-val.tar"}));
+}
+
+TEST(ShardList, SortsGlobsByBytesAndLeavesOwnFilesOut) {
+  const TemporaryFolder folder;
+  for (const char* name : {"b.tar", "B.tar", "a.tar", "fastclip-x.manifest", "c.tar.1.0.tmp"}) {
+    WriteFile(folder / name, "");
+  }
+  std::filesystem::create_directory(folder / "d.tar");
+  EXPECT_EQ(ExpandPart(folder / "*"),
+            (Names{folder / "B.tar", folder / "a.tar", folder / "b.tar"}));
+}
+
+TEST(ShardList, ReadsAFileOfNamesRelativeToItself) {
+  const TemporaryFolder folder;
+  WriteFile(folder / "train.txt", "# shards\n\n  x/{0..1}.tar \r\n/abs.tar\n");
+  EXPECT_EQ(ExpandPart(folder / "train.txt"),
+            (Names{folder / "x/0.tar", folder / "x/1.tar", "/abs.tar"}));
+}
+
+TEST(ShardList, SplitsAtDoubleColons) {
+  EXPECT_EQ(SplitList("a::b"), (Names{"a", "b"}));
+  EXPECT_EQ(SplitList("a"), (Names{"a"}));
+  EXPECT_NE(ErrorOf([] { SplitList("a::"); }).find("part 2 of the list"), std::string::npos);
+  EXPECT_NE(ErrorOf([] { SplitList(""); }).find("list of shards is empty"), std::string::npos);
+}
+
+TEST(ShardList, NamesWhatIsWrong) {
+  const TemporaryFolder folder;
+  WriteFile(folder / "empty.txt", "# nothing\n");
+  const std::pair<std::string, std::string> cases[] = {
+      {"{0..3.tar", "brace has no partner"},          {"0}.tar", "brace has no partner"},
+      {"{abc}.tar", "neither a range nor a comma"},   {"{0..x}.tar", "no range of whole numbers"},
+      {"{0..9..0}.tar", "no range of whole numbers"}, {"{0..99999999}.tar", "is the most"},
+      {"{0..9999}/{0..9999}.tar", "is the most"},     {"{a,a}.tar", "listed twice"},
+      {folder / "*.tar", "no file matches"},          {folder / "none.txt", "no such list file"},
+      {folder / "empty.txt", "names no file"},
+  };
+  for (const auto& [part, reason] : cases) {
+    const std::string error = ErrorOf([&] { ExpandPart(part); });
+    EXPECT_NE(error.find(reason), std::string::npos) << part << " → " << error;
+    EXPECT_NE(error.find(part), std::string::npos) << "the part is not named: " << error;
+  }
+}
+
+}  // namespace
+}  // namespace fastclip

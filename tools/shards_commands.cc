@@ -1,0 +1,143 @@
+#include "tools/shards_commands.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "pipeline/open_source.h"
+#include "tools/cli.h"
+#include "tools/command.h"
+#include "tools/usage_error.h"
+
+namespace fastclip {
+namespace {
+
+constexpr const char* kListHelp =
+    "tar shards with braces and globs ('cc3m/{00000..00331}.tar'), a table (.tsv .csv .jsonl) of "
+    "image path and caption, a .txt of such names, or synthetic:N; joined by '::'";
+
+std::string Bytes(std::int64_t bytes) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+void PrintPart(const PartInfo& part) {
+  fmt::print("{}\n", part.part);
+  fmt::print("  {:<9} {}{}\n", "kind", part.kind, part.details.empty() ? "" : ": " + part.details);
+  if (part.files > 0) fmt::print("  {:<9} {} ({})\n", "files", part.files, Bytes(part.bytes));
+  fmt::print("  {:<9} {}\n  {:<9} {:016x}\n", "records", part.records, "hash", part.hash);
+  if (part.files > 0) {
+    fmt::print("  {:<9} {}{}\n", "manifest", part.manifest.empty() ? "none" : part.manifest,
+               part.walked > 0 ? fmt::format(" ({} files indexed now)", part.walked) : "");
+  }
+  for (const std::string& warning : part.warnings) fmt::print("  {:<9} {}\n", "warning", warning);
+}
+
+nlohmann::ordered_json ToJson(const OpenedSource& opened) {
+  nlohmann::ordered_json json;
+  json["records"] = opened.source->size();
+  json["hash"] = fmt::format("{:016x}", opened.source->hash());
+  json["parts"] = nlohmann::ordered_json::array();
+  for (const PartInfo& part : opened.parts) {
+    json["parts"].push_back({{"list", part.part},
+                             {"kind", part.kind},
+                             {"details", part.details},
+                             {"files", part.files},
+                             {"bytes", part.bytes},
+                             {"records", part.records},
+                             {"hash", fmt::format("{:016x}", part.hash)},
+                             {"manifest", part.manifest},
+                             {"indexed_now", part.walked},
+                             {"warnings", part.warnings}});
+  }
+  return json;
+}
+
+void PrintSource(const OpenedSource& opened, bool json) {
+  if (json) {
+    fmt::print("{}\n",
+               ToJson(opened).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    return;
+  }
+  for (const PartInfo& part : opened.parts) PrintPart(part);
+  if (opened.parts.size() > 1) {
+    fmt::print("together\n  {:<9} {}\n  {:<9} {:016x}\n", "records", opened.source->size(), "hash",
+               opened.source->hash());
+  }
+}
+
+int RunIndex(int argc, const char* const* argv) {
+  CLI::App app(
+      "Looks up where each record lies and keeps that in a manifest. Shards that kept size "
+      "and time are not read again.",
+      "fastclip shards index");
+  std::string list;
+  SourceOptions options;
+  bool json = false;
+  app.add_option("LIST", list, kListHelp)->required();
+  app.add_option(
+      "--manifest", options.manifest,
+      "file to keep it in; otherwise beside the shards. With several parts FILE.0, FILE.1, …");
+  app.add_flag("--json", json, "one JSON object");
+  app.footer("example: fastclip shards index 'cc3m/{00000..00331}.tar'");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  const OpenedSource opened = OpenSourceWithInfo(list, options);
+  for (const PartInfo& part : opened.parts) {
+    if (part.files > 0 && part.manifest.empty()) {
+      throw std::runtime_error(fmt::format("{}: {}", part.part, part.warnings.front()));
+    }
+  }
+  PrintSource(opened, json);
+  return 0;
+}
+
+int RunInfo(int argc, const char* const* argv) {
+  CLI::App app(
+      "Shows what a list holds: files, records, hash, manifest, and what is wrong with it. "
+      "Indexes what is not indexed yet.",
+      "fastclip shards info");
+  std::string list;
+  SourceOptions options;
+  bool json = false;
+  app.add_option("LIST", list, kListHelp)->required();
+  app.add_option("--manifest", options.manifest,
+                 "manifest to use instead of the one beside the shards");
+  app.add_flag("--json", json, "one JSON object");
+  app.footer("example: fastclip shards info 'cc3m/*.tar::mine.tsv' --json");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  PrintSource(OpenSourceWithInfo(list, options), json);
+  return 0;
+}
+
+const Command kVerbs[] = {
+    {"index", "make or renew the manifest of a list", RunIndex},
+    {"info", "what a list holds, and what is wrong with it", RunInfo},
+};
+
+void PrintVerbs() {
+  fmt::print("usage: fastclip shards VERB …        fastclip shards VERB --help tells more\n\n");
+  for (const Command& verb : kVerbs) fmt::print("  {:<9} {}\n", verb.name, verb.summary);
+  fmt::print("\nexample: fastclip shards info 'cc3m/{{00000..00331}}.tar'\n");
+}
+
+}  // namespace
+
+int RunShards(int argc, const char* const* argv) {
+  const std::string_view name = argc > 1 ? argv[1] : "--help";
+  if (name == "--help" || name == "-h") {
+    PrintVerbs();
+    return argc > 1 ? 0 : 2;
+  }
+  for (const Command& verb : kVerbs) {
+    if (verb.name == name) return verb.run(argc - 1, argv + 1);
+  }
+  throw UsageError(
+      fmt::format("there is no '{}'; fastclip shards --help lists what there is", name));
+}
+
+}  // namespace fastclip
