@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -113,6 +115,19 @@ void WriteFileSynced(const std::string& path, std::string_view bytes) {
     unlink(path.c_str());
     throw;
   }
+}
+
+void ReplaceFile(const std::string& path, std::string_view bytes) {
+  const std::string aside = path + ".tmp";
+  WriteFileSynced(aside, bytes);
+  if (std::rename(aside.c_str(), path.c_str()) != 0) {
+    const int cause = errno;
+    unlink(aside.c_str());
+    errno = cause;
+    Fail(path, "cannot be replaced");
+  }
+  const std::string folder = std::filesystem::path(path).parent_path();
+  SyncFolder(folder.empty() ? "." : folder);
 }
 
 void SyncFolder(const std::string& path) {

@@ -41,6 +41,10 @@ class FileExists : public std::runtime_error {
 /// cause; what it wrote so far is removed.
 void WriteFileSynced(const std::string& path, std::string_view bytes);
 
+/// WriteFileSynced() into a file aside, which then takes the place of `path`: a reader, and a
+/// crash, find the old bytes or the new.
+void ReplaceFile(const std::string& path, std::string_view bytes);
+
 /// Makes a folder's entries (files made, renamed, removed in it) last through a power cut.
 void SyncFolder(const std::string& path);
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -231,6 +232,7 @@ TEST_F(Checkpoint, IsPassedOverByNameWhereAnyByteOfAnyFileIsWrongOrMissing) {
       expect_older(name, " flipped at " + std::to_string(offset));
     }
   }
+  std::printf("%d damaged copies passed over\n", cases);
   EXPECT_GE(cases, 4 * 20);
   EXPECT_EQ(FindNewestCheckpoint(run())->path, newest);
 }
@@ -299,6 +301,7 @@ TEST_F(Checkpoint, LeavesTheEarlierOnesAloneWhereTheDiskIsFull) {
     }
   }
   std::signal(SIGXFSZ, handler);
+  std::printf("%d saves met the full disk\n", failures);
   EXPECT_GE(failures, 6);
   EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_20"));
   CheckCheckpoint(At("step_10"));

@@ -102,5 +102,16 @@ TEST(MetricsLog, NamesTheFileThatCannotBeMade) {
   }
 }
 
+TEST(ReplaceFile, LeavesTheOldBytesOrTheNew) {
+  const TemporaryFolder folder;
+  ReplaceFile(folder / "config.toml", "old");
+  ReplaceFile(folder / "config.toml", "newer");
+  EXPECT_EQ(Text(folder / "config.toml"), "newer");
+  fs::create_directory(folder / "taken");
+  EXPECT_THROW(ReplaceFile(folder / "taken", "bytes"), std::runtime_error);
+  EXPECT_FALSE(fs::exists(folder / "taken.tmp"));
+  EXPECT_FALSE(fs::exists(folder / "config.toml.tmp"));
+}
+
 }  // namespace
 }  // namespace fastclip
