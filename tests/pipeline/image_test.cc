@@ -1,0 +1,255 @@
+#include "pipeline/image.h"
+
+#include <gtest/gtest.h>
+#include <jpeglib.h>
+
+#include <cstdint>
+#include <cstdio>  // jpeglib.h needs FILE
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pipeline/counter_random.h"
+#include "pipeline/encode.h"
+#include "tests/support/safetensors_reader.h"
+
+namespace fastclip {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+Image Waves(int width, int height) {
+  Image image{width, height, std::vector<std::uint8_t>(std::size_t{3} * width * height)};
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      std::uint8_t* pixel = &image.pixels[3 * (std::size_t{1} * y * width + x)];
+      pixel[0] = static_cast<std::uint8_t>(7 * x);
+      pixel[1] = static_cast<std::uint8_t>(5 * y);
+      pixel[2] = static_cast<std::uint8_t>(3 * (x ^ y));
+    }
+  }
+  return image;
+}
+
+void PutBigEndian32(Bytes& bytes, std::size_t at, std::uint32_t value) {
+  for (int i = 0; i < 4; ++i) bytes[at + i] = std::byte(value >> (24 - 8 * i));
+}
+
+/// The file of a golden case of tests/golden.
+class GoldenFiles {
+ public:
+  Bytes operator[](const std::string& name) const {
+    const auto bytes = std::as_bytes(reader_.at(name + "/file").bytes);
+    return Bytes(bytes.begin(), bytes.end());
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : reader_.tensors()) {
+      if (name.ends_with("/file")) names.push_back(name.substr(0, name.size() - 5));
+    }
+    return names;
+  }
+
+ private:
+  SafetensorsReader reader_{"tests/golden/pixels.safetensors"};
+};
+
+/// A skip's name, or "WIDTHxHEIGHT".
+std::string Outcome(const std::variant<Image, Skip>& decoded) {
+  if (const Skip* skip = std::get_if<Skip>(&decoded)) return SkipName(*skip);
+  const Image& image = std::get<Image>(decoded);
+  EXPECT_EQ(image.pixels.size(), std::size_t{3} * image.width * image.height);
+  return std::to_string(image.width) + "x" + std::to_string(image.height);
+}
+
+std::string SizeOutcome(std::span<const std::byte> bytes, const DecodeOptions& options = {}) {
+  const auto size = ReadImageSize(bytes, options);
+  if (const Skip* skip = std::get_if<Skip>(&size)) return SkipName(*skip);
+  return std::to_string(std::get<ImageSize>(size).width) + "x" +
+         std::to_string(std::get<ImageSize>(size).height);
+}
+
+TEST(Image, SizeInTheHeaderIsTheDecodedOne) {
+  const GoldenFiles golden;
+  for (const std::string& name : golden.names()) {
+    EXPECT_EQ(SizeOutcome(golden[name]), Outcome(DecodeImage(golden[name]))) << name;
+  }
+}
+
+TEST(Image, OfAnotherKindIsUndecodable) {
+  for (const std::string text : {"GIF89a and so on and on", "BM and a bitmap's header",
+                                 "<svg/>......", "RIFF1234WAVEfmt ...."}) {
+    EXPECT_EQ(Outcome(DecodeImage(std::as_bytes(std::span(text)))), "undecodable") << text;
+    EXPECT_EQ(SizeOutcome(std::as_bytes(std::span(text))), "undecodable") << text;
+  }
+}
+
+TEST(Image, WithoutBytesIsTruncated) {
+  EXPECT_EQ(Outcome(DecodeImage({})), "truncated");
+  EXPECT_EQ(SizeOutcome({}), "truncated");
+}
+
+TEST(Image, CutAnywhereIsTruncatedOrWhole) {
+  const GoldenFiles golden;
+  for (const std::string& name : golden.names()) {
+    const Bytes file = golden[name];
+    const std::string whole = Outcome(DecodeImage(file));
+    for (std::size_t size = 0; size < file.size(); ++size) {
+      // A copy of its own, so that a read past the end is seen.
+      const Bytes cut(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
+      const std::string outcome = Outcome(DecodeImage(cut));
+      EXPECT_TRUE(outcome == "truncated" || outcome == whole)
+          << name << " cut to " << size << ": " << outcome;
+      EXPECT_TRUE(outcome == "truncated" || size >= file.size() / 2) << name << " cut to " << size;
+      Outcome(DecodeImageOver(cut, {255, 255, 255}));
+    }
+  }
+}
+
+TEST(Image, AJpegWithoutItsEndMarkerIsTruncated) {
+  Bytes file = EncodeJpeg(Waves(40, 30), 90);
+  EXPECT_EQ(Outcome(DecodeImage(file)), "40x30");
+  file.resize(file.size() - 2);
+  EXPECT_EQ(Outcome(DecodeImage(file)), "truncated");
+}
+
+TEST(Image, DamagedAnywhereNeverCrashes) {
+  const GoldenFiles golden;
+  CounterRandom random(2024);
+  const DecodeOptions options{.max_pixels = 100'000};  // a damaged size must not cost seconds
+  int decoded = 0;
+  for (const std::string& name : golden.names()) {
+    for (int round = 0; round < 300; ++round) {
+      Bytes file = golden[name];
+      for (std::uint64_t damage = 0; damage <= random.Below(4); ++damage) {
+        file[random.Below(file.size())] = std::byte(random.Below(256));
+      }
+      decoded += std::holds_alternative<Image>(DecodeImage(file, options));
+      Outcome(DecodeImageOver(file, {1, 2, 3}, options));
+      SizeOutcome(file, options);
+    }
+  }
+  EXPECT_GT(decoded, 0);
+}
+
+TEST(Image, GarbageBehindASignatureNeverCrashes) {
+  const GoldenFiles golden;
+  CounterRandom random(7);
+  for (const std::string name : {"jpeg_420", "png_rgb8", "webp_lossy", "webp_animation"}) {
+    for (int round = 0; round < 300; ++round) {
+      Bytes file = golden[name];
+      for (std::size_t at = 12 + random.Below(60); at < file.size(); ++at) {
+        file[at] = std::byte(random.Next() & 0xff);
+      }
+      Outcome(DecodeImage(file, {.max_pixels = 100'000}));
+    }
+  }
+}
+
+TEST(Image, OverThePixelCapIsTooLargeBeforeAnyIsDecoded) {
+  const GoldenFiles golden;
+  for (const std::string& name : golden.names()) {
+    const auto size = ReadImageSize(golden[name]);
+    const std::int64_t pixels =
+        std::int64_t{std::get<ImageSize>(size).width} * std::get<ImageSize>(size).height;
+    EXPECT_EQ(Outcome(DecodeImage(golden[name], {.max_pixels = pixels - 1})), "too_large") << name;
+    EXPECT_EQ(SizeOutcome(golden[name], {.max_pixels = pixels - 1}), "too_large") << name;
+    EXPECT_NE(Outcome(DecodeImage(golden[name], {.max_pixels = pixels})), "too_large") << name;
+  }
+}
+
+TEST(Image, HugeClaimedSizesAreRefusedWithoutMemory) {
+  Bytes png = EncodePng(Waves(4, 4));
+  PutBigEndian32(png, 16, 0x7fffffff);
+  PutBigEndian32(png, 20, 0x7fffffff);
+  EXPECT_EQ(Outcome(DecodeImage(png)), "too_large");
+  PutBigEndian32(png, 16, 0xffffffff);
+  EXPECT_EQ(Outcome(DecodeImage(png)), "undecodable");
+  PutBigEndian32(png, 16, 0);
+  EXPECT_EQ(Outcome(DecodeImage(png)), "undecodable");
+
+  Bytes jpeg = EncodeJpeg(Waves(4, 4), 90);
+  std::size_t frame = 0;  // start of frame: FF C0, length, depth, height, width
+  while (jpeg[frame] != std::byte{0xff} || jpeg[frame + 1] != std::byte{0xc0}) ++frame;
+  PutBigEndian32(jpeg, frame + 5, 0xffdcffdc);
+  EXPECT_EQ(Outcome(DecodeImage(jpeg)), "too_large");
+
+  Bytes webp = GoldenFiles()["webp_animation"];
+  const std::size_t canvas = 24;  // width - 1 and height - 1, three bytes each, the low one first
+  for (std::size_t at = canvas; at < canvas + 6; ++at) {
+    webp[at] = std::byte((at - canvas) % 3 < 2 ? 0xff : 0);
+  }
+  EXPECT_EQ(Outcome(DecodeImage(webp)), "undecodable");  // 2^32 pixels are no WebP
+  webp[canvas + 1] = std::byte{0x3f};
+  EXPECT_EQ(Outcome(DecodeImage(webp)), "too_large");
+}
+
+/// A progressive JPEG with a scan for every coefficient of every component.
+Bytes ManyScans(int width, int height) {
+  jpeg_compress_struct cinfo;
+  jpeg_error_mgr errors;
+  cinfo.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&cinfo);
+  unsigned char* file = nullptr;
+  unsigned long size = 0;
+  jpeg_mem_dest(&cinfo, &file, &size);
+  cinfo.image_width = static_cast<JDIMENSION>(width);
+  cinfo.image_height = static_cast<JDIMENSION>(height);
+  cinfo.input_components = 3;
+  cinfo.in_color_space = JCS_RGB;
+  jpeg_set_defaults(&cinfo);
+  std::vector<jpeg_scan_info> scans;
+  scans.push_back({3, {0, 1, 2, 0}, 0, 0, 0, 0});
+  for (int component = 0; component < 3; ++component) {
+    for (int k = 1; k < 64; ++k) scans.push_back({1, {component, 0, 0, 0}, k, k, 0, 0});
+  }
+  cinfo.scan_info = scans.data();
+  cinfo.num_scans = static_cast<int>(scans.size());
+  jpeg_start_compress(&cinfo, TRUE);
+  std::vector<std::uint8_t> row(std::size_t{3} * width, 77);
+  while (cinfo.next_scanline < cinfo.image_height) {
+    JSAMPROW line = row.data();
+    jpeg_write_scanlines(&cinfo, &line, 1);
+  }
+  jpeg_finish_compress(&cinfo);
+  jpeg_destroy_compress(&cinfo);
+  const auto* bytes = reinterpret_cast<const std::byte*>(file);
+  Bytes result(bytes, bytes + size);
+  std::free(file);
+  return result;
+}
+
+TEST(Image, AJpegOfTooManyScansIsTooLarge) {
+  EXPECT_EQ(Outcome(DecodeImage(ManyScans(32, 32))), "too_large");
+}
+
+TEST(Image, APngWithALongTextIsReadWithoutKeepingIt) {
+  const Image image = Waves(5, 4);
+  const Bytes png = EncodePng(image);
+  // A chunk whose name says that it may be ignored; its check sum must fit, as in Pillow.
+  Bytes chunk(12 + 9'000'000, std::byte{'x'});
+  PutBigEndian32(chunk, 0, 9'000'000);
+  std::memcpy(&chunk[4], "prVt", 4);
+  std::uint32_t crc = 0xffffffff;
+  for (std::size_t i = 4; i < chunk.size() - 4; ++i) {
+    crc ^= std::to_integer<std::uint32_t>(chunk[i]);
+    for (int bit = 0; bit < 8; ++bit) crc = crc & 1 ? 0xedb88320 ^ (crc >> 1) : crc >> 1;
+  }
+  PutBigEndian32(chunk, chunk.size() - 4, ~crc);
+  Bytes with_text(png.begin(), png.begin() + 33);
+  with_text.insert(with_text.end(), chunk.begin(), chunk.end());
+  with_text.insert(with_text.end(), png.begin() + 33, png.end());
+  const auto decoded = DecodeImage(with_text);
+  ASSERT_EQ(Outcome(decoded), "5x4");
+  EXPECT_EQ(std::get<Image>(decoded).pixels, image.pixels);
+}
+
+TEST(Image, WithoutTransparencyIsTheSameOverAnyBackground) {
+  const Bytes file = EncodePng(Waves(9, 8));
+  EXPECT_EQ(std::get<Image>(DecodeImageOver(file, {9, 9, 9})).pixels, Waves(9, 8).pixels);
+}
+
+}  // namespace
+}  // namespace fastclip
