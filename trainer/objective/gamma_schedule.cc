@@ -1,0 +1,39 @@
+#include "trainer/objective/gamma_schedule.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <stdexcept>
+
+namespace fastclip {
+
+void CheckGamma(const GammaOptions& options) {
+  if (options.schedule != "cosine" && options.schedule != "constant") {
+    throw std::invalid_argument(
+        fmt::format("the schedule of γ is \"{}\"; there are cosine, constant", options.schedule));
+  }
+  if (!(options.min > 0 && options.min <= 1)) {
+    throw std::invalid_argument(
+        fmt::format("the smallest γ is {}; it must be above 0 and at most 1", options.min));
+  }
+  if (options.decay_epochs < 0) {
+    throw std::invalid_argument(
+        fmt::format("γ decays over {} epochs; say 1 or more, or 0 for half of the run's",
+                    options.decay_epochs));
+  }
+}
+
+double Gamma(const GammaOptions& options, std::int64_t epoch, std::int64_t epochs) {
+  if (epoch <= 0) return 1;
+  if (options.schedule == "constant") return options.min;
+  const std::int64_t decay =
+      options.decay_epochs > 0 ? options.decay_epochs : std::max<std::int64_t>(epochs / 2, 1);
+  if (epoch >= decay) return options.min;
+  // γ_min + (1−γ_min)·½(1 + cos(π·epoch/E))
+  const double progress = static_cast<double>(epoch) / static_cast<double>(decay);
+  return options.min + (1 - options.min) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
+}
+
+}  // namespace fastclip

@@ -1,0 +1,38 @@
+#pragma once
+
+#include "trainer/objective/contrastive_objective.h"
+
+namespace fastclip {
+
+/// Which member of the family with one temperature for all samples.
+struct GlobalContrastiveVariant {
+  /// The contrastive gradient carries the factor τ, and ρτ + τ·½·mean(ln u1 + ln u2) joins the
+  /// temperature's (the robust objective).
+  bool times_tau = false;
+  /// logit_scale is learned.
+  bool learns_temperature = false;
+  /// Counts the contrastive part of the temperature's gradient twice, as fast_clip does.
+  bool doubles_temperature_gradient = false;
+};
+
+/// FastCLIP's estimator of the global contrastive loss: two numbers a sample, u1 (image anchor) and
+/// u2 (text anchor), follow the inner values g by a moving average with rate γ, and stand in the
+/// gradient's denominators in their place. u lives as its logarithm, in the columns log_u_image and
+/// log_u_text, so that no temperature overflows it.
+class GlobalContrastive final : public ContrastiveObjective {
+ public:
+  GlobalContrastive(const ObjectiveOptions& options, const GlobalContrastiveVariant& variant)
+      : options_(options), variant_(variant) {}
+
+  std::vector<std::string> state_columns() const override;
+  std::vector<double> initial_state() const override;
+  bool learns_temperature() const override { return variant_.learns_temperature; }
+  ObjectiveResult Evaluate(const Features& features, const at::Tensor& state,
+                           const StepScalars& scalars, Communicator& comm) const override;
+
+ private:
+  ObjectiveOptions options_;
+  GlobalContrastiveVariant variant_;
+};
+
+}  // namespace fastclip

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "trainer/objective/contrastive_objective.h"
+#include "trainer/objective/logit_tiles.h"
+
+namespace fastclip {
+
+/// What the contrastive objectives share: both sides' differences to the positive pair,
+///     d1_ij = (S_ij − S_ii)/τ (image anchor i, text j),  d2_ij = (S_ji − S_ii)/τ (text anchor i),
+/// for this rank's rows i against all j ≠ i. The objectives differ in the denominators D alone that
+/// they put between the two passes. Stacked tensors hold image anchors in row 0, text in row 1.
+class PairPasses {
+ public:
+  /// `scale` is 1/τ, 0-d.
+  PairPasses(const Features& features, const at::Tensor& scale, std::int64_t tile);
+
+  /// The first pass: ln Σ_j exp(d_ij), [2, b].
+  const at::Tensor& LogSumExp();
+  /// The second: with W_ij = exp(d_ij)/D_i held as they are, this rank's rows of
+  ///     ½·∂/∂features of (τ/N) Σ_ij (W1_ij + W2_ij)
+  /// from `log_denominator`, ln D of all rows, [2, B]. Called once, after LogSumExp().
+  PerSide<at::Tensor> Gradients(const at::Tensor& log_denominator);
+
+  /// This rank's columns of a stacked tensor over all rows: [2, B] → [2, b].
+  at::Tensor OwnRows(const at::Tensor& all) const;
+
+ private:
+  PerSide<at::Tensor> local_;
+  std::int64_t first_row_;
+  at::Tensor positive_;  // S_jj/τ, [B]
+  LogitTiles image_rows_;
+  LogitTiles text_rows_;
+  at::Tensor log_sum_;  // [2, b]
+};
+
+}  // namespace fastclip

@@ -1,0 +1,47 @@
+#include "trainer/objective/temperature.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <stdexcept>
+
+namespace fastclip {
+
+void CheckTemperature(const TemperatureOptions& options) {
+  if (!(options.init >= 0.01 && options.init <= 1)) {
+    throw std::invalid_argument(
+        fmt::format("the temperature starts at {}; it must lie between 0.01 and 1", options.init));
+  }
+  if (!std::isfinite(options.lr)) {
+    throw std::invalid_argument(
+        fmt::format("the temperature's learning rate is {}; it must be finite", options.lr));
+  }
+  if (options.schedule != "cosine" && options.schedule != "const" &&
+      options.schedule != "step_thresh") {
+    throw std::invalid_argument(
+        fmt::format("the temperature's schedule is \"{}\"; there are cosine, const, step_thresh",
+                    options.schedule));
+  }
+}
+
+double TemperatureRate(const TemperatureOptions& options, const LearningRateOptions& model,
+                       std::int64_t step, std::int64_t steps, const at::Tensor& logit_scale) {
+  const double lr = options.lr < 0 ? model.lr : options.lr;
+  if (options.schedule == "const") return lr;
+  if (options.schedule == "step_thresh") {
+    return 1 / std::exp(logit_scale.item<double>()) <= 0.03 ? lr / 3 : lr;
+  }
+  LearningRateOptions same = model;
+  same.schedule = "cosine";
+  same.lr = lr;
+  return LearningRate(same, step, steps);
+}
+
+void ClampLogitScale(at::Tensor logit_scale) {
+  const c10::NoGradGuard no_grad;
+  logit_scale.clamp_(0, std::log(100.0));
+}
+
+}  // namespace fastclip

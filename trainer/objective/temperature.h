@@ -1,0 +1,34 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+#include "trainer/optim/learning_rate.h"
+
+namespace fastclip {
+
+/// The temperature τ, learned as t = ln(1/τ), the model's logit_scale.
+struct TemperatureOptions {
+  /// τ at the start, in [0.01, 1].
+  double init = 0.07;
+  /// Learning rate of t; below 0: the model's.
+  double lr = -1;
+  /// "cosine": the model's warm-up and lr_min. "const": no warm-up. "step_thresh": no warm-up, and
+  /// a third of `lr` while τ ≤ 0.03.
+  std::string schedule = "cosine";
+};
+
+/// Throws std::invalid_argument with the reason.
+void CheckTemperature(const TemperatureOptions& options);
+
+/// Learning rate of t for a step of `steps`. `logit_scale` is t before the step; only "step_thresh"
+/// reads it (on a GPU that waits for the device).
+double TemperatureRate(const TemperatureOptions& options, const LearningRateOptions& model,
+                       std::int64_t step, std::int64_t steps, const at::Tensor& logit_scale);
+
+/// Puts t back into [0, ln 100], so that τ stays in [0.01, 1]. Called after each optimizer step.
+void ClampLogitScale(at::Tensor logit_scale);
+
+}  // namespace fastclip

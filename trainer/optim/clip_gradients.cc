@@ -1,0 +1,21 @@
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "trainer/optim/optimizer.h"
+
+namespace fastclip {
+
+at::Tensor ClipGradients(const NamedTensors& parameters, double max_norm) {
+  const c10::NoGradGuard no_grad;
+  std::vector<at::Tensor> gradients;
+  for (const auto& [name, parameter] : parameters) {
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  }
+  if (gradients.empty()) return at::zeros({});
+  const at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
+  // Stays a tensor: reading it here would make a GPU wait.
+  at::_foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp_max_(1));
+  return norm;
+}
+
+}  // namespace fastclip
