@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -25,15 +26,18 @@ class Tokenizer {
   /// Ids of `text` without start, end or padding. Any bytes are accepted: what is not UTF-8 is
   /// replaced by U+FFFD. A text of any length costs O(n log n).
   virtual std::vector<TokenId> Encode(std::string_view text) const = 0;
+  /// The first `limit` ids of Encode(text), or all where there are fewer. Where it can, it spends
+  /// no more on a long text than they need.
+  virtual std::vector<TokenId> EncodePrefix(std::string_view text, std::size_t limit) const;
   virtual std::string Decode(std::span<const TokenId> ids) const = 0;
   virtual SpecialTokens special() const = 0;
   virtual int vocab_size() const = 0;
 };
 
-/// Writes `start text end pad…` over all of `out` (its size is the context length, 2 or more). A long
-/// text is cut so that `end` stays the last id. Returns the pooling position: the place of the first
-/// `end` after the start, whose feature stands for the whole text; under the causal mask nothing
-/// behind it matters.
+/// Writes `start text end pad…` over all of `out` (its size is the context length, 2 or more). A
+/// long text is cut so that `end` stays the last id. Returns the pooling position: the place of the
+/// first `end` after the start, whose feature stands for the whole text; under the causal mask
+/// nothing behind it matters.
 int EncodeContext(const Tokenizer& tokenizer, std::string_view text, std::span<TokenId> out);
 
 /// "clip:VOCAB" (the file bpe_simple_vocab_16e6.txt, plain or gzip), "clip" (the one that set-up
@@ -42,7 +46,8 @@ int EncodeContext(const Tokenizer& tokenizer, std::string_view text, std::span<T
 std::shared_ptr<const Tokenizer> OpenTokenizer(const std::string& spec);
 
 /// Path of a file that set-up or install placed in the share folder: beside the running binary in
-/// share/, or in ../share/fastclip/. Throws std::runtime_error that says which set-up step makes it.
+/// share/, or in ../share/fastclip/. Throws std::runtime_error that says which set-up step makes
+/// it.
 std::string SharedFile(const std::string& name);
 
 }  // namespace fastclip

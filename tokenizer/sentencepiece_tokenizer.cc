@@ -1,0 +1,179 @@
+#include "tokenizer/sentencepiece_tokenizer.h"
+
+#include <fmt/format.h>
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+#include <unicode/uchar.h>
+#include <unicode/utf8.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <stdexcept>
+#include <unordered_map>
+
+namespace fastclip {
+namespace {
+
+// The largest models that are published have about 16 MB.
+constexpr std::uintmax_t kModelLimit = 256u << 20;
+
+// The reason without the library's place and condition: "Internal: file.cc(1) [x == y] reason".
+std::string Reason(const sentencepiece::util::Status& status) {
+  const std::string text = status.ToString();
+  const std::size_t bracket = text.rfind("] ");
+  return bracket == std::string::npos || bracket + 2 >= text.size() ? text
+                                                                    : text.substr(bracket + 2);
+}
+
+std::string ReadModel(const std::string& path) {
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(path, error);
+  if (error) throw std::runtime_error(fmt::format("{}: {}", path, error.message()));
+  if (size == 0 || size > kModelLimit) {
+    throw std::runtime_error(fmt::format(
+        "{}: {} bytes is no size of a SentencePiece model; is it the right file?", path, size));
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes(size, '\0');
+  if (!file.read(bytes.data(), static_cast<std::streamsize>(size))) {
+    throw std::runtime_error(fmt::format("{}: cannot be read ({})", path, std::strerror(errno)));
+  }
+  return bytes;
+}
+
+// The library joins runs of unknown characters in quadratic time: 200 s for a megabyte of them.
+constexpr std::size_t kPart = 16 << 10;
+
+// The length of the part of `text` to encode at once: up to a space where there is one, else whole
+// characters.
+std::size_t PartLength(std::string_view text) {
+  if (text.size() <= kPart) return text.size();
+  const std::size_t space = text.rfind(' ', kPart - 1);
+  if (space != std::string_view::npos) return space + 1;
+  std::size_t end = kPart;
+  while (end > kPart - 3 && (text[end] & 0xC0) == 0x80) --end;
+  return end;
+}
+
+// Bytes of a caption; the trainer leaves longer ones out.
+constexpr std::size_t kCaptionLimit = 4192;
+// U+2585 stands for the unknown piece inside the trainer, which leaves out captions that hold it.
+constexpr std::string_view kReserved = "\xE2\x96\x85";
+
+bool HasLetterOrDigit(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    UChar32 c;
+    U8_NEXT_OR_FFFD(text.data(), at, text.size(), c);
+    if (u_isalnum(c)) return true;
+  }
+  return false;
+}
+
+// Hands the trainer only captions that it keeps: with none at all it would end the process.
+class CaptionIterator final : public sentencepiece::SentenceIterator {
+ public:
+  explicit CaptionIterator(const std::function<bool(std::string&)>& next) : next_(next) { Next(); }
+  bool done() const override { return done_; }
+  void Next() override {
+    while ((done_ = !next_(caption_)) == false) {
+      if (caption_.size() > kCaptionLimit || caption_.find(kReserved) != std::string::npos)
+        continue;
+      std::replace(caption_.begin(), caption_.end(), '\0', ' ');
+      if (HasLetterOrDigit(caption_)) return;
+    }
+  }
+  const std::string& value() const override { return caption_; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+ private:
+  const std::function<bool(std::string&)>& next_;
+  std::string caption_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+SentencePieceTokenizer::SentencePieceTokenizer(const std::string& model)
+    : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
+  const auto status = processor_->LoadFromSerializedProto(ReadModel(model));
+  if (!status.ok() || processor_->GetPieceSize() == 0) {
+    throw std::runtime_error(fmt::format(
+        "{}: is no SentencePiece model, or a damaged one ({}); fastclip tokenizer train makes one",
+        model, status.ok() ? "it has no pieces" : status.ToString()));
+  }
+  vocab_size_ = processor_->GetPieceSize();
+  special_.start = processor_->bos_id();
+  special_.end = processor_->eos_id() >= 0 ? processor_->eos_id() : vocab_size_++;
+  special_.pad = processor_->pad_id() >= 0 ? processor_->pad_id() : special_.end;
+}
+
+SentencePieceTokenizer::~SentencePieceTokenizer() = default;
+
+std::vector<TokenId> SentencePieceTokenizer::Encode(std::string_view text) const {
+  return EncodePrefix(text, std::numeric_limits<std::size_t>::max());
+}
+
+std::vector<TokenId> SentencePieceTokenizer::EncodePrefix(std::string_view text,
+                                                          std::size_t limit) const {
+  std::vector<TokenId> ids;
+  std::vector<int> part;
+  while (!text.empty() && ids.size() < limit) {
+    const std::size_t length = PartLength(text);
+    const auto status = processor_->Encode({text.data(), length}, &part);
+    if (!status.ok()) throw std::runtime_error("SentencePiece: " + Reason(status));
+    ids.insert(ids.end(), part.begin(), part.end());
+    text.remove_prefix(length);
+  }
+  if (ids.size() > limit) ids.resize(limit);
+  return ids;
+}
+
+std::string SentencePieceTokenizer::Decode(std::span<const TokenId> ids) const {
+  std::vector<int> pieces;
+  for (const TokenId id : ids) {
+    if (id < 0 || id >= vocab_size_) {
+      throw std::out_of_range(
+          fmt::format("token {} is not in this model of {} ids", id, vocab_size_));
+    }
+    if (id < processor_->GetPieceSize() && !processor_->IsControl(id)) pieces.push_back(id);
+  }
+  std::string text;
+  const auto status = processor_->Decode(pieces, &text);
+  if (!status.ok()) throw std::runtime_error("SentencePiece: " + Reason(status));
+  return text;
+}
+
+std::string TrainSentencePiece(const SentencePieceTraining& options,
+                               const std::function<bool(std::string&)>& next) {
+  const std::unordered_map<std::string, std::string> arguments = {
+      {"vocab_size", std::to_string(options.vocab_size)},
+      {"model_type", options.algorithm},
+      {"character_coverage", fmt::format("{}", options.coverage)},
+      {"normalization_rule_name", options.lower_case ? "nmt_nfkc_cf" : "nmt_nfkc"},
+      {"max_sentence_length", std::to_string(kCaptionLimit)},
+      {"input_sentence_size", std::to_string(options.captions)},
+      {"shuffle_input_sentence", options.captions > 0 ? "true" : "false"},
+      {"unk_id", "0"},
+      {"bos_id", "1"},
+      {"eos_id", "2"},
+      {"pad_id", "3"},
+      {"minloglevel", "2"},  // errors only
+  };
+  CaptionIterator captions(next);
+  if (captions.done()) {
+    throw std::runtime_error(fmt::format(
+        "there is no caption to learn from: one that holds letters or digits and at most {} bytes",
+        kCaptionLimit));
+  }
+  sentencepiece::SetRandomGeneratorSeed(0);
+  std::string model;
+  const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &captions, &model);
+  if (!status.ok()) throw std::runtime_error("SentencePiece: " + Reason(status));
+  return model;
+}
+
+}  // namespace fastclip
