@@ -11,8 +11,8 @@ namespace fastclip {
 ///   app.footer("example: fastclip tokenize < captions.txt");
 ///   if (!ParseArguments(app, argc, argv)) return 0;
 ///
-/// False: --help was asked for and is printed; the command returns 0. Throws UsageError, exit code 2,
-/// with the reason on one line.
+/// False: --help was asked for and is printed; the command returns 0. Throws UsageError, exit code
+/// 2, with the reason on one line.
 bool ParseArguments(CLI::App& app, int argc, const char* const* argv);
 
 }  // namespace fastclip

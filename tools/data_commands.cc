@@ -2,12 +2,15 @@
 
 #include "tools/command.h"
 #include "tools/shards_commands.h"
+#include "tools/tokenizer_commands.h"
 
 namespace fastclip {
 namespace {
 
 const std::array kCommands = {
     Command{"shards", "make, index and show tar shards", RunShards},
+    Command{"tokenize", "lines in, a line of token ids out each", RunTokenize},
+    Command{"tokenizer", "learn a SentencePiece model from captions", RunTokenizer},
 };
 
 }  // namespace
