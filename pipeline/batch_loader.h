@@ -27,14 +27,18 @@ struct LoaderOptions {
   int io_threads = 2;
   /// Batches made ahead of the consumer.
   int prefetch = 2;
-  /// Stops the run where this many rows in a row found only unusable records.
+  /// Bytes of records read but not yet decoded, at which readers pause. Does not change a batch.
+  std::int64_t read_ahead = std::int64_t{256} << 20;
+  /// Stops the run where this many records in a row cannot be used: attempts of one row in
+  /// training, neighbours in evaluation.
   int max_skips_in_a_row = 10'000;
   /// Where batches live; pinned memory for CUDA. Must outlive the loader and its batches.
   std::pmr::memory_resource* memory = std::pmr::new_delete_resource();
 };
 
 /// One rank's rows of a global batch. Move-only; its destructor gives the memory back to the ring.
-/// Training: one caption a row. Evaluation: all captions of a picture, caption_row says whose.
+/// Training: one caption a row. Evaluation: all captions of a picture, caption_row says whose; a
+/// batch whose records are all bad has no row.
 class Batch {
  public:
   struct Storage;
@@ -43,19 +47,20 @@ class Batch {
   Batch& operator=(Batch&&) noexcept;
   ~Batch();
 
-  std::int64_t step() const;   ///< global step (training) or number of the batch (evaluation)
+  std::int64_t step() const;  ///< global step (training) or number of the batch (evaluation)
   std::int64_t epoch() const;
-  int rows() const;            ///< pictures, b
-  int captions() const;        ///< captions, c; equals rows() in training
+  int rows() const;      ///< pictures, b
+  int captions() const;  ///< captions, c; equals rows() in training
   int image_size() const;
   int context_length() const;
-  std::span<std::uint8_t> pixels() const;            ///< [b, image_size, image_size, 3]
-  std::span<TokenId> tokens() const;                 ///< [c, context_length]
-  std::span<std::int64_t> pool() const;              ///< [c] place of the end token
-  std::span<std::int64_t> caption_row() const;       ///< [c] row of the picture
-  std::span<std::int64_t> indices() const;           ///< [b] SampleIndex
-  std::span<std::int32_t> labels() const;            ///< [b], -1 where unknown
-  const SkipCounts& skips() const;  ///< records passed over while this batch was made; a function of the data
+  std::span<std::uint8_t> pixels() const;       ///< [b, image_size, image_size, 3]
+  std::span<TokenId> tokens() const;            ///< [c, context_length]
+  std::span<std::int64_t> pool() const;         ///< [c] place of the end token
+  std::span<std::int64_t> caption_row() const;  ///< [c] row of the picture
+  std::span<std::int64_t> indices() const;      ///< [b] SampleIndex
+  std::span<std::int32_t> labels() const;       ///< [b], -1 where unknown
+  /// Records passed over while this batch was made; a function of the data.
+  const SkipCounts& skips() const;
 
  private:
   std::shared_ptr<Storage> storage_;
@@ -72,9 +77,9 @@ struct LoaderStats {
   double starved_seconds = 0;  ///< the consumer waited in Next()
 };
 
-/// The steps [first_step, last_step) of the lanes of one rank, in order, made by threads of its own:
-/// the constructor starts them, the destructor stops them. `source` and `tokenizer` are shared and
-/// must outlive it.
+/// The steps [first_step, last_step) of the lanes of one rank, in order, made by threads of its
+/// own: the constructor starts them, the destructor stops them. `source` and `tokenizer` are shared
+/// and must outlive it.
 class BatchLoader {
  public:
   /// Training: OrderPlan's rows, random crop, one caption, substitutes for bad records.
@@ -87,7 +92,8 @@ class BatchLoader {
               const Tokenizer& tokenizer, const LoaderOptions& options);
   ~BatchLoader();
 
-  /// The next batch, or nothing after the last. Rethrows what a thread died of.
+  /// The next batch, or nothing after the last. Throws what making it died of, each time; the
+  /// batches before it still come. For one thread.
   std::optional<Batch> Next();
   LoaderStats stats() const;
 

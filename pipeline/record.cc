@@ -1,11 +1,23 @@
 #include "pipeline/record.h"
 
+#include <fmt/format.h>
+
 namespace fastclip {
 
 const char* SkipName(Skip cause) {
   static constexpr const char* kNames[kSkipCauses] = {"no_image",  "no_caption", "undecodable",
                                                       "too_large", "truncated",  "missing"};
   return kNames[static_cast<int>(cause)];
+}
+
+std::string DescribeSkips(const SkipCounts& counts) {
+  std::string text;
+  for (int cause = 0; cause < kSkipCauses; ++cause) {
+    if (counts[cause] == 0) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", counts[cause],
+                        SkipName(static_cast<Skip>(cause)));
+  }
+  return text;
 }
 
 }  // namespace fastclip

@@ -32,6 +32,8 @@ constexpr int kSkipCauses = 6;
 /// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing".
 const char* SkipName(Skip cause);
 using SkipCounts = std::array<std::int64_t, kSkipCauses>;
+/// "2 missing, 1 undecodable"; empty where nothing was passed over.
+std::string DescribeSkips(const SkipCounts& counts);
 
 struct Caption {
   std::string_view text;

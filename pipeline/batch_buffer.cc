@@ -1,0 +1,69 @@
+#include "pipeline/batch_buffer.h"
+
+#include <utility>
+
+namespace fastclip {
+
+void Batch::Storage::Shape(std::int64_t new_step, std::int64_t new_epoch, int rows,
+                           int new_image_size, int new_context_length) {
+  step = new_step;
+  epoch = new_epoch;
+  image_size = new_image_size;
+  context_length = new_context_length;
+  const auto count = static_cast<std::size_t>(rows);
+  pixels.resize(count * image_size * image_size * 3);
+  tokens.resize(count * context_length);
+  pool.resize(count);
+  caption_row.resize(count);
+  for (std::size_t row = 0; row < count; ++row) caption_row[row] = static_cast<std::int64_t>(row);
+  indices.resize(count);
+  labels.resize(count);
+  skips = {};
+}
+
+std::span<std::uint8_t> Batch::Storage::PixelsOf(int row) {
+  const auto bytes = static_cast<std::size_t>(image_size) * image_size * 3;
+  return std::span(pixels).subspan(row * bytes, bytes);
+}
+
+BatchRing::BatchRing(std::pmr::memory_resource* memory)
+    : memory_(memory), shelf_(std::make_shared<Shelf>()) {}
+
+std::shared_ptr<Batch::Storage> BatchRing::Take() {
+  std::unique_ptr<Batch::Storage> storage;
+  {
+    const std::lock_guard lock(shelf_->mutex);
+    if (!shelf_->free.empty()) {
+      storage = std::move(shelf_->free.back());
+      shelf_->free.pop_back();
+    }
+  }
+  if (storage == nullptr) storage = std::make_unique<Batch::Storage>(memory_);
+  // The shelf is shared, so that a batch may be dropped after its loader.
+  return {storage.release(), [shelf = shelf_](Batch::Storage* used) {
+            std::unique_ptr<Batch::Storage> returned(used);
+            const std::lock_guard lock(shelf->mutex);
+            shelf->free.push_back(std::move(returned));
+          }};
+}
+
+Batch::Batch(std::shared_ptr<Storage> storage) : storage_(std::move(storage)) {}
+Batch::Batch(Batch&&) noexcept = default;
+Batch& Batch::operator=(Batch&&) noexcept = default;
+Batch::~Batch() = default;
+
+std::int64_t Batch::step() const { return storage_->step; }
+std::int64_t Batch::epoch() const { return storage_->epoch; }
+int Batch::rows() const { return static_cast<int>(storage_->indices.size()); }
+int Batch::captions() const { return static_cast<int>(storage_->pool.size()); }
+int Batch::image_size() const { return storage_->image_size; }
+int Batch::context_length() const { return storage_->context_length; }
+std::span<std::uint8_t> Batch::pixels() const { return storage_->pixels; }
+std::span<TokenId> Batch::tokens() const { return storage_->tokens; }
+std::span<std::int64_t> Batch::pool() const { return storage_->pool; }
+std::span<std::int64_t> Batch::caption_row() const { return storage_->caption_row; }
+std::span<std::int64_t> Batch::indices() const { return storage_->indices; }
+std::span<std::int32_t> Batch::labels() const { return storage_->labels; }
+const SkipCounts& Batch::skips() const { return storage_->skips; }
+
+}  // namespace fastclip

@@ -1,0 +1,205 @@
+#include "pipeline/batch_feed.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "pipeline/augment.h"
+#include "pipeline/image.h"
+
+namespace fastclip {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// What both feeds share: a picture and a caption made with the loader's options.
+class RowMaker {
+ public:
+  RowMaker(const Tokenizer& tokenizer, const LoaderOptions& options)
+      : tokenizer_(tokenizer), options_(options) {}
+
+  const LoaderOptions& options() const { return options_; }
+
+  std::variant<Image, Skip> Decode(const Record& record, StageCounters& counters) const {
+    if (record.captions.empty()) return Skip::kNoCaption;
+    const auto start = Clock::now();
+    auto decoded = DecodeImage(record.image, options_.decode);
+    counters.decode.Add(start, record.image.size());
+    return decoded;
+  }
+
+  /// Returns the pooling position.
+  int Tokenize(std::string_view text, std::span<TokenId> out, StageCounters& counters) const {
+    const auto start = Clock::now();
+    const int pool = EncodeContext(tokenizer_, text, out);
+    counters.tokenize.Add(start, text.size());
+    return pool;
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  const LoaderOptions options_;
+};
+
+class TrainingFeed final : public BatchFeed {
+ public:
+  TrainingFeed(const OrderPlan& plan, LaneRange lanes, std::int64_t first_step,
+               std::int64_t last_step, const Tokenizer& tokenizer, const LoaderOptions& options)
+      : plan_(plan),
+        first_row_(lanes.first * plan.rows_per_lane()),
+        rows_(static_cast<int>((lanes.last - lanes.first) * plan.rows_per_lane())),
+        first_step_(first_step),
+        last_step_(last_step),
+        maker_(tokenizer, options) {}
+
+  std::int64_t batches() const override {
+    return std::max<std::int64_t>(0, last_step_ - first_step_);
+  }
+  int rows(std::int64_t) const override { return rows_; }
+  bool substitutes() const override { return true; }
+
+  void Open(std::int64_t batch, Batch::Storage& storage) const override {
+    const std::int64_t step = first_step_ + batch;
+    storage.Shape(step, step / plan_.steps_per_epoch(), rows_, maker_.options().image_size,
+                  maker_.options().context_length);
+  }
+
+  std::optional<RowPlan> Plan(std::int64_t batch, int row, std::int64_t attempt) const override {
+    return plan_.Row(first_step_ + batch, first_row_ + row, attempt);
+  }
+
+  // One task does picture and caption: a batch has rows enough to keep all threads busy, and a
+  // caption costs a hundredth of its picture.
+  std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
+                            Batch::Storage& storage, StageCounters& counters) const override {
+    const auto decoded = maker_.Decode(record, counters);
+    if (const Skip* cause = std::get_if<Skip>(&decoded)) return *cause;
+    const Image& image = std::get<Image>(decoded);
+    const std::uint64_t seed = plan_.options().seed;
+    const int size = storage.image_size;
+
+    const auto start = Clock::now();
+    const CropBox box = RandomCrop(image.width, image.height, maker_.options().augment, seed,
+                                   plan.epoch, plan.index);
+    ResizeBicubic(image, box, size, size, storage.PixelsOf(row));
+    counters.resize.Add(start, storage.PixelsOf(row).size());
+
+    const int caption = ChooseCaption(record.captions, seed, plan.epoch, plan.index);
+    const auto tokens = std::span<TokenId>(storage.tokens)
+                            .subspan(static_cast<std::size_t>(row) * storage.context_length,
+                                     storage.context_length);
+    storage.pool[row] = maker_.Tokenize(record.captions[caption].text, tokens, counters);
+    storage.indices[row] = ToInt(plan.index);
+    storage.labels[row] = record.label;
+    return std::nullopt;
+  }
+
+  void LeaveOut(int, Skip, Batch::Storage&) const override {}
+  void Close(Batch::Storage&) const override {}
+
+ private:
+  const OrderPlan plan_;
+  const std::int64_t first_row_;
+  const int rows_;
+  const std::int64_t first_step_;
+  const std::int64_t last_step_;
+  const RowMaker maker_;
+};
+
+class EvaluationFeed final : public BatchFeed {
+ public:
+  EvaluationFeed(SampleIndex first, SampleIndex last, int batch_size, const Tokenizer& tokenizer,
+                 const LoaderOptions& options)
+      : first_(ToInt(first)),
+        records_(std::max<std::int64_t>(0, ToInt(last) - ToInt(first))),
+        batch_size_(batch_size),
+        maker_(tokenizer, options) {}
+
+  std::int64_t batches() const override { return (records_ + batch_size_ - 1) / batch_size_; }
+  int rows(std::int64_t batch) const override {
+    return static_cast<int>(std::min<std::int64_t>(batch_size_, records_ - batch * batch_size_));
+  }
+  bool substitutes() const override { return false; }
+
+  void Open(std::int64_t batch, Batch::Storage& storage) const override {
+    storage.Shape(batch, 0, rows(batch), maker_.options().image_size,
+                  maker_.options().context_length);
+    storage.found.assign(rows(batch), {});
+  }
+
+  std::optional<RowPlan> Plan(std::int64_t batch, int row, std::int64_t) const override {
+    return RowPlan{.index = SampleIndex{first_ + batch * batch_size_ + row}, .epoch = 0};
+  }
+
+  std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
+                            Batch::Storage& storage, StageCounters& counters) const override {
+    const auto decoded = maker_.Decode(record, counters);
+    if (const Skip* cause = std::get_if<Skip>(&decoded)) return *cause;
+
+    const auto start = Clock::now();
+    ResizeCenterCrop(std::get<Image>(decoded), storage.image_size, storage.PixelsOf(row));
+    counters.resize.Add(start, storage.PixelsOf(row).size());
+
+    Batch::Storage::FoundRow& found = storage.found[row];
+    const auto context = static_cast<std::size_t>(storage.context_length);
+    found.tokens.resize(record.captions.size() * context);
+    for (std::size_t i = 0; i < record.captions.size(); ++i) {
+      const auto tokens = std::span(found.tokens).subspan(i * context, context);
+      found.pool.push_back(maker_.Tokenize(record.captions[i].text, tokens, counters));
+    }
+    storage.indices[row] = ToInt(plan.index);
+    storage.labels[row] = record.label;
+    return std::nullopt;
+  }
+
+  void LeaveOut(int row, Skip cause, Batch::Storage& storage) const override {
+    storage.found[row].skip = cause;
+  }
+
+  /// Moves the rows that were found together and puts their captions behind each other.
+  void Close(Batch::Storage& storage) const override {
+    storage.tokens.clear();
+    storage.pool.clear();
+    storage.caption_row.clear();
+    int kept = 0;
+    for (int row = 0; row < static_cast<int>(storage.found.size()); ++row) {
+      const Batch::Storage::FoundRow& found = storage.found[row];
+      if (found.skip) continue;
+      if (kept != row) {
+        std::ranges::copy(storage.PixelsOf(row), storage.PixelsOf(kept).begin());
+        storage.indices[kept] = storage.indices[row];
+        storage.labels[kept] = storage.labels[row];
+      }
+      storage.tokens.insert(storage.tokens.end(), found.tokens.begin(), found.tokens.end());
+      storage.pool.insert(storage.pool.end(), found.pool.begin(), found.pool.end());
+      storage.caption_row.insert(storage.caption_row.end(), found.pool.size(), kept);
+      ++kept;
+    }
+    storage.pixels.resize(kept * storage.PixelsOf(0).size());
+    storage.indices.resize(kept);
+    storage.labels.resize(kept);
+  }
+
+ private:
+  const std::int64_t first_;
+  const std::int64_t records_;
+  const int batch_size_;
+  const RowMaker maker_;
+};
+
+}  // namespace
+
+std::unique_ptr<BatchFeed> MakeTrainingFeed(const OrderPlan& plan, LaneRange lanes,
+                                            std::int64_t first_step, std::int64_t last_step,
+                                            const Tokenizer& tokenizer,
+                                            const LoaderOptions& options) {
+  return std::make_unique<TrainingFeed>(plan, lanes, first_step, last_step, tokenizer, options);
+}
+
+std::unique_ptr<BatchFeed> MakeEvaluationFeed(SampleIndex first, SampleIndex last, int batch_size,
+                                              const Tokenizer& tokenizer,
+                                              const LoaderOptions& options) {
+  return std::make_unique<EvaluationFeed>(first, last, batch_size, tokenizer, options);
+}
+
+}  // namespace fastclip

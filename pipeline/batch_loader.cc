@@ -1,0 +1,377 @@
+#include "pipeline/batch_loader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "pipeline/batch_buffer.h"
+#include "pipeline/batch_feed.h"
+#include "pipeline/compute_pool.h"
+
+#if defined(__SANITIZE_THREAD__)
+extern "C" void __tsan_acquire(void*);
+extern "C" void __tsan_release(void*);
+#else
+static void __tsan_acquire(void*) {}
+static void __tsan_release(void*) {}
+#endif
+
+namespace fastclip {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::int64_t Sum(const SkipCounts& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+}
+
+std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last) {
+  return std::runtime_error(
+      fmt::format("{} records in a row cannot be used ({}), the last of them record {}: check the "
+                  "data with fastclip shards info, or raise pipeline.max_skips_in_a_row",
+                  Sum(counts), DescribeSkips(counts), ToInt(last)));
+}
+
+std::int64_t BytesOf(const Record& record) {
+  auto bytes = static_cast<std::int64_t>(record.image.size());
+  for (const Caption& caption : record.captions) {
+    bytes += static_cast<std::int64_t>(caption.text.size());
+  }
+  return bytes;
+}
+
+const LoaderOptions& Checked(const LoaderOptions& options) {
+  if (options.threads < 1 || options.io_threads < 1 || options.prefetch < 1 ||
+      options.image_size < 1 || options.context_length < 2) {
+    throw std::invalid_argument(
+        fmt::format("a loader needs a thread, a reader, a batch ahead, a pixel and two ids a "
+                    "caption: threads {}, io_threads {}, prefetch {}, image_size {}, "
+                    "context_length {}",
+                    options.threads, options.io_threads, options.prefetch, options.image_size,
+                    options.context_length));
+  }
+  return options;
+}
+
+}  // namespace
+
+// A row is a Job: a reader takes it, reads its record and passes it to the compute pool, which
+// writes the row. A bad record sends the job back to the readers with the next attempt. The first
+// batch in `in_flight` is the consumer's next; only the last may have rows that nobody took yet.
+struct BatchLoader::Impl {
+  struct BatchInFlight {
+    std::int64_t number = 0;
+    std::shared_ptr<Batch::Storage> storage;
+    int rows = 0;
+    int taken = 0;       // rows that became jobs
+    int unfinished = 0;  // rows not yet written or left out
+    std::exception_ptr error;
+  };
+
+  struct Job {
+    Impl* loader;
+    BatchInFlight* batch;
+    int row;
+    std::int64_t attempt = 0;
+    SkipCounts causes{};  // of the attempts so far; holes are none
+    RowPlan plan{};
+    RecordBlock block{};
+    std::int64_t bytes = 0;
+  };
+
+  Impl(const RecordSource& source, std::unique_ptr<BatchFeed> feed, const LoaderOptions& options)
+      : source(source),
+        feed(std::move(feed)),
+        options(Checked(options)),
+        ring(options.memory),
+        pool(options.threads) {
+    try {
+      for (int i = 0; i < options.io_threads; ++i) readers.emplace_back([this] { ReadJobs(); });
+    } catch (...) {
+      Stop();
+      throw;
+    }
+  }
+
+  ~Impl() { Stop(); }
+
+  void Stop() {
+    stop.request_stop();
+    { const std::lock_guard lock(mutex); }  // no reader is between its check and its wait
+    work.notify_all();
+    readers.clear();
+    std::unique_lock lock(mutex);
+    idle.wait(lock, [this] { return tasks == 0; });
+  }
+
+  // Readers.
+
+  bool CanOpenBatch() const {
+    return !failed && next_batch < feed->batches() &&
+           in_flight.size() < static_cast<std::size_t>(options.prefetch);
+  }
+  bool HasRow() const {
+    return !in_flight.empty() && in_flight.back()->taken < in_flight.back()->rows;
+  }
+
+  /// REQUIRES: the mutex is held.
+  void OpenBatch() {
+    auto batch = std::make_unique<BatchInFlight>();
+    batch->number = next_batch++;
+    batch->rows = batch->unfinished = feed->rows(batch->number);
+    in_flight.push_back(std::move(batch));
+    BatchInFlight& opened = *in_flight.back();
+    try {
+      opened.storage = ring.Take();
+      feed->Open(opened.number, *opened.storage);
+    } catch (...) {
+      opened.taken = opened.rows;
+      opened.error = std::current_exception();
+      failed = true;
+      ready.notify_all();
+    }
+  }
+
+  /// The next row to read; rows that were sent back come first. Nothing when it is time to stop.
+  std::unique_ptr<Job> TakeJob() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      work.wait(lock, [this] {
+        return stop.stop_requested() || (pending_bytes < options.read_ahead &&
+                                         (!retries.empty() || HasRow() || CanOpenBatch()));
+      });
+      if (stop.stop_requested()) return nullptr;
+      if (!retries.empty()) {
+        auto job = std::move(retries.front());
+        retries.pop_front();
+        return job;
+      }
+      if (!HasRow()) OpenBatch();
+      if (!HasRow()) continue;
+      BatchInFlight& batch = *in_flight.back();
+      return std::unique_ptr<Job>(new Job{.loader = this, .batch = &batch, .row = batch.taken++});
+    }
+  }
+
+  void ReadJobs() {
+    while (auto job = TakeJob()) {
+      BatchInFlight* batch = job->batch;
+      try {
+        if (Read(*job)) StartWriting(std::move(job));
+      } catch (...) {
+        Fail(*batch);
+      }
+    }
+  }
+
+  /// Reads the row's first record that its source can give. False if there is none to write: the
+  /// row was left out, or the loader stops.
+  bool Read(Job& job) {
+    while (!stop.stop_requested()) {
+      const auto plan = PlanOf(job);
+      if (!plan) {
+        ++job.attempt;
+        continue;
+      }
+      job.plan = *plan;
+      const auto start = Clock::now();
+      job.block = source.Read(plan->index, 1, stop.get_token());
+      const Record& record = job.block.records.at(0);
+      job.bytes = BytesOf(record);
+      counters.read.Add(start, job.bytes);
+      if (!record.skip) return true;
+      if (!PassOver(job, *record.skip)) return false;
+    }
+    return false;
+  }
+
+  std::optional<RowPlan> PlanOf(const Job& job) const {
+    try {
+      return feed->Plan(job.batch->number, job.row, job.attempt);
+    } catch (const WindowUsedUp& error) {
+      if (Sum(job.causes) == 0) throw;
+      throw WindowUsedUp(
+          fmt::format("{} (passed over: {})", error.what(), DescribeSkips(job.causes)));
+    }
+  }
+
+  /// Counts a bad record. True if the row has a further attempt.
+  bool PassOver(Job& job, Skip cause) {
+    ++job.causes[static_cast<int>(cause)];
+    ++job.attempt;
+    job.block = {};
+    if (!feed->substitutes()) {
+      feed->LeaveOut(job.row, cause, *job.batch->storage);
+      Finish(job);
+      return false;
+    }
+    if (Sum(job.causes) >= options.max_skips_in_a_row) {
+      throw TooManySkips(job.causes, job.plan.index);
+    }
+    return true;
+  }
+
+  // The compute pool.
+
+  void StartWriting(std::unique_ptr<Job> job) {
+    {
+      const std::lock_guard lock(mutex);
+      pending_bytes += job->bytes;
+      ++tasks;
+    }
+    __tsan_release(job.get());
+    pool.Start(&Impl::WriteJob, job.release());
+  }
+
+  static void WriteJob(void* argument) noexcept {
+    __tsan_acquire(argument);
+    std::unique_ptr<Job> job(static_cast<Job*>(argument));
+    Impl& loader = *job->loader;
+    const std::int64_t bytes = job->bytes;
+    BatchInFlight* batch = job->batch;
+    try {
+      if (!loader.stop.stop_requested() && !loader.Write(*job)) job = nullptr;
+    } catch (...) {
+      loader.Fail(*batch);
+      job = nullptr;
+    }
+    loader.EndTask(std::move(job), bytes);
+  }
+
+  /// False if the row is done; true if it needs the next attempt.
+  bool Write(Job& job) {
+    const auto cause =
+        feed->Write(job.block.records[0], job.plan, job.row, *job.batch->storage, counters);
+    if (cause) return PassOver(job, *cause);
+    Finish(job);
+    return false;
+  }
+
+  void EndTask(std::unique_ptr<Job> again, std::int64_t bytes) {
+    const std::lock_guard lock(mutex);
+    const bool readers_paused = pending_bytes >= options.read_ahead;
+    pending_bytes -= bytes;
+    if (readers_paused || again != nullptr) work.notify_all();
+    if (again != nullptr) retries.push_back(std::move(again));
+    if (--tasks == 0) idle.notify_all();
+  }
+
+  // Both.
+
+  void Finish(const Job& job) {
+    const std::lock_guard lock(mutex);
+    for (int cause = 0; cause < kSkipCauses; ++cause) {
+      job.batch->storage->skips[cause] += job.causes[cause];
+    }
+    if (--job.batch->unfinished == 0) ready.notify_all();
+  }
+
+  /// Keeps the current exception for the consumer, who meets it where the batch would have come.
+  void Fail(BatchInFlight& batch) {
+    const std::lock_guard lock(mutex);
+    if (batch.error == nullptr) batch.error = std::current_exception();
+    failed = true;
+    ready.notify_all();
+  }
+
+  // The consumer.
+
+  std::optional<Batch> Next() {
+    std::unique_lock lock(mutex);
+    if (delivered == feed->batches()) return std::nullopt;
+    const auto start = Clock::now();
+    ready.wait(lock, [this] {
+      return !in_flight.empty() &&
+             (in_flight.front()->error != nullptr || in_flight.front()->unfinished == 0);
+    });
+    starved_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    BatchInFlight& batch = *in_flight.front();
+    if (batch.error == nullptr && !feed->substitutes()) CountSkipsInARow(batch);
+    if (batch.error != nullptr) std::rethrow_exception(batch.error);
+    auto storage = std::move(batch.storage);
+    in_flight.pop_front();
+    ++delivered;
+    lock.unlock();
+    work.notify_all();
+    feed->Close(*storage);
+    return Batch(std::move(storage));
+  }
+
+  /// Evaluation has no substitutes: neighbours that are all bad show that the data is not there.
+  void CountSkipsInARow(BatchInFlight& batch) {
+    for (int row = 0; row < batch.rows; ++row) {
+      const auto cause = batch.storage->found[row].skip;
+      if (!cause) {
+        skips_in_a_row = {};
+        continue;
+      }
+      ++skips_in_a_row[static_cast<int>(*cause)];
+      if (Sum(skips_in_a_row) >= options.max_skips_in_a_row) {
+        batch.error = std::make_exception_ptr(
+            TooManySkips(skips_in_a_row, feed->Plan(batch.number, row, 0)->index));
+        return;
+      }
+    }
+  }
+
+  const RecordSource& source;
+  const std::unique_ptr<BatchFeed> feed;
+  const LoaderOptions options;
+  BatchRing ring;
+  StageCounters counters;
+  SkipCounts skips_in_a_row{};
+  std::stop_source stop;
+
+  std::mutex mutex;
+  std::condition_variable work;   // for readers
+  std::condition_variable ready;  // for the consumer
+  std::condition_variable idle;   // for the destructor
+  std::deque<std::unique_ptr<BatchInFlight>> in_flight;
+  std::deque<std::unique_ptr<Job>> retries;
+  std::int64_t next_batch = 0;
+  std::int64_t delivered = 0;
+  std::int64_t pending_bytes = 0;  // read and not yet written
+  std::int64_t tasks = 0;          // in the pool
+  bool failed = false;
+  double starved_seconds = 0;
+
+  ComputePool pool;
+  std::vector<std::jthread> readers;  // last: they use all of the above
+};
+
+BatchLoader::BatchLoader(const RecordSource& source, const OrderPlan& plan, LaneRange lanes,
+                         std::int64_t first_step, std::int64_t last_step,
+                         const Tokenizer& tokenizer, const LoaderOptions& options)
+    : impl_(std::make_unique<Impl>(
+          source, MakeTrainingFeed(plan, lanes, first_step, last_step, tokenizer, options),
+          options)) {}
+
+BatchLoader::BatchLoader(const RecordSource& source, SampleIndex first, SampleIndex last,
+                         int batch_size, const Tokenizer& tokenizer, const LoaderOptions& options)
+    : impl_(std::make_unique<Impl>(
+          source, MakeEvaluationFeed(first, last, batch_size, tokenizer, options), options)) {}
+
+BatchLoader::~BatchLoader() = default;
+
+std::optional<Batch> BatchLoader::Next() { return impl_->Next(); }
+
+LoaderStats BatchLoader::stats() const {
+  LoaderStats stats{.read = impl_->counters.read.Get(),
+                    .decode = impl_->counters.decode.Get(),
+                    .resize = impl_->counters.resize.Get(),
+                    .tokenize = impl_->counters.tokenize.Get()};
+  const std::lock_guard lock(impl_->mutex);
+  stats.starved_seconds = impl_->starved_seconds;
+  return stats;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,435 @@
+#include "pipeline/batch_loader.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <latch>
+#include <mutex>
+#include <numeric>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/fake_source.h"
+
+namespace fastclip {
+namespace {
+
+constexpr int kSide = 12;
+constexpr int kContext = 24;
+
+LoaderOptions Options(int threads = 2) {
+  LoaderOptions options;
+  options.image_size = kSide;
+  options.context_length = kContext;
+  options.threads = threads;
+  options.prefetch = 3;
+  return options;
+}
+
+/// A batch's contents, kept after the batch is gone.
+struct Contents {
+  std::int64_t step = 0;
+  std::int64_t epoch = 0;
+  std::vector<std::uint8_t> pixels;
+  std::vector<TokenId> tokens;
+  std::vector<std::int64_t> pool, caption_row, indices;
+  std::vector<std::int32_t> labels;
+  SkipCounts skips{};
+  bool operator==(const Contents&) const = default;
+};
+
+template <class T>
+void Append(std::vector<T>& to, std::span<T> from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+void Join(Contents& global, const Batch& batch) {
+  const auto rows = static_cast<std::int64_t>(global.indices.size());
+  global.step = batch.step();
+  global.epoch = batch.epoch();
+  Append(global.pixels, batch.pixels());
+  Append(global.tokens, batch.tokens());
+  Append(global.pool, batch.pool());
+  for (const std::int64_t row : batch.caption_row()) global.caption_row.push_back(rows + row);
+  Append(global.indices, batch.indices());
+  Append(global.labels, batch.labels());
+  for (int cause = 0; cause < kSkipCauses; ++cause) global.skips[cause] += batch.skips()[cause];
+}
+
+/// The global batches of the steps [first, last), made by `world` loaders.
+std::vector<Contents> MakeBatches(const RecordSource& source, const OrderPlan& plan,
+                                  std::int64_t first, std::int64_t last, int world,
+                                  const LoaderOptions& options) {
+  const ByteTokenizer tokenizer;
+  std::vector<std::unique_ptr<BatchLoader>> loaders;
+  for (int rank = 0; rank < world; ++rank) {
+    loaders.push_back(std::make_unique<BatchLoader>(
+        source, plan, plan.LanesOf(rank, plan.EvenLanes(world)), first, last, tokenizer, options));
+  }
+  std::vector<Contents> batches;
+  for (std::int64_t step = first; step < last; ++step) {
+    Contents& global = batches.emplace_back();
+    for (auto& loader : loaders) Join(global, loader->Next().value());
+  }
+  for (auto& loader : loaders) EXPECT_FALSE(loader->Next().has_value());
+  return batches;
+}
+
+FakeSource DirtySource(std::int64_t size) {
+  FakeSource source(size);
+  for (std::int64_t i = 0; i < size; i += 7) source.damaged[i] = true;
+  for (std::int64_t i = 3; i < size; i += 11) source.bad[i] = Skip::kMissing;
+  for (std::int64_t i = 5; i < size; i += 13) source.bad[i] = Skip::kNoCaption;
+  return source;
+}
+
+TEST(BatchLoader, MakesThePlannedRows) {
+  const FakeSource source(120);
+  const OrderPlan plan({.size = 120, .batch_size = 16, .seed = 5});
+  const auto batches =
+      MakeBatches(source, plan, plan.steps(1) - 1, plan.steps(1) + 2, 1, Options());
+  ASSERT_EQ(batches.size(), 3u);
+  const ByteTokenizer tokenizer;
+  for (std::size_t b = 0; b < batches.size(); ++b) {
+    const Contents& batch = batches[b];
+    EXPECT_EQ(batch.step, plan.steps(1) - 1 + static_cast<std::int64_t>(b));
+    EXPECT_EQ(batch.epoch, b == 0 ? 0 : 1);
+    EXPECT_EQ(batch.pixels.size(), 16u * kSide * kSide * 3);
+    EXPECT_EQ(batch.tokens.size(), 16u * kContext);
+    EXPECT_EQ(batch.skips, SkipCounts{});
+    for (int row = 0; row < 16; ++row) {
+      const RowPlan planned = plan.Row(batch.step, row).value();
+      EXPECT_EQ(batch.indices[row], ToInt(planned.index));
+      EXPECT_EQ(batch.labels[row], ToInt(planned.index) % 10);
+      EXPECT_EQ(batch.caption_row[row], row);
+
+      const RecordBlock block = source.Read(planned.index, 1, {});
+      const int caption = ChooseCaption(block.records[0].captions, 5, batch.epoch, planned.index);
+      std::vector<TokenId> tokens(kContext);
+      EXPECT_EQ(batch.pool[row],
+                EncodeContext(tokenizer, block.records[0].captions[caption].text, tokens));
+      EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), batch.tokens.begin() + row * kContext));
+
+      const Image image = std::get<Image>(DecodeImage(block.records[0].image));
+      const CropBox box = RandomCrop(image.width, image.height, {}, 5, batch.epoch, planned.index);
+      std::vector<std::uint8_t> pixels(kSide * kSide * 3);
+      ResizeBicubic(image, box, kSide, kSide, pixels);
+      EXPECT_TRUE(
+          std::equal(pixels.begin(), pixels.end(), batch.pixels.begin() + row * kSide * kSide * 3));
+    }
+  }
+}
+
+TEST(BatchLoader, MakesEqualBatchesForEveryThreadCountAndWorld) {
+  const FakeSource source = DirtySource(403);
+  const OrderPlan plan(
+      {.size = 403, .batch_size = 32, .lanes = 8, .chunk = 2, .window = 52, .seed = 9});
+  const auto expected = MakeBatches(source, plan, 3, plan.steps(1) + 4, 1, Options(1));
+  for (const int threads : {1, 2, 8}) {
+    for (const int world : {1, 2, 3, 4}) {
+      LoaderOptions options = Options(threads);
+      options.io_threads = 1 + threads % 3;
+      options.prefetch = 1 + world % 3;
+      options.read_ahead = world == 3 ? 1 : 1 << 20;  // one record at a time
+      EXPECT_TRUE(MakeBatches(source, plan, 3, plan.steps(1) + 4, world, options) == expected)
+          << threads << " threads, world " << world;
+    }
+  }
+}
+
+TEST(BatchLoader, GivesEveryRankThePlannedBatchesOverBadRecords) {
+  const FakeSource source = DirtySource(403);
+  const OrderPlan plan({.size = 403, .batch_size = 32, .lanes = 8, .seed = 2});
+  const auto is_bad = [&](std::int64_t i) {
+    return source.bad.contains(i) || source.damaged.contains(i);
+  };
+  for (const Contents& batch : MakeBatches(source, plan, 0, plan.steps(2), 2, Options())) {
+    EXPECT_EQ(batch.indices.size(), 32u);
+    EXPECT_EQ(std::set(batch.indices.begin(), batch.indices.end()).size(), 32u);
+    SkipCounts skips{};
+    for (int row = 0; row < 32; ++row) {
+      for (std::int64_t attempt = 0;; ++attempt) {
+        const auto planned = plan.Row(batch.step, row, attempt);
+        if (!planned) continue;
+        const std::int64_t index = ToInt(planned->index);
+        if (!is_bad(index)) {
+          EXPECT_EQ(batch.indices[row], index);
+          break;
+        }
+        ++skips[static_cast<int>(source.bad.contains(index) ? source.bad.at(index)
+                                                            : Skip::kTruncated)];
+      }
+    }
+    EXPECT_EQ(batch.skips, skips);
+  }
+}
+
+TEST(BatchLoader, StopsAtOnceWhenTheConsumerLeaves) {
+  const FakeSource source(4000);
+  const OrderPlan plan({.size = 4000, .batch_size = 64});
+  const ByteTokenizer tokenizer;
+  std::optional<Batch> kept;
+  for (int taken = 0; taken < 3; ++taken) {
+    BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, plan.steps(50), tokenizer,
+                       Options());
+    for (int i = 0; i < taken; ++i) kept = loader.Next();
+  }
+  EXPECT_EQ(kept->step(), 1);  // a batch outlives its loader
+  EXPECT_EQ(kept->indices().size(), 64u);
+}
+
+TEST(BatchLoader, LeavesNoThreadBehind) {
+  const auto threads = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/task"),
+                         std::filesystem::directory_iterator());
+  };
+  const auto before = threads();
+  const FakeSource source(400);
+  const OrderPlan plan({.size = 400, .batch_size = 64});
+  const ByteTokenizer tokenizer;
+  {
+    BatchLoader one(source, plan, {0, 8}, 0, 6, tokenizer, Options(4));
+    BatchLoader other(source, plan, {8, 16}, 0, 6, tokenizer, Options(4));
+    one.Next();
+    other.Next();
+  }
+  // A joined thread may stay listed for the blink that the kernel needs to bury it.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (threads() != before && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(threads(), before);
+}
+
+TEST(BatchLoader, StopsWhileItsSourceBlocks) {
+  FakeSource source(400);
+  std::latch reading(1);
+  std::atomic<bool> counted = false;
+  source.before_read = [&](std::int64_t, std::stop_token stop) {
+    std::mutex mutex;
+    std::condition_variable_any waiting;
+    std::unique_lock lock(mutex);
+    if (!counted.exchange(true)) reading.count_down();
+    waiting.wait(lock, stop, [] { return false; });
+    throw std::runtime_error("stopped");
+  };
+  const OrderPlan plan({.size = 400, .batch_size = 64});
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 4, tokenizer, Options());
+  reading.wait();
+}
+
+TEST(BatchLoader, HandsOnWhatAReaderDiedOf) {
+  FakeSource source(400);
+  const OrderPlan plan({.size = 400, .batch_size = 64});
+  const std::int64_t broken = ToInt(plan.Row(2, 30)->index);
+  source.before_read = [&](std::int64_t i, std::stop_token) {
+    if (i == broken) throw std::runtime_error("shard 7, offset 512: input/output error");
+  };
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 6, tokenizer, Options());
+  EXPECT_EQ(loader.Next()->step(), 0);
+  EXPECT_EQ(loader.Next()->step(), 1);
+  for (int again = 0; again < 2; ++again) {
+    try {
+      loader.Next();
+      FAIL() << "no exception";
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "shard 7, offset 512: input/output error");
+    }
+  }
+}
+
+TEST(BatchLoader, HandsOnWhatAWorkerDiedOf) {
+  const FakeSource source(400);
+  const OrderPlan plan({.size = 400, .batch_size = 64});
+  ByteTokenizer tokenizer;
+  tokenizer.before_encode = [](std::string_view) { throw std::bad_alloc(); };
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 6, tokenizer, Options());
+  EXPECT_THROW(loader.Next(), std::bad_alloc);
+}
+
+TEST(BatchLoader, SaysWhatUsedAWindowUp) {
+  FakeSource source(64);
+  for (std::int64_t i = 0; i < 64; ++i) source.bad[i] = Skip::kMissing;
+  const OrderPlan plan({.size = 64, .batch_size = 16, .lanes = 4});
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, plan, {0, 4}, 0, 4, tokenizer, Options());
+  try {
+    loader.Next();
+    FAIL() << "no exception";
+  } catch (const WindowUsedUp& error) {
+    EXPECT_NE(std::string(error.what()).find("(passed over: 4 missing)"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST(BatchLoader, StopsAtTooManyBadRecordsInARow) {
+  FakeSource source(4000);
+  for (std::int64_t i = 0; i < 4000; ++i) source.bad[i] = i % 2 ? Skip::kMissing : Skip::kNoImage;
+  const OrderPlan plan({.size = 4000, .batch_size = 4});
+  const ByteTokenizer tokenizer;
+  LoaderOptions options = Options();
+  options.max_skips_in_a_row = 50;
+  const auto error_of = [](BatchLoader& loader) -> std::string {
+    try {
+      loader.Next();
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  BatchLoader training(source, plan, {0, 1}, 0, 4, tokenizer, options);
+  EXPECT_EQ(error_of(training).find("50 records in a row cannot be used ("), 0u);
+  BatchLoader evaluation(source, SampleIndex{0}, SampleIndex{4000}, 20, tokenizer, options);
+  EXPECT_EQ(evaluation.Next()->rows(), 0);
+  EXPECT_EQ(evaluation.Next()->rows(), 0);
+  EXPECT_EQ(error_of(evaluation)
+                .find("50 records in a row cannot be used (25 no_image, 25 missing"
+                      "), the last of them record 49: "),
+            0u);
+}
+
+TEST(BatchLoader, RunsAsManyWorkersAsItIsTold) {
+  const FakeSource source(400);
+  const OrderPlan plan({.size = 400, .batch_size = 64});
+  ByteTokenizer tokenizer;
+  std::latch all_there(5);  // more than the cores of a small machine
+  std::atomic<int> arrived = 0;
+  tokenizer.before_encode = [&](std::string_view) {
+    if (arrived++ < 5) all_there.arrive_and_wait();
+  };
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 1, tokenizer, Options(5));
+  EXPECT_EQ(loader.Next()->rows(), 64);
+}
+
+TEST(BatchLoader, UsesItsMemoryAgain) {
+  class Counting final : public std::pmr::memory_resource {
+   public:
+    std::atomic<int> blocks = 0;
+
+   private:
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+      ++blocks;
+      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void* block, std::size_t bytes, std::size_t alignment) override {
+      std::pmr::new_delete_resource()->deallocate(block, bytes, alignment);
+    }
+    bool do_is_equal(const memory_resource& other) const noexcept override {
+      return this == &other;
+    }
+  } memory;
+  const FakeSource source(400);
+  const OrderPlan plan({.size = 400, .batch_size = 40});
+  const ByteTokenizer tokenizer;
+  LoaderOptions options = Options();
+  options.memory = &memory;
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, plan.steps(3), tokenizer, options);
+  while (loader.Next()) {
+  }
+  // Three made ahead, one at the consumer; six arrays each.
+  EXPECT_LE(memory.blocks, 4 * 6);
+  EXPECT_GT(memory.blocks, 0);
+}
+
+TEST(BatchLoader, CountsWhatItsStagesDid) {
+  const FakeSource source(400);
+  const OrderPlan plan({.size = 400, .batch_size = 40});
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 5, tokenizer, Options());
+  while (loader.Next()) {
+  }
+  const LoaderStats stats = loader.stats();
+  for (const auto& stage : {stats.read, stats.decode, stats.resize, stats.tokenize}) {
+    EXPECT_EQ(stage.items, 200);
+    EXPECT_GT(stage.bytes, 0);
+    EXPECT_GT(stage.busy_seconds, 0);
+  }
+  EXPECT_GT(stats.starved_seconds, 0);
+}
+
+TEST(BatchLoader, RefusesOptionsThatCannotWork) {
+  const FakeSource source(40);
+  const ByteTokenizer tokenizer;
+  LoaderOptions options = Options();
+  options.prefetch = 0;
+  EXPECT_THROW(BatchLoader(source, SampleIndex{0}, SampleIndex{40}, 8, tokenizer, options),
+               std::invalid_argument);
+}
+
+TEST(BatchLoaderForEvaluation, KeepsTheOrderAndAllCaptions) {
+  const FakeSource source(50);
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, SampleIndex{4}, SampleIndex{50}, 20, tokenizer, Options());
+  std::int64_t next = 4;
+  for (const int rows : {20, 20, 6}) {
+    const auto batch = loader.Next();
+    ASSERT_EQ(batch->rows(), rows);
+    int caption = 0;
+    for (int row = 0; row < rows; ++row, ++next) {
+      EXPECT_EQ(batch->indices()[row], next);
+      EXPECT_EQ(batch->labels()[row], next % 10);
+      const RecordBlock block = source.Read(SampleIndex{next}, 1, {});
+      for (const Caption& text : block.records[0].captions) {
+        std::vector<TokenId> tokens(kContext);
+        EXPECT_EQ(batch->pool()[caption], EncodeContext(tokenizer, text.text, tokens));
+        EXPECT_TRUE(
+            std::ranges::equal(tokens, batch->tokens().subspan(caption * kContext, kContext)));
+        EXPECT_EQ(batch->caption_row()[caption], row);
+        ++caption;
+      }
+      std::vector<std::uint8_t> pixels(kSide * kSide * 3);
+      ResizeCenterCrop(std::get<Image>(DecodeImage(block.records[0].image)), kSide, pixels);
+      EXPECT_TRUE(
+          std::ranges::equal(pixels, batch->pixels().subspan(row * pixels.size(), pixels.size())));
+    }
+    EXPECT_EQ(batch->captions(), caption);
+  }
+  EXPECT_FALSE(loader.Next().has_value());
+}
+
+TEST(BatchLoaderForEvaluation, LeavesBadRecordsOutAndCountsThem) {
+  FakeSource source = DirtySource(100);
+  for (std::int64_t i = 32; i < 48; ++i) source.bad[i] = Skip::kTooLarge;
+  source.captions_of = [](std::int64_t i) { return i == 1 ? 0 : 2; };
+  const ByteTokenizer tokenizer;
+  const FakeSource clean(100);
+  BatchLoader loader(source, SampleIndex{0}, SampleIndex{100}, 16, tokenizer, Options());
+  std::int64_t next = 0;
+  SkipCounts skips{};
+  for (int number = 0; const auto batch = loader.Next(); ++number) {
+    EXPECT_EQ(batch->step(), number);
+    if (number == 2) {
+      EXPECT_EQ(batch->rows(), 0);
+    }
+    EXPECT_EQ(batch->captions(), 2 * batch->rows());
+    for (int row = 0; row < batch->rows(); ++row) {
+      while (source.bad.contains(next) || source.damaged.contains(next) || next == 1) ++next;
+      EXPECT_EQ(batch->indices()[row], next);
+      const RecordBlock block = clean.Read(SampleIndex{next}, 1, {});
+      std::vector<std::uint8_t> pixels(kSide * kSide * 3);
+      ResizeCenterCrop(std::get<Image>(DecodeImage(block.records[0].image)), kSide, pixels);
+      EXPECT_TRUE(
+          std::ranges::equal(pixels, batch->pixels().subspan(row * pixels.size(), pixels.size())));
+      ++next;
+    }
+    for (int cause = 0; cause < kSkipCauses; ++cause) skips[cause] += batch->skips()[cause];
+  }
+  SkipCounts expected{};
+  for (const auto& [i, cause] : source.bad) ++expected[static_cast<int>(cause)];
+  for (const auto& [i, damaged] : source.damaged) {
+    expected[static_cast<int>(Skip::kTruncated)] += !source.bad.contains(i);
+  }
+  ++expected[static_cast<int>(Skip::kNoCaption)];  // record 1
+  EXPECT_EQ(skips, expected);
+}
+
+}  // namespace
+}  // namespace fastclip
