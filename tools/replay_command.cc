@@ -1,0 +1,169 @@
+#include "tools/replay_command.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "pipeline/batch_loader.h"
+#include "pipeline/order_plan.h"
+#include "pipeline/record_source.h"
+#include "tokenizer/tokenizer.h"
+#include "tools/cli.h"
+#include "tools/usage_error.h"
+
+namespace fastclip {
+namespace {
+
+struct ReplayOptions {
+  std::string list;
+  std::string manifest;
+  std::string tokenizer = "clip";
+  OrderOptions order;
+  LoaderOptions loader;
+  std::int64_t epoch = 0;
+  std::int64_t from = 0;
+  std::int64_t steps = 0;  // 0: to the epoch's end
+  int world = 1;
+};
+
+/// The xxh3 of bytes that come in parts.
+class Hash {
+ public:
+  Hash() : state_(XXH3_createState()) {
+    if (state_ == nullptr) throw std::bad_alloc();
+  }
+  void Restart() { XXH3_64bits_reset(state_.get()); }
+  template <class T>
+  void Add(std::span<T> values) {
+    XXH3_64bits_update(state_.get(), values.data(), values.size_bytes());
+  }
+  std::uint64_t Digest() const { return XXH3_64bits_digest(state_.get()); }
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+  std::unique_ptr<XXH3_state_t, Free> state_;
+};
+
+bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
+  CLI::App app(
+      "Makes the global batches of an epoch as a training run would and prints a line for each: "
+      "its\n"
+      "number in the epoch, and the xxh3 of its SampleIndex in order, of its pixels, of its "
+      "tokens.\n"
+      "Equal lines are equal batches: they depend on neither --world nor --threads.",
+      "fastclip shards replay");
+  app.add_option("LIST", o.list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
+  app.add_option("--seed", o.order.seed, "seed of the run")->required();
+  app.add_option("--epoch", o.epoch, "epoch, from 0")->required()->check(CLI::Range(0, 1'000'000));
+  app.add_option("--batch", o.order.batch_size, "rows of a global batch")->required();
+  app.add_option("--world", o.world, "ranks to play, their rows joined in rank order")->required();
+  app.add_option("--from", o.from, "first step, from 0 in the epoch")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--steps", o.steps, "number of steps; default: to the epoch's end")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--threads", o.loader.threads, "threads that decode, for each rank")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--size", o.loader.image_size, "side of the training crop, pixels")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--context", o.loader.context_length, "ids of a caption")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--tokenizer", o.tokenizer, "clip, clip:VOCABULARY or sentencepiece:MODEL")
+      ->capture_default_str();
+  app.add_option("--lanes", o.order.lanes, "the run's data.lanes; default: as a run's");
+  app.add_option("--chunk", o.order.chunk, "the run's data.chunk; default: as a run's");
+  app.add_option("--window", o.order.window, "the run's data.window; default: as a run's");
+  app.add_option("--manifest", o.manifest, "manifest file; default: beside the shards");
+  app.footer(
+      "example: fastclip shards replay 'shards/{00000..00099}.tar' --seed 1 --epoch 0 "
+      "--batch 1024 --world 4 --steps 10");
+  return ParseArguments(app, argc, argv);
+}
+
+std::vector<std::unique_ptr<BatchLoader>> OpenLoaders(const ReplayOptions& o,
+                                                      const RecordSource& source,
+                                                      const OrderPlan& plan, std::int64_t first,
+                                                      std::int64_t last,
+                                                      const Tokenizer& tokenizer) {
+  const auto lanes = plan.EvenLanes(o.world);
+  std::vector<std::unique_ptr<BatchLoader>> loaders;
+  for (int rank = 0; rank < o.world; ++rank) {
+    loaders.push_back(std::make_unique<BatchLoader>(source, plan, plan.LanesOf(rank, lanes), first,
+                                                    last, tokenizer, o.loader));
+  }
+  return loaders;
+}
+
+void Replay(const ReplayOptions& o, const RecordSource& source, const OrderPlan& plan) {
+  const std::int64_t steps = o.steps == 0 ? plan.steps_per_epoch() : o.steps;
+  const std::int64_t last = o.from + std::min(steps, plan.steps_per_epoch() - o.from);
+  const std::int64_t epoch_start = plan.steps(o.epoch);
+  const auto tokenizer = OpenTokenizer(o.tokenizer);
+  const auto start = std::chrono::steady_clock::now();
+  const auto loaders =
+      OpenLoaders(o, source, plan, epoch_start + o.from, epoch_start + last, *tokenizer);
+  Hash indices, pixels, tokens;
+  SkipCounts skips{};
+  for (std::int64_t step = o.from; step < last; ++step) {
+    for (Hash* hash : {&indices, &pixels, &tokens}) hash->Restart();
+    for (const auto& loader : loaders) {
+      const Batch batch = loader->Next().value();
+      indices.Add(batch.indices());
+      pixels.Add(batch.pixels());
+      tokens.Add(batch.tokens());
+      for (int cause = 0; cause < kSkipCauses; ++cause) skips[cause] += batch.skips()[cause];
+    }
+    fmt::print("{} {:016x} {:016x} {:016x}\n", step, indices.Digest(), pixels.Digest(),
+               tokens.Digest());
+  }
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const auto samples = static_cast<double>((last - o.from) * o.order.batch_size);
+  const std::string passed_over = DescribeSkips(skips);
+  fmt::print(stderr, "{} steps, {:.0f} samples in {:.1f} s: {:.0f} samples/s; passed over: {}\n",
+             last - o.from, samples, seconds, samples / seconds,
+             passed_over.empty() ? "none" : passed_over);
+}
+
+/// The order of the run, or the reason why these options cannot be one.
+OrderPlan MakePlan(const ReplayOptions& o) {
+  try {
+    const OrderPlan plan(o.order);
+    plan.EvenLanes(o.world);
+    return plan;
+  } catch (const std::invalid_argument& wrong) {
+    throw UsageError(wrong.what());
+  }
+}
+
+}  // namespace
+
+int RunReplay(int argc, const char* const* argv) {
+  ReplayOptions o;
+  if (!Parse(argc, argv, o)) return 0;
+  SourceOptions source_options;
+  source_options.manifest = o.manifest;
+  const auto source = OpenSource(o.list, source_options);
+  o.order.size = source->size();
+  const OrderPlan plan = MakePlan(o);
+  if (o.from >= plan.steps_per_epoch()) {
+    throw UsageError(fmt::format("--from {}: an epoch has the steps 0 to {}", o.from,
+                                 plan.steps_per_epoch() - 1));
+  }
+  Replay(o, *source, plan);
+  return 0;
+}
+
+}  // namespace fastclip
