@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kLargestJpegSide = JPEG_MAX_DIMENSION;
 constexpr int kLargestPngSide = 1'000'000;
+constexpr std::size_t kMostBytes = 0x7fffffff;  // libpng counts a picture's bytes in 32 bits
 
 void CheckImage(const Image& image, int largest_side, const char* kind) {
   if (image.width < 1 || image.height < 1 || image.width > largest_side ||
@@ -25,7 +26,8 @@ void CheckImage(const Image& image, int largest_side, const char* kind) {
     throw std::invalid_argument(fmt::format("cannot write a {} of {} x {}: sides of 1 to {} pixels",
                                             kind, image.width, image.height, largest_side));
   }
-  if (image.pixels.size() != std::size_t{3} * image.width * image.height) {
+  if (image.pixels.size() > kMostBytes ||
+      image.pixels.size() != std::size_t{3} * image.width * image.height) {
     throw std::invalid_argument(fmt::format("cannot write a {}: {} bytes for {} x {} pixels", kind,
                                             image.pixels.size(), image.width, image.height));
   }

@@ -41,10 +41,10 @@ std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
 /// dropped, not blended; of an animation the first frame. The kind is told from the first bytes,
 /// never from a name. Colour profiles, gamma and EXIF rotation are ignored, as OpenCLIP does.
 ///
-/// Damage that Pillow tolerates (a wrong CRC or flipped bit in the picture's data, a missing end
-/// of a PNG) is tolerated; data that end before the last pixel are Skip::kTruncated, and so is a
-/// JPEG without its end marker. Stricter than Pillow: a PNG that needs a palette and has none, and
-/// one whose compressed data stop early, are skips, not black pixels.
+/// Damage that Pillow tolerates (a wrong CRC or flipped bit in the picture's data, a PNG without
+/// its end chunk) is tolerated; data that end before the last pixel are Skip::kTruncated, and so is
+/// a JPEG without its end marker. Stricter than Pillow: a PNG that needs a palette and has none,
+/// and one whose compressed data stop early, are skips, not black pixels.
 /// Throws std::bad_alloc where memory is short: that is no property of the bytes.
 std::variant<Image, Skip> DecodeImage(std::span<const std::byte> bytes,
                                       const DecodeOptions& options = {});

@@ -238,9 +238,8 @@ TEST(Image, APngWithALongTextIsReadWithoutKeepingIt) {
     for (int bit = 0; bit < 8; ++bit) crc = crc & 1 ? 0xedb88320 ^ (crc >> 1) : crc >> 1;
   }
   PutBigEndian32(chunk, chunk.size() - 4, ~crc);
-  Bytes with_text(png.begin(), png.begin() + 33);
-  with_text.insert(with_text.end(), chunk.begin(), chunk.end());
-  with_text.insert(with_text.end(), png.begin() + 33, png.end());
+  Bytes with_text = png;
+  with_text.insert(with_text.begin() + 33, chunk.begin(), chunk.end());  // behind the header
   const auto decoded = DecodeImage(with_text);
   ASSERT_EQ(Outcome(decoded), "5x4");
   EXPECT_EQ(std::get<Image>(decoded).pixels, image.pixels);
