@@ -1,8 +1,10 @@
 #include "trainer/batch_tensors.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace fastclip {
 namespace {
@@ -28,7 +30,9 @@ at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, 
     scale.select(1, c).fill_(1 / (255 * kDeviation[c]));
     shift.select(1, c).fill_(-kMean[c] / kDeviation[c]);
   }
-  const auto to_row = [&](const at::Tensor& x) { return x.view({size * 3}).to(target.device, target.dtype); };
+  const auto to_row = [&](const at::Tensor& x) {
+    return x.view({size * 3}).to(target.device, target.dtype);
+  };
   return ViewOf(pixels, {rows * size, size * 3}, at::kByte)
       .to(target.device)
       .to(target.dtype)
@@ -50,6 +54,27 @@ CaptionTensors CaptionsOf(std::span<const TokenId> tokens, std::span<const std::
   const at::Tensor places = ViewOf(pool, {captions}, at::kLong);
   return {ids.to(target.device, at::kLong).contiguous(),
           places.to(target.device, /*non_blocking=*/false, /*copy=*/true)};
+}
+
+std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const TensorTarget& target) {
+  const int rows = batch.rows();
+  if (count < 1 || count > rows) {
+    throw std::invalid_argument(
+        fmt::format("{} micro-batches cannot be made of {} rows", count, rows));
+  }
+  const std::int64_t size = batch.image_size(), context = batch.context_length();
+  std::vector<MicroBatch> micro;
+  for (int i = 0; i < count; ++i) {
+    const std::size_t first = static_cast<std::size_t>(rows) * i / count;
+    const std::size_t length = static_cast<std::size_t>(rows) * (i + 1) / count - first;
+    const std::size_t bytes = static_cast<std::size_t>(size * size * 3);
+    const auto pixels = batch.pixels().subspan(first * bytes, length * bytes);
+    CaptionTensors text = CaptionsOf(batch.tokens().subspan(first * context, length * context),
+                                     batch.pool().subspan(first, length), context, target);
+    micro.push_back({ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
+                     std::move(text.tokens), std::move(text.pool)});
+  }
+  return micro;
 }
 
 }  // namespace fastclip

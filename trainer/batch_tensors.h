@@ -15,7 +15,8 @@ namespace fastclip {
 struct TensorTarget {
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
-  /// Cut captions to the longest of a micro-batch, rounded up to 8 ids: exact under the causal mask.
+  /// Cut captions to the longest of a micro-batch, rounded up to 8 ids: exact under the causal
+  /// mask.
   bool trim_text = true;
 };
 

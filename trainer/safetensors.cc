@@ -32,10 +32,10 @@ struct Dtype {
   std::string_view name;
   at::ScalarType type;
 };
-constexpr std::array kDtypes = {
-    Dtype{"F64", at::kDouble}, Dtype{"F32", at::kFloat}, Dtype{"F16", at::kHalf},
-    Dtype{"BF16", at::kBFloat16}, Dtype{"I64", at::kLong}, Dtype{"I32", at::kInt},
-    Dtype{"U8", at::kByte}, Dtype{"BOOL", at::kBool}};
+constexpr std::array kDtypes = {Dtype{"F64", at::kDouble}, Dtype{"F32", at::kFloat},
+                                Dtype{"F16", at::kHalf},   Dtype{"BF16", at::kBFloat16},
+                                Dtype{"I64", at::kLong},   Dtype{"I32", at::kInt},
+                                Dtype{"U8", at::kByte},    Dtype{"BOOL", at::kBool}};
 
 [[noreturn]] void Fail(const std::string& path, const std::string& what) {
   throw std::runtime_error(fmt::format("{}: {}", path, what));
@@ -48,7 +48,8 @@ constexpr std::array kDtypes = {
 
 class File {
  public:
-  File(const std::string& path, int flags) : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {
+  File(const std::string& path, int flags)
+      : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {
     if (fd_ < 0) FailErrno(path, (flags & O_CREAT) != 0 ? "create" : "open");
   }
   ~File() { close(fd_); }
@@ -106,7 +107,8 @@ std::string_view NameOf(const std::string& path, const std::string& tensor, at::
   for (const Dtype& dtype : kDtypes) {
     if (dtype.type == type) return dtype.name;
   }
-  Fail(path, fmt::format("tensor '{}' has the type {}, which is not written", tensor, c10::toString(type)));
+  Fail(path, fmt::format("tensor '{}' has the type {}, which is not written", tensor,
+                         c10::toString(type)));
 }
 
 at::ScalarType TypeOf(const std::string& path, const std::string& tensor, const Json& name) {
@@ -136,7 +138,9 @@ struct Entry {
 
 Entry ParseEntry(const std::string& path, const std::string& name, const Json& json,
                  std::uint64_t data_size) {
-  const auto bad = [&](const char* what) { Fail(path, fmt::format("tensor '{}': {}", name, what)); };
+  const auto bad = [&](const char* what) {
+    Fail(path, fmt::format("tensor '{}': {}", name, what));
+  };
   if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") ||
       !json.contains("data_offsets")) {
     bad("its header entry lacks dtype, shape or data_offsets");
@@ -145,7 +149,8 @@ Entry ParseEntry(const std::string& path, const std::string& name, const Json& j
   const Json &shape = json["shape"], &offsets = json["data_offsets"];
   if (!shape.is_array() || shape.size() > 16) bad("its shape is no list of up to 16 sizes");
   constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max() / 8;
-  std::uint64_t elements = 1, bound = 1;  // bound: zero sizes left out, so that strides cannot overflow
+  std::uint64_t elements = 1,
+                bound = 1;  // bound: zero sizes left out, so that strides cannot overflow
   for (const Json& size : shape) {
     if (!size.is_number_unsigned()) bad("a size of its shape is no whole number");
     const auto n = size.get<std::uint64_t>();
@@ -160,7 +165,8 @@ Entry ParseEntry(const std::string& path, const std::string& name, const Json& j
   }
   entry.begin = offsets[0].get<std::uint64_t>();
   entry.end = offsets[1].get<std::uint64_t>();
-  if (entry.begin > entry.end || entry.end > data_size) bad("its data lie outside the file; is it cut off?");
+  if (entry.begin > entry.end || entry.end > data_size)
+    bad("its data lie outside the file; is it cut off?");
   if (entry.end - entry.begin != elements * c10::elementSize(entry.type)) {
     bad("its shape and data_offsets differ in size");
   }
@@ -168,7 +174,8 @@ Entry ParseEntry(const std::string& path, const std::string& name, const Json& j
 }
 
 // No byte may belong to two tensors or to none: a file with either was not written as safetensors.
-void CheckCoverage(const std::string& path, const std::vector<Entry>& entries, std::uint64_t data_size) {
+void CheckCoverage(const std::string& path, const std::vector<Entry>& entries,
+                   std::uint64_t data_size) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
   for (const Entry& entry : entries) ranges.emplace_back(entry.begin, entry.end);
   std::sort(ranges.begin(), ranges.end());
@@ -178,7 +185,8 @@ void CheckCoverage(const std::string& path, const std::vector<Entry>& entries, s
     reached = end;
   }
   if (reached != data_size) {
-    Fail(path, fmt::format("holds {} bytes of data where its header tells of {}", data_size, reached));
+    Fail(path,
+         fmt::format("holds {} bytes of data where its header tells of {}", data_size, reached));
   }
 }
 
@@ -211,9 +219,10 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
     if (name == "__metadata__" || header.contains(name)) {
       Fail(path, fmt::format("two tensors are called '{}', or the name is reserved", name));
     }
-    header[name] = {{"dtype", NameOf(path, name, tensor.scalar_type())},
-                    {"shape", tensor.sizes().vec()},
-                    {"data_offsets", {begin[i], begin[i] + tensor.numel() * tensor.element_size()}}};
+    header[name] = {
+        {"dtype", NameOf(path, name, tensor.scalar_type())},
+        {"shape", tensor.sizes().vec()},
+        {"data_offsets", {begin[i], begin[i] + tensor.numel() * tensor.element_size()}}};
   }
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.append((8 - text.size() % 8) % 8, ' ');
@@ -244,8 +253,10 @@ SafetensorsFile ReadSafetensors(const std::string& path) {
   if (size < sizeof(length)) Fail(path, "is no safetensors file: it is shorter than 8 bytes");
   file.Read(&length, sizeof(length), 0);
   if (length > size - sizeof(length) || length > kMaxHeader) {
-    Fail(path, fmt::format("is cut off or no safetensors file: it tells of a header of {} bytes in a file of {}",
-                           length, size));
+    Fail(path,
+         fmt::format(
+             "is cut off or no safetensors file: it tells of a header of {} bytes in a file of {}",
+             length, size));
   }
   std::string text(length, '\0');
   file.Read(text.data(), length, sizeof(length));
@@ -264,7 +275,8 @@ SafetensorsFile ReadSafetensors(const std::string& path) {
     }
     if (!json.is_object()) Fail(path, "its __metadata__ is no JSON object");
     for (const auto& [key, value] : json.items()) {
-      if (!value.is_string()) Fail(path, fmt::format("the value of '{}' in its __metadata__ is no text", key));
+      if (!value.is_string())
+        Fail(path, fmt::format("the value of '{}' in its __metadata__ is no text", key));
       result.metadata[key] = value.get<std::string>();
     }
   }

@@ -44,7 +44,8 @@ void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tenso
   for (const MicroBatch& batch : micro) {
     const PerSide<at::Tensor> features = Encode(model_, batch);
     const std::int64_t rows = features.image.size(0);
-    BackwardFrom(features, {gradients.image.narrow(0, first, rows), gradients.text.narrow(0, first, rows)});
+    BackwardFrom(features,
+                 {gradients.image.narrow(0, first, rows), gradients.text.narrow(0, first, rows)});
     first += rows;
   }
 }

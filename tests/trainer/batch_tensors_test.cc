@@ -15,13 +15,15 @@ TEST(ImageTensor, NormalisesWithoutMovingPixels) {
   const at::Tensor images = ImageTensor(pixels, rows, size, {.dtype = at::kDouble});
   EXPECT_EQ(images.sizes(), (std::vector<std::int64_t>{rows, 3, size, size}));
   EXPECT_TRUE(images.is_contiguous(at::MemoryFormat::ChannelsLast));
-  const double mean[] = {0.48145466, 0.4578275, 0.40821073}, deviation[] = {0.26862954, 0.26130258, 0.27577711};
+  const double mean[] = {0.48145466, 0.4578275, 0.40821073},
+               deviation[] = {0.26862954, 0.26130258, 0.27577711};
   for (std::int64_t b = 0; b < rows; ++b) {
     for (std::int64_t c = 0; c < 3; ++c) {
       for (std::int64_t y = 0; y < size; ++y) {
         for (std::int64_t x = 0; x < size; ++x) {
           const double byte = pixels[((b * size + y) * size + x) * 3 + c];
-          ASSERT_NEAR(images[b][c][y][x].item<double>(), (byte / 255 - mean[c]) / deviation[c], 1e-14);
+          ASSERT_NEAR(images[b][c][y][x].item<double>(), (byte / 255 - mean[c]) / deviation[c],
+                      1e-14);
         }
       }
     }

@@ -29,7 +29,8 @@ NamedTensors SomeTensors() {
 
 std::string FileOf(const std::string& header, std::size_t data_bytes) {
   const std::uint64_t length = header.size();
-  return std::string(reinterpret_cast<const char*>(&length), 8) + header + std::string(data_bytes, 'x');
+  return std::string(reinterpret_cast<const char*>(&length), 8) + header +
+         std::string(data_bytes, 'x');
 }
 
 void Put(const std::string& path, const std::string& bytes) {
@@ -55,7 +56,8 @@ TEST(Safetensors, ReadsWhatItWroteInOrder) {
   const NamedTensors tensors = SomeTensors();
   WriteSafetensors(folder / "a", tensors, {{"model", "tiny"}, {"note", "line\n\"two\""}});
   const SafetensorsFile file = ReadSafetensors(folder / "a");
-  EXPECT_EQ(file.metadata, (std::map<std::string, std::string>{{"model", "tiny"}, {"note", "line\n\"two\""}}));
+  EXPECT_EQ(file.metadata,
+            (std::map<std::string, std::string>{{"model", "tiny"}, {"note", "line\n\"two\""}}));
   ASSERT_EQ(file.tensors.size(), tensors.size());
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     EXPECT_EQ(file.tensors[i].first, tensors[i].first);
@@ -84,7 +86,8 @@ TEST(Safetensors, SurvivesFlippedBytes) {
   std::mt19937 random(1);
   for (int trial = 0; trial < 2000; ++trial) {
     std::string bytes = whole;
-    for (int flips = 0; flips < 3; ++flips) bytes[random() % bytes.size()] = static_cast<char>(random());
+    for (int flips = 0; flips < 3; ++flips)
+      bytes[random() % bytes.size()] = static_cast<char>(random());
     Put(folder / "b", bytes);
     ErrorOf(folder / "b");  // either reads or throws runtime_error; anything else ends the test
   }
@@ -92,16 +95,31 @@ TEST(Safetensors, SurvivesFlippedBytes) {
 
 TEST(Safetensors, RefusesHeadersThatLie) {
   TemporaryFolder folder;
-  const auto entry = [](const std::string& dtype, const std::string& shape, const std::string& offsets) {
-    return R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}";
+  const auto entry = [](const std::string& dtype, const std::string& shape,
+                        const std::string& offsets) {
+    return R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" +
+           offsets + "}}";
   };
   const std::vector<std::string> headers = {
-      "", "null", "[]", "{", std::string(100'000, '['), R"({"w":1})", R"({"w":{}})",
-      entry("F99", "[2]", "[0,8]"), entry("F32", "[3]", "[0,8]"), entry("F32", "[-2]", "[0,8]"),
-      entry("F32", "[2.0]", "[0,8]"), entry("F32", "[4611686018427387904,2]", "[0,8]"),
-      entry("F32", "[0,4611686018427387904,16]", "[0,0]"), entry("F32", "[2]", "[8,0]"),
-      entry("F32", "[2]", "[0,8,9]"), entry("F32", "[1]", "[4,8]"), entry("F32", "[4]", "[0,16]"),
-      R"({"__metadata__":{"a":1}})", R"({"__metadata__":"a"})",
+      "",
+      "null",
+      "[]",
+      "{",
+      std::string(100'000, '['),
+      R"({"w":1})",
+      R"({"w":{}})",
+      entry("F99", "[2]", "[0,8]"),
+      entry("F32", "[3]", "[0,8]"),
+      entry("F32", "[-2]", "[0,8]"),
+      entry("F32", "[2.0]", "[0,8]"),
+      entry("F32", "[4611686018427387904,2]", "[0,8]"),
+      entry("F32", "[0,4611686018427387904,16]", "[0,0]"),
+      entry("F32", "[2]", "[8,0]"),
+      entry("F32", "[2]", "[0,8,9]"),
+      entry("F32", "[1]", "[4,8]"),
+      entry("F32", "[4]", "[0,16]"),
+      R"({"__metadata__":{"a":1}})",
+      R"({"__metadata__":"a"})",
       R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
       R"("b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"};
   for (const std::string& header : headers) {

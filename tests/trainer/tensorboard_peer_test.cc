@@ -2,24 +2,14 @@
 
 #include <array>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 
 #include "tests/support/paths.h"
+#include "tests/support/peers.h"
 #include "trainer/tensorboard.h"
 
 namespace fastclip {
 namespace {
-
-// The Python of the peers' environment (FASTCLIP_PEERS, or where tools/peers.sh makes it); empty
-// where it is absent.
-std::string PeersPython() {
-  const char* set = std::getenv("FASTCLIP_PEERS");
-  const std::string venv = set != nullptr && *set != '\0' ? set : "build/venv-peers";
-  const std::string python = venv + "/bin/python";
-  return std::filesystem::exists(python) ? python : "";
-}
 
 constexpr const char* kReadBack = R"(
 import logging, sys

@@ -18,8 +18,8 @@ struct LayerNorm {
   at::Tensor weight, bias;
 };
 
-/// How the weights of a block start. OpenCLIP leaves the image tower to PyTorch's defaults and gives
-/// the text tower normals that shrink with depth.
+/// How the weights of a block start. OpenCLIP leaves the image tower to PyTorch's defaults and
+/// gives the text tower normals that shrink with depth.
 enum class BlockStart { kTorchDefault, kDepthScaledNormal };
 
 struct TransformerOptions {

@@ -24,14 +24,16 @@ at::Tensor Normalise(const at::Tensor& x) {
 std::string FirstOf(const std::vector<std::string>& list) {
   constexpr std::size_t kShown = 3;
   std::string text;
-  for (std::size_t i = 0; i < std::min(list.size(), kShown); ++i) text += (i > 0 ? ", " : "") + list[i];
+  for (std::size_t i = 0; i < std::min(list.size(), kShown); ++i)
+    text += (i > 0 ? ", " : "") + list[i];
   if (list.size() > kShown) text += fmt::format(" and {} more", list.size() - kShown);
   return text;
 }
 
 std::string ShapeOf(const at::Tensor& tensor) {
   std::string text = "[";
-  for (const std::int64_t size : tensor.sizes()) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  for (const std::int64_t size : tensor.sizes())
+    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + "]";
 }
 
@@ -44,17 +46,23 @@ void CheckModelConfig(const ModelConfig& config) {
   const VisionConfig& vision = config.vision;
   const TextConfig& text = config.text;
   const std::pair<const char*, std::int64_t> sizes[] = {
-      {"embed_dim", config.embed_dim}, {"vision.image_size", vision.image_size},
-      {"vision.patch_size", vision.patch_size}, {"vision.width", vision.width},
-      {"vision.layers", vision.layers}, {"vision.head_width", vision.head_width},
-      {"text.context_length", text.context_length}, {"text.vocab_size", text.vocab_size},
-      {"text.width", text.width}, {"text.heads", text.heads}, {"text.layers", text.layers}};
+      {"embed_dim", config.embed_dim},
+      {"vision.image_size", vision.image_size},
+      {"vision.patch_size", vision.patch_size},
+      {"vision.width", vision.width},
+      {"vision.layers", vision.layers},
+      {"vision.head_width", vision.head_width},
+      {"text.context_length", text.context_length},
+      {"text.vocab_size", text.vocab_size},
+      {"text.width", text.width},
+      {"text.heads", text.heads},
+      {"text.layers", text.layers}};
   for (const auto& [name, size] : sizes) {
     check(size >= 1 && size <= 1 << 24, fmt::format("{} = {} must lie in 1..2^24", name, size));
   }
   check(vision.image_size % vision.patch_size == 0,
-        fmt::format("vision.patch_size = {} does not divide vision.image_size = {}", vision.patch_size,
-                    vision.image_size));
+        fmt::format("vision.patch_size = {} does not divide vision.image_size = {}",
+                    vision.patch_size, vision.image_size));
   check(vision.width % vision.head_width == 0,
         fmt::format("vision.head_width = {} does not divide vision.width = {}", vision.head_width,
                     vision.width));
@@ -76,8 +84,9 @@ struct ClipModel::Impl {
         logit_scale(weights.Constant("logit_scale", {}, -std::log(init_temperature))),
         parameters(std::move(weights.made())) {
     // A state_dict lists a module's own parameters before its children's.
-    std::stable_partition(parameters.begin(), parameters.end(),
-                          [](const auto& named) { return named.first.find('.') == std::string::npos; });
+    std::stable_partition(parameters.begin(), parameters.end(), [](const auto& named) {
+      return named.first.find('.') == std::string::npos;
+    });
   }
 
   ModelConfig config;
@@ -118,14 +127,18 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
     }
     const at::Tensor target = found->second;
     ours.erase(found);
-    if (target.sizes() == tensor.sizes()) {
-      copies.emplace_back(target, tensor);
+    // Some of OpenCLIP's files keep logit_scale in a list of one.
+    const bool one_number = target.numel() == 1 && tensor.numel() == 1;
+    if (one_number || target.sizes() == tensor.sizes()) {
+      copies.emplace_back(target, tensor.reshape(target.sizes()));
       continue;
     }
     misshaped.push_back(fmt::format("{} {} instead of {}", name, ShapeOf(tensor), ShapeOf(target)));
     if (name == "token_embedding.weight" && tensor.dim() == 2 && tensor.size(0) != target.size(0)) {
-      hint = fmt::format("; its vocabulary has {} entries, the model's {}: use the tokenizer and "
-                         "text.vocab_size it was trained with", tensor.size(0), target.size(0));
+      hint = fmt::format(
+          "; its vocabulary has {} entries, the model's {}: use the tokenizer and "
+          "text.vocab_size it was trained with",
+          tensor.size(0), target.size(0));
     }
   }
   for (const auto& [name, target] : ours) missing.push_back(name);
@@ -137,7 +150,8 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
   std::string text = fmt::format("{} does not fit the model {}", where, impl_->config.name);
   if (!missing.empty()) text += fmt::format("; {} missing: {}", missing.size(), FirstOf(missing));
   if (!unknown.empty()) text += fmt::format("; {} unknown: {}", unknown.size(), FirstOf(unknown));
-  if (!misshaped.empty()) text += fmt::format("; {} of another shape: {}", misshaped.size(), FirstOf(misshaped));
+  if (!misshaped.empty())
+    text += fmt::format("; {} of another shape: {}", misshaped.size(), FirstOf(misshaped));
   throw std::runtime_error(text + (hint.empty() ? "; is it another model's?" : hint));
 }
 

@@ -54,7 +54,8 @@ at::Tensor FreshWeights::Normal(const std::string& name, const Shape& shape, dou
 }
 
 at::Tensor FreshWeights::Uniform(const std::string& name, const Shape& shape, double bound) {
-  return Fill(name, shape, [&](CounterRandom& random) { return bound * (2 * random.Uniform() - 1); });
+  return Fill(name, shape,
+              [&](CounterRandom& random) { return bound * (2 * random.Uniform() - 1); });
 }
 
 at::Tensor FreshWeights::Constant(const std::string& name, const Shape& shape, double value) {

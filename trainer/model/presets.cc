@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -64,9 +65,11 @@ class TableReader {
     if (node == nullptr) return;
     // A whole number is a fraction too, never the reverse.
     const auto value = node->value<T>();
-    const bool right_kind = std::is_same_v<T, bool> ? node->is_boolean()
-                            : std::is_same_v<T, double> ? node->is_number() : node->is_integer();
-    if (!right_kind || !value) Fail(*node, fmt::format("{}{} must be {}", section_, key, KindOf<T>()));
+    const bool right_kind = std::is_same_v<T, bool>     ? node->is_boolean()
+                            : std::is_same_v<T, double> ? node->is_number()
+                                                        : node->is_integer();
+    if (!right_kind || !value)
+      Fail(*node, fmt::format("{}{} must be {}", section_, key, KindOf<T>()));
     field = *value;
   }
   const toml::table* Table(const char* key) {
@@ -78,15 +81,17 @@ class TableReader {
   void RefuseOthers() const {
     for (const auto& [key, node] : table_) {
       if (std::find(known_.begin(), known_.end(), key.str()) != known_.end()) continue;
-      Fail(node, fmt::format("there is no key '{}{}'; the nearest is '{}{}'", section_, key.str(), section_,
-                             Nearest(key.str(), known_)));
+      Fail(node, fmt::format("there is no key '{}{}'; the nearest is '{}{}'", section_, key.str(),
+                             section_, Nearest(key.str(), known_)));
     }
   }
 
  private:
   template <class T>
   static const char* KindOf() {
-    return std::is_same_v<T, bool> ? "true or false" : std::is_same_v<T, double> ? "a number" : "a whole number";
+    return std::is_same_v<T, bool>     ? "true or false"
+           : std::is_same_v<T, double> ? "a number"
+                                       : "a whole number";
   }
   [[noreturn]] void Fail(const toml::node& node, const std::string& what) const {
     throw std::runtime_error(fmt::format("{}:{}: {}", file_, node.source().begin.line, what));
@@ -165,10 +170,34 @@ ModelConfig LoadModelConfig(const std::string& name_or_path) {
   const std::vector<std::string> names = ModelPresets();
   if (names.empty()) {
     throw std::runtime_error(fmt::format(
-        "model '{}': no presets found; keep configs/ beside build/ or in share/fastclip/", name_or_path));
+        "model '{}': no presets found; keep configs/ beside build/ or in share/fastclip/",
+        name_or_path));
   }
-  throw std::runtime_error(fmt::format("there is no model '{}'; the nearest is '{}' (of {}), or give a file *.toml",
-                                       name_or_path, Nearest(name_or_path, names), fmt::join(names, ", ")));
+  throw std::runtime_error(
+      fmt::format("there is no model '{}'; the nearest is '{}' (of {}), or give a file *.toml",
+                  name_or_path, Nearest(name_or_path, names), fmt::join(names, ", ")));
+}
+
+std::string OpenClipJson(const ModelConfig& config) {
+  const VisionConfig& vision = config.vision;
+  const TextConfig& text = config.text;
+  return nlohmann::ordered_json{{"embed_dim", config.embed_dim},
+                                {"quick_gelu", config.quick_gelu},
+                                {"vision_cfg",
+                                 {{"image_size", vision.image_size},
+                                  {"patch_size", vision.patch_size},
+                                  {"width", vision.width},
+                                  {"layers", vision.layers},
+                                  {"head_width", vision.head_width},
+                                  {"mlp_ratio", vision.mlp_ratio}}},
+                                {"text_cfg",
+                                 {{"context_length", text.context_length},
+                                  {"vocab_size", text.vocab_size},
+                                  {"width", text.width},
+                                  {"heads", text.heads},
+                                  {"layers", text.layers},
+                                  {"mlp_ratio", text.mlp_ratio}}}}
+      .dump();
 }
 
 }  // namespace fastclip

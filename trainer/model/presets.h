@@ -13,4 +13,7 @@ std::vector<std::string> ModelPresets();
 /// nearest preset.
 ModelConfig LoadModelConfig(const std::string& name_or_path);
 
+/// The config in OpenCLIP's words, as JSON: what its model_configs/*.json hold.
+std::string OpenClipJson(const ModelConfig& config);
+
 }  // namespace fastclip

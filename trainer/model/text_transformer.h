@@ -13,8 +13,8 @@ class TextTransformer {
   /// Makes its weights under no prefix, as CLIP's state_dict has them.
   TextTransformer(FreshWeights& weights, const ModelConfig& config);
 
-  /// [b, embed_dim], not normalised, of tokens [b, n] read at the places pool [b]. Under the causal mask
-  /// any n beyond the last place gives the same result.
+  /// [b, embed_dim], not normalised, of tokens [b, n] read at the places pool [b]. Under the causal
+  /// mask any n beyond the last place gives the same result.
   at::Tensor Forward(const at::Tensor& tokens, const at::Tensor& pool) const;
 
  private:

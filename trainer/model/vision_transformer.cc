@@ -13,7 +13,9 @@ std::int64_t PatchesOf(const VisionConfig& config) {
   return side * side;
 }
 
-double ScaleOf(const VisionConfig& config) { return 1 / std::sqrt(static_cast<double>(config.width)); }
+double ScaleOf(const VisionConfig& config) {
+  return 1 / std::sqrt(static_cast<double>(config.width));
+}
 
 TransformerOptions OptionsOf(const ModelConfig& config) {
   const VisionConfig& vision = config.vision;
@@ -32,7 +34,8 @@ VisionTransformer::VisionTransformer(FreshWeights& weights, const ModelConfig& c
     : config_(config.vision),
       class_embedding_(weights.Normal("visual.class_embedding", {config_.width}, ScaleOf(config_))),
       positional_embedding_(weights.Normal("visual.positional_embedding",
-                                           {PatchesOf(config_) + 1, config_.width}, ScaleOf(config_))),
+                                           {PatchesOf(config_) + 1, config_.width},
+                                           ScaleOf(config_))),
       proj_(weights.Normal("visual.proj", {config_.width, config.embed_dim}, ScaleOf(config_))),
       conv1_weight_(weights.Uniform(
           "visual.conv1.weight", {config_.width, 3, config_.patch_size, config_.patch_size},
@@ -54,7 +57,8 @@ at::Tensor VisionTransformer::EmbedPatches(const at::Tensor& images) const {
 
 at::Tensor VisionTransformer::Forward(const at::Tensor& images) const {
   const std::int64_t batch = images.size(0);
-  const at::Tensor start = class_embedding_.view({1, 1, config_.width}).expand({batch, 1, config_.width});
+  const at::Tensor start =
+      class_embedding_.view({1, 1, config_.width}).expand({batch, 1, config_.width});
   const at::Tensor x = at::cat({start, EmbedPatches(images)}, 1)
                            .add_(positional_embedding_)
                            .view({-1, config_.width});

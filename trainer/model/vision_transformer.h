@@ -13,7 +13,8 @@ class VisionTransformer {
   /// Makes its weights under "visual.".
   VisionTransformer(FreshWeights& weights, const ModelConfig& config);
 
-  /// [b, embed_dim], not normalised, of images [b, 3, size, size]; fastest where they are channels_last.
+  /// [b, embed_dim], not normalised, of images [b, 3, size, size]; fastest where they are
+  /// channels_last.
   at::Tensor Forward(const at::Tensor& images) const;
 
  private:

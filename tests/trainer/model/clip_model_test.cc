@@ -30,8 +30,12 @@ std::map<std::string, at::Tensor> ByName(const NamedTensors& tensors) {
 MicroBatch SomeBatch(const ModelConfig& config, std::int64_t rows, std::int64_t longest) {
   MicroBatch batch;
   const std::int64_t size = config.vision.image_size;
-  batch.images = at::linspace(-2, 2, rows * 3 * size * size, at::kDouble).sin().view({rows, 3, size, size});
-  batch.tokens = at::arange(rows * config.text.context_length, at::kLong).mul(7).remainder(499).view({rows, -1});
+  batch.images =
+      at::linspace(-2, 2, rows * 3 * size * size, at::kDouble).sin().view({rows, 3, size, size});
+  batch.tokens = at::arange(rows * config.text.context_length, at::kLong)
+                     .mul(7)
+                     .remainder(499)
+                     .view({rows, -1});
   batch.pool = at::arange(rows, at::kLong).remainder(longest);
   batch.pool[0] = longest - 1;
   return batch;
@@ -50,20 +54,29 @@ TEST(ClipModel, ListsParametersInTheOrderOfAStateDict) {
   ModelConfig config = Small();
   config.vision.layers = config.text.layers = 1;
   const ClipModel model(config, 0, 0.07, at::kFloat);
-  std::vector<std::string> names, expected = {"positional_embedding", "text_projection", "logit_scale",
-      "visual.class_embedding", "visual.positional_embedding", "visual.proj", "visual.conv1.weight",
-      "visual.ln_pre.weight", "visual.ln_pre.bias"};
+  std::vector<std::string> names, expected = {"positional_embedding",
+                                              "text_projection",
+                                              "logit_scale",
+                                              "visual.class_embedding",
+                                              "visual.positional_embedding",
+                                              "visual.proj",
+                                              "visual.conv1.weight",
+                                              "visual.ln_pre.weight",
+                                              "visual.ln_pre.bias"};
   const auto block = [&](const std::string& prefix) {
-    for (const char* name : {"ln_1.weight", "ln_1.bias", "attn.in_proj_weight", "attn.in_proj_bias",
-                             "attn.out_proj.weight", "attn.out_proj.bias", "ln_2.weight", "ln_2.bias",
-                             "mlp.c_fc.weight", "mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias"}) {
+    for (const char* name :
+         {"ln_1.weight", "ln_1.bias", "attn.in_proj_weight", "attn.in_proj_bias",
+          "attn.out_proj.weight", "attn.out_proj.bias", "ln_2.weight", "ln_2.bias",
+          "mlp.c_fc.weight", "mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias"}) {
       expected.push_back(prefix + "transformer.resblocks.0." + name);
     }
   };
   block("visual.");
-  for (const char* name : {"visual.ln_post.weight", "visual.ln_post.bias"}) expected.push_back(name);
+  for (const char* name : {"visual.ln_post.weight", "visual.ln_post.bias"})
+    expected.push_back(name);
   block("");
-  for (const char* name : {"token_embedding.weight", "ln_final.weight", "ln_final.bias"}) expected.push_back(name);
+  for (const char* name : {"token_embedding.weight", "ln_final.weight", "ln_final.bias"})
+    expected.push_back(name);
   for (const auto& [name, tensor] : model.parameters()) {
     names.push_back(name);
     EXPECT_TRUE(tensor.requires_grad() && tensor.is_leaf()) << name;
@@ -72,7 +85,8 @@ TEST(ClipModel, ListsParametersInTheOrderOfAStateDict) {
 }
 
 TEST(ClipModel, StartsAsAFunctionOfTheSeedAlone) {
-  const ClipModel a(Small(), 3, 0.07, at::kDouble), b(Small(), 3, 0.07, at::kFloat), c(Small(), 4, 0.07, at::kDouble);
+  const ClipModel a(Small(), 3, 0.07, at::kDouble), b(Small(), 3, 0.07, at::kFloat),
+      c(Small(), 4, 0.07, at::kDouble);
   const auto other_seed = ByName(c.parameters()), rounded = ByName(b.parameters());
   ModelConfig deeper = Small();
   deeper.vision.layers = 4;
@@ -87,7 +101,8 @@ TEST(ClipModel, StartsAsAFunctionOfTheSeedAlone) {
   // Frozen: a seed of today names the same model tomorrow.
   const at::Tensor first = ByName(a.parameters()).at("visual.class_embedding");
   EXPECT_NEAR(first[0].item<double>(), 0.11835302512801658, 1e-15);
-  EXPECT_NEAR(ByName(a.parameters()).at("visual.conv1.weight").flatten()[0].item<double>(), 0.012928700301935322, 1e-15);
+  EXPECT_NEAR(ByName(a.parameters()).at("visual.conv1.weight").flatten()[0].item<double>(),
+              0.012928700301935322, 1e-15);
 }
 
 TEST(ClipModel, StartsWithOpenClipsDistributions) {
@@ -176,7 +191,8 @@ TEST(Towers, GiveTheSameGradientsInOneMicroBatchOrSeveral) {
   ASSERT_EQ(one.size(), model.parameters().size() + 1);  // two features, no gradient of logit_scale
   ASSERT_EQ(several.size(), one.size());
   for (std::size_t i = 0; i < one.size(); ++i) {
-    EXPECT_LE((one[i] - several[i]).abs().max().item<double>(), 1e-12 * one[i].abs().max().item<double>() + 1e-15);
+    EXPECT_LE((one[i] - several[i]).abs().max().item<double>(),
+              1e-12 * one[i].abs().max().item<double>() + 1e-15);
   }
 }
 
@@ -198,12 +214,15 @@ TEST(ClipModel, NamesWhatDoesNotFitAndStaysAsItWas) {
   NamedTensors tensors = ClipModel(Small(), 2, 0.07, at::kFloat).parameters();
   NamedTensors missing(tensors.begin() + 1, tensors.end()), unknown = tensors;
   EXPECT_EQ(ErrorOf([&] { model.Load(missing, "a.safetensors"); }),
-            "a.safetensors does not fit the model small; 1 missing: positional_embedding; is it another model's?");
+            "a.safetensors does not fit the model small; 1 missing: positional_embedding; is it "
+            "another model's?");
   unknown.emplace_back("visual.attnpool.c_proj.bias", at::zeros({3}));
-  EXPECT_NE(ErrorOf([&] { model.Load(unknown, "a"); }).find("1 unknown: visual.attnpool.c_proj.bias"),
-            std::string::npos);
+  EXPECT_NE(
+      ErrorOf([&] { model.Load(unknown, "a"); }).find("1 unknown: visual.attnpool.c_proj.bias"),
+      std::string::npos);
   tensors.emplace_back(tensors.front());
-  EXPECT_NE(ErrorOf([&] { model.Load(tensors, "a"); }).find("unknown: positional_embedding"), std::string::npos);
+  EXPECT_NE(ErrorOf([&] { model.Load(tensors, "a"); }).find("unknown: positional_embedding"),
+            std::string::npos);
   EXPECT_TRUE(at::equal(before, ByName(model.parameters()).at("visual.proj")));
 }
 
@@ -212,9 +231,11 @@ TEST(ClipModel, RefusesAnotherModelsCheckpoint) {
   ModelConfig other = Small();
   other.vision.width = 32;
   other.vision.layers = 3;
-  const std::string error =
-      ErrorOf([&] { model.Load(ClipModel(other, 1, 0.07, at::kFloat).parameters(), "big.safetensors"); });
-  EXPECT_NE(error.find("big.safetensors does not fit the model small; 12 unknown"), std::string::npos) << error;
+  const std::string error = ErrorOf(
+      [&] { model.Load(ClipModel(other, 1, 0.07, at::kFloat).parameters(), "big.safetensors"); });
+  EXPECT_NE(error.find("big.safetensors does not fit the model small; 12 unknown"),
+            std::string::npos)
+      << error;
   EXPECT_NE(error.find("visual.class_embedding [32] instead of [64]"), std::string::npos) << error;
   EXPECT_EQ(error.find('\n'), std::string::npos);
 }
@@ -225,7 +246,8 @@ TEST(ClipModel, TellsOfAVocabularyThatDoesNotFit) {
   other.text.vocab_size = 400;
   const std::string error =
       ErrorOf([&] { model.Load(ClipModel(other, 1, 0.07, at::kFloat).parameters(), "a"); });
-  EXPECT_NE(error.find("its vocabulary has 400 entries, the model's 500"), std::string::npos) << error;
+  EXPECT_NE(error.find("its vocabulary has 400 entries, the model's 500"), std::string::npos)
+      << error;
 }
 
 TEST(ModelConfig, RefusesWhatMakesNoModel) {
@@ -235,13 +257,19 @@ TEST(ModelConfig, RefusesWhatMakesNoModel) {
     return ErrorOf([&] { CheckModelConfig(config); });
   };
   EXPECT_EQ(error([](ModelConfig&) {}), "no error");
-  EXPECT_NE(error([](ModelConfig& c) { c.vision.patch_size = 7; }).find("patch_size = 7"), std::string::npos);
-  EXPECT_NE(error([](ModelConfig& c) { c.vision.head_width = 24; }).find("head_width"), std::string::npos);
-  EXPECT_NE(error([](ModelConfig& c) { c.text.heads = 5; }).find("text.heads = 5"), std::string::npos);
-  EXPECT_NE(error([](ModelConfig& c) { c.text.layers = 0; }).find("text.layers = 0"), std::string::npos);
+  EXPECT_NE(error([](ModelConfig& c) { c.vision.patch_size = 7; }).find("patch_size = 7"),
+            std::string::npos);
+  EXPECT_NE(error([](ModelConfig& c) { c.vision.head_width = 24; }).find("head_width"),
+            std::string::npos);
+  EXPECT_NE(error([](ModelConfig& c) { c.text.heads = 5; }).find("text.heads = 5"),
+            std::string::npos);
+  EXPECT_NE(error([](ModelConfig& c) { c.text.layers = 0; }).find("text.layers = 0"),
+            std::string::npos);
   EXPECT_NE(error([](ModelConfig& c) { c.embed_dim = -1; }).find("embed_dim"), std::string::npos);
-  EXPECT_NE(error([](ModelConfig& c) { c.text.context_length = 1; }).find("context_length"), std::string::npos);
-  EXPECT_NE(error([](ModelConfig& c) { c.text.mlp_ratio = std::nan(""); }).find("mlp_ratio"), std::string::npos);
+  EXPECT_NE(error([](ModelConfig& c) { c.text.context_length = 1; }).find("context_length"),
+            std::string::npos);
+  EXPECT_NE(error([](ModelConfig& c) { c.text.mlp_ratio = std::nan(""); }).find("mlp_ratio"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ TEST(Presets, AreOpenClipsModels) {
 }
 
 TEST(Presets, NameTheNearest) {
-  EXPECT_NE(ErrorOf("ViT-B32").find("the nearest is 'ViT-B-32'"), std::string::npos) << ErrorOf("ViT-B32");
+  EXPECT_NE(ErrorOf("ViT-B32").find("the nearest is 'ViT-B-32'"), std::string::npos)
+      << ErrorOf("ViT-B32");
   EXPECT_NE(ErrorOf("models/tiny").find("'tiny'"), std::string::npos);
 }
 
@@ -47,7 +48,8 @@ TEST(Presets, ReadAFileAndNameItsMistakes) {
   EXPECT_EQ(LoadModelConfig(file).embed_dim, 64);
   EXPECT_EQ(LoadModelConfig(file).vision.mlp_ratio, 2);
   write("embed_dim = 64\n[vision]\npatchsize = 16\n");
-  EXPECT_EQ(ErrorOf(file), file + ":3: there is no key 'vision.patchsize'; the nearest is 'vision.patch_size'");
+  EXPECT_EQ(ErrorOf(file),
+            file + ":3: there is no key 'vision.patchsize'; the nearest is 'vision.patch_size'");
   write("embed_dim = 'wide'\n");
   EXPECT_EQ(ErrorOf(file), file + ":1: embed_dim must be a whole number");
   write("embed_dim = 1.5\n");

@@ -26,11 +26,17 @@ ModelConfig ConfigOf(const std::string& name, const Json& json) {
   config.embed_dim = json.at("embed_dim");
   config.quick_gelu = json.at("quick_gelu");
   const Json &vision = json.at("vision"), &text = json.at("text");
-  config.vision = {.image_size = vision.at("image_size"), .patch_size = vision.at("patch_size"),
-                   .width = vision.at("width"), .layers = vision.at("layers"),
-                   .head_width = vision.at("head_width"), .mlp_ratio = vision.value("mlp_ratio", 4.0)};
-  config.text = {.context_length = text.at("context_length"), .vocab_size = text.at("vocab_size"),
-                 .width = text.at("width"), .heads = text.at("heads"), .layers = text.at("layers"),
+  config.vision = {.image_size = vision.at("image_size"),
+                   .patch_size = vision.at("patch_size"),
+                   .width = vision.at("width"),
+                   .layers = vision.at("layers"),
+                   .head_width = vision.at("head_width"),
+                   .mlp_ratio = vision.value("mlp_ratio", 4.0)};
+  config.text = {.context_length = text.at("context_length"),
+                 .vocab_size = text.at("vocab_size"),
+                 .width = text.at("width"),
+                 .heads = text.at("heads"),
+                 .layers = text.at("layers"),
                  .mlp_ratio = text.value("mlp_ratio", 4.0)};
   return config;
 }
@@ -59,7 +65,8 @@ void CheckCase(const ModelConfig& config, const Tensors& golden, const std::stri
   MicroBatch batch{golden.at("image").contiguous(layout), golden.at("text"), {}};
   batch.pool = batch.tokens.argmax(-1);
   if (trimmed) {
-    batch.tokens = batch.tokens.narrow(1, 0, batch.pool.max().item<std::int64_t>() + 1).contiguous();
+    batch.tokens =
+        batch.tokens.narrow(1, 0, batch.pool.max().item<std::int64_t>() + 1).contiguous();
   }
   Towers towers(model);
   const PerSide<at::Tensor> features = towers.Forward({&batch, 1});
@@ -90,13 +97,15 @@ int CheckFolder(const std::filesystem::path& folder) {
     }
     SCOPED_TRACE(name);
     Tensors golden;
-    for (auto& [key, tensor] : ReadSafetensors(folder / ("tower_" + name + ".safetensors")).tensors) {
+    for (auto& [key, tensor] :
+         ReadSafetensors(folder / ("tower_" + name + ".safetensors")).tensors) {
       golden.emplace(key, tensor);
     }
     for (const char* part : {"train/", "eval/"}) {
       if (Under(golden, part).empty()) continue;
       for (const auto layout : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
-        for (const bool trimmed : {false, true}) CheckCase(ConfigOf(name, json), golden, part, layout, trimmed);
+        for (const bool trimmed : {false, true})
+          CheckCase(ConfigOf(name, json), golden, part, layout, trimmed);
       }
     }
     ++cases;

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Comparisons with the reference in Python. They need an environment of their own, build/venv-peers (about 4 GB),
+# which this makes on first use; set-up, build and the default tests never do.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+  cat <<'TEXT'
+usage: tools/peers.sh [VERB …]
+  (no verb)                 make the environment, nothing else
+  step CONFIG [KEY=VALUE …] samples/s of `fastclip bench step` and of OpenCLIP, in turn, and their ratios
+  checkpoint [CHECKPOINT]   OpenCLIP loads our weights (a run, a checkpoint, or fresh ones) and we load its
+  train CONFIG [KEY=VALUE …] OpenCLIP's Python model trained on a config's shards, and its retrieval figures
+example: tools/peers.sh step configs/quickstart.toml
+TEXT
+}
+
+verb=${1:-}
+case "$verb" in
+  ''|step|checkpoint|train) ;;
+  --help|-h) usage; exit 0 ;;
+  *) echo "peers: unknown verb '$verb'" >&2; usage >&2; exit 2 ;;
+esac
+[ $# -eq 0 ] || shift
+
+venv=${FASTCLIP_PEERS:-build/venv-peers}
+packages=(torch==2.15.0 torchvision==0.29.2 open_clip_torch==3.3.0 pillow==12.2.0 numpy==2.4.6
+  safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2)
+# Made last: its presence says that the environment is whole.
+stamp=$venv/peers-$(sha256sum <<<"${packages[*]}" | cut -c1-16)
+if [ ! -e "$stamp" ]; then
+  echo "peers: Python environment $venv: ${packages[*]} …" >&2
+  mkdir -p "$(dirname "$venv")"
+  [ -x "$venv/bin/pip" ] || /usr/bin/python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
+  touch "$stamp"
+fi
+
+case "$verb" in
+  '') echo "peers: ready, $venv" ;;
+  step) exec "$venv/bin/python" tools/peers/compare_step.py "$@" ;;
+  checkpoint)
+    FASTCLIP_PEERS=$venv FASTCLIP_CHECKPOINT=${1:-} exec build/tests/openclip_peer_test ;;
+  train) exec "$venv/bin/python" tools/peers/reference_train.py "$@" ;;
+esac
