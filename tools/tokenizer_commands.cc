@@ -1,6 +1,6 @@
 #include "tools/tokenizer_commands.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 #include <fstream>

@@ -1,0 +1,133 @@
+#include "trainer/train_step.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "tests/support/thread_communicator.h"
+
+namespace fastclip {
+namespace {
+
+constexpr std::int64_t kRows = 8, kLanes = 8;
+
+ModelConfig ThinModel() {
+  ModelConfig model;
+  model.embed_dim = 8;
+  model.vision = {.image_size = 16, .patch_size = 8, .width = 16, .layers = 1, .head_width = 8, .mlp_ratio = 2};
+  model.text = {.context_length = 8, .vocab_size = 32, .width = 8, .heads = 2, .layers = 1, .mlp_ratio = 2};
+  return model;
+}
+
+/// A rank: its model, its rows of the state, its optimizer.
+struct Rank {
+  Rank(const std::string& objective_name, const std::vector<std::int64_t>& lanes_per_rank,
+       Communicator& comm, double clip_norm = 0)
+      : plan({.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
+        lanes(plan.LanesOf(comm.rank(), lanes_per_rank)),
+        model(ThinModel(), 5, 0.07, at::kDouble),
+        objective(MakeObjective({.name = objective_name, .mode = "exact", .rho = 1})),
+        table(plan, lanes, objective->state_columns(), objective->initial_state(), at::kDouble),
+        optimizer(MakeOptimizer(model.parameters(), {})),
+        step(model, *objective, table, *optimizer, comm, {clip_norm}, lanes_per_rank) {}
+
+  /// Step `number` on this rank's rows of the planned batch, in `parts` micro-batches.
+  StepReport Run(std::int64_t number, std::int64_t parts = 1) {
+    std::vector<std::int64_t> indices;
+    std::vector<MicroBatch> micro;
+    const std::int64_t rows = (lanes.last - lanes.first) / parts;
+    for (std::int64_t part = 0; part < parts; ++part) {
+      std::vector<at::Tensor> images, tokens, pool;
+      for (std::int64_t row = 0; row < rows; ++row) {
+        const std::int64_t index = ToInt(plan.Row(number, lanes.first + part * rows + row)->index);
+        indices.push_back(index);
+        const at::Tensor x = at::arange(3 * 16 * 16, at::kDouble).reshape({3, 16, 16});
+        images.push_back(at::sin(x * (0.01 * static_cast<double>(index + 1))));
+        tokens.push_back((at::arange(8, at::kLong) * (index + 1)).remainder(30));
+        pool.push_back(at::scalar_tensor(2 + index % 6, at::kLong));
+      }
+      micro.push_back({at::stack(images), at::stack(tokens), at::stack(pool)});
+    }
+    return step.Run({.micro = micro, .indices = indices, .epoch = number, .gamma = number == 0 ? 1.0 : 0.6,
+                     .rates = {1e-3, 1e-3}});
+  }
+
+  at::Tensor Weights() const {
+    std::vector<at::Tensor> flat;
+    for (const auto& [name, parameter] : model.parameters()) flat.push_back(parameter.detach().flatten());
+    return at::cat(flat);
+  }
+
+  OrderPlan plan;
+  LaneRange lanes;
+  ClipModel model;
+  std::unique_ptr<ContrastiveObjective> objective;
+  SampleTable table;
+  std::unique_ptr<Optimizer> optimizer;
+  TrainStep step;
+};
+
+class EveryObjective : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(TrainStep, EveryObjective,
+                         testing::Values("fastclip_v1", "fastclip_v3", "openclip"));
+
+TEST_P(EveryObjective, IsTheSameStepHoweverTheRowsAreCutIntoRanks) {
+  const auto alone = WorldOfOne();
+  Rank one(GetParam(), {kLanes}, *alone, /*clip_norm=*/0.5);
+  std::vector<StepReport> reports;
+  for (std::int64_t step = 0; step < 3; ++step) reports.push_back(one.Run(step));
+
+  for (const std::vector<std::int64_t>& cut :
+       {std::vector<std::int64_t>{4, 4}, std::vector<std::int64_t>{5, 2, 1}}) {
+    RunRanks(static_cast<int>(cut.size()), [&](Communicator& comm) {
+      Rank rank(GetParam(), cut, comm, /*clip_norm=*/0.5);
+      for (std::int64_t step = 0; step < 3; ++step) {
+        const StepReport report = rank.Run(step);
+        EXPECT_NEAR(report.loss, reports[step].loss, 1e-12);
+        EXPECT_NEAR(report.gradient_norm, reports[step].gradient_norm, 1e-10);
+      }
+      EXPECT_TRUE(at::allclose(rank.Weights(), one.Weights(), 0, 1e-9));
+    });
+  }
+}
+
+TEST_P(EveryObjective, IsTheSameStepInMicroBatches) {
+  const auto comm = WorldOfOne();
+  Rank whole(GetParam(), {kLanes}, *comm), parts(GetParam(), {kLanes}, *comm);
+  for (std::int64_t step = 0; step < 3; ++step) {
+    EXPECT_NEAR(whole.Run(step).loss, parts.Run(step, 4).loss, 1e-12);
+  }
+  EXPECT_TRUE(at::allclose(whole.Weights(), parts.Weights(), 0, 1e-9));
+  EXPECT_TRUE(at::allclose(whole.table.values(), parts.table.values(), 0, 1e-9));
+}
+
+TEST_P(EveryObjective, WritesNothingWhereAGradientIsNotFinite) {
+  const auto comm = WorldOfOne();
+  Rank rank(GetParam(), {kLanes}, *comm);
+  rank.Run(0);
+  // A weight that no row's feature stays finite with.
+  for (const auto& [name, parameter] : rank.model.parameters()) {
+    if (name == "visual.proj") parameter.detach().view(-1)[0] = std::numeric_limits<double>::infinity();
+  }
+  const at::Tensor weights = rank.Weights().clone(), state = rank.table.values().clone();
+  EXPECT_FALSE(rank.Run(1).applied);
+  EXPECT_TRUE(at::equal(rank.Weights(), weights));
+  EXPECT_TRUE(at::equal(rank.table.values(), state));
+}
+
+TEST(TrainStep, SeesEveryEstimatorForTheFirstTimeOnce) {
+  const auto comm = WorldOfOne();
+  Rank rank("fastclip_v3", {kLanes}, *comm);
+  for (std::int64_t step = 0; step < rank.plan.steps_per_epoch(); ++step) {
+    EXPECT_EQ(rank.Run(step).first_visits, 1.0);
+  }
+  EXPECT_EQ(rank.Run(rank.plan.steps_per_epoch()).first_visits, 0.0);
+}
+
+}  // namespace
+}  // namespace fastclip

@@ -1,0 +1,83 @@
+#include "tests/trainer/training_fixture.h"
+
+namespace fastclip {
+namespace {
+
+TEST_F(Training, WritesARunFolderAndLowersTheLoss) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=8"})), 0) << errors_;
+  const auto lines = Metrics("run");
+  ASSERT_EQ(lines.size(), 96u);
+  EXPECT_LT(lines.back()["loss"].get<double>(), lines.front()["loss"].get<double>());
+  EXPECT_EQ(lines.back()["samples"], 96 * 16);
+  for (const char* file : {"config.toml", "starts.jsonl", "tensorboard"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder_ / (std::string("run/") + file))) << file;
+  }
+  EXPECT_EQ(Checkpoints("run"), (std::vector<std::string>{"step_72", "step_84", "step_96"}));
+}
+
+TEST_F(Training, ResumesToTheBitAfterATermSignal) {
+  ASSERT_EQ(Run(Train("whole")), 0) << errors_;
+  {
+    Program program(folder_.path(), Train("cut"));
+    while (program.running() && Metrics("cut").size() < 7) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    program.Signal(SIGTERM);
+    ASSERT_EQ(program.Wait(), 0) << program.errors();
+    EXPECT_NE(program.errors().find("resume=true"), std::string::npos) << program.errors();
+  }
+  ASSERT_EQ(Run(Train("cut", {"resume=true"})), 0) << errors_;
+  ExpectSameEnd("whole", "cut");
+}
+
+TEST_F(Training, ARunIsNeverOverwritten) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
+  EXPECT_EQ(Run(Train("run")), 2);
+  EXPECT_NE(errors_.find("resume=true"), std::string::npos) << errors_;
+}
+
+TEST_F(Training, AResumeWithAnotherOrderIsRefused) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
+  EXPECT_EQ(Run(Train("run", {"resume=true", "train.batch_size=8"})), 2);
+  EXPECT_NE(errors_.find("train.batch_size"), std::string::npos) << errors_;
+  EXPECT_EQ(Run(Train("run", {"resume=true", "data.train=synthetic:300"})), 2);
+}
+
+TEST_F(Training, ADamagedCheckpointIsPassedOverAndNamed) {
+  ASSERT_EQ(Run(Train("whole")), 0) << errors_;
+  ASSERT_EQ(Run(Train("cut")), 0) << errors_;
+  const std::string model = folder_ / "cut/checkpoints/step_48/model.safetensors";
+  std::filesystem::resize_file(model, std::filesystem::file_size(model) / 2);
+  ASSERT_EQ(Run(Train("cut", {"resume=true"})), 0) << errors_;
+  EXPECT_NE(errors_.find("step_48"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("at step 36"), std::string::npos) << errors_;
+  ExpectSameEnd("whole", "cut");
+}
+
+TEST_F(Training, AnInitStartsFromWeightsAndEstimators) {
+  ASSERT_EQ(Run(Train("first", {"train.epochs=2"})), 0) << errors_;
+  ASSERT_EQ(Run(Train("second", {"train.init=" + (folder_ / "first"), "train.batch_size=32",
+                                 "train.epochs=1"})), 0) << errors_;
+  EXPECT_NE(errors_.find("weights and estimators"), std::string::npos) << errors_;
+  // The first epoch replaces u whatever it was (γ = 1), but no sample is seen for the first time.
+  EXPECT_EQ(Metrics("second").front()["first_visits"].get<double>(), 0.0);
+}
+
+TEST_F(Training, AVocabularyThatDoesNotFitTheModelIsRefused) {
+  std::ofstream model(folder_ / "small.toml");
+  model << "embed_dim = 16\n[text]\nvocab_size = 100\nwidth = 64\nheads = 1\nlayers = 1\n";
+  model.close();
+  EXPECT_EQ(Run(Train("run", {"model.name=" + (folder_ / "small.toml")})), 2);
+  EXPECT_NE(errors_.find("text.vocab_size = 49408"), std::string::npos) << errors_;
+}
+
+TEST_F(Training, StepsWithoutFiniteLossWriteNothingAndFiveInARowEndTheRun) {
+  EXPECT_EQ(Run(Train("run", {"learning_rate.lr=100", "learning_rate.warmup=0",
+                              "optimizer.weight_decay=100", "train.epochs=50",
+                              "checkpoint.every_steps=1"})), 1);
+  EXPECT_NE(errors_.find("in 5 steps in a row"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("checkpoints/step_"), std::string::npos) << errors_;
+}
+
+}  // namespace
+}  // namespace fastclip

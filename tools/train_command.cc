@@ -1,0 +1,43 @@
+#include "tools/train_command.h"
+
+#include <fmt/ranges.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "tools/cli.h"
+#include "tools/usage_error.h"
+#include "trainer/stop_signal.h"
+#include "trainer/trainer.h"
+
+namespace fastclip {
+
+int RunTrain(int argc, const char* const* argv) {
+  std::string config_path;
+  std::vector<std::string> overrides;
+  CLI::App app(
+      "Trains a CLIP model. The config is the manual: configs/quickstart.toml explains every key.\n"
+      "Ctrl-C or SIGTERM saves and ends; the word resume=true goes on at the very step.",
+      "fastclip train");
+  app.add_option("CONFIG", config_path, "TOML file")->required();
+  app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
+  app.footer(
+      "example: fastclip train configs/quickstart.toml run=runs/mine "
+      "data.train='shards/{00000..00099}.tar' train.epochs=10");
+  if (!ParseArguments(app, argc, argv)) return 0;
+
+  const StopSignal stop;  // before LibTorch starts threads
+  try {
+    const LoadedConfig config(config_path, overrides);
+    const auto comm = WorldOfOne();
+    Trainer trainer(config, fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " ")), *comm);
+    trainer.Run(stop);
+  } catch (const ConfigError& error) {
+    throw UsageError(error.what());
+  }
+  return 0;
+}
+
+}  // namespace fastclip

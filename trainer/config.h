@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/batch_loader.h"
+#include "pipeline/order_plan.h"
+#include "trainer/config_table.h"
+#include "trainer/model/clip_model.h"
+#include "trainer/objective/contrastive_objective.h"
+#include "trainer/objective/gamma_schedule.h"
+#include "trainer/objective/temperature.h"
+#include "trainer/optim/learning_rate.h"
+#include "trainer/optim/optimizer.h"
+
+namespace fastclip {
+
+/// What a run is made of: the folders' option structs. configs/quickstart.toml explains every key.
+struct TrainConfig {
+  std::string run;      ///< run folder
+  bool resume = false;  ///< go on from the newest good checkpoint of the run folder
+
+  struct Train {
+    std::int64_t epochs = 30;
+    std::int64_t batch_size = 128;  ///< global
+    std::uint64_t seed = 2024;
+    int threads = 0;  ///< of the towers; 0: the machine's cores less pipeline.threads, 1 at least
+    std::string precision = "fp32";
+    std::int64_t micro_batches = 1;
+    double clip_norm = 0;
+    std::string init;  ///< checkpoint or run whose weights and state start this run
+    std::int64_t log_every = 10;
+  } train;
+
+  struct Data {
+    std::string train;
+    std::string val;
+    std::string manifest;
+    std::string tokenizer = "clip";
+    std::int64_t chunk = 0, lanes = 0, window = 0;
+    std::int64_t max_record_bytes = std::int64_t{256} << 20;
+  } data;
+
+  struct Model {
+    std::string name = "ViT-B-32";
+    std::string pretrained;
+    bool trim_text = true;
+  } model;
+
+  ObjectiveOptions objective;
+  GammaOptions gamma;
+  TemperatureOptions temperature;
+  OptimizerOptions optimizer;
+  LearningRateOptions learning_rate;
+  LoaderOptions pipeline;
+
+  struct Eval {
+    std::int64_t every_epochs = 1;
+    std::int64_t batch_size = 256;
+  } eval;
+
+  struct Checkpoint {
+    std::int64_t every_steps = 0;
+    std::int64_t every_epochs = 1;
+    std::int64_t keep = 3;
+  } checkpoint;
+};
+
+/// A config with its table (for origins of keys in errors) and the file that it came from.
+class LoadedConfig {
+ public:
+  /// Reads FILE.toml and applies `section.key=value` words. Throws ConfigError.
+  LoadedConfig(const std::string& path, const std::vector<std::string>& overrides);
+  LoadedConfig(const LoadedConfig&) = delete;
+  LoadedConfig& operator=(const LoadedConfig&) = delete;
+
+  TrainConfig& operator*() { return config_; }
+  const TrainConfig& operator*() const { return config_; }
+  TrainConfig* operator->() { return &config_; }
+  const TrainConfig* operator->() const { return &config_; }
+  const ConfigTable& table() const { return table_; }
+
+ private:
+  void Check(const std::string& path);
+
+  TrainConfig config_;
+  ConfigTable table_;
+};
+
+/// All keys bound to the fields of `config`, which must outlive the table.
+void BindConfig(TrainConfig& config, ConfigTable& table);
+
+}  // namespace fastclip

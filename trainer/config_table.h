@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace fastclip {
+
+/// A config that cannot be used: one line that names file, line and what to do. Exit code 2.
+class ConfigError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The keys of a config file, each bound to a field: read from TOML, overridden by `section.key=value`
+/// words, written back with what was resolved. One table serves all three.
+class ConfigTable {
+ public:
+  void Text(std::string key, std::string& field);
+  /// One of `choices`; `required` has no default and must be given.
+  void Choice(std::string key, std::string& field, std::vector<std::string> choices,
+              bool required = false);
+  void Flag(std::string key, bool& field);
+  void Integer(std::string key, std::int64_t& field, std::int64_t least, std::int64_t most);
+  void Integer(std::string key, int& field, std::int64_t least, std::int64_t most);
+  void Unsigned(std::string key, std::uint64_t& field);
+  /// A finite number in [least, most].
+  void Real(std::string key, double& field, double least, double most);
+
+  /// Reads a TOML file. An unknown key or an impossible value is a ConfigError that names file, line
+  /// and the nearest key.
+  void ReadFile(const std::string& path);
+  /// Reads TOML text; `where` stands for the file's name in errors.
+  void ReadText(const std::string& toml, const std::string& where);
+  /// Applies `section.key=value`. The value is TOML, or a bare string.
+  void Override(const std::string& word);
+  /// Throws for a required key that nobody set.
+  void CheckRequired(const std::string& where) const;
+
+  /// "FILE:LINE" or "the command line" where the key was set, else "the default".
+  std::string Origin(const std::string& key) const;
+  /// A ConfigError about the value of `key`, with its origin.
+  ConfigError Error(const std::string& key, const std::string& what) const;
+  std::vector<std::string> keys() const;
+  /// TOML of all keys with their values.
+  std::string Write() const;
+
+ private:
+  struct Value;  // a parsed TOML value
+  struct Entry {
+    std::string key;
+    std::function<std::string(const Value&)> set;  // "" or what is wrong with the value
+    std::function<std::string()> write;            // the value as TOML
+    bool required = false;
+  };
+  void Set(const std::string& key, const Value& value, const std::string& where);
+  std::string NearestKey(const std::string& key) const;
+
+  std::vector<Entry> entries_;
+  std::map<std::string, std::string> origin_;
+};
+
+/// The candidate with the smallest edit distance to `word`.
+std::string Nearest(const std::string& word, const std::vector<std::string>& candidates);
+
+}  // namespace fastclip

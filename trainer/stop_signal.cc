@@ -1,0 +1,41 @@
+#include "trainer/stop_signal.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <ctime>
+
+namespace fastclip {
+namespace {
+
+sigset_t Signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&set, number);
+  return set;
+}
+
+}  // namespace
+
+StopSignal::StopSignal() {
+  const sigset_t set = Signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  waiter_ = std::jthread([this](std::stop_token stop) {
+    const sigset_t waited = Signals();
+    const timespec poll{.tv_sec = 0, .tv_nsec = 200'000'000};
+    while (!stop.stop_requested()) {
+      const int number = sigtimedwait(&waited, nullptr, &poll);
+      if (number <= 0) continue;
+      if (received_.exchange(number) != 0 && number == SIGINT) _exit(130);
+    }
+  });
+}
+
+StopSignal::~StopSignal() {
+  waiter_ = {};
+  const sigset_t set = Signals();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+}  // namespace fastclip

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/communicator.h"
+#include "pipeline/batch_loader.h"
+#include "trainer/checkpoint.h"
+#include "trainer/config.h"
+#include "trainer/console.h"
+#include "trainer/run_clock.h"
+#include "trainer/run_log.h"
+#include "trainer/stop_signal.h"
+#include "trainer/train_step.h"
+
+namespace fastclip {
+
+/// A run: epochs of steps with their schedules, evaluation, checkpoints, stop and resume.
+///
+/// All that a step depends on is a function of its number, the config and the checkpointed state, so
+/// a resumed run repeats an uninterrupted one.
+class Trainer {
+ public:
+  /// Opens data, model and run folder, and the checkpoint to go on from. Every check that can be made
+  /// before the first step is made here: throws ConfigError or std::runtime_error.
+  Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm);
+
+  enum class End { kDone, kStopped };
+  /// Trains to the end, or until a signal asks to stop; then saves.
+  End Run(const StopSignal& stop);
+
+ private:
+  void Resume(const FoundCheckpoint& found);
+  void StartFrom(const std::string& checkpoint);
+  StepReport TrainOn(const Batch& batch);
+  void CountRefusal(const StepReport& report);
+  void Log(const StepReport& report, const Batch& batch);
+  void ShowProgress(const StepReport& report);
+  void Evaluate();
+  void Save();
+  std::int64_t epoch() const { return step_ / plan_.steps_per_epoch(); }
+
+  const LoadedConfig& config_;
+  Communicator& comm_;
+  Console console_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  ModelConfig model_config_;
+  LoaderOptions loader_options_;
+  std::unique_ptr<RecordSource> source_;
+  std::unique_ptr<RecordSource> val_source_;
+  OrderPlan plan_;
+  LaneRange lanes_;
+  ClipModel model_;
+  std::unique_ptr<ContrastiveObjective> objective_;
+  SampleTable table_;
+  std::unique_ptr<Optimizer> optimizer_;
+  TrainStep train_step_;
+  std::optional<RunLog> log_;
+
+  std::int64_t step_ = 0;  // steps done
+  std::int64_t total_steps_ = 0;
+  LearningRates rates_;  // of the last step
+  double gamma_ = 1;     // of the last step
+  SkipCounts skips_{};
+  std::int64_t refused_ = 0;
+  std::int64_t refused_in_a_row_ = 0;
+  std::string last_checkpoint_;
+
+  RunClock clock_;
+};
+
+}  // namespace fastclip

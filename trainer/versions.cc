@@ -1,0 +1,19 @@
+#include "trainer/versions.h"
+
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <array>
+
+namespace fastclip {
+
+std::map<std::string, std::string> Versions() {
+  return {{"fastclip", FASTCLIP_VERSION}, {"torch", TORCH_VERSION}, {"compiler", __VERSION__}};
+}
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+}  // namespace fastclip

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+namespace fastclip {
+
+/// What this binary is made of: "fastclip", "torch", "compiler".
+std::map<std::string, std::string> Versions();
+std::string HostName();
+
+}  // namespace fastclip
