@@ -46,7 +46,7 @@ std::string ReadModel(const std::string& path) {
 }
 
 // The library joins runs of unknown characters in quadratic time: 200 s for a megabyte of them.
-constexpr std::size_t kPart = 16 << 10;
+constexpr std::size_t kPart = 4 << 10;
 
 // The length of the part of `text` to encode at once: up to a space where there is one, else whole
 // characters.

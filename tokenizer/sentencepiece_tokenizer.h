@@ -24,7 +24,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   explicit SentencePieceTokenizer(const std::string& model);
   ~SentencePieceTokenizer() override;
 
-  /// A text longer than 16 KiB is encoded in parts that end at a space where there is one.
+  /// A text longer than 4 KiB is encoded in parts that end at a space where there is one.
   std::vector<TokenId> Encode(std::string_view text) const override;
   std::vector<TokenId> EncodePrefix(std::string_view text, std::size_t limit) const override;
   /// Start, end and padding decode to nothing. Throws std::out_of_range for an id that the model

