@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# From nothing to a trained and evaluated CLIP model: set-up, build, shards from Debian's openclipart,
+# training, retrieval on 1,000 pairs that training never saw. Words behind it go to `fastclip train`:
+#   tools/quickstart.sh train.epochs=30 run=runs/longer
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+config=configs/quickstart.toml
+data=build/quickstart
+run=runs/quickstart
+for word in "$@"; do
+  case "$word" in
+    --help|-h) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    run=*) run=${word#run=} ;;
+    *=*) ;;
+    *) echo "quickstart: '$word' is not of the form section.key=value" >&2; exit 2 ;;
+  esac
+done
+
+tools/setup.sh --openclipart
+cmake --preset release >build/configure.log || { cat build/configure.log; exit 1; }
+cmake --build --preset release --target fastclip
+
+started=$SECONDS
+if [ ! -e "$data/complete" ]; then
+  echo "quickstart: packing openclipart into shards under $data"
+  rm -rf "$data"
+  python3 tools/openclipart.py "$data"
+  for part in train heldout; do
+    # Transparent pictures are put on white; the loader, like Pillow, would just drop the alpha.
+    build/fastclip shards convert "$data/$part.tsv" "$data/$part" --resize 80 --background ffffff \
+      --records-per-shard 1000
+  done
+  touch "$data/complete"
+fi
+
+# A run that was stopped goes on; one that is done is only evaluated again.
+resume=false
+[ ! -d "$run/checkpoints" ] || resume=true
+build/fastclip train "$config" resume=$resume "$@"
+
+echo
+build/fastclip eval retrieval "$run" --shards "$data/heldout/*.tar"
+echo
+build/fastclip eval retrieval "$run" --shards "$data/heldout/*.tar" --json
+cat <<TEXT
+
+quickstart: done in $((SECONDS - started)) s after set-up and build. What to try next:
+  build/fastclip train $config run=runs/openclip objective.name=openclip     OpenCLIP's loss, to compare
+  build/fastclip train $config run=runs/mine data.train='your/{00000..00099}.tar' data.val= model.name=ViT-B-32
+  build/fastclip shards convert --help      your own table of pictures and captions into shards
+  build/venv-peers/bin/tensorboard --logdir runs      curves (tools/peers.sh makes that environment)
+TEXT
