@@ -45,6 +45,7 @@ at::Tensor SampleTable::Read(std::span<const std::int64_t> indices) const {
 }
 
 void SampleTable::Write(std::span<const std::int64_t> indices, const at::Tensor& rows) {
+  if (columns_.empty()) return;  // an objective without state hands no rows
   if (rows.dim() != 2 || rows.size(0) != static_cast<std::int64_t>(indices.size()) ||
       rows.size(1) != values_.size(1)) {
     throw std::invalid_argument(fmt::format("{} rows of {} columns do not take [{}]",

@@ -1,0 +1,87 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <stdexcept>
+
+#include "trainer/objective/gamma_schedule.h"
+#include "trainer/objective/temperature.h"
+#include "trainer/optim/learning_rate.h"
+
+namespace fastclip {
+namespace {
+
+TEST(Gamma, DecaysOverHalfOfTheRunUnlessToldOtherwise) {
+  EXPECT_EQ(Gamma({}, 0, 10), 1);
+  EXPECT_GT(Gamma({}, 4, 10), 0.2);
+  EXPECT_EQ(Gamma({}, 5, 10), 0.2);
+  EXPECT_EQ(Gamma({.decay_epochs = 3}, 3, 10), 0.2);
+  EXPECT_EQ(Gamma({}, 0, 1), 1);
+  EXPECT_EQ(Gamma({.schedule = "constant", .min = 0.6}, 0, 10), 1);
+  EXPECT_EQ(Gamma({.schedule = "constant", .min = 0.6}, 1, 10), 0.6);
+}
+
+TEST(Gamma, RefusesWhatCannotBe) {
+  EXPECT_THROW(CheckGamma({.schedule = "linear"}), std::invalid_argument);
+  EXPECT_THROW(CheckGamma({.min = 0}), std::invalid_argument);
+  EXPECT_THROW(CheckGamma({.min = 1.5}), std::invalid_argument);
+  EXPECT_THROW(CheckGamma({.min = NAN}), std::invalid_argument);
+  EXPECT_THROW(CheckGamma({.decay_epochs = -1}), std::invalid_argument);
+}
+
+TEST(LearningRate, StaysAtItsMinimumPastTheEnd) {
+  const LearningRateOptions options{.lr = 1, .lr_min = 0.1, .warmup = 2};
+  EXPECT_EQ(LearningRate(options, 0, 10), 0.5);
+  EXPECT_EQ(LearningRate(options, 1, 10), 1);
+  EXPECT_EQ(LearningRate(options, 2, 10), 1);
+  EXPECT_NEAR(LearningRate(options, 10, 10), 0.1, 1e-15);
+  EXPECT_NEAR(LearningRate(options, 15, 10), 0.1, 1e-15);
+}
+
+TEST(LearningRate, SurvivesAWarmUpLongerThanTheRun) {
+  EXPECT_EQ(LearningRate({.lr = 1, .warmup = 10}, 4, 5), 0.5);
+  EXPECT_EQ(LearningRate({.lr = 1, .warmup = 5}, 5, 5), 1);
+}
+
+TEST(LearningRate, RefusesWhatCannotBe) {
+  EXPECT_THROW(CheckLearningRate({.schedule = "step"}), std::invalid_argument);
+  EXPECT_THROW(CheckLearningRate({.lr = -1}), std::invalid_argument);
+  EXPECT_THROW(CheckLearningRate({.lr = INFINITY}), std::invalid_argument);
+  EXPECT_THROW(CheckLearningRate({.lr_min = NAN}), std::invalid_argument);
+  EXPECT_THROW(CheckLearningRate({.warmup = -1}), std::invalid_argument);
+}
+
+TEST(Temperature, FollowsItsRules) {
+  const LearningRateOptions model{.schedule = "const", .lr = 1, .lr_min = 0.1, .warmup = 4};
+  const at::Tensor warm = at::full({}, std::log(1 / 0.07));
+  const at::Tensor cold = at::full({}, std::log(1 / 0.02));
+  const auto rate = [&](double lr, const char* schedule, std::int64_t step, const at::Tensor& t) {
+    return TemperatureRate({.lr = lr, .schedule = schedule}, model, step, 10, t);
+  };
+  EXPECT_EQ(rate(-1, "cosine", 0, warm), 0.25);  // the model's rate and warm-up
+  EXPECT_EQ(rate(2, "cosine", 0, warm), 0.5);
+  EXPECT_NEAR(rate(2, "cosine", 10, warm), 0.1, 1e-15);
+  EXPECT_EQ(rate(2, "const", 0, cold), 2);
+  EXPECT_EQ(rate(-1, "step_thresh", 0, warm), 1);
+  EXPECT_EQ(rate(3, "step_thresh", 0, cold), 1);
+}
+
+TEST(Temperature, IsKeptInItsRange) {
+  const at::Tensor t = at::full({}, 5.0).set_requires_grad(true);
+  ClampLogitScale(t);
+  EXPECT_FLOAT_EQ(t.item<float>(), std::log(100.0F));
+  const at::Tensor below = at::full({}, -0.5);
+  ClampLogitScale(below);
+  EXPECT_EQ(below.item<float>(), 0);
+}
+
+TEST(Temperature, RefusesWhatCannotBe) {
+  EXPECT_THROW(CheckTemperature({.init = 0.001}), std::invalid_argument);
+  EXPECT_THROW(CheckTemperature({.init = 2}), std::invalid_argument);
+  EXPECT_THROW(CheckTemperature({.lr = NAN}), std::invalid_argument);
+  EXPECT_THROW(CheckTemperature({.schedule = "linear"}), std::invalid_argument);
+  EXPECT_NO_THROW(CheckTemperature({}));
+}
+
+}  // namespace
+}  // namespace fastclip
