@@ -96,6 +96,15 @@ std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const 
   return done;
 }
 
+void SyncFolder(const std::string& folder) {
+  const UniqueFd fd(
+      open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // Some network file systems cannot sync a folder.
+  if (fd && fsync(fd.get()) != 0 && errno != EINVAL && errno != EBADF) {
+    Fail(errno, "syncing " + folder);
+  }
+}
+
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   for (int n = 0; !fd_; ++n) {
     temporary_ = fmt::format("{}.{}.{}.tmp", path_, getpid(), n);
@@ -130,13 +139,7 @@ UniqueFd AtomicFile::Commit() {
   if (fsync(fd_.get()) != 0) Fail(errno, "syncing " + path_);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) Fail(errno, "renaming to " + path_);
   temporary_.clear();
-  const std::string folder = std::filesystem::path(path_).parent_path().string();
-  const UniqueFd parent(
-      open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Some network file systems cannot sync a folder; the rename itself has succeeded.
-  if (parent && fsync(parent.get()) != 0 && errno != EINVAL && errno != EBADF) {
-    Fail(errno, "syncing " + folder);
-  }
+  SyncFolder(std::filesystem::path(path_).parent_path().string());
   return std::move(fd_);
 }
 

@@ -42,6 +42,9 @@ FileStamp StampOf(int fd, const std::string& path);
 std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const std::string& path,
                    const std::stop_token& stop = {});
 
+/// Syncs a folder, so that a rename in it outlives a power cut. Throws std::system_error.
+void SyncFolder(const std::string& folder);
+
 /// A file that appears under its name only when it is complete: written aside in the same folder,
 /// synced, renamed, its folder synced. Every failure is a std::system_error that names the path.
 class AtomicFile {

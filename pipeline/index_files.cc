@@ -163,6 +163,12 @@ void FillBlocks(ManifestWriter& writer, Draft& draft, const Manifest* old,
   if (failure) std::rethrow_exception(failure);
 }
 
+/// The places of a tar's records are checked when the shard is first read, which keeps opening
+/// fast; a table's are few.
+bool IsWhole(const Manifest& manifest, const ManifestEntry& entry, ManifestKind kind) {
+  return kind == ManifestKind::kTar || manifest.ReadWholeBlock(entry).has_value();
+}
+
 bool NoPlaceToWrite(const std::system_error& error) {
   static constexpr int kErrors[] = {EACCES, EPERM, EROFS, ENOENT, ENOTDIR, ENOSPC, EDQUOT};
   return std::ranges::find(kErrors, error.code().value()) != std::end(kErrors);
@@ -256,15 +262,16 @@ IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths,
     entry.name = folder.empty() ? paths[i] : fs::path(paths[i]).lexically_relative(folder).string();
     const std::optional<FileStamp> stamp = FindFile(paths[i]);
     const auto found = known.find(entry.name);
-    if (found != known.end() && (!stamp || found->second->stamp == *stamp)) {
+    const bool is_known = found != known.end() && IsWhole(*old, *found->second, kind);
+    if (is_known && (!stamp || found->second->stamp == *stamp)) {
       entry = *found->second;
       draft.to_copy.push_back(i);
     } else if (stamp) {
       draft.to_walk.push_back(i);
       same = false;
     }
-    if (!stamp && found != known.end()) gone.push_back(i);
-    if (!stamp && found == known.end()) unknown.push_back(paths[i]);
+    if (!stamp && is_known) gone.push_back(i);
+    if (!stamp && !is_known) unknown.push_back(paths[i]);
     same = same && old->entries()[i].name == entry.name;
   }
   if (!unknown.empty()) {

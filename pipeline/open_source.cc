@@ -14,6 +14,7 @@
 #include "pipeline/index_files.h"
 #include "pipeline/shard_list.h"
 #include "pipeline/synthetic_source.h"
+#include "pipeline/table_source.h"
 #include "pipeline/tar_source.h"
 
 namespace fastclip {
@@ -66,6 +67,16 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
   }
   RefuseRemote(part);
   std::vector<std::string> paths = ExpandPart(part);
+  if (TableFormatOf(paths.front())) {
+    if (paths.size() > 1)
+      throw std::runtime_error(fmt::format("'{}': several tables; join them by '::'", part));
+    IndexedFiles files =
+        IndexFiles(part, std::move(paths), ManifestKind::kTable, options, TableSource::Walk);
+    info = Describe(part, "table", files);
+    auto table = std::make_unique<TableSource>(std::move(files), options);
+    info.details = table->columns();
+    return table;
+  }
   IndexedFiles files =
       IndexFiles(part, std::move(paths), ManifestKind::kTar, options, TarSource::Walk);
   info = Describe(part, "tar", files);
@@ -87,8 +98,9 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
     info.hash = sources.back()->hash();
     if (info.records == 0) {
       throw std::runtime_error(fmt::format(
-          "'{}': no records in its {} files; WebDataset members are named KEY.jpg and KEY.txt",
-          parts[i], info.files));
+          "'{}': no records in {} files; {}", parts[i], info.files,
+          info.kind == "table" ? "a table has rows below its first line"
+                               : "members of a WebDataset are named KEY.jpg and KEY.txt"));
     }
   }
   opened.source = sources.size() == 1 ? std::move(sources.front())

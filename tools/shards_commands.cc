@@ -9,6 +9,7 @@
 #include "pipeline/open_source.h"
 #include "tools/cli.h"
 #include "tools/command.h"
+#include "tools/convert_command.h"
 #include "tools/replay_command.h"
 #include "tools/usage_error.h"
 
@@ -116,6 +117,7 @@ int RunInfo(int argc, const char* const* argv) {
 }
 
 const Command kVerbs[] = {
+    {"convert", "pack a table of image and caption into shards", RunConvert},
     {"index", "make or renew the manifest of a list", RunIndex},
     {"info", "what a list holds, and what is wrong with it", RunInfo},
     {"replay", "the hashes of an epoch's global batches", RunReplay},

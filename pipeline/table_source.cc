@@ -1,0 +1,111 @@
+#include "pipeline/table_source.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <filesystem>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "pipeline/block_builder.h"
+
+namespace fastclip {
+namespace {
+
+UniqueFd OpenTable(const std::string& path) {
+  UniqueFd fd = OpenToRead(path);
+  if (!fd) throw std::runtime_error(path + ": gone while it was being opened");
+  return fd;
+}
+
+}  // namespace
+
+std::vector<std::byte> TableSource::Walk(int fd, const std::string& path, ManifestEntry& entry) {
+  struct StateDeleter {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+  const std::unique_ptr<XXH3_state_t, StateDeleter> hash(XXH3_createState());
+  if (hash == nullptr) throw std::bad_alloc();
+  XXH3_64bits_reset(hash.get());
+  TableReader reader(fd, path, TableFormatOf(path).value(), [&](std::span<const std::byte> bytes) {
+    XXH3_64bits_update(hash.get(), bytes.data(), bytes.size());
+  });
+  std::vector<std::int64_t> places;
+  for (;;) {
+    const std::int64_t at = reader.offset();
+    const std::optional<TableRow> row = reader.Next();
+    if (!row) break;
+    if (entry.count++ % kRowsApart == 0) places.push_back(at);
+    if (!row->readable()) ++entry.incomplete;
+  }
+  places.push_back(reader.offset());
+  entry.content_hash = XXH3_64bits_digest(hash.get());
+  const auto bytes = std::as_bytes(std::span(places));
+  return {bytes.begin(), bytes.end()};
+}
+
+TableSource::TableSource(IndexedFiles files, const SourceOptions& options)
+    : files_(std::move(files)),
+      max_record_bytes_(options.max_record_bytes),
+      fd_(OpenTable(files_.paths.front())),
+      layout_(
+          TableReader(fd_.get(), files_.paths.front(), TableFormatOf(files_.paths.front()).value())
+              .layout()) {}
+
+RecordBlock TableSource::Read(SampleIndex first, int count, std::stop_token stop) const {
+  if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
+    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+  }
+  BlockBuilder builder;
+  if (count == 0) return builder.Finish();
+  const std::string& path = files_.paths.front();
+  std::int64_t place = 0;
+  if (!files_.manifest.ReadBlock(
+          entry(), ToInt(first) / kRowsApart * static_cast<std::int64_t>(sizeof(place)),
+          std::as_writable_bytes(std::span(&place, 1)))) {
+    throw std::runtime_error(files_.manifest_path +
+                             ": has become shorter; remove it, it is made again");
+  }
+  TableReader reader(fd_.get(), path, layout_, place, stop);
+  for (std::int64_t i = 0; i < ToInt(first) % kRowsApart; ++i) reader.Skip();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::optional<TableRow> row = reader.Next();
+    if (!row)
+      throw std::runtime_error(path + ": has become shorter since it was opened; start again");
+    AddRecord(SampleIndex{ToInt(first) + i}, *row, stop, builder);
+  }
+  return builder.Finish();
+}
+
+void TableSource::AddRecord(SampleIndex index, const TableRow& row, const std::stop_token& stop,
+                            BlockBuilder& builder) const {
+  const std::string_view key = builder.Keep(row.image);
+  const std::string path =
+      (std::filesystem::path(files_.paths.front()).parent_path() / row.image).string();
+  std::span<std::byte> image;
+  std::optional<Skip> skip;
+  if (!row.readable()) {
+    skip = Skip::kNoImage;
+  } else if (const UniqueFd fd = OpenToRead(path); !fd) {
+    skip = Skip::kMissing;
+  } else if (const std::int64_t bytes = StampOf(fd.get(), path).size; bytes > max_record_bytes_) {
+    skip = Skip::kTooLarge;
+  } else {
+    image = builder.Allocate(static_cast<std::size_t>(bytes));
+    image = image.first(ReadAt(fd.get(), 0, image, path, stop));
+  }
+  Record& record = builder.Add(index);
+  record.key = key;
+  record.image = image;
+  record.label = row.label;
+  record.skip = skip;
+  for (const std::string& caption : row.captions) builder.AddTrimmedCaption(builder.Keep(caption));
+  if (!record.skip && builder.CaptionsOfLast() == 0) record.skip = Skip::kNoCaption;
+}
+
+}  // namespace fastclip

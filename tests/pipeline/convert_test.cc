@@ -1,0 +1,154 @@
+#include "pipeline/convert.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "pipeline/encode.h"
+#include "pipeline/open_source.h"
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/paths.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ConvertTest : public testing::Test {
+ protected:
+  ConvertTest() {
+    Image wide{90, 40, std::vector<std::uint8_t>(90 * 40 * 3, 200)};
+    WriteFile(folder_ / "wide.png", AsString(EncodePng(wide)));
+    WriteFile(folder_ / "wide.jpg", AsString(EncodeJpeg(wide, 90)));
+    Image large{400, 300, std::vector<std::uint8_t>(400 * 300 * 3, 10)};
+    WriteFile(folder_ / "large.png", AsString(EncodePng(large)));
+    WriteFile(folder_ / "bad.png", "\x89PNG and then nothing");
+    WriteFile(folder_ / "t.tsv",
+              "path\tcaption\tcaption2\n"
+              "wide.png\ta wide one\t\n"
+              "gone.png\tgone\t\n"
+              "large.png\ta large one\tanother word\n"
+              "bad.png\tbad\t\n"
+              "wide.jpg\tcaf\xe9\t\n"
+              "wide.png\t \t\n");
+  }
+  ConvertReport Run(const std::string& out, const ConvertOptions& options) const {
+    return Convert(*OpenSource(folder_ / "t.tsv"), folder_ / out, options);
+  }
+
+  TemporaryFolder folder_;
+};
+
+ConvertOptions Small() {
+  ConvertOptions options;
+  options.resize = 20;
+  options.encoding = Encoding::kJpeg;
+  options.background = Rgb{255, 255, 255};
+  return options;
+}
+
+TEST_F(ConvertTest, PacksCountsAndNames) {
+  const ConvertReport report = Run("out", Small());
+  EXPECT_EQ(report.done.rows, 6);
+  EXPECT_EQ(report.done.written, 3);
+  EXPECT_EQ(report.shards, 1);
+  EXPECT_EQ(report.skips[static_cast<int>(Skip::kMissing)], 1);
+  EXPECT_EQ(report.skips[static_cast<int>(Skip::kNoCaption)], 1);
+  ASSERT_EQ(report.skipped.size(), 3u);
+  EXPECT_EQ(report.skipped[1].key, "bad.png");
+  EXPECT_EQ(report.skipped[1].row, 3);
+
+  const auto source = OpenSource(folder_ / "out/*.tar");
+  ASSERT_EQ(source->size(), 3);
+  const RecordBlock block = source->Read(SampleIndex{0}, 3, {});
+  EXPECT_EQ(block.records[1].key, "000000001");
+  ASSERT_EQ(block.records[1].captions.size(), 2u);
+  EXPECT_EQ(block.records[1].captions[1].text, "another word");
+  EXPECT_EQ(block.records[2].captions[0].text, "caf\xe9");
+  const auto size = std::get<ImageSize>(ReadImageSize(block.records[0].image));
+  EXPECT_EQ(size.width, 45);
+  EXPECT_EQ(size.height, 20);
+  const auto json = nlohmann::json::parse(ReadFile(folder_ / "out/convert.json"));
+  EXPECT_EQ(json["records"], 3);
+  EXPECT_EQ(json["named"].size(), 3u);
+}
+
+TEST_F(ConvertTest, GivesTheSameBytesForAnyNumberOfThreads) {
+  std::string rows = "path\ttext\n";
+  for (int i = 0; i < 150; ++i) {
+    rows +=
+        std::string(i % 3 == 0 ? "large.png" : "wide.jpg") + "\tnumber " + std::to_string(i) + "\n";
+  }
+  WriteFile(folder_ / "t.tsv", rows);
+  ConvertOptions options = Small();
+  options.records_per_shard = 40;
+  for (const int threads : {1, 3}) {
+    options.threads = threads;
+    EXPECT_EQ(Run("out" + std::to_string(threads), options).shards, 4);
+  }
+  for (const char* name : {"00000.tar", "00003.tar", "convert.json"}) {
+    EXPECT_EQ(ReadFile(folder_ / ("out1/" + std::string(name))),
+              ReadFile(folder_ / ("out3/" + std::string(name))));
+  }
+  const auto source = OpenSource(folder_ / "out3/{00000..00003}.tar");
+  for (const std::int64_t i : {0, 39, 40, 149}) {
+    EXPECT_EQ(source->Read(SampleIndex{i}, 1, {}).records[0].captions[0].text,
+              "number " + std::to_string(i));
+  }
+  EXPECT_EQ(source->Read(SampleIndex{149}, 1, {}).records[0].key, "0000329");
+}
+
+TEST_F(ConvertTest, KeepsBytesWhereNothingIsToChange) {
+  const ConvertReport report = Run("out", {});
+  EXPECT_EQ(report.done.written, 3);
+  const auto source = OpenSource(folder_ / "out/*.tar");
+  const RecordBlock block = source->Read(SampleIndex{0}, 3, {});
+  EXPECT_EQ(AsString(block.records[0].image), ReadFile(folder_ / "wide.png"));
+  EXPECT_EQ(AsString(block.records[2].image), ReadFile(folder_ / "wide.jpg"));
+}
+
+TEST_F(ConvertTest, LeavesOutWhatIsOverTheCap) {
+  ConvertOptions options = Small();
+  options.decode.max_pixels = 100'000;
+  const ConvertReport report = Run("out", options);
+  EXPECT_EQ(report.skips[static_cast<int>(Skip::kTooLarge)], 1);
+  EXPECT_EQ(report.skipped[1].key, "large.png");
+}
+
+TEST_F(ConvertTest, EndsShardsByBytes) {
+  ConvertOptions options;
+  options.max_bytes = 1;
+  EXPECT_EQ(Run("out", options).shards, 3);
+  EXPECT_EQ(OpenSource(folder_ / "out/{00000..00002}.tar")->size(), 3);
+}
+
+TEST_F(ConvertTest, IsThereAsAWholeOrNotAtAll) {
+  fs::create_directory(folder_ / "out.unfinished");
+  WriteFile(folder_ / "out.unfinished/00007.tar", "left by a run that was killed");
+  EXPECT_EQ(Run("out/", Small()).done.written, 3);
+  EXPECT_FALSE(fs::exists(folder_ / "out.unfinished"));
+  EXPECT_FALSE(fs::exists(folder_ / "out/00007.tar"));
+  EXPECT_NE(ErrorOf([&] { Run("out", Small()); }).find("exists already"), std::string::npos);
+
+  fs::create_directory(folder_ / "new.unfinished");
+  WriteFile(folder_ / "new.unfinished/thesis.doc", "somebody's");
+  EXPECT_NE(ErrorOf([&] { Run("new", Small()); }).find("thesis.doc"), std::string::npos);
+
+  WriteFile(folder_ / "t.tsv", "path\ttext\nbad.png\tx\n");
+  EXPECT_NE(ErrorOf([&] { Run("none", Small()); }).find("none of 1 rows"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "none"));
+  EXPECT_FALSE(fs::exists(folder_ / "none.unfinished"));
+}
+
+TEST_F(ConvertTest, RefusesOptionsThatDoNotGoTogether) {
+  ConvertOptions options = Small();
+  options.encoding = Encoding::kKeep;
+  EXPECT_THROW(Run("out", options), std::invalid_argument);
+  options = Small();
+  options.quality = 0;
+  EXPECT_THROW(Run("out", options), std::invalid_argument);
+  EXPECT_FALSE(fs::exists(folder_ / "out.unfinished"));
+}
+
+}  // namespace
+}  // namespace fastclip

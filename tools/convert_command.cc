@@ -1,0 +1,164 @@
+#include "tools/convert_command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "pipeline/convert.h"
+#include "pipeline/open_source.h"
+#include "tools/cli.h"
+#include "tools/usage_error.h"
+
+namespace fastclip {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Rgb ParseColour(std::string_view text) {
+  std::string_view digits = text;
+  if (digits.starts_with('#')) digits.remove_prefix(1);
+  const bool is_hex = digits.size() == 6 &&
+                      digits.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+  if (!is_hex)
+    throw UsageError(fmt::format("--background {}: write six hex digits, as in ffffff", text));
+  const auto value = static_cast<std::uint32_t>(std::stoul(std::string(digits), nullptr, 16));
+  return {static_cast<std::uint8_t>(value >> 16), static_cast<std::uint8_t>(value >> 8),
+          static_cast<std::uint8_t>(value)};
+}
+
+/// One line that is renewed on a terminal; elsewhere a line every ten seconds. On standard error.
+class ProgressLine {
+ public:
+  void Show(const ConvertProgress& progress) {
+    const auto now = Clock::now();
+    const auto apart =
+        is_terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10'000);
+    if (now - shown_ < apart) return;
+    shown_ = now;
+    const double seconds = std::chrono::duration<double>(now - start_).count();
+    const double rate = static_cast<double>(progress.rows) / seconds;
+    const double left =
+        static_cast<double>(progress.rows_total - progress.rows) / std::max(rate, 1e-9);
+    const std::string line =
+        fmt::format("{}/{} rows, {:.0f} rows/s, {:.0f} s left, {} left out", progress.rows,
+                    progress.rows_total, rate, left, progress.rows - progress.written);
+    fmt::print(stderr, "{}{}{}", is_terminal_ ? "\r\033[K" : "", line, is_terminal_ ? "" : "\n");
+    std::fflush(stderr);
+  }
+  void End() const {
+    if (is_terminal_) fmt::print(stderr, "\r\033[K");
+  }
+
+ private:
+  const bool is_terminal_ = isatty(STDERR_FILENO) == 1;
+  const Clock::time_point start_ = Clock::now();
+  Clock::time_point shown_ = start_;
+};
+
+void PrintReport(const ConvertReport& report, const std::string& out_dir, double seconds) {
+  fmt::print("{}: {} of {} rows in {} shard{}, {:.1f} MiB, {:.1f} s ({:.0f} rows/s)\n", out_dir,
+             report.done.written, report.done.rows, report.shards, report.shards == 1 ? "" : "s",
+             static_cast<double>(report.done.bytes) / (1 << 20), seconds,
+             static_cast<double>(report.done.rows) / std::max(seconds, 1e-9));
+  for (int cause = 0; cause < kSkipCauses; ++cause) {
+    const std::int64_t count = report.skips[static_cast<std::size_t>(cause)];
+    if (count == 0) continue;
+    fmt::print("left out, {}: {}\n", SkipName(static_cast<Skip>(cause)), count);
+    static constexpr int kShown = 20;
+    int shown = 0;
+    for (const auto& skipped : report.skipped) {
+      if (skipped.cause != static_cast<Skip>(cause) || shown++ >= kShown) continue;
+      fmt::print("  row {}: {}\n", skipped.row, skipped.key);
+    }
+    if (count > kShown) fmt::print("  and {} more: {}/convert.json\n", count - kShown, out_dir);
+  }
+}
+
+void PrintJson(const ConvertReport& report, const std::string& out_dir, double seconds) {
+  nlohmann::ordered_json json = {
+      {"out", out_dir},          {"rows", report.done.rows},   {"records", report.done.written},
+      {"shards", report.shards}, {"bytes", report.done.bytes}, {"seconds", seconds}};
+  for (int cause = 0; cause < kSkipCauses; ++cause) {
+    json["left_out"][SkipName(static_cast<Skip>(cause))] =
+        report.skips[static_cast<std::size_t>(cause)];
+  }
+  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+}  // namespace
+
+int RunConvert(int argc, const char* const* argv) {
+  CLI::App app(
+      "Packs pairs of image and caption into WebDataset shards OUT_DIR/00000.tar, 00001.tar, …\n"
+      "The folder appears complete or not at all; what cannot be packed is counted and named.",
+      "fastclip shards convert");
+  std::string table, out_dir, background;
+  ConvertOptions options;
+  options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  std::optional<Encoding> encoding;
+  bool json = false;
+  app.add_option("TABLE", table,
+                 "a .tsv, .csv or .jsonl with columns filepath (or image, path) and caption (or "
+                 "title, text); "
+                 "any other list of shards works as well")
+      ->required();
+  app.add_option("OUT_DIR", out_dir, "folder to make; it must not exist")->required();
+  app.add_option("--records-per-shard", options.records_per_shard, "records of a shard")
+      ->capture_default_str();
+  app.add_option("--max-bytes", options.max_bytes,
+                 "a shard also ends with the record that brings it over this; accepts 256MB")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--resize", options.resize,
+                 "shorter side in pixels; smaller pictures stay as they are, 0 keeps all");
+  app.add_option("--encode", encoding,
+                 "jpg or png; without it, and without --resize and --background, "
+                 "the bytes stay as they are")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Encoding>{{"jpg", Encoding::kJpeg}, {"png", Encoding::kPng}}));
+  app.add_option("--quality", options.quality, "of JPEG, 1 to 100")->capture_default_str();
+  app.add_option(
+      "--background", background,
+      "colour under what is transparent, as in ffffff; without it transparency is dropped");
+  app.add_option("--max-pixels", options.decode.max_pixels, "larger pictures are left out")
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "threads; any number gives the same bytes")
+      ->capture_default_str();
+  app.add_flag("--json", json, "one JSON object on standard output");
+  app.footer(
+      "example: fastclip shards convert train.tsv shards/train --resize 256 --encode jpg "
+      "--background ffffff");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  if (!background.empty()) options.background = ParseColour(background);
+  const bool changes = options.resize > 0 || options.background.has_value();
+  options.encoding = encoding.value_or(changes ? Encoding::kJpeg : Encoding::kKeep);
+
+  const OpenedSource opened = OpenSourceWithInfo(table);
+  for (const PartInfo& part : opened.parts) {
+    for (const std::string& warning : part.warnings)
+      fmt::print(stderr, "{}: {}\n", part.part, warning);
+  }
+  const auto start = Clock::now();
+  ProgressLine line;
+  ConvertReport report;
+  try {
+    report = Convert(*opened.source, out_dir, options,
+                     [&](const ConvertProgress& progress) { line.Show(progress); });
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(error.what());
+  }
+  line.End();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  json ? PrintJson(report, out_dir, seconds) : PrintReport(report, out_dir, seconds);
+  return 0;
+}
+
+}  // namespace fastclip
