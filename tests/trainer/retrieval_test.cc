@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -142,6 +143,24 @@ TEST(Retrieval, DoesNotDependOnTheTile) {
     for (const int tile : {1, 7, 32, 90}) {
       ExpectEqual(ComputeRetrieval(set->images, set->texts, set->rows, tile), whole);
     }
+  }
+}
+
+// Figures of open_clip_train.train.get_clip_metrics (OpenCLIP 3.3) for the same features.
+TEST(Retrieval, EqualsOpenClip) {
+  const int n = 200, d = 12;
+  const at::Tensor i = at::arange(1, n + 1, at::kDouble).unsqueeze(1),
+                   k = at::arange(d, at::kDouble);
+  const auto unit = [](const at::Tensor& x) { return x / x.norm(2, 1, true); };
+  const at::Tensor images = (1.7 * i * i * (k + 1) + i).sin();
+  const at::Tensor texts = images + 1.1 * (2.3 * i * i * (k + 2) - k).cos();
+  std::vector<std::int64_t> rows(n);
+  std::iota(rows.begin(), rows.end(), 0);
+  const auto named = NamedRetrieval(ComputeRetrieval(unit(images), unit(texts), rows));
+  const std::vector<double> expected = {.125, .54, .845, 9.88,  5,   // image to text
+                                        .175, .62, .84,  9.315, 4};  // text to image
+  for (std::size_t m = 0; m < named.size(); ++m) {
+    EXPECT_NEAR(named[m].second, expected[m], 1e-9) << named[m].first;
   }
 }
 
