@@ -11,6 +11,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "pipeline/file.h"
 #include "trainer/checkpoint_meta.h"
 #include "trainer/file_io.h"
 #include "trainer/safetensors.h"

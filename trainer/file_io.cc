@@ -15,6 +15,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "pipeline/file.h"
+
 namespace fastclip {
 namespace {
 
@@ -126,14 +128,7 @@ void ReplaceFile(const std::string& path, std::string_view bytes) {
     errno = cause;
     Fail(path, "cannot be replaced");
   }
-  const std::string folder = std::filesystem::path(path).parent_path();
-  SyncFolder(folder.empty() ? "." : folder);
-}
-
-void SyncFolder(const std::string& path) {
-  const Descriptor folder(path, O_RDONLY | O_DIRECTORY);
-  // Some file systems have nothing to sync in a folder and say EINVAL.
-  if (fsync(folder.get()) != 0 && errno != EINVAL) Fail(path, "cannot be synced");
+  SyncFolder(std::filesystem::path(path).parent_path());
 }
 
 std::string ReadWholeFile(const std::string& path, std::int64_t limit) {

@@ -45,9 +45,6 @@ void WriteFileSynced(const std::string& path, std::string_view bytes);
 /// crash, find the old bytes or the new.
 void ReplaceFile(const std::string& path, std::string_view bytes);
 
-/// Makes a folder's entries (files made, renamed, removed in it) last through a power cut.
-void SyncFolder(const std::string& path);
-
 /// Reads a file of at most `limit` bytes. Throws std::runtime_error naming the file and the cause.
 std::string ReadWholeFile(const std::string& path, std::int64_t limit);
 

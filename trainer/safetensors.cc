@@ -18,6 +18,8 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "pipeline/file.h"
+
 namespace fastclip {
 namespace {
 
@@ -190,12 +192,6 @@ void CheckCoverage(const std::string& path, const std::vector<Entry>& entries,
   }
 }
 
-void SyncFolderOf(const std::string& path) {
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  const std::string name = folder.empty() ? "." : folder.string();
-  File(name, O_RDONLY | O_DIRECTORY).Sync();
-}
-
 }  // namespace
 
 void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
@@ -243,7 +239,7 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
   }
   if (std::rename(aside.c_str(), path.c_str()) != 0) FailErrno(path, "rename onto");
   partial.Keep();
-  SyncFolderOf(path);
+  SyncFolder(std::filesystem::path(path).parent_path());
 }
 
 SafetensorsFile ReadSafetensors(const std::string& path) {

@@ -34,11 +34,6 @@ SourceOptions SourceOf(const TrainConfig& config, const std::string& manifest) {
           .max_record_bytes = config.data.max_record_bytes};
 }
 
-void ReplaceFile(const std::string& path, const std::string& text) {
-  WriteFileSynced(path + ".tmp", text);
-  std::filesystem::rename(path + ".tmp", path);
-}
-
 at::ScalarType Precision(const TrainConfig& config) {
   return config.train.precision == "fp64" ? at::kDouble : at::kFloat;
 }
