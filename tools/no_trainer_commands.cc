@@ -13,7 +13,8 @@ int NotBuilt(int, const char* const* argv) {
 
 constexpr const char* kSummary = "needs LibTorch: left out of this build";
 const std::array kCommands = {Command{"train", kSummary, NotBuilt},
-                              Command{"eval", kSummary, NotBuilt}};
+                              Command{"eval", kSummary, NotBuilt},
+                              Command{"bench", kSummary, NotBuilt}};
 
 }  // namespace
 

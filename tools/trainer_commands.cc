@@ -1,5 +1,6 @@
 #include <array>
 
+#include "tools/bench_commands.h"
 #include "tools/command.h"
 #include "tools/eval_command.h"
 #include "tools/train_command.h"
@@ -9,7 +10,9 @@ namespace {
 
 const std::array kCommands = {
     Command{"train", "train a model from a config; resume, stop and go on", RunTrain},
-    Command{"eval", "R@k of a trained model on shards that it has not seen", RunEval}};
+    Command{"eval", "R@k of a trained model on shards that it has not seen", RunEval},
+    Command{"bench", "measure speed and memory", RunBench},
+};
 
 }  // namespace
 

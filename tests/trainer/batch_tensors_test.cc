@@ -3,7 +3,11 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <stdexcept>
 #include <vector>
+
+#include "tests/support/fake_source.h"
 
 namespace fastclip {
 namespace {
@@ -49,6 +53,36 @@ TEST(CaptionsOf, CutsToTheLongestRoundedUpToEight) {
   EXPECT_EQ(columns({16, 8, 7}, true), 20);
   EXPECT_EQ(columns({19, 8, 7}, true), 20);
   EXPECT_EQ(columns({3, 1, 7}, false), 20);
+}
+
+TEST(MicroBatchesOf, KeepsEveryRowInItsPlace) {
+  const FakeSource source(64);
+  const ByteTokenizer tokenizer;
+  const OrderPlan plan({.size = 64, .batch_size = 8, .lanes = 2});
+  LoaderOptions options;
+  options.image_size = 8;
+  options.context_length = 40;
+  BatchLoader loader(source, plan, {0, 2}, 0, 1, tokenizer, options);
+  const std::optional<Batch> batch = loader.Next();
+  ASSERT_TRUE(batch);
+  const TensorTarget whole{.trim_text = false};
+  const MicroBatch all = MicroBatchesOf(*batch, 1, whole).front();
+  const std::vector<MicroBatch> parts = MicroBatchesOf(*batch, 3, whole);
+  std::vector<at::Tensor> images, tokens, pool;
+  for (const MicroBatch& part : parts) {
+    images.push_back(part.images);
+    tokens.push_back(part.tokens);
+    pool.push_back(part.pool);
+  }
+  EXPECT_TRUE(at::equal(at::cat(images), all.images));
+  EXPECT_TRUE(at::equal(at::cat(tokens), all.tokens));
+  EXPECT_TRUE(at::equal(at::cat(pool), all.pool));
+  // Each end token stands where pool says, trimmed or not.
+  for (const MicroBatch& part : MicroBatchesOf(*batch, 3, {})) {
+    EXPECT_LE(part.tokens.size(1), 40);
+    EXPECT_TRUE(part.tokens.gather(1, part.pool.unsqueeze(1)).eq(257).all().item<bool>());
+  }
+  EXPECT_THROW(MicroBatchesOf(*batch, 9, whole), std::invalid_argument);
 }
 
 }  // namespace
