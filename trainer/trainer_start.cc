@@ -40,7 +40,12 @@ at::ScalarType Precision(const TrainConfig& config) {
 
 /// The run folder exists from here on, so that manifests may be written into it.
 std::unique_ptr<RecordSource> OpenTrainingData(const TrainConfig& config) {
-  std::filesystem::create_directories(config.run);
+  std::error_code error;
+  std::filesystem::create_directories(config.run, error);
+  if (error) {
+    throw std::runtime_error(fmt::format("{}: the run folder cannot be made: {}; run=FOLDER chooses another",
+                                         config.run, error.message()));
+  }
   return OpenSource(config.data.train, SourceOf(config, config.data.manifest));
 }
 
