@@ -1,9 +1,6 @@
 #include "pipeline/convert.h"
 
 #include <fmt/format.h>
-#include <tbb/global_control.h>
-#include <tbb/parallel_pipeline.h>
-#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -16,6 +13,7 @@
 
 #include "pipeline/encode.h"
 #include "pipeline/file.h"
+#include "pipeline/in_order.h"
 #include "pipeline/tar_writer.h"
 
 namespace fastclip {
@@ -97,8 +95,6 @@ std::variant<Packed, Skip> Encode(std::span<const std::byte> bytes, const Conver
   return packed;
 }
 
-/// Reading waits for the disk inside a task; here that costs little, since packing is not in step
-/// with anything.
 std::vector<Row> PackRows(const RecordSource& source, std::int64_t first,
                           const ConvertOptions& options) {
   const auto count = static_cast<int>(std::min(kRowsPerTask, source.size() - first));
@@ -268,27 +264,14 @@ ConvertReport Convert(const RecordSource& source, const std::string& out_dir,
   report.done.rows_total = source.size();
   ShardSequence shards(folder, options, report);
 
-  std::int64_t next = 0;
-  const tbb::global_control workers(tbb::global_control::max_allowed_parallelism,
-                                    static_cast<std::size_t>(options.threads));
-  tbb::task_arena arena(options.threads);
-  arena.execute([&] {
-    tbb::parallel_pipeline(
-        static_cast<std::size_t>(options.threads) * 4,
-        tbb::make_filter<void, std::int64_t>(tbb::filter_mode::serial_in_order,
-                                             [&](tbb::flow_control& control) {
-                                               if (next >= source.size()) control.stop();
-                                               return std::exchange(next, next + kRowsPerTask);
-                                             }) &
-            tbb::make_filter<std::int64_t, std::vector<Row>>(
-                tbb::filter_mode::parallel,
-                [&](std::int64_t first) { return PackRows(source, first, options); }) &
-            tbb::make_filter<std::vector<Row>, void>(tbb::filter_mode::serial_in_order,
-                                                     [&](const std::vector<Row>& rows) {
-                                                       for (const Row& row : rows) shards.Add(row);
-                                                       if (on_progress) on_progress(report.done);
-                                                     }));
-  });
+  const std::int64_t tasks = (source.size() + kRowsPerTask - 1) / kRowsPerTask;
+  ForEachInOrder(
+      tasks, options.threads,
+      [&](std::int64_t task) { return PackRows(source, task * kRowsPerTask, options); },
+      [&](const std::vector<Row>& rows) {
+        for (const Row& row : rows) shards.Add(row);
+        if (on_progress) on_progress(report.done);
+      });
   shards.Close();
   if (report.done.written == 0) {
     fs::remove_all(folder);

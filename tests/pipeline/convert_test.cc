@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/encode.h"
+#include "pipeline/in_order.h"
 #include "pipeline/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
@@ -148,6 +149,33 @@ TEST_F(ConvertTest, RefusesOptionsThatDoNotGoTogether) {
   options.quality = 0;
   EXPECT_THROW(Run("out", options), std::invalid_argument);
   EXPECT_FALSE(fs::exists(folder_ / "out.unfinished"));
+}
+
+TEST(ForEachInOrder, TakesInOrderWhoeverMakes) {
+  for (const int threads : {1, 2, 7}) {
+    std::vector<std::int64_t> taken;
+    ForEachInOrder(
+        200, threads, [](std::int64_t task) { return task * task; },
+        [&](std::int64_t square) { taken.push_back(square); });
+    ASSERT_EQ(taken.size(), 200u);
+    for (std::int64_t i = 0; i < 200; ++i) EXPECT_EQ(taken[static_cast<std::size_t>(i)], i * i);
+  }
+}
+
+TEST(ForEachInOrder, EndsWithTheFirstFailure) {
+  const auto fail_at = [](std::int64_t bad_make, std::int64_t bad_take) {
+    ForEachInOrder(
+        100, 3,
+        [=](std::int64_t task) {
+          return task == bad_make ? throw std::runtime_error("make") : task;
+        },
+        [=](std::int64_t task) {
+          if (task == bad_take) throw std::runtime_error("take");
+        });
+  };
+  EXPECT_EQ(ErrorOf([&] { fail_at(50, -1); }), "make");
+  EXPECT_EQ(ErrorOf([&] { fail_at(-1, 50); }), "take");
+  EXPECT_EQ(ErrorOf([&] { fail_at(-1, -1); }), "");
 }
 
 }  // namespace
