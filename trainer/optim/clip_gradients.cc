@@ -1,6 +1,8 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <cmath>
+
 #include "trainer/optim/optimizer.h"
 
 namespace fastclip {
@@ -13,6 +15,7 @@ at::Tensor ClipGradients(const NamedTensors& parameters, double max_norm) {
   }
   if (gradients.empty()) return at::zeros({});
   const at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
+  if (std::isinf(max_norm)) return norm;
   // Stays a tensor: reading it here would make a GPU wait.
   at::_foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp_max_(1));
   return norm;

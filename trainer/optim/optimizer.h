@@ -49,6 +49,7 @@ std::unique_ptr<Optimizer> MakeOptimizer(const NamedTensors& parameters,
                                          const OptimizerOptions& options);
 
 /// Scales all gradients by min(1, max_norm / (norm + 1e-6)); returns the global L2 norm before, 0-d.
+/// An infinite max_norm measures only.
 at::Tensor ClipGradients(const NamedTensors& parameters, double max_norm);
 
 }  // namespace fastclip

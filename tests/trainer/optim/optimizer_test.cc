@@ -111,6 +111,8 @@ TEST(ClipGradients, ShrinksToTheNormAndLeavesSmallOnesAlone) {
   const at::Tensor kept = parameters[0].second.grad().clone();
   ClipGradients(parameters, 10);
   EXPECT_TRUE(parameters[0].second.grad().equal(kept));
+  EXPECT_GT(ClipGradients(parameters, INFINITY).item<double>(), 0);
+  EXPECT_TRUE(parameters[0].second.grad().equal(kept));
   EXPECT_EQ(ClipGradients({}, 1).item<double>(), 0);
 }
 
