@@ -10,7 +10,7 @@ namespace fastclip {
 
 RunLog::RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step)
     : metrics_(run_folder + "/metrics.jsonl", keep_bytes),
-      board_(run_folder + "/tensorboard", step) {}
+      board_(run_folder + "/tensorboard", step + 1) {}  // readers keep the event of `step` itself
 
 void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& scalars,
                    const nlohmann::json& extra) {

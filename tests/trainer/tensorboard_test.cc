@@ -11,6 +11,7 @@
 
 #include "tests/support/paths.h"
 #include "trainer/file_io.h"
+#include "trainer/run_log.h"
 
 namespace fastclip {
 namespace {
@@ -97,6 +98,16 @@ TEST(TensorboardWriter, OpensAFileOfItsOwnAtEachStart) {
   }
   EXPECT_TRUE(std::ranges::is_sorted(paths));
   EXPECT_EQ(std::ranges::adjacent_find(paths), paths.end());
+}
+
+// The checkpoint of step 3 comes after the event of step 3, which a resume does not repeat.
+TEST(RunLog, StartsBehindTheCheckpointsStep) {
+  const TemporaryFolder folder;
+  const RunLog log(folder.path(), 0, 3);
+  const auto file = *std::filesystem::directory_iterator(folder / "tensorboard");
+  for (const std::string& record : Records(ReadWholeFile(file.path(), 1 << 20))) {
+    EXPECT_EQ(Hex(record.substr(9, 2)), "1004");  // field 2, varint: 4
+  }
 }
 
 }  // namespace
