@@ -1,7 +1,9 @@
 #include "pipeline/convert.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "pipeline/encode.h"
@@ -139,6 +141,23 @@ TEST_F(ConvertTest, IsThereAsAWholeOrNotAtAll) {
   EXPECT_NE(ErrorOf([&] { Run("none", Small()); }).find("none of 1 rows"), std::string::npos);
   EXPECT_FALSE(fs::exists(folder_ / "none"));
   EXPECT_FALSE(fs::exists(folder_ / "none.unfinished"));
+}
+
+TEST_F(ConvertTest, LeavesNothingWhereTheDiskIsFull) {
+  // A limit on the size of files stands for the full disk.
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{1024, before.rlim_max};
+  const auto source = OpenSource(folder_ / "t.tsv");
+  setrlimit(RLIMIT_FSIZE, &small);
+  const std::string error = ErrorOf([&] { Convert(*source, folder_ / "out", Small()); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_NE(error.find("00000.tar: File too large"), std::string::npos) << error;
+  EXPECT_FALSE(fs::exists(folder_ / "out"));
+  EXPECT_TRUE(fs::is_empty(folder_ / "out.unfinished"));
+  EXPECT_EQ(Run("out", Small()).done.written, 3);
 }
 
 TEST_F(ConvertTest, RefusesOptionsThatDoNotGoTogether) {

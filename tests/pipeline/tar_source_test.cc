@@ -313,6 +313,21 @@ TEST(TarSource, StopsWhenAsked) {
             std::string::npos);
 }
 
+TEST(FileCache, KeepsTheLatestOpenAndTheUsedAlive) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b", "c"}) WriteFile(folder / name, name);
+  FileCache cache(2);
+  const auto a = cache.Open(folder / "a");
+  const auto b = cache.Open(folder / "b");
+  EXPECT_EQ(cache.Open(folder / "a"), a);
+  cache.Open(folder / "c");
+  EXPECT_EQ(cache.Open(folder / "a"), a);
+  EXPECT_NE(cache.Open(folder / "b"), b);
+  std::byte byte{};
+  EXPECT_EQ(ReadAt(b->get(), 0, {&byte, 1}, "b"), 1u);
+  EXPECT_EQ(cache.Open(folder / "none"), nullptr);
+}
+
 TEST(ReadAt, ThrowsAfterRetriesWithPathAndOffset) {
   // Reading this file where nothing is mapped fails with EIO.
   const UniqueFd fd(open("/proc/self/mem", O_RDONLY));
