@@ -1,0 +1,46 @@
+"""`fastclip bench step` as a user calls it: its JSON, its inputs for a peer, its exit codes.
+
+usage: bench_step_test.py FASTCLIP
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+FASTCLIP = sys.argv[1]
+CONFIG = ["configs/quickstart.toml", "train.batch_size=8", "train.threads=1"]
+
+
+def bench(*words):
+    return subprocess.run([FASTCLIP, "bench", "step", *words], capture_output=True, text=True)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = pathlib.Path(folder) / "inputs.safetensors"
+        done = bench(*CONFIG, "--seconds", "0", "--json", "--inputs", str(inputs))
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert (result["model"], result["batch_size"], result["threads"]) == ("tiny", 8, 1), result
+        for length in ("real", "full"):
+            assert all(value > 0 for value in result[length].values()), result
+        with inputs.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        setup = json.loads(header["__metadata__"]["setup"])
+        assert setup["model"]["vision_cfg"]["image_size"] == header["images"]["shape"][-1], setup
+        assert header["tokens/full"]["shape"] == [8, setup["model"]["text_cfg"]["context_length"]]
+        assert "weight/logit_scale" in header
+
+    plain = bench(*CONFIG, "--seconds", "0")
+    assert plain.returncode == 0 and "captions of real length" in plain.stdout, plain
+
+    wrong = bench("configs/quickstart.toml", "train.batchsize=8")
+    assert wrong.returncode == 2 and "train.batch_size" in wrong.stderr, wrong
+    assert bench("no/such.toml").returncode == 2
+    assert subprocess.run([FASTCLIP, "bench", "stepp"], capture_output=True).returncode == 2
+
+
+if __name__ == "__main__":
+    main()
