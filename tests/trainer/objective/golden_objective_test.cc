@@ -74,6 +74,12 @@ std::vector<std::vector<std::int64_t>> Cuts(std::int64_t n) {
   return cuts;
 }
 
+// Tile widths to try: all of them on one rank; two where ranks must meet, which costs a test time.
+std::vector<std::int64_t> Tiles(const std::vector<std::int64_t>& cut, std::int64_t n) {
+  if (cut.size() == 1) return {0, 1, 3, n};
+  return {0, 3};
+}
+
 // The worlds "K1", "K2", … that a file holds.
 std::set<std::string> Worlds(const GoldenFile& file) {
   std::set<std::string> worlds;
@@ -150,9 +156,10 @@ int RunFastClip(const GoldenFile& file) {
       for (const std::string mode : {"reference", "exact"}) {
         const std::string gradient_name = mode == "exact" ? "indep/grad_t_avg_half" : "grad_t_avg";
         const bool learns = *name != "fastclip_v1";
-        if (learns && !file.Has(world + gradient_name)) continue;
+        // A constant temperature leaves the modes nothing to differ in.
+        if (learns ? !file.Has(world + gradient_name) : mode == "exact") continue;
         for (const std::vector<std::int64_t>& cut : Cuts(n)) {
-          for (const std::int64_t tile : {std::int64_t{0}, std::int64_t{1}, std::int64_t{3}, n}) {
+          for (const std::int64_t tile : Tiles(cut, n)) {
             SCOPED_TRACE(testing::Message() << file.name << " " << world << " " << mode << " "
                                             << cut.size() << " ranks, tile " << tile << ", "
                                             << (dtype == at::kFloat ? "float32" : "float64"));
@@ -236,7 +243,7 @@ int RunOpenClip(const GoldenFile& file) {
     const std::int64_t n = GlobalRows(at("image_features"), 0).size(0);
     for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
       for (const std::vector<std::int64_t>& cut : Cuts(n)) {
-        for (const std::int64_t tile : {std::int64_t{0}, std::int64_t{1}, std::int64_t{3}, n}) {
+        for (const std::int64_t tile : Tiles(cut, n)) {
           SCOPED_TRACE(testing::Message()
                        << file.name << " " << world << " " << cut.size() << " ranks, tile " << tile
                        << ", " << (dtype == at::kFloat ? "float32" : "float64"));
