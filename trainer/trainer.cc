@@ -62,7 +62,7 @@ Trainer::End Trainer::Run(const StopSignal& stop) {
       return epoch_end && every > 0 && (epochs % every == 0 || step_ == total_steps_);
     };
     clock_.Pause([&] {
-      if (val_source_ && due(config_->eval.every_epochs)) Evaluate();
+      if (val_source_ && due(config_->eval.every_epochs)) EvaluateOrSave();
       const std::int64_t every = config_->checkpoint.every_steps;
       if (due(config_->checkpoint.every_epochs) || step_ == total_steps_ ||
           (every > 0 && step_ % every == 0)) {
@@ -154,6 +154,15 @@ void Trainer::Evaluate() {
       "epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 {:.3f} ({} pictures)",
       step_ / plan_.steps_per_epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
       metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images));
+}
+
+void Trainer::EvaluateOrSave() {
+  try {
+    Evaluate();
+  } catch (...) {  // data.val is at fault: the epoch's work is not lost with it
+    Save();
+    throw;
+  }
 }
 
 void Trainer::Save() {

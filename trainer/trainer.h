@@ -39,6 +39,7 @@ class Trainer {
   void Log(const StepReport& report, const Batch& batch);
   void ShowProgress(const StepReport& report);
   void Evaluate();
+  void EvaluateOrSave();
   void Save();
   std::int64_t epoch() const { return step_ / plan_.steps_per_epoch(); }
 
