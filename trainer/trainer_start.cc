@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <stdexcept>
+#include <vector>
 
 #include "trainer/file_io.h"
 #include "trainer/model/presets.h"
@@ -205,10 +206,12 @@ void Trainer::StartFrom(const std::string& init) {
   }
   SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(), Precision(*config_));
   old.values().copy_(rows.values);
+  std::vector<std::int64_t> mine;
   for (std::int64_t index = 0; index < source_->size(); ++index) {
     const std::int64_t lane = plan_.PlaceOf(SampleIndex{index}).lane;
-    if (lane >= lanes_.first && lane < lanes_.last) table_.Write({&index, 1}, old.Read({&index, 1}));
+    if (lane >= lanes_.first && lane < lanes_.last) mine.push_back(index);
   }
+  table_.Write(mine, old.Read(mine));
   console_.Say(fmt::format("weights and estimators from {}", folder));
 }
 
