@@ -95,7 +95,7 @@ class StepBench {
         rows_(config.train.batch_size),
         plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
         model_(model_config_, config.train.seed, config.temperature.init, Precision()),
-        objective_(MakeObjective(config.objective)),
+        objective_(MakeObjective(ObjectiveOf(config))),
         table_(plan_, {0, 1}, objective_->state_columns(), objective_->initial_state(),
                Precision()),
         optimizer_(MakeOptimizer(model_.parameters(), config.optimizer)),

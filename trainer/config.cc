@@ -40,7 +40,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("model.pretrained", c.model.pretrained);
   table.Flag("model.trim_text", c.model.trim_text);
 
-  table.Choice("objective.name", c.objective.name, {"fastclip_v1", "fastclip_v3", "openclip"});
+  table.Choice("objective.name", c.objective.name, ObjectiveNames());
   table.Choice("objective.mode", c.objective.mode, {"reference", "exact"}, /*required=*/true);
   table.Real("objective.rho", c.objective.rho, 0, kInfinite);
   table.Real("objective.epsilon", c.objective.epsilon, 0, 1);
@@ -52,6 +52,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
 
   table.Real("temperature.init", c.temperature.init, 0.01, 1);
   table.Real("temperature.lr", c.temperature.lr, -1, kInfinite);
+  table.Real("temperature.logit_bias", c.temperature.logit_bias, -1000, 1000);
   table.Choice("temperature.schedule", c.temperature.schedule, {"cosine", "const", "step_thresh"});
 
   table.Choice("optimizer.name", c.optimizer.name, {"adamw"});
@@ -81,6 +82,15 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("checkpoint.every_steps", c.checkpoint.every_steps, 0, kMany);
   table.Integer("checkpoint.every_epochs", c.checkpoint.every_epochs, 0, 1'000'000);
   table.Integer("checkpoint.keep", c.checkpoint.keep, 2, 1'000'000);
+}
+
+ObjectiveOptions ObjectiveOf(const TrainConfig& config) {
+  ObjectiveOptions options = config.objective;
+  options.tau_init = config.temperature.init;
+  options.tau_beta1 = config.optimizer.beta1;
+  options.tau_beta2 = config.optimizer.beta2;
+  options.tau_eps = config.optimizer.eps;
+  return options;
 }
 
 LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::string>& overrides) {
@@ -121,7 +131,8 @@ void LoadedConfig::Check(const std::string& path) {
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
   checked("learning_rate.schedule", [&] { CheckLearningRate(config_.learning_rate); });
-  checked("objective.name", [&] { MakeObjective(config_.objective); });
+  checked("objective.name", [&] { MakeObjective(ObjectiveOf(config_)); });
+  CheckTemperatureFits();
 
   if (config_.train.batch_size % config_.train.micro_batches != 0) {
     throw table_.Error("train.micro_batches", fmt::format("{} does not divide train.batch_size = {}",
@@ -133,6 +144,32 @@ void LoadedConfig::Check(const std::string& path) {
   }
   if (config_.train.threads == 0) {
     config_.train.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  }
+}
+
+// Pairs of options of which each is good alone.
+void LoadedConfig::CheckTemperatureFits() const {
+  const std::string& name = config_.objective.name;
+  const TemperatureKind kind = TemperatureOf(name);
+  if (kind == TemperatureKind::kConstant && config_.temperature.lr > 0) {
+    throw table_.Error("temperature.lr",
+                       fmt::format("{} is the rate of a temperature that is learned, and {} keeps it "
+                                   "constant; leave it at -1, or choose fastclip_v3",
+                                   config_.temperature.lr, name));
+  }
+  if (kind == TemperatureKind::kIndividual && config_.temperature.schedule != "const") {
+    throw table_.Error("temperature.schedule",
+                       fmt::format("{} moves each sample's temperature at a constant rate: say "
+                                   "temperature.schedule = \"const\", and temperature.lr (0.0133 in "
+                                   "the published recipe)",
+                                   name));
+  }
+  if ((name == "sogclr" || name == "isogclr") && config_.gamma.schedule != "constant") {
+    throw table_.Error("gamma.schedule",
+                       fmt::format("{} has a constant gamma: say gamma.schedule = \"constant\"; with "
+                                   "\"{}\" it is {}",
+                                   name, config_.gamma.schedule,
+                                   name == "sogclr" ? "fastclip_v1" : "fastclip_v2"));
   }
 }
 

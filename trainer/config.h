@@ -83,10 +83,14 @@ class LoadedConfig {
 
  private:
   void Check(const std::string& path);
+  void CheckTemperatureFits() const;
 
   TrainConfig config_;
   ConfigTable table_;
 };
+
+/// The objective's options, with what it takes from other sections.
+ObjectiveOptions ObjectiveOf(const TrainConfig& config);
 
 /// All keys bound to the fields of `config`, which must outlive the table.
 void BindConfig(TrainConfig& config, ConfigTable& table);

@@ -41,9 +41,10 @@ StepReport TrainStep::Run(const StepInput& input) {
   const PerSide<at::Tensor> local = towers_.Forward(input.micro);  // [b, d]
   const Features features = Gather(local);
 
+  const double none = std::numeric_limits<double>::quiet_NaN();
   const bool has_state = !objective_.state_columns().empty();
   const StepScalars scalars{.logit_scale = model_.logit_scale().detach().clone(),
-                            .logit_bias = {},
+                            .logit_bias = model_.logit_bias(),
                             .gamma = input.gamma,
                             .lr_tau = input.rates.tau,
                             .epoch = input.epoch};
@@ -54,8 +55,13 @@ StepReport TrainStep::Run(const StepInput& input) {
   if (objective_.learns_temperature()) {
     model_.logit_scale().mutable_grad() = result.parameters.at(0).to(model_.logit_scale().dtype());
   }
+  if (objective_.learns_bias()) {
+    model_.logit_bias().mutable_grad() = result.parameters.at(1).to(model_.logit_bias().dtype());
+  }
   const std::size_t loss = reducer_.Add(result.report.loss);
   const std::size_t log_u = has_state ? reducer_.Add(result.report.log_u_mean) : 0;
+  const bool has_taus = result.report.tau_mean.defined();
+  const std::size_t tau = has_taus ? reducer_.Add(result.report.tau_mean) : 0;
   const std::size_t visits =
       reducer_.Add(at::scalar_tensor(static_cast<double>(result.report.first_visits), at::kDouble));
   reducer_.Finish();
@@ -67,7 +73,8 @@ StepReport TrainStep::Run(const StepInput& input) {
   const StepReport report{
       .applied = std::isfinite(reducer_.Sum(loss)) && std::isfinite(norm.item<double>()),
       .loss = reducer_.Sum(loss),
-      .log_u_mean = has_state ? reducer_.Sum(log_u) : std::numeric_limits<double>::quiet_NaN(),
+      .log_u_mean = has_state ? reducer_.Sum(log_u) : none,
+      .tau_mean = has_taus ? reducer_.Sum(tau) : none,
       .first_visits = reducer_.Sum(visits) / (2.0 * static_cast<double>(batch_size_)),
       .gradient_norm = norm.item<double>()};
   if (!report.applied) return report;  // neither parameters nor u are written

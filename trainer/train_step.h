@@ -28,6 +28,7 @@ struct StepReport {
   bool applied = true;       ///< false: loss or gradient not finite, nothing was written
   double loss = 0;
   double log_u_mean = 0;     ///< ½·mean(ln u1 + ln u2); NaN without estimators
+  double tau_mean = 0;       ///< of the batch's samples; NaN where all share logit_scale
   double first_visits = 0;   ///< share of estimators seen for the first time, 0 to 1
   double gradient_norm = 0;  ///< before clipping
 };

@@ -104,6 +104,11 @@ void Trainer::CountRefusal(const StepReport& report) {
       kRefusedStepsInARow, step_, last_checkpoint_.empty() ? "none" : last_checkpoint_));
 }
 
+double Trainer::Tau(const StepReport& report) const {
+  return std::isnan(report.tau_mean) ? std::exp(-model_.logit_scale().item<double>())
+                                     : report.tau_mean;
+}
+
 void Trainer::Log(const StepReport& report, const Batch& batch) {
   const RunClock::Rate rate = clock_.Look();
   const RunLog::Scalars scalars = {{"loss", report.loss},
@@ -111,7 +116,7 @@ void Trainer::Log(const StepReport& report, const Batch& batch) {
                                    {"lr", rates_.model},
                                    {"lr_tau", rates_.tau},
                                    {"gamma", gamma_},
-                                   {"tau", std::exp(-model_.logit_scale().item<double>())},
+                                   {"tau", Tau(report)},
                                    {"log_u_mean", report.log_u_mean},
                                    {"first_visits", report.first_visits},
                                    {"samples_per_second", rate.samples_per_second},
@@ -128,7 +133,7 @@ void Trainer::ShowProgress(const StepReport& report) {
   console_.Status(fmt::format(
       "epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait {:.0f}%  {} left",
       std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_, total_steps_,
-      report.loss, std::exp(-model_.logit_scale().item<double>()),
+      report.loss, Tau(report),
       static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
       100 * clock_.DataWait(), Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }

@@ -36,6 +36,7 @@ class Trainer {
   void StartFrom(const std::string& checkpoint);
   StepReport TrainOn(const Batch& batch);
   void CountRefusal(const StepReport& report);
+  double Tau(const StepReport& report) const;
   void Log(const StepReport& report, const Batch& batch);
   void ShowProgress(const StepReport& report);
   void Evaluate();

@@ -65,6 +65,7 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
                     config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
                     model.text.vocab_size, tokenizer.vocab_size()));
   }
+  if (config->objective.name == "siglip") model.init_logit_bias = config->temperature.logit_bias;
   return model;
 }
 
@@ -98,7 +99,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       plan_(PlanOf(config, *source_)),
       lanes_(plan_.LanesOf(comm.rank(), plan_.EvenLanes(comm.world_size()))),
       model_(model_config_, config->train.seed, config->temperature.init, Precision(*config)),
-      objective_(MakeObjective(config->objective)),
+      objective_(MakeObjective(ObjectiveOf(*config))),
       table_(plan_, lanes_, objective_->state_columns(), objective_->initial_state(),
              Precision(*config)),
       optimizer_(MakeOptimizer(model_.parameters(), config->optimizer)),

@@ -123,6 +123,104 @@ def fastclip(name, config, seed, ranks, rows, width, size, epochs, preset=None, 
     return {"kind": "fastclip_loss", "config": config}, tensors
 
 
+def robust(config, seed, ranks, rows, width, size, epochs):
+    """A temperature a sample, as fast_clip computes it: u in the domain of exp(d - bound)."""
+    generator = torch.Generator().manual_seed(seed)
+    n = ranks * rows
+    sides = ("im", "tt")
+    t = torch.tensor(math.log(1 / config["temperature"]))
+    zeros = lambda: {side: torch.zeros(size) for side in sides}
+    tables = {"u": zeros(), "bound": zeros(), "m_grad_tau": zeros(), "v_grad_tau": zeros(),
+              "tau": {side: torch.full((size,), config["temperature"]) for side in sides}}
+    log = {}
+
+    def note(key, value):
+        log.setdefault(key, []).append(value.detach().clone())
+
+    def note_tables(when):
+        for name, both in tables.items():
+            for side in sides:
+                note(f"{name}_{side}_{when}", both[side])
+
+    for epoch in epochs:
+        index = torch.randperm(size, generator=generator)[:n]
+        image, text = (side.requires_grad_() for side in features(generator, n, width, 0.8))
+        gamma = gamma_of(config, epoch)
+        for key, value in {"index": index, "image_features": image, "text_features": text}.items():
+            note(key, value.view(ranks, rows, *value.shape[1:]))
+        for key, value in {"epoch": epoch, "gamma": gamma, "lr_tau": config["lr_tau"]}.items():
+            note(key, torch.tensor(value))
+        note("t_before", t)
+        note_tables("before")
+        negatives = 1 - torch.eye(n)
+        reference = published = 0.0
+        fresh = {}
+        for side, similarity in zip(sides, (image @ text.T, (image @ text.T).T)):
+            row = {name: both[side][index] for name, both in tables.items()}
+            d = (similarity - similarity.diagonal()[:, None]) / row["tau"][:, None]
+            bound = torch.maximum(row["bound"], d.detach().amax(1))
+            e = (d - bound[:, None]).exp() * negatives
+            g = e.sum(1) / (n - 1)
+            u = moved(row["u"] * (row["bound"] - bound).exp(), g.detach(), gamma)
+            w = e.detach() / (n - 1) / (u + config["eps"])[:, None]
+            reference = reference + 0.5 * (g / (u + config["eps"])).mean()
+            published = published + 0.5 * (row["tau"] * g / (u + config["eps"])).mean()
+            slope = (bound + config["rho"] + (u + config["eps"]).log() -
+                     (w * d.detach()).sum(1)).clamp(-5, 5)
+            b1, b2 = (0.0, 0.0) if epoch == 0 else (config["beta1"], config["beta2"])
+            m = b1 * row["m_grad_tau"] + (1 - b1) * slope
+            v = b2 * row["v_grad_tau"] + (1 - b2) * slope**2
+            step = m / (1 - b1**(epoch + 1)) / ((v / (1 - b2**(epoch + 1))).sqrt() + config["adam_eps"])
+            tau = (row["tau"] - config["lr_tau"] * step).clamp(0.01, 1.0)
+            fresh[side] = {"u": u, "bound": bound, "m_grad_tau": m, "v_grad_tau": v, "tau": tau}
+        for prefix, value in (("grad_", reference), ("indep/obj_grad_", published)):
+            grads = torch.autograd.grad(value, (image, text), retain_graph=True)
+            for key, grad in zip(("image", "text"), grads):
+                note(prefix + key, ranks * grad.view(ranks, rows, width))
+        for side, columns in fresh.items():
+            note(f"u_{side}_batch", columns["u"].view(ranks, rows))
+            for name, values in columns.items():
+                tables[name][side][index] = values.detach()
+        note_tables("after")
+    tensors = {f"K{ranks}/{key}": torch.stack(values).contiguous() for key, values in log.items()}
+    return {"kind": "fastclip_loss", "config": config}, tensors
+
+
+def siglip(config, seed, ranks, rows, width, steps):
+    generator = torch.Generator().manual_seed(seed)
+    n = ranks * rows
+    t = torch.tensor(config["init_logit_scale"], requires_grad=True)
+    bias = torch.tensor(config["init_logit_bias"], requires_grad=True)
+    adam = torch.optim.AdamW([t, bias], lr=config["lr_tau"], eps=config["adam_eps"], weight_decay=0,
+                             betas=(config["beta1"], config["beta2"]))
+    log = {}
+    for _ in range(steps):
+        image, text = (side.requires_grad_() for side in features(generator, n, width, 0.8))
+        signs = 2 * torch.eye(n) - 1
+        each = -torch.nn.functional.logsigmoid(signs * (image @ text.T * t.exp() + bias)).sum(1)
+        grads = torch.autograd.grad(each.mean(), (image, text, t, bias))
+        values = {
+            "image_features": image.view(ranks, rows, width),
+            "text_features": text.view(ranks, rows, width),
+            "grad_image": ranks * grads[0].view(ranks, rows, width),
+            "grad_text": ranks * grads[1].view(ranks, rows, width),
+            "grad_t_avg": grads[2],
+            "grad_bias_avg": grads[3],
+            "loss": each.view(ranks, rows).mean(1),
+            "t_before": t.detach().clone(),
+            "bias_before": bias.detach().clone(),
+        }
+        t.grad, bias.grad = grads[2], grads[3]
+        adam.step()
+        with torch.no_grad():
+            t.clamp_(0, LN100)
+        values |= {"t_after": t, "bias_after": bias}
+        for key, value in values.items():
+            log.setdefault(key, []).append(value.detach().clone())
+    tensors = {f"K{ranks}/{key}": torch.stack(values).contiguous() for key, values in log.items()}
+    return {"kind": "openclip_loss", "config": config}, tensors
+
+
 def openclip(config, seed, ranks, rows, width, steps):
     generator = torch.Generator().manual_seed(seed)
     n = ranks * rows
@@ -246,6 +344,10 @@ def main():
     small_tau = v3 | {"temperature": 0.0302, "lr_tau": 0.3, "rho": 11.0, "eps": 1e-6}
     clip = {"kind": "clip", "temperature": 0.07, "lr_tau": 1e-3, "beta1": 0.9, "beta2": 0.98,
             "adam_eps": 1e-6}
+    v0 = v3 | {"multiply_tau": False}
+    v2 = v3 | {"temperature": 0.03, "lr_tau": 0.0133, "lr_tau_scheduler": "const", "rho": 4.0,
+               "multiply_tau": False, "temperature_scheme": "individual_learnable"}
+    sig = clip | {"kind": "siglip", "init_logit_scale": math.log(10), "init_logit_bias": -4.0}
     epochs = [0, 1, 1, 2, 4]
     broken = ([0.0, 1e-36, float("inf"), float("nan"), 0.7, 2.5], [0.3, float("nan"), -1.0, 9e-36,
               float("inf"), 4.0])
@@ -257,6 +359,9 @@ def main():
         "duplicate_index": [fastclip("duplicate_index", v3, 5, 2, 3, 6, 9, [0, 3, 4], None,
                                      [0, 1, 0, 1, 5, 0])],
         "openclip": [openclip(clip, 6, k, b, 7, 3) for k, b in ((1, 5), (4, 2))],
+        "v0": [fastclip("v0", v0, 8, k, b, 7, 11, epochs) for k, b in ((1, 5), (2, 3))],
+        "v2": [robust(v2, 9, k, b, 7, 11, epochs) for k, b in ((1, 5), (2, 3))],
+        "siglip": [siglip(sig, 10, k, b, 7, 3) for k, b in ((1, 5), (2, 3))],
         "optimizers": [optimizers(7)],
         "schedules": [schedules()],
     }

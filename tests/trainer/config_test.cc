@@ -70,6 +70,29 @@ TEST_F(ConfigFile, PairsThatCannotBeAreRefused) {
             std::string::npos);
 }
 
+TEST_F(ConfigFile, AnObjectiveRefusesATemperatureOrGammaThatIsNotItsOwn) {
+  const auto error = [&](const std::string& name, std::vector<std::string> words) {
+    words.push_back("objective.name=" + name);
+    return ErrorOf(kMode, words);
+  };
+  const auto names = [](const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+  };
+  for (const char* name : {"sogclr", "fastclip_v1"}) {
+    const std::string text = error(name, {"temperature.lr=0.001", "gamma.schedule=constant"});
+    EXPECT_TRUE(names(text, "temperature.lr") && names(text, "constant")) << text;
+  }
+  for (const char* name : {"isogclr", "fastclip_v2"}) {
+    const std::string text = error(name, {"gamma.schedule=constant"});
+    EXPECT_TRUE(names(text, "temperature.schedule = \"const\"")) << text;
+    EXPECT_EQ(error(name, {"gamma.schedule=constant", "temperature.schedule=const"}),
+              "nothing was thrown");
+  }
+  EXPECT_TRUE(names(error("sogclr", {}), "fastclip_v1"));
+  EXPECT_TRUE(names(error("isogclr", {"temperature.schedule=const"}), "fastclip_v2"));
+  EXPECT_TRUE(names(error("fastclip", {}), "siglip"));
+}
+
 TEST_F(ConfigFile, WordsOfTheCommandLineWinAndMayBeBareText) {
   const std::string path = Write(kMode);
   LoadedConfig config(path, {"data.train=shards/{00000..00003}.tar", "resume=true", "gamma.min=1"});

@@ -82,6 +82,9 @@ struct ClipModel::Impl {
         visual(weights, model),
         text(weights, model),
         logit_scale(weights.Constant("logit_scale", {}, -std::log(init_temperature))),
+        logit_bias(model.init_logit_bias
+                       ? weights.Constant("logit_bias", {}, *model.init_logit_bias)
+                       : at::Tensor()),
         parameters(std::move(weights.made())) {
     // A state_dict lists a module's own parameters before its children's.
     std::stable_partition(parameters.begin(), parameters.end(), [](const auto& named) {
@@ -93,6 +96,7 @@ struct ClipModel::Impl {
   VisionTransformer visual;
   TextTransformer text;
   at::Tensor logit_scale;
+  at::Tensor logit_bias;
   NamedTensors parameters;
   NamedTensors buffers;  // ViT models have none: OpenCLIP's causal mask is not saved
 };
@@ -110,8 +114,10 @@ const ModelConfig& ClipModel::config() const { return impl_->config; }
 const NamedTensors& ClipModel::parameters() const { return impl_->parameters; }
 const NamedTensors& ClipModel::buffers() const { return impl_->buffers; }
 at::Tensor ClipModel::logit_scale() const { return impl_->logit_scale; }
+at::Tensor ClipModel::logit_bias() const { return impl_->logit_bias; }
 
 void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
+  const std::string kOptional = "logit_bias";
   std::map<std::string, at::Tensor> ours;
   for (const NamedTensors* list : {&impl_->parameters, &impl_->buffers}) {
     for (const auto& [name, tensor] : *list) ours.emplace(name, tensor);
@@ -122,7 +128,7 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
   for (const auto& [name, tensor] : tensors) {
     const auto found = ours.find(name);
     if (found == ours.end()) {
-      unknown.push_back(name);
+      if (name != kOptional) unknown.push_back(name);
       continue;
     }
     const at::Tensor target = found->second;
@@ -141,6 +147,7 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
           tensor.size(0), target.size(0));
     }
   }
+  ours.erase(kOptional);
   for (const auto& [name, target] : ours) missing.push_back(name);
   if (missing.empty() && unknown.empty() && misshaped.empty()) {
     const at::NoGradGuard no_grad;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "trainer/named_tensors.h"
@@ -37,6 +38,8 @@ struct ModelConfig {
   bool quick_gelu = false;
   VisionConfig vision;
   TextConfig text;
+  /// Set for the sigmoid loss: the model has a logit_bias that starts here.
+  std::optional<double> init_logit_bias;
 };
 
 /// Throws std::invalid_argument with the reason: a patch that does not divide the image, heads that
@@ -57,9 +60,11 @@ class ClipModel {
   /// What a state_dict holds besides parameters.
   const NamedTensors& buffers() const;
   at::Tensor logit_scale() const;  ///< 0-d, t = ln(1/τ)
+  at::Tensor logit_bias() const;   ///< 0-d; undefined without ModelConfig::init_logit_bias
 
   /// Copies tensors by name into parameters and buffers. Throws std::runtime_error that lists what
-  /// is missing, unknown or of another shape (the first few of each) and names the model.
+  /// is missing, unknown or of another shape (the first few of each) and names the model. A
+  /// logit_bias may be there or not: only the sigmoid loss has one.
   void Load(const NamedTensors& tensors, const std::string& where);
 
   /// L2-normalised features [b, embed_dim] of normalised pictures [b, 3, h, w].

@@ -99,7 +99,7 @@ ModelConfig LoadModelConfig(const std::string& name_or_path) {
 std::string OpenClipJson(const ModelConfig& config) {
   const VisionConfig& vision = config.vision;
   const TextConfig& text = config.text;
-  return nlohmann::ordered_json{{"embed_dim", config.embed_dim},
+  nlohmann::ordered_json json{{"embed_dim", config.embed_dim},
                                 {"quick_gelu", config.quick_gelu},
                                 {"vision_cfg",
                                  {{"image_size", vision.image_size},
@@ -114,8 +114,9 @@ std::string OpenClipJson(const ModelConfig& config) {
                                   {"width", text.width},
                                   {"heads", text.heads},
                                   {"layers", text.layers},
-                                  {"mlp_ratio", text.mlp_ratio}}}}
-      .dump();
+                                  {"mlp_ratio", text.mlp_ratio}}}};
+  if (config.init_logit_bias) json["init_logit_bias"] = *config.init_logit_bias;
+  return json.dump();
 }
 
 }  // namespace fastclip

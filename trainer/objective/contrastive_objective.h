@@ -32,17 +32,20 @@ struct StepScalars {
 
 /// Means over the global batch, for metrics. NaN where the objective has no such thing.
 struct LossReport {
-  at::Tensor loss;  ///< 0-d; this rank's share, so that a sum over ranks is the global value. For the
-                    ///< compositional objectives τ·½·mean(ln(ε+u1)+ln(ε+u2)) (spec: a loss that means something)
+  at::Tensor loss;  ///< 0-d; this rank's share, so that a sum over ranks is the global value. For
+                    ///< the compositional objectives τ·½·mean(ln(ε+u1)+ln(ε+u2)) (spec: a loss that
+                    ///< means something)
   at::Tensor log_u_mean;  ///< 0-d share of ½·mean(ln u1 + ln u2)
   at::Tensor log_u_max;   ///< 0-d maximum over this rank's rows
+  at::Tensor tau_mean;  ///< 0-d share of ½·mean(τ1 + τ2); undefined where all samples share τ
   std::int64_t first_visits = 0;  ///< this rank's sides whose estimator was unseen or broken
 };
 
 struct ObjectiveResult {
-  PerSide<at::Tensor> features;        ///< [b, d] gradient of the global mean for this rank's rows
-  std::vector<at::Tensor> parameters;  ///< this rank's share of dL/dt (and dL/dbias); empty: constant
-  at::Tensor state;                    ///< [b, columns] to write back; undefined without state
+  PerSide<at::Tensor> features;  ///< [b, d] gradient of the global mean for this rank's rows
+  std::vector<at::Tensor>
+      parameters;    ///< this rank's share of dL/dt (and dL/dbias); empty: constant
+  at::Tensor state;  ///< [b, columns] to write back; undefined without state
   LossReport report;
 };
 
@@ -54,25 +57,40 @@ class ContrastiveObjective {
   virtual std::vector<std::string> state_columns() const = 0;
   /// Value of each column for a sample never seen.
   virtual std::vector<double> initial_state() const = 0;
-  /// Whether logit_scale is learned through `parameters`.
+  /// Whether logit_scale is learned, through `parameters[0]`.
   virtual bool learns_temperature() const = 0;
+  /// Whether the model has a logit_bias, learned through `parameters[1]`.
+  virtual bool learns_bias() const { return false; }
   virtual ObjectiveResult Evaluate(const Features& features, const at::Tensor& state,
                                    const StepScalars& scalars, Communicator& comm) const = 0;
 };
 
 struct ObjectiveOptions {
-  /// "fastclip_v1", "fastclip_v3", "openclip".
+  /// One of ObjectiveNames().
   std::string name = "fastclip_v3";
   /// "reference" or "exact"; no default on purpose. They differ where design.md lists it.
   std::string mode;
-  /// v3: the robustness constant ρ.
+  /// v2, v3, iSogCLR: the robustness constant ρ.
   double rho = 6.5;
   /// ε that is added to u, in the domain of u.
   double epsilon = 1e-14;
-  /// Columns of the similarity matrix worked on at once; 0 picks it from the batch. Bounds memory at
-  /// [b, tile], never changes the result beyond rounding.
+  /// Columns of the similarity matrix worked on at once; 0 picks it from the batch. Bounds memory
+  /// at [b, tile], never changes the result beyond rounding.
   std::int64_t tile = 0;
+  /// v2, iSogCLR: τ of a sample never seen, and the decay rates and ε of Adam's step on τ. A run
+  /// takes them from temperature.init and its optimizer.
+  double tau_init = 0.03;
+  double tau_beta1 = 0.9;
+  double tau_beta2 = 0.98;
+  double tau_eps = 1e-6;
 };
+
+/// fastclip_v0 … v3, sogclr, isogclr, openclip, siglip.
+std::vector<std::string> ObjectiveNames();
+
+/// What kind of temperature an objective has.
+enum class TemperatureKind { kConstant, kLearned, kIndividual };
+TemperatureKind TemperatureOf(const std::string& objective);
 
 /// Throws std::invalid_argument with the reason and the values that exist.
 std::unique_ptr<ContrastiveObjective> MakeObjective(const ObjectiveOptions& options);

@@ -4,44 +4,24 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
-#include <limits>
-#include <stdexcept>
 
+#include "trainer/objective/estimator.h"
 #include "trainer/objective/pair_passes.h"
 
 namespace fastclip {
-namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// False where the estimator was never written or is broken: u < 1e-35, infinite or NaN.
-at::Tensor Seen(const at::Tensor& log_u) {
-  return log_u.ge(std::log(1e-35)).logical_and_(log_u.lt(kInfinity));
-}
-
-// u ← (1−γ)·u + γ·g, on logarithms; u ← g on a first visit, and where γ = 1, whatever u was.
-at::Tensor Moved(const at::Tensor& log_u, const at::Tensor& seen, const at::Tensor& log_g,
-                 double gamma) {
-  if (gamma >= 1) return log_g;
-  return at::where(seen, at::logaddexp(log_u + std::log1p(-gamma), log_g + std::log(gamma)), log_g);
-}
-
-}  // namespace
 
 std::vector<std::string> GlobalContrastive::state_columns() const {
   return {"log_u_image", "log_u_text"};
 }
 
-std::vector<double> GlobalContrastive::initial_state() const { return {-kInfinity, -kInfinity}; }
+std::vector<double> GlobalContrastive::initial_state() const { return {kUnseenLogU, kUnseenLogU}; }
 
 ObjectiveResult GlobalContrastive::Evaluate(const Features& features, const at::Tensor& state,
                                             const StepScalars& scalars, Communicator& comm) const {
   const c10::NoGradGuard no_grad;
   const at::Tensor& image = features.local.image;
   const auto rows = static_cast<double>(features.global.image.size(0));
-  if (rows < 2) {
-    throw std::invalid_argument("a contrastive batch needs 2 rows or more: a row has no negatives");
-  }
+  CheckHasNegatives(features);
   const at::Tensor scale = scalars.logit_scale.exp().to(image.options());  // 1/τ
   PairPasses passes(features, scale, options_.tile);
 
@@ -49,8 +29,8 @@ ObjectiveResult GlobalContrastive::Evaluate(const Features& features, const at::
   const double log_negatives = std::log(rows - 1);
   const at::Tensor log_g = (passes.LogSumExp() - log_negatives).t();  // [b, 2]
   const at::Tensor seen = Seen(state);
-  const at::Tensor log_u = Moved(state.to(log_g.options()), seen.to(log_g.device()), log_g,
-                                 scalars.gamma);  // [b, 2]
+  const at::Tensor log_u = MovedLogU(state.to(log_g.options()), seen.to(log_g.device()), log_g,
+                                     scalars.gamma);  // [b, 2]
   const at::Tensor all_log_u =
       comm.AllGather(log_u.contiguous(), features.rows_per_rank).t().contiguous();  // [2, B]
 
@@ -59,7 +39,7 @@ ObjectiveResult GlobalContrastive::Evaluate(const Features& features, const at::
   const at::Tensor log_u_epsilon = at::logaddexp(all_log_u, log_epsilon);
 
   ObjectiveResult result;
-  result.features = passes.Gradients(log_u_epsilon + log_negatives);
+  result.features = passes.Gradients(log_u_epsilon + log_negatives, scale);
   if (!variant_.times_tau) {
     result.features.image.mul_(scale);
     result.features.text.mul_(scale);

@@ -1,16 +1,84 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
+#include <functional>
 #include <stdexcept>
+#include <utility>
 
 #include "trainer/objective/global_contrastive.h"
 #include "trainer/objective/minibatch_contrastive.h"
+#include "trainer/objective/robust_contrastive.h"
+#include "trainer/objective/sigmoid_contrastive.h"
 
 namespace fastclip {
+namespace {
+
+using Maker = std::unique_ptr<ContrastiveObjective> (*)(const ObjectiveOptions&);
+
+std::unique_ptr<ContrastiveObjective> MakeConstant(const ObjectiveOptions& options) {
+  return std::make_unique<GlobalContrastive>(options, GlobalContrastiveVariant{});
+}
+
+template <bool kTimesTau>
+std::unique_ptr<ContrastiveObjective> MakeLearned(const ObjectiveOptions& options) {
+  return std::make_unique<GlobalContrastive>(
+      options,
+      GlobalContrastiveVariant{.times_tau = kTimesTau,
+                               .learns_temperature = true,
+                               .doubles_temperature_gradient = options.mode == "reference"});
+}
+
+std::unique_ptr<ContrastiveObjective> MakeRobust(const ObjectiveOptions& options) {
+  return std::make_unique<RobustContrastive>(options);
+}
+
+struct Kind {
+  const char* name;
+  TemperatureKind temperature;
+  Maker make;
+};
+
+// SogCLR and iSogCLR are v1 and v2 with a constant γ, which the γ schedule sees to.
+constexpr Kind kKinds[] = {
+    {"fastclip_v0", TemperatureKind::kLearned, MakeLearned</*kTimesTau=*/false>},
+    {"fastclip_v1", TemperatureKind::kConstant, MakeConstant},
+    {"fastclip_v2", TemperatureKind::kIndividual, MakeRobust},
+    {"fastclip_v3", TemperatureKind::kLearned, MakeLearned</*kTimesTau=*/true>},
+    {"sogclr", TemperatureKind::kConstant, MakeConstant},
+    {"isogclr", TemperatureKind::kIndividual, MakeRobust},
+    {"openclip", TemperatureKind::kLearned,
+     [](const ObjectiveOptions& options) -> std::unique_ptr<ContrastiveObjective> {
+       return std::make_unique<MinibatchContrastive>(options.tile);
+     }},
+    {"siglip", TemperatureKind::kLearned,
+     [](const ObjectiveOptions& options) -> std::unique_ptr<ContrastiveObjective> {
+       return std::make_unique<SigmoidContrastive>(options.tile);
+     }}};
+
+const Kind& KindOf(const std::string& name) {
+  for (const Kind& kind : kKinds) {
+    if (name == kind.name) return kind;
+  }
+  throw std::invalid_argument(fmt::format("objective.name is \"{}\"; there are {}", name,
+                                          fmt::join(ObjectiveNames(), ", ")));
+}
+
+}  // namespace
+
+std::vector<std::string> ObjectiveNames() {
+  std::vector<std::string> names;
+  for (const Kind& kind : kKinds) names.emplace_back(kind.name);
+  return names;
+}
+
+TemperatureKind TemperatureOf(const std::string& objective) {
+  return KindOf(objective).temperature;
+}
 
 std::unique_ptr<ContrastiveObjective> MakeObjective(const ObjectiveOptions& options) {
-  const bool reference = options.mode == "reference";
-  if (!reference && options.mode != "exact") {
+  const Kind& kind = KindOf(options.name);
+  if (options.mode != "reference" && options.mode != "exact") {
     throw std::invalid_argument(fmt::format(
         "objective.mode is \"{}\"; say \"reference\" (fast_clip's formulas, for which its ρ were "
         "tuned) or \"exact\" (the published objective's gradient)",
@@ -27,18 +95,7 @@ std::unique_ptr<ContrastiveObjective> MakeObjective(const ObjectiveOptions& opti
     throw std::invalid_argument(fmt::format(
         "objective.tile is {}; it is a number of columns, or 0 to pick one", options.tile));
   }
-  if (options.name == "fastclip_v1") {
-    return std::make_unique<GlobalContrastive>(options, GlobalContrastiveVariant{});
-  }
-  if (options.name == "fastclip_v3") {
-    return std::make_unique<GlobalContrastive>(
-        options, GlobalContrastiveVariant{.times_tau = true,
-                                          .learns_temperature = true,
-                                          .doubles_temperature_gradient = reference});
-  }
-  if (options.name == "openclip") return std::make_unique<MinibatchContrastive>(options.tile);
-  throw std::invalid_argument(fmt::format(
-      "objective.name is \"{}\"; there are fastclip_v1, fastclip_v3, openclip", options.name));
+  return kind.make(options);
 }
 
 }  // namespace fastclip

@@ -25,7 +25,7 @@ ObjectiveResult MinibatchContrastive::Evaluate(const Features& features, const a
       comm.AllGather(loss.t().contiguous(), features.rows_per_rank).t().contiguous();  // [2, B]
 
   ObjectiveResult result;
-  result.features = passes.Gradients(log_denominator);
+  result.features = passes.Gradients(log_denominator, scale);
   result.features.image.mul_(scale);
   result.features.text.mul_(scale);
   // S and 1/τ enter as a product only, hence dL/dt = Σ_i a_i·dL/da_i (Euler).

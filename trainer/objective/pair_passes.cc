@@ -3,34 +3,69 @@
 #include <ATen/ATen.h>
 
 namespace fastclip {
+namespace {
+
+// Features times the scale of their anchors: side 0 image, 1 text.
+at::Tensor Scaled(const at::Tensor& rows, const at::Tensor& scale, std::int64_t side) {
+  return rows * (scale.dim() == 0 ? scale : scale[side].unsqueeze(1));
+}
+
+}  // namespace
 
 PairPasses::PairPasses(const Features& features, const at::Tensor& scale, std::int64_t tile)
     : local_(features.local),
       first_row_(features.first_row),
-      positive_((features.global.image * features.global.text).sum(1).mul_(scale)),
-      image_rows_(local_.image * scale, features.global.text, first_row_, tile),
-      text_rows_(local_.text * scale, features.global.image, first_row_, tile) {}
+      positive_((features.global.image * features.global.text).sum(1)),
+      scale_(scale),
+      image_rows_(Scaled(local_.image, scale, 0), features.global.text, first_row_, tile),
+      text_rows_(Scaled(local_.text, scale, 1), features.global.image, first_row_, tile) {}
 
 at::Tensor PairPasses::OwnRows(const at::Tensor& all) const {
   return all.narrow(-1, first_row_, local_.image.size(0));
 }
 
-const at::Tensor& PairPasses::LogSumExp() {
-  log_sum_ = at::stack({image_rows_.LogSumExp(), text_rows_.LogSumExp()}).sub_(OwnRows(positive_));
+const at::Tensor& PairPasses::LogSumExp(at::Tensor* largest) {
+  const at::Tensor positive = OwnRows(positive_) * scale_;  // [b] or [2, b]
+  PerSide<at::Tensor> top;
+  const auto wanted = [&](at::Tensor& side) { return largest == nullptr ? nullptr : &side; };
+  log_sum_ =
+      at::stack({image_rows_.LogSumExp(wanted(top.image)), text_rows_.LogSumExp(wanted(top.text))})
+          .sub_(positive);
+  if (largest != nullptr) *largest = at::stack({top.image, top.text}).sub_(positive);
   return log_sum_;
 }
 
-PerSide<at::Tensor> PairPasses::Gradients(const at::Tensor& log_denominator) {
-  // W1_ij = exp(S_ij/τ + weight1_i): an image row i holds its own W1_ij and, as the negative of
+PerSide<at::Tensor> PairPasses::Gradients(const at::Tensor& log_denominator,
+                                          const at::Tensor& scale, at::Tensor* weighted) {
+  // W1_ij = exp(S_ij/τ1_i + weight1_i): an image row i holds its own W1_ij and, as the negative of
   // text anchor j, W2_ji. M_ij = W1_ij + W2_ji, M_ii = −Σ_j (W1_ij + W2_ij); G_a = M·b, G_b = Mᵀ·a,
   // over 2N.
-  const at::Tensor weight = (log_denominator + positive_).neg_();  // [2, B]
-  const at::Tensor own_weight = OwnRows(weight);                   // [2, b]
-  const at::Tensor pull =
-      (log_sum_ - OwnRows(log_denominator)).exp_().sum(0).unsqueeze_(1);  // −M_ii, [b, 1]
+  const at::Tensor weight = (log_denominator + positive_ * scale).neg_();   // [2, B]
+  const at::Tensor own_weight = OwnRows(weight);                            // [2, b]
+  const at::Tensor own_sum = (log_sum_ - OwnRows(log_denominator)).exp_();  // Σ_j W_ij, [2, b]
+  const at::Tensor pull = own_sum.sum(0).unsqueeze_(1);                     // −M_ii, [b, 1]
   const double per_row = 0.5 / static_cast<double>(positive_.size(0));
-  return {image_rows_.WeightedSum(own_weight[0], weight[1]).sub_(pull * local_.text).mul_(per_row),
-          text_rows_.WeightedSum(own_weight[1], weight[0]).sub_(pull * local_.image).mul_(per_row)};
+
+  const at::Tensor positive = (OwnRows(positive_) * scale_).expand({2, -1});
+  PerSide<at::Tensor> sums;  // Σ_j W_ij·d_ij
+  const auto side = [&](LogitTiles& tiles, std::int64_t own, const at::Tensor& others,
+                        at::Tensor& sum) {
+    LogitTiles::Weights by{.by_row = own_weight[own],
+                           .by_column = weight[1 - own],
+                           .row_rescale = {},
+                           .column_rescale = {}};
+    if (scale.dim() > 0) {
+      by.row_rescale = scale_[own].reciprocal();
+      by.column_rescale = scale[1 - own];
+    }
+    return tiles.WeightedSum(by, positive[own], weighted == nullptr ? nullptr : &sum)
+        .sub_(pull * others)
+        .mul_(per_row);
+  };
+  PerSide<at::Tensor> gradients{side(image_rows_, 0, local_.text, sums.image),
+                                side(text_rows_, 1, local_.image, sums.text)};
+  if (weighted != nullptr) *weighted = at::stack({sums.image, sums.text});
+  return gradients;
 }
 
 }  // namespace fastclip

@@ -8,20 +8,23 @@
 namespace fastclip {
 
 /// What the contrastive objectives share: both sides' differences to the positive pair,
-///     d1_ij = (S_ij − S_ii)/τ (image anchor i, text j),  d2_ij = (S_ji − S_ii)/τ (text anchor i),
+///     d1_ij = (S_ij − S_ii)/τ1_i (image anchor i, text j),  d2_ij = (S_ji − S_ii)/τ2_i (text
+///     anchor),
 /// for this rank's rows i against all j ≠ i. The objectives differ in the denominators D alone that
 /// they put between the two passes. Stacked tensors hold image anchors in row 0, text in row 1.
 class PairPasses {
  public:
-  /// `scale` is 1/τ, 0-d.
+  /// `scale` is 1/τ: 0-d where all anchors share it, else this rank's, [2, b].
   PairPasses(const Features& features, const at::Tensor& scale, std::int64_t tile);
 
-  /// The first pass: ln Σ_j exp(d_ij), [2, b].
-  const at::Tensor& LogSumExp();
+  /// The first pass: ln Σ_j exp(d_ij), [2, b]. `largest`, where given, gets max_j d_ij, [2, b].
+  const at::Tensor& LogSumExp(at::Tensor* largest = nullptr);
   /// The second: with W_ij = exp(d_ij)/D_i held as they are, this rank's rows of
-  ///     ½·∂/∂features of (τ/N) Σ_ij (W1_ij + W2_ij)
-  /// from `log_denominator`, ln D of all rows, [2, B]. Called once, after LogSumExp().
-  PerSide<at::Tensor> Gradients(const at::Tensor& log_denominator);
+  ///     ½·∂/∂features of (1/N) Σ_ij (τ1_i·W1_ij + τ2_i·W2_ij)
+  /// from `log_denominator`, ln D of all rows, [2, B], and `scale` of all rows, 0-d or [2, B].
+  /// `weighted`, where given, gets Σ_j W_ij·d_ij, [2, b]. Called once, after LogSumExp().
+  PerSide<at::Tensor> Gradients(const at::Tensor& log_denominator, const at::Tensor& scale,
+                                at::Tensor* weighted = nullptr);
 
   /// This rank's columns of a stacked tensor over all rows: [2, B] → [2, b].
   at::Tensor OwnRows(const at::Tensor& all) const;
@@ -29,7 +32,8 @@ class PairPasses {
  private:
   PerSide<at::Tensor> local_;
   std::int64_t first_row_;
-  at::Tensor positive_;  // S_jj/τ, [B]
+  at::Tensor positive_;  // S_jj, [B]
+  at::Tensor scale_;     // of this rank's rows
   LogitTiles image_rows_;
   LogitTiles text_rows_;
   at::Tensor log_sum_;  // [2, b]

@@ -11,7 +11,8 @@
 
 namespace fastclip {
 
-/// Named float columns, one row for each record of this rank's lanes, in lane order then slot order.
+/// Named float columns, one row for each record of this rank's lanes, in lane order then slot
+/// order.
 class SampleTable {
  public:
   /// `initial` is the value of each column for a sample never seen; `dtype` float32, or float64 for

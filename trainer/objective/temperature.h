@@ -9,7 +9,8 @@
 
 namespace fastclip {
 
-/// The temperature τ, learned as t = ln(1/τ), the model's logit_scale.
+/// The temperature τ, learned as t = ln(1/τ), the model's logit_scale, or one a sample (v2,
+/// iSogCLR).
 struct TemperatureOptions {
   /// τ at the start, in [0.01, 1].
   double init = 0.07;
@@ -18,6 +19,8 @@ struct TemperatureOptions {
   /// "cosine": the model's warm-up and lr_min. "const": no warm-up. "step_thresh": no warm-up, and
   /// a third of `lr` while τ ≤ 0.03.
   std::string schedule = "cosine";
+  /// The sigmoid loss's bias at the start.
+  double logit_bias = -10;
 };
 
 /// Throws std::invalid_argument with the reason.

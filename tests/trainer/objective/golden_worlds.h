@@ -1,0 +1,99 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/support/thread_communicator.h"
+#include "tests/trainer/objective/golden_objective.h"
+#include "trainer/objective/contrastive_objective.h"
+
+namespace fastclip {
+
+// One evaluation over all rows of a global batch, however they are cut: the ranks' rows joined,
+// their shares summed.
+struct Whole {
+  PerSide<at::Tensor> features;
+  at::Tensor gradient;       // of t; undefined where it is constant
+  at::Tensor bias_gradient;  // undefined without a bias
+  at::Tensor state;
+  at::Tensor loss;
+  at::Tensor log_u_mean;
+  std::int64_t first_visits = 0;
+};
+
+inline Whole EvaluateCut(const ContrastiveObjective& objective, const PerSide<at::Tensor>& all,
+                         const at::Tensor& state, const StepScalars& scalars,
+                         const std::vector<std::int64_t>& rows_per_rank) {
+  std::vector<ObjectiveResult> parts(rows_per_rank.size());
+  RunRanks(static_cast<int>(rows_per_rank.size()), [&](Communicator& comm) {
+    const auto rank = static_cast<std::size_t>(comm.rank());
+    Features features;
+    features.global = all;
+    features.rows_per_rank = rows_per_rank;
+    for (std::size_t before = 0; before < rank; ++before) {
+      features.first_row += rows_per_rank[before];
+    }
+    features.local = {all.image.narrow(0, features.first_row, rows_per_rank[rank]),
+                      all.text.narrow(0, features.first_row, rows_per_rank[rank])};
+    const at::Tensor own =
+        state.defined() ? state.narrow(0, features.first_row, rows_per_rank[rank]) : state;
+    parts[rank] = objective.Evaluate(features, own, scalars, comm);
+  });
+  std::vector<at::Tensor> image, text, rows;
+  Whole whole;
+  for (const ObjectiveResult& part : parts) {
+    image.push_back(part.features.image);
+    text.push_back(part.features.text);
+    if (part.state.defined()) rows.push_back(part.state);
+    const auto add = [](at::Tensor& sum, const at::Tensor& share) {
+      sum = sum.defined() ? sum + share : share;
+    };
+    if (!part.parameters.empty()) add(whole.gradient, part.parameters.at(0));
+    if (part.parameters.size() > 1) add(whole.bias_gradient, part.parameters.at(1));
+    add(whole.loss, part.report.loss);
+    add(whole.log_u_mean, part.report.log_u_mean);
+    whole.first_visits += part.report.first_visits;
+  }
+  whole.features = {at::cat(image), at::cat(text)};
+  if (!rows.empty()) whole.state = at::cat(rows);
+  return whole;
+}
+
+// Ways to cut n rows: one rank, two, four, and ranks of unlike size.
+inline std::vector<std::vector<std::int64_t>> Cuts(std::int64_t n) {
+  std::vector<std::vector<std::int64_t>> cuts = {{n}};
+  if (n % 2 == 0) cuts.push_back({n / 2, n / 2});
+  if (n % 4 == 0) cuts.push_back({n / 4, n / 4, n / 4, n / 4});
+  if (n >= 3) cuts.push_back({1, n - 1});
+  return cuts;
+}
+
+// Tile widths to try: all of them on one rank; two where ranks must meet, which costs a test time.
+inline std::vector<std::int64_t> Tiles(const std::vector<std::int64_t>& cut, std::int64_t n) {
+  if (cut.size() == 1) return {0, 1, 3, n};
+  return {0, 3};
+}
+
+// The worlds "K1", "K2", … that a file holds.
+inline std::set<std::string> Worlds(const GoldenFile& file) {
+  std::set<std::string> worlds;
+  for (const auto& [name, tensor] : file.tensors) {
+    const std::size_t end = name.find('/');
+    if (end != std::string::npos && name[0] == 'K' && name.find("image_features") == end + 1) {
+      worlds.insert(name.substr(0, end + 1));
+    }
+  }
+  return worlds;
+}
+
+inline std::int64_t RanksOf(const at::Tensor& tensor) { return tensor.size(1); }
+
+// [S, K, B, …] of step s as the rows of the global batch, [K·B, …].
+inline at::Tensor GlobalRows(const at::Tensor& tensor, std::int64_t s) {
+  return tensor[s].flatten(0, 1);
+}
+
+}  // namespace fastclip

@@ -1,0 +1,26 @@
+#include "trainer/objective/estimator.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <stdexcept>
+
+namespace fastclip {
+
+at::Tensor Seen(const at::Tensor& log_u) {
+  return log_u.ge(std::log(1e-35)).logical_and_(log_u.lt(std::numeric_limits<double>::infinity()));
+}
+
+at::Tensor MovedLogU(const at::Tensor& log_u, const at::Tensor& seen, const at::Tensor& log_g,
+                     double gamma) {
+  if (gamma >= 1) return log_g;
+  return at::where(seen, at::logaddexp(log_u + std::log1p(-gamma), log_g + std::log(gamma)), log_g);
+}
+
+void CheckHasNegatives(const Features& features) {
+  if (features.global.image.size(0) < 2) {
+    throw std::invalid_argument("a contrastive batch needs 2 rows or more: a row has no negatives");
+  }
+}
+
+}  // namespace fastclip
