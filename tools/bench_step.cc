@@ -94,18 +94,19 @@ class StepBench {
         model_config_(LoadModelConfig(config.model.name)),
         rows_(config.train.batch_size),
         plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
-        model_(model_config_, config.train.seed, config.temperature.init, Precision()),
+        model_(model_config_, config.train.seed, config.temperature.init, ParameterType()),
         objective_(MakeObjective(ObjectiveOf(config))),
         table_(plan_, {0, 1}, objective_->state_columns(), objective_->initial_state(),
-               Precision()),
+               ParameterType()),
         optimizer_(MakeOptimizer(model_.parameters(), config.optimizer)),
         comm_(WorldOfOne()),
-        step_(model_, *objective_, table_, *optimizer_, *comm_, {config.train.clip_norm}, {rows_}),
+        step_(model_, *objective_, table_, *optimizer_, *comm_, {config.train.clip_norm, PrecisionOf(config.train.precision)}, {rows_}),
         random_(1),
         pixels_(static_cast<std::size_t>(rows_ * model_config_.vision.image_size *
                                          model_config_.vision.image_size * 3)),
         real_(MakeCaptions(model_config_, rows_, false, random_)),
         full_(MakeCaptions(model_config_, rows_, true, random_)) {
+    model_.set_grad_checkpointing(config.train.grad_checkpointing);
     for (std::uint8_t& pixel : pixels_) pixel = static_cast<std::uint8_t>(random_.Next());
   }
 
@@ -138,7 +139,7 @@ class StepBench {
 
   // What a peer needs to do the same steps, and our features of the real captions to check it by.
   void WriteInputs(const std::string& path, const std::string& setup) {
-    const TensorTarget whole{.dtype = Precision(), .trim_text = false};
+    const TensorTarget whole{.dtype = ParameterType(), .trim_text = false};
     const at::Tensor images = ImageTensor(pixels_, rows_, model_config_.vision.image_size, whole);
     const auto tensors_of = [&](const Captions& captions) {
       return CaptionsOf(captions.tokens, captions.pool, model_config_.text.context_length, whole);
@@ -156,12 +157,10 @@ class StepBench {
   }
 
  private:
-  at::ScalarType Precision() const {
-    return config_.train.precision == "fp64" ? at::kDouble : at::kFloat;
-  }
+  at::ScalarType ParameterType() const { return PrecisionOf(config_.train.precision).parameters; }
 
   std::vector<MicroBatch> MakeMicro(const Captions& captions) const {
-    const TensorTarget target{.dtype = Precision(), .trim_text = config_.model.trim_text};
+    const TensorTarget target{.dtype = ParameterType(), .trim_text = config_.model.trim_text};
     const std::int64_t size = model_config_.vision.image_size,
                        context = model_config_.text.context_length;
     const std::int64_t count = config_.train.micro_batches;

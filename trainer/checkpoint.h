@@ -10,6 +10,7 @@
 
 #include "pipeline/order_plan.h"
 #include "pipeline/record.h"
+#include "trainer/grad_scaler.h"
 #include "trainer/named_tensors.h"
 
 namespace fastclip {
@@ -33,9 +34,11 @@ struct CheckpointMeta {
   std::string objective;
   std::string mode;
   std::string model;
+  std::optional<GradScaler> scaler;   ///< with precision "amp"
   SkipCounts skips{};                 ///< records passed over since the start of the run
   std::int64_t refused_steps = 0;     ///< steps whose loss or gradient was not finite, all told
   std::int64_t refused_in_a_row = 0;  ///< and how many of them came last
+  std::int64_t overflowed_steps = 0;  ///< left out while the gradient scale was too large
   std::int64_t metrics_bytes = 0;     ///< length of metrics.jsonl, what MetricsLog::Sync() gave
   int threads = 0;                    ///< a resume is equal to the bit with the same number only
   std::map<std::string, std::string> versions;  ///< "fastclip", "torch", …

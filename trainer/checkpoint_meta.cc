@@ -39,6 +39,11 @@ OrderOptions OrderFromJson(const json& j) {
   return order;
 }
 
+json ScalerToJson(const std::optional<GradScaler>& scaler) {
+  if (!scaler) return nullptr;
+  return {{"scale", scaler->scale}, {"good_steps", scaler->good_steps}};
+}
+
 json ToJson(const CheckpointDocument& document) {
   const CheckpointMeta& meta = document.meta;
   json skips = json::object();
@@ -55,10 +60,11 @@ json ToJson(const CheckpointDocument& document) {
           {"objective", meta.objective},
           {"mode", meta.mode},
           {"model", meta.model},
-          {"scaler", nullptr},
+          {"scaler", ScalerToJson(meta.scaler)},
           {"skips", skips},
           {"refused_steps", meta.refused_steps},
           {"refused_in_a_row", meta.refused_in_a_row},
+          {"overflowed_steps", meta.overflowed_steps},
           {"metrics_bytes", meta.metrics_bytes},
           {"threads", meta.threads},
           {"versions", meta.versions},
@@ -75,6 +81,11 @@ CheckpointDocument FromJson(const json& j) {
   j.at("objective").get_to(meta.objective);
   j.at("mode").get_to(meta.mode);
   j.at("model").get_to(meta.model);
+  if (const json& scaler = j.at("scaler"); !scaler.is_null()) {
+    meta.scaler = GradScaler{scaler.at("scale").get<double>(),
+                             scaler.at("good_steps").get<std::int64_t>()};
+    meta.overflowed_steps = j.at("overflowed_steps").get<std::int64_t>();
+  }
   for (int i = 0; i < kSkipCauses; ++i) {
     j.at("skips").at(SkipName(static_cast<Skip>(i))).get_to(meta.skips[i]);
   }

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "trainer/precision.h"
+
 namespace fastclip {
 namespace {
 
@@ -21,7 +23,8 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("train.batch_size", c.train.batch_size, 2, 1 << 24);
   table.Unsigned("train.seed", c.train.seed);
   table.Integer("train.threads", c.train.threads, 0, 4096);
-  table.Choice("train.precision", c.train.precision, {"fp32", "fp64"});
+  table.Choice("train.precision", c.train.precision, PrecisionNames());
+  table.Flag("train.grad_checkpointing", c.train.grad_checkpointing);
   table.Integer("train.micro_batches", c.train.micro_batches, 1, 4096);
   table.Real("train.clip_norm", c.train.clip_norm, 0, kInfinite);
   table.Text("train.init", c.train.init);

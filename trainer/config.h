@@ -26,7 +26,8 @@ struct TrainConfig {
     std::int64_t batch_size = 128;  ///< global
     std::uint64_t seed = 2024;
     int threads = 0;  ///< of the towers; 0: the machine's cores less pipeline.threads, 1 at least
-    std::string precision = "fp32";
+    std::string precision = "fp32";  ///< one of PrecisionNames()
+    bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;
     double clip_norm = 0;
     std::string init;  ///< checkpoint or run whose weights and state start this run

@@ -3,12 +3,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "trainer/model/autocast.h"
+
 namespace fastclip {
 namespace {
-
-PerSide<at::Tensor> Encode(const ClipModel& model, const MicroBatch& batch) {
-  return {model.EncodeImage(batch.images), model.EncodeText(batch.tokens, batch.pool)};
-}
 
 void BackwardFrom(const PerSide<at::Tensor>& features, const PerSide<at::Tensor>& gradients) {
   features.image.backward(gradients.image);
@@ -17,16 +15,21 @@ void BackwardFrom(const PerSide<at::Tensor>& features, const PerSide<at::Tensor>
 
 }  // namespace
 
+PerSide<at::Tensor> Towers::Encode(const MicroBatch& batch) const {
+  const AutocastGuard autocast(batch.images.device().type(), autocast_);
+  return {model_.EncodeImage(batch.images), model_.EncodeText(batch.tokens, batch.pool)};
+}
+
 PerSide<at::Tensor> Towers::Forward(std::span<const MicroBatch> micro) {
   kept_ = {};
   if (micro.size() == 1) {
-    kept_ = Encode(model_, micro[0]);
+    kept_ = Encode(micro[0]);
     return {kept_.image.detach(), kept_.text.detach()};
   }
   const at::NoGradGuard no_grad;
   PerSide<std::vector<at::Tensor>> parts;
   for (const MicroBatch& batch : micro) {
-    const PerSide<at::Tensor> features = Encode(model_, batch);
+    const PerSide<at::Tensor> features = Encode(batch);
     parts.image.push_back(features.image);
     parts.text.push_back(features.text);
   }
@@ -42,7 +45,7 @@ void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tenso
   }
   std::int64_t first = 0;
   for (const MicroBatch& batch : micro) {
-    const PerSide<at::Tensor> features = Encode(model_, batch);
+    const PerSide<at::Tensor> features = Encode(batch);
     const std::int64_t rows = features.image.size(0);
     BackwardFrom(features,
                  {gradients.image.narrow(0, first, rows), gradients.text.narrow(0, first, rows)});

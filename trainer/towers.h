@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,7 +23,9 @@ struct MicroBatch {
 /// micro-batch again (two passes, exact).
 class Towers {
  public:
-  explicit Towers(const ClipModel& model) : model_(model) {}
+  /// `autocast`: the type of matrix products and attention, where it is not the parameters'.
+  explicit Towers(const ClipModel& model, std::optional<at::ScalarType> autocast = {})
+      : model_(model), autocast_(autocast) {}
 
   /// Features of all rows in order, detached: [b, d] each.
   PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro);
@@ -30,7 +33,10 @@ class Towers {
   void Backward(std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients);
 
  private:
+  PerSide<at::Tensor> Encode(const MicroBatch& batch) const;
+
   const ClipModel& model_;
+  std::optional<at::ScalarType> autocast_;
   PerSide<at::Tensor> kept_;  // features with their graph, where there is one micro-batch
 };
 

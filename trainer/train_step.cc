@@ -1,6 +1,7 @@
 #include "trainer/train_step.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 #include <limits>
@@ -9,6 +10,23 @@
 #include "trainer/objective/temperature.h"
 
 namespace fastclip {
+namespace {
+
+void Scale(const std::vector<at::Tensor>& tensors, double factor) {
+  if (factor == 1 || tensors.empty()) return;
+  const c10::NoGradGuard no_grad;
+  at::_foreach_mul_(tensors, factor);
+}
+
+std::vector<at::Tensor> GradientsOf(const NamedTensors& parameters) {
+  std::vector<at::Tensor> gradients;
+  for (const auto& [name, parameter] : parameters) {
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
+}  // namespace
 
 TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, SampleTable& table,
                      Optimizer& optimizer, Communicator& comm, const StepOptions& options,
@@ -20,7 +38,7 @@ TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, Sa
       comm_(comm),
       options_(options),
       rows_per_rank_(std::move(rows_per_rank)),
-      towers_(model),
+      towers_(model, options.precision.autocast),
       reducer_(model.parameters(), comm) {
   const auto mine = rows_per_rank_.begin() + comm_.rank();
   first_row_ = std::accumulate(rows_per_rank_.begin(), mine, std::int64_t{0});
@@ -49,8 +67,11 @@ StepReport TrainStep::Run(const StepInput& input) {
                             .lr_tau = input.rates.tau,
                             .epoch = input.epoch};
   const at::Tensor state = has_state ? table_.Read(input.indices) : at::Tensor();
-  const ObjectiveResult result = objective_.Evaluate(features, state, scalars, comm_);
+  ObjectiveResult result = objective_.Evaluate(features, state, scalars, comm_);
 
+  const double scale = options_.precision.scales_gradients ? scaler_.scale : 1;
+  Scale({result.features.image, result.features.text}, scale);
+  Scale(result.parameters, scale);
   towers_.Backward(input.micro, result.features);
   if (objective_.learns_temperature()) {
     model_.logit_scale().mutable_grad() = result.parameters.at(0).to(model_.logit_scale().dtype());
@@ -65,18 +86,23 @@ StepReport TrainStep::Run(const StepInput& input) {
   const std::size_t visits =
       reducer_.Add(at::scalar_tensor(static_cast<double>(result.report.first_visits), at::kDouble));
   reducer_.Finish();
+  Scale(GradientsOf(model_.parameters()), 1 / scale);
 
   // Summed values decide: all ranks alike.
   const at::Tensor norm = ClipGradients(
       model_.parameters(),
       options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity());
-  const StepReport report{
+  StepReport report{
       .applied = std::isfinite(reducer_.Sum(loss)) && std::isfinite(norm.item<double>()),
       .loss = reducer_.Sum(loss),
       .log_u_mean = has_state ? reducer_.Sum(log_u) : none,
       .tau_mean = has_taus ? reducer_.Sum(tau) : none,
       .first_visits = reducer_.Sum(visits) / (2.0 * static_cast<double>(batch_size_)),
       .gradient_norm = norm.item<double>()};
+  if (options_.precision.scales_gradients) {
+    report.scale_shrank = !report.applied && scaler_.CanShrink();
+    scaler_.Update(report.applied);
+  }
   if (!report.applied) return report;  // neither parameters nor u are written
 
   optimizer_.Step(input.rates);

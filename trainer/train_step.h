@@ -5,11 +5,13 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "trainer/grad_scaler.h"
 #include "trainer/gradient_reducer.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/objective/contrastive_objective.h"
 #include "trainer/objective/sample_table.h"
 #include "trainer/optim/optimizer.h"
+#include "trainer/precision.h"
 #include "trainer/towers.h"
 
 namespace fastclip {
@@ -26,6 +28,7 @@ struct StepInput {
 /// Global values: the same on every rank.
 struct StepReport {
   bool applied = true;       ///< false: loss or gradient not finite, nothing was written
+  bool scale_shrank = false;  ///< not applied, but the gradient scaler may be at fault and gave way
   double loss = 0;
   double log_u_mean = 0;     ///< ½·mean(ln u1 + ln u2); NaN without estimators
   double tau_mean = 0;       ///< of the batch's samples; NaN where all share logit_scale
@@ -36,6 +39,7 @@ struct StepReport {
 struct StepOptions {
   /// Global L2 norm to clip gradients to; 0: off.
   double clip_norm = 0;
+  Precision precision;
 };
 
 /// One step of training, in the order the paper writes it. Everything it borrows must outlive it.
@@ -46,6 +50,8 @@ class TrainStep {
             std::vector<std::int64_t> rows_per_rank);
 
   StepReport Run(const StepInput& input);
+  /// Only precision "amp" uses and moves it.
+  GradScaler& scaler() { return scaler_; }
 
  private:
   Features Gather(const PerSide<at::Tensor>& local);
@@ -60,6 +66,7 @@ class TrainStep {
   std::int64_t first_row_ = 0;
   std::int64_t batch_size_ = 0;
   Towers towers_;
+  GradScaler scaler_;
   GradientReducer reducer_;
 };
 

@@ -96,6 +96,10 @@ void Trainer::CountRefusal(const StepReport& report) {
     refused_in_a_row_ = 0;
     return;
   }
+  if (report.scale_shrank) {
+    ++overflowed_;
+    return;
+  }
   ++refused_;
   if (++refused_in_a_row_ < kRefusedStepsInARow) return;
   throw std::runtime_error(fmt::format(
@@ -123,6 +127,7 @@ void Trainer::Log(const StepReport& report, const Batch& batch) {
                                    {"data_wait", rate.data_wait}};
   log_->Write("train", step_, scalars,
               {{"epoch", batch.epoch()},
+               {"overflowed_steps", overflowed_},
                {"samples", step_ * config_->train.batch_size},
                {"refused_steps", refused_},
                {"skips", SkipsJson(skips_)}});
@@ -172,6 +177,8 @@ void Trainer::EvaluateOrSave() {
 
 void Trainer::Save() {
   const std::int64_t metrics_bytes = log_->Sync();
+  std::optional<GradScaler> scaler;
+  if (PrecisionOf(config_->train.precision).scales_gradients) scaler = train_step_.scaler();
   const CheckpointMeta meta{.step = step_,
                             .epoch = epoch(),
                             .order = plan_.options(),
@@ -179,9 +186,11 @@ void Trainer::Save() {
                             .objective = config_->objective.name,
                             .mode = config_->objective.mode,
                             .model = model_config_.name,
+                            .scaler = scaler,
                             .skips = skips_,
                             .refused_steps = refused_,
                             .refused_in_a_row = refused_in_a_row_,
+                            .overflowed_steps = overflowed_,
                             .metrics_bytes = metrics_bytes,
                             .threads = at::get_num_threads(),
                             .versions = Versions()};

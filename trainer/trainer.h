@@ -66,6 +66,7 @@ class Trainer {
   LearningRates rates_;  // of the last step
   double gamma_ = 1;     // of the last step
   SkipCounts skips_{};
+  std::int64_t overflowed_ = 0;  // steps that a too large gradient scale cost
   std::int64_t refused_ = 0;
   std::int64_t refused_in_a_row_ = 0;
   std::string last_checkpoint_;

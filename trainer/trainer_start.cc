@@ -35,10 +35,6 @@ SourceOptions SourceOf(const TrainConfig& config, const std::string& manifest) {
           .max_record_bytes = config.data.max_record_bytes};
 }
 
-at::ScalarType Precision(const TrainConfig& config) {
-  return config.train.precision == "fp64" ? at::kDouble : at::kFloat;
-}
-
 /// The run folder exists from here on, so that manifests may be written into it.
 std::unique_ptr<RecordSource> OpenTrainingData(const TrainConfig& config) {
   std::error_code error;
@@ -98,12 +94,13 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       val_source_(OpenValidationData(*config)),
       plan_(PlanOf(config, *source_)),
       lanes_(plan_.LanesOf(comm.rank(), plan_.EvenLanes(comm.world_size()))),
-      model_(model_config_, config->train.seed, config->temperature.init, Precision(*config)),
+      model_(model_config_, config->train.seed, config->temperature.init, PrecisionOf(config->train.precision).parameters),
       objective_(MakeObjective(ObjectiveOf(*config))),
       table_(plan_, lanes_, objective_->state_columns(), objective_->initial_state(),
-             Precision(*config)),
+             PrecisionOf(config->train.precision).parameters),
       optimizer_(MakeOptimizer(model_.parameters(), config->optimizer)),
-      train_step_(model_, *objective_, table_, *optimizer_, comm, {config->train.clip_norm},
+      train_step_(model_, *objective_, table_, *optimizer_, comm,
+                  {config->train.clip_norm, PrecisionOf(config->train.precision)},
                   [&] {
                     auto rows = plan_.EvenLanes(comm.world_size());
                     for (auto& count : rows) count *= plan_.rows_per_lane();
@@ -111,6 +108,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
                   }()),
       total_steps_(plan_.steps(config->train.epochs)) {
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
+  model_.set_grad_checkpointing(config_->train.grad_checkpointing);
 
   const auto found = FindNewestCheckpoint(config_->run);
   if (found && !config_->resume) {
@@ -176,7 +174,9 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   step_ = meta.step;
   skips_ = meta.skips;
   refused_ = meta.refused_steps;
+  overflowed_ = meta.overflowed_steps;
   refused_in_a_row_ = meta.refused_in_a_row;
+  if (meta.scaler) train_step_.scaler() = *meta.scaler;
   last_checkpoint_ = found.path;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
   if (meta.threads != at::get_num_threads()) {
@@ -205,7 +205,7 @@ void Trainer::StartFrom(const std::string& init) {
     console_.Say(fmt::format("weights from {}; its estimators belong to another objective and are left", from.file));
     return;
   }
-  SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(), Precision(*config_));
+  SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(), PrecisionOf(config_->train.precision).parameters);
   old.values().copy_(rows.values);
   std::vector<std::int64_t> mine;
   for (std::int64_t index = 0; index < source_->size(); ++index) {

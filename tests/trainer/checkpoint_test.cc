@@ -37,6 +37,8 @@ CheckpointMeta Meta(std::int64_t step) {
   meta.objective = "fastclip_v3";
   meta.mode = "exact";
   meta.model = "tiny";
+  meta.scaler = GradScaler{.scale = 4096, .good_steps = 17};
+  meta.overflowed_steps = 4;
   meta.skips = {1, 2, 3, 4, 5, 6};
   meta.refused_steps = 3;
   meta.refused_in_a_row = 1;
@@ -125,6 +127,10 @@ TEST_F(Checkpoint, GivesBackEveryNumberAndTensor) {
   EXPECT_EQ(meta.objective, expected.objective);
   EXPECT_EQ(meta.mode, expected.mode);
   EXPECT_EQ(meta.model, expected.model);
+  ASSERT_TRUE(meta.scaler);
+  EXPECT_EQ(meta.scaler->scale, 4096);
+  EXPECT_EQ(meta.scaler->good_steps, 17);
+  EXPECT_EQ(meta.overflowed_steps, 4);
   EXPECT_EQ(meta.skips, expected.skips);
   EXPECT_EQ(meta.refused_steps, expected.refused_steps);
   EXPECT_EQ(meta.refused_in_a_row, expected.refused_in_a_row);

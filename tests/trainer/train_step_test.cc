@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -28,14 +29,15 @@ ModelConfig ThinModel(const std::string& objective) {
 /// A rank: its model, its rows of the state, its optimizer.
 struct Rank {
   Rank(const std::string& objective_name, const std::vector<std::int64_t>& lanes_per_rank,
-       Communicator& comm, double clip_norm = 0)
+       Communicator& comm, double clip_norm = 0, const char* precision = "fp64")
       : plan({.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
         lanes(plan.LanesOf(comm.rank(), lanes_per_rank)),
-        model(ThinModel(objective_name), 5, 0.07, at::kDouble),
+        dtype(PrecisionOf(precision).parameters),
+        model(ThinModel(objective_name), 5, 0.07, dtype),
         objective(MakeObjective({.name = objective_name, .mode = "exact", .rho = 1})),
-        table(plan, lanes, objective->state_columns(), objective->initial_state(), at::kDouble),
+        table(plan, lanes, objective->state_columns(), objective->initial_state(), dtype),
         optimizer(MakeOptimizer(model.parameters(), {})),
-        step(model, *objective, table, *optimizer, comm, {clip_norm}, lanes_per_rank) {}
+        step(model, *objective, table, *optimizer, comm, {clip_norm, PrecisionOf(precision)}, lanes_per_rank) {}
 
   /// Step `number` on this rank's rows of the planned batch, in `parts` micro-batches.
   StepReport Run(std::int64_t number, std::int64_t parts = 1) {
@@ -48,7 +50,7 @@ struct Rank {
         const std::int64_t index = ToInt(plan.Row(number, lanes.first + part * rows + row)->index);
         indices.push_back(index);
         const at::Tensor x = at::arange(3 * 16 * 16, at::kDouble).reshape({3, 16, 16});
-        images.push_back(at::sin(x * (0.01 * static_cast<double>(index + 1))));
+        images.push_back(at::sin(x * (0.01 * static_cast<double>(index + 1))).to(dtype));
         tokens.push_back((at::arange(8, at::kLong) * (index + 1)).remainder(30));
         pool.push_back(at::scalar_tensor(2 + index % 6, at::kLong));
       }
@@ -66,6 +68,7 @@ struct Rank {
 
   OrderPlan plan;
   LaneRange lanes;
+  at::ScalarType dtype;
   ClipModel model;
   std::unique_ptr<ContrastiveObjective> objective;
   SampleTable table;
@@ -139,6 +142,83 @@ TEST_P(EveryObjective, WritesNothingWhereAGradientIsNotFinite) {
   EXPECT_FALSE(rank.Run(1).applied);
   EXPECT_TRUE(at::equal(rank.Weights(), weights));
   EXPECT_TRUE(at::equal(rank.table.values(), state));
+}
+
+TEST(TrainStep, GradCheckpointingChangesNoBit) {
+  const auto comm = WorldOfOne();
+  for (const char* precision : {"fp32", "amp_bf16"}) {
+    for (const std::int64_t parts : {1, 2}) {
+      Rank plain("fastclip_v3", {kLanes}, *comm, 0, precision);
+      Rank saving("fastclip_v3", {kLanes}, *comm, 0, precision);
+      saving.model.set_grad_checkpointing(true);
+      for (std::int64_t step = 0; step < 3; ++step) {
+        plain.Run(step, parts);
+        saving.Run(step, parts);
+      }
+      EXPECT_TRUE(at::equal(plain.Weights(), saving.Weights())) << precision << ", " << parts;
+      EXPECT_TRUE(at::equal(plain.table.values(), saving.table.values()));
+    }
+  }
+}
+
+TEST(TrainStep, HalfPrecisionFollowsTheFloat32Step) {
+  const auto comm = WorldOfOne();
+  Rank exact("fastclip_v3", {kLanes}, *comm, 0, "fp32");
+  const double loss = exact.Run(0).loss;
+  for (const auto& [precision, tolerance] : {std::pair("amp_bf16", 0.03), std::pair("amp", 0.004)}) {
+    Rank half("fastclip_v3", {kLanes}, *comm, 0, precision);
+    const StepReport report = half.Run(0);
+    EXPECT_TRUE(report.applied);
+    EXPECT_NE(report.loss, loss) << precision << " computed in float32";
+    EXPECT_NEAR(report.loss, loss, tolerance) << precision;
+    double dot = 0, norms[2] = {0, 0};
+    for (std::size_t i = 0; i < exact.model.parameters().size(); ++i) {
+      const at::Tensor theirs = exact.model.parameters()[i].second.grad();
+      const at::Tensor ours = half.model.parameters()[i].second.grad();
+      EXPECT_EQ(ours.scalar_type(), at::kFloat);
+      dot += (ours * theirs).sum().item<double>();
+      norms[0] += ours.square().sum().item<double>();
+      norms[1] += theirs.square().sum().item<double>();
+    }
+    EXPECT_GT(dot / std::sqrt(norms[0] * norms[1]), 1 - tolerance) << precision;
+    EXPECT_NEAR(std::sqrt(norms[0] / norms[1]), 1, tolerance) << "not unscaled, " << precision;
+  }
+}
+
+TEST(TrainStep, AnOverflowOfTheGradientScaleAdvancesNothingButTheScale) {
+  const auto comm = WorldOfOne();
+  Rank rank("fastclip_v3", {kLanes}, *comm, 0, "amp");
+  rank.Run(0);
+  EXPECT_EQ(rank.step.scaler().good_steps, 1);
+  rank.step.scaler().scale = std::ldexp(1.0, 100);
+  const at::Tensor weights = rank.Weights().clone(), state = rank.table.values().clone();
+  NamedTensors moments;
+  for (const auto& [name, tensor] : rank.optimizer->state()) moments.emplace_back(name, tensor.clone());
+  const StepReport report = rank.Run(1);
+  EXPECT_FALSE(report.applied);
+  EXPECT_TRUE(report.scale_shrank);
+  EXPECT_TRUE(at::equal(rank.Weights(), weights));
+  EXPECT_TRUE(at::equal(rank.table.values(), state));
+  for (std::size_t i = 0; i < moments.size(); ++i) {
+    EXPECT_TRUE(at::equal(rank.optimizer->state()[i].second, moments[i].second)) << moments[i].first;
+  }
+  EXPECT_EQ(rank.step.scaler().scale, std::ldexp(1.0, 99));
+  EXPECT_EQ(rank.step.scaler().good_steps, 0);
+}
+
+TEST(GradScaler, GrowsAfterManyGoodStepsAndStopsShrinkingAtOne) {
+  GradScaler scaler;
+  for (std::int64_t step = 0; step < GradScaler::kGrowthInterval; ++step) {
+    EXPECT_EQ(scaler.scale, GradScaler::kStart);
+    scaler.Update(true);
+  }
+  EXPECT_EQ(scaler.scale, 2 * GradScaler::kStart);
+  for (int step = 0; step < 17; ++step) {
+    EXPECT_TRUE(scaler.CanShrink());
+    scaler.Update(false);
+  }
+  EXPECT_EQ(scaler.scale, 1);
+  EXPECT_FALSE(scaler.CanShrink());
 }
 
 TEST(TrainStep, SeesEveryEstimatorForTheFirstTimeOnce) {

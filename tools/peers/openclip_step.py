@@ -37,7 +37,13 @@ def make_optimizer(model, setup):
     return torch.optim.AdamW(groups, lr=words["lr"], betas=betas, eps=words["eps"], fused=True)
 
 
-def time_steps(model, optimizer, images, tokens, seconds):
+def autocast(setup):
+    dtype = {"amp": torch.float16, "amp_bf16": torch.bfloat16}.get(setup["precision"])
+    return torch.autocast("cpu", dtype=dtype, enabled=dtype is not None)
+
+
+def time_steps(model, optimizer, images, tokens, setup):
+    seconds = setup["seconds"]
     loss_of = ClipLoss()
     rows = len(images)
     wall, core = [], []
@@ -45,8 +51,9 @@ def time_steps(model, optimizer, images, tokens, seconds):
     while len(wall) < 2 or (time.perf_counter() - started < seconds):
         t, c = time.perf_counter(), time.process_time()
         optimizer.zero_grad(set_to_none=True)
-        features = model.encode_image(images, normalize=True), model.encode_text(tokens, normalize=True)
-        loss = loss_of(*features, model.logit_scale.exp())
+        with autocast(setup):
+            features = model.encode_image(images, normalize=True), model.encode_text(tokens, normalize=True)
+            loss = loss_of(*features, model.logit_scale.exp())
         loss.backward()
         optimizer.step()
         with torch.no_grad():
@@ -81,7 +88,7 @@ def main(path):
     optimizer = make_optimizer(model, setup)
     result = {"peer": "OpenCLIP 3.3.0 in Python", "threads": setup["threads"]}
     for length in ("real", "full"):
-        result[length] = time_steps(model, optimizer, images, tensors[f"tokens/{length}"], setup["seconds"])
+        result[length] = time_steps(model, optimizer, images, tensors[f"tokens/{length}"], setup)
     print(json.dumps(result))
 
 

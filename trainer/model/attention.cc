@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
+
+#include "trainer/model/recompute.h"
 
 namespace fastclip {
 namespace {
@@ -54,6 +57,11 @@ Transformer::Block Transformer::MakeBlock(FreshWeights& weights, const std::stri
       weights.Uniform(name + "mlp.c_proj.bias", {width}, 1 / std::sqrt(m))};
 }
 
+std::vector<at::Tensor> Transformer::Block::parameters() const {
+  return {ln_1.weight, ln_1.bias, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias,
+          ln_2.weight, ln_2.bias, c_fc_weight,    c_fc_bias,    c_proj_weight,   c_proj_bias};
+}
+
 at::Tensor Transformer::Attend(const Block& block, const at::Tensor& x, std::int64_t batch) const {
   const std::int64_t heads = options_.heads;
   const std::int64_t n = x.size(0) / batch;
@@ -98,13 +106,25 @@ at::Tensor Transformer::AddMlp(const Block& block, const at::Tensor& x) const {
   return at::linear(active, block.c_proj_weight, block.c_proj_bias).add_(x);
 }
 
+at::Tensor Transformer::Run(const Block& block, const at::Tensor& x,
+                            std::function<at::Tensor(const at::Tensor&)> part) const {
+  if (!grad_checkpointing_) return part(x);
+  return Recomputed(std::move(part), x, block.parameters());
+}
+
 at::Tensor Transformer::Forward(at::Tensor x, std::int64_t batch, const at::Tensor& pool) const {
   const std::int64_t n = x.size(0) / batch;
   for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) {
-    x = AddMlp(blocks_[i], Attend(blocks_[i], x, batch));
+    const Block& block = blocks_[i];
+    x = Run(block, x, [this, &block, batch](const at::Tensor& in) {
+      return AddMlp(block, Attend(block, in, batch));
+    });
   }
+  const Block& last = blocks_.back();
   const at::Tensor rows = at::arange(batch, pool.options()).mul_(n).add_(pool);
-  return AddMlp(blocks_.back(), AttendFrom(blocks_.back(), x, rows, pool));
+  return Run(last, x, [this, &last, rows, pool](const at::Tensor& in) {
+    return AddMlp(last, AttendFrom(last, in, rows, pool));
+  });
 }
 
 }  // namespace fastclip

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,9 @@ class Transformer {
   /// Activations have two dimensions, so that residual sums run in place on what is no view.
   at::Tensor Forward(at::Tensor x, std::int64_t batch, const at::Tensor& pool) const;
 
+  /// Keeps a block's input alone for the backward pass, which computes the block again.
+  void set_grad_checkpointing(bool on) { grad_checkpointing_ = on; }
+
  private:
   struct Block {
     LayerNorm ln_1;
@@ -53,15 +57,20 @@ class Transformer {
     LayerNorm ln_2;
     at::Tensor c_fc_weight, c_fc_bias;
     at::Tensor c_proj_weight, c_proj_bias;
+
+    std::vector<at::Tensor> parameters() const;
   };
   Block MakeBlock(FreshWeights& weights, const std::string& name) const;
   at::Tensor Attend(const Block& block, const at::Tensor& x, std::int64_t batch) const;
   at::Tensor AttendFrom(const Block& block, const at::Tensor& x, const at::Tensor& rows,
                         const at::Tensor& pool) const;
   at::Tensor AddMlp(const Block& block, const at::Tensor& x) const;
+  at::Tensor Run(const Block& block, const at::Tensor& x,
+                 std::function<at::Tensor(const at::Tensor&)> part) const;
 
   TransformerOptions options_;
   std::vector<Block> blocks_;
+  bool grad_checkpointing_ = false;
 };
 
 }  // namespace fastclip

@@ -16,7 +16,10 @@
 namespace fastclip {
 namespace {
 
-at::Tensor Normalise(const at::Tensor& x) {
+// Under autocast x comes in half precision, in which a norm is too coarse.
+at::Tensor Normalise(const at::Tensor& projected) {
+  const at::Tensor x = at::isReducedFloatingType(projected.scalar_type()) ? projected.to(at::kFloat)
+                                                                          : projected;
   return x / at::linalg_vector_norm(x, 2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
 }
 
@@ -160,6 +163,11 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
   if (!misshaped.empty())
     text += fmt::format("; {} of another shape: {}", misshaped.size(), FirstOf(misshaped));
   throw std::runtime_error(text + (hint.empty() ? "; is it another model's?" : hint));
+}
+
+void ClipModel::set_grad_checkpointing(bool on) {
+  impl_->visual.set_grad_checkpointing(on);
+  impl_->text.set_grad_checkpointing(on);
 }
 
 at::Tensor ClipModel::EncodeImage(const at::Tensor& images) const {

@@ -67,6 +67,10 @@ class ClipModel {
   /// logit_bias may be there or not: only the sigmoid loss has one.
   void Load(const NamedTensors& tensors, const std::string& where);
 
+  /// Activation checkpointing in the blocks of both transformers: less memory for a second forward
+  /// pass, the same numbers to the bit.
+  void set_grad_checkpointing(bool on);
+
   /// L2-normalised features [b, embed_dim] of normalised pictures [b, 3, h, w].
   at::Tensor EncodeImage(const at::Tensor& images) const;
   /// L2-normalised features [b, embed_dim] of ids [b, n] (n up to the context length), read at the

@@ -16,6 +16,7 @@ class TextTransformer {
   /// [b, embed_dim], not normalised, of tokens [b, n] read at the places pool [b]. Under the causal
   /// mask any n beyond the last place gives the same result.
   at::Tensor Forward(const at::Tensor& tokens, const at::Tensor& pool) const;
+  void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
 
  private:
   at::Tensor positional_embedding_, text_projection_;

@@ -16,6 +16,7 @@ class VisionTransformer {
   /// [b, embed_dim], not normalised, of images [b, 3, size, size]; fastest where they are
   /// channels_last.
   at::Tensor Forward(const at::Tensor& images) const;
+  void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
 
  private:
   at::Tensor EmbedPatches(const at::Tensor& images) const;

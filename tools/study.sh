@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The FastCLIP study, repeated small: searches settings, trains, and writes the table and the plot.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case "${1:-}" in
+  --help|-h) exec python3 tools/study/study.py --help ;;
+esac
+
+tools/setup.sh --openclipart
+cmake --preset release >build/configure.log || { cat build/configure.log; exit 1; }
+cmake --build --preset release --target fastclip
+exec python3 tools/study/study.py "$@"

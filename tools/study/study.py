@@ -1,0 +1,199 @@
+"""Trains the study's methods on the quickstart's set and writes its table and plot.
+
+First a search: each method's settings, listed beforehand in methods.toml, are trained shortly on a
+part of the training pictures and validated on the rest of them. Then the best setting of each method
+is trained with several seeds and evaluated on the held-out pictures, once. Every run leaves one JSON
+file in the results' folder and is not run again while its command is the same, so that a study that
+was stopped goes on where it was. At the end results.md and results.svg are written beside them.
+"""
+
+import argparse
+import collections
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAM = "build/fastclip"
+QUICKSTART = pathlib.Path("build/quickstart")
+METRICS = ("R@1", "R@5", "R@10")
+
+
+def run(command, log=None):
+    """Runs a command; its words to a log, or what it prints as the result."""
+    if log is None:
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    with open(log, "a", encoding="utf-8") as out:
+        subprocess.run(command, check=True, stdout=out, stderr=out)
+    return ""
+
+
+def write_aside(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".tmp")
+    with open(part, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def pack(table, folder):
+    if not folder.is_dir():
+        run([PROGRAM, "shards", "convert", str(table), str(folder), "--resize", "80", "--background", "ffffff",
+             "--records-per-shard", "1000"], folder.with_suffix(".log"))
+
+
+def prepare(work, validation):
+    """Shards of everything, and a part of the training pictures set aside to validate settings."""
+    if not (QUICKSTART / "complete").exists():
+        shutil.rmtree(QUICKSTART, ignore_errors=True)
+        run(["python3", "tools/openclipart.py", str(QUICKSTART)], work / "data.log")
+        for part in ("train", "heldout"):
+            pack(QUICKSTART / f"{part}.tsv", QUICKSTART / part)
+        (QUICKSTART / "complete").touch()
+    with open(QUICKSTART / "train.tsv", encoding="utf-8", newline="\n") as file:
+        head, *rows = file.read().splitlines(keepends=True)
+    uses = collections.Counter(row.split("\t")[1].lower() for row in rows)
+    unique = [row for row in rows if uses[row.split("\t")[1].lower()] == 1]
+    chosen = set(sorted(unique, key=lambda row: hashlib.sha256(row.encode()).digest())[:validation])
+    for part, mine in (("validation", chosen), ("fit", set(rows) - chosen)):
+        write_aside(work / f"{part}.tsv", head + "".join(row for row in rows if row in mine))
+        pack(work / f"{part}.tsv", work / part)
+    return {
+        "search": (f"{work}/fit/*.tar", f"{work}/validation/*.tar"),
+        "final": (f"{QUICKSTART}/train/*.tar", f"{QUICKSTART}/heldout/*.tar"),
+    }
+
+
+class Study:
+    def __init__(self, plan, work, results, shards):
+        self.plan, self.work, self.results, self.shards = plan, work, results, shards
+
+    def words(self, method, setting):
+        return [*self.plan["words"], *method["words"], *setting]
+
+    def one(self, phase, name, words, epochs, seed):
+        """The result of one run, from its file or by running it."""
+        train, test = self.shards[phase]
+        words = [*words, f"train.epochs={epochs}", f"train.seed={seed}", f"data.train={train}", "data.val="]
+        file = self.results / phase / f"{name}.json"
+        if file.exists():
+            known = json.loads(file.read_text())
+            if known["words"] == words:
+                return known
+        folder = self.work / "runs" / phase / name
+        stamp = folder / "words.json"
+        if not stamp.exists() or json.loads(stamp.read_text()) != words:
+            shutil.rmtree(folder, ignore_errors=True)
+            write_aside(stamp, json.dumps(words))
+        print(f"{time.strftime('%H:%M:%S')} {phase}: {name}", flush=True)
+        log, started = folder / "log.txt", time.time()
+        run([PROGRAM, "train", self.plan["config"], f"run={folder}/run", "resume=true", *words], log)
+        seconds = time.time() - started
+        figures = json.loads(run([PROGRAM, "eval", "retrieval", f"{folder}/run", "--shards", test, "--json"]))
+        lines = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
+        last = [line for line in lines if line["event"] == "train"][-1]
+        result = {"method": name, "words": words, "seconds": round(seconds, 1), "tau": last["tau"]}
+        result |= {key: value for key, value in figures.items() if "R@" in key or key == "num_samples"}
+        result["mean_R@10"] = (figures["image_to_text_R@10"] + figures["text_to_image_R@10"]) / 2
+        write_aside(file, json.dumps(result, indent=1) + "\n")
+        shutil.rmtree(folder)
+        return result
+
+    def best_setting(self, method):
+        plan, found = self.plan["search"], []
+        for number, setting in enumerate(method["settings"]):
+            name = f"{method['name'].replace(' ', '-')}-{number}"
+            result = self.one("search", name, self.words(method, setting), plan["epochs"], plan["seed"])
+            found.append((result["mean_R@10"], -number))
+        return method["settings"][-max(found)[1]]
+
+    def final(self, method, setting):
+        plan, name = self.plan["final"], method["name"].replace(" ", "-")
+        return [self.one("final", f"{name}-{seed}", self.words(method, setting), plan["epochs"], seed)
+                for seed in plan["seeds"]]
+
+
+def both(result, metric):
+    return (result[f"image_to_text_{metric}"] + result[f"text_to_image_{metric}"]) / 2
+
+
+def spread(values):
+    return f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values):.1f}"
+
+
+def table(rows):
+    out = ["| method | setting | " + " | ".join(METRICS) + " | τ at the end | s a run |",
+           "|---|---|" + "---|" * (len(METRICS) + 2)]
+    for method, setting, results in rows:
+        figures = " | ".join(spread([both(result, metric) for result in results]) for metric in METRICS)
+        words = ", ".join(word.partition(".")[2] for word in setting)
+        tau = statistics.mean(result["tau"] for result in results)
+        seconds = statistics.mean(result["seconds"] for result in results)
+        out.append(f"| {method['name']} | {words} | {figures} | {tau:.3f} | {seconds:.0f} |")
+    return "\n".join(out) + "\n"
+
+
+def plot(rows):
+    """Mean R@10 of each method as a bar, and each seed as a dot."""
+    left, width, row, top = 130, 430, 26, 34
+    largest = max(both(result, "R@10") for _, _, results in rows for result in results)
+    unit = width / (1.08 * largest)
+    height = top + row * len(rows) + 30
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 70} {height}" '
+           'font-family="sans-serif" font-size="12">',
+           f'<rect width="{left + width + 70}" height="{height}" fill="white"/>',
+           '<text x="10" y="18">Held-out R@10, mean of both directions; a dot a seed</text>']
+    for place, (method, _, results) in enumerate(rows):
+        y, values = top + row * place, [both(result, "R@10") for result in results]
+        mean = statistics.mean(values)
+        out.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{method["name"]}</text>')
+        out.append(f'<rect x="{left}" y="{y + 3}" width="{unit * mean:.1f}" height="15" fill="#9bbbd8"/>')
+        out += [f'<circle cx="{left + unit * value:.1f}" cy="{y + 10.5}" r="3" fill="#1f4e79"/>' for value in values]
+        out.append(f'<text x="{left + unit * max(values) + 10:.1f}" y="{y + 14}">{100 * mean:.1f}</text>')
+    base = top + row * len(rows) + 4
+    out.append(f'<line x1="{left}" y1="{base}" x2="{left + width}" y2="{base}" stroke="black"/>')
+    out += [f'<text x="{left + unit * tick / 100:.1f}" y="{base + 16}" text-anchor="middle">{tick}</text>'
+            for tick in range(0, int(100 * largest) + 1, 10)]
+    return "\n".join(out + ["</svg>"]) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="tools/study.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: nohup tools/study.sh > study.log &")
+    parser.add_argument("--methods", default=HERE / "methods.toml", type=pathlib.Path, help="what is compared")
+    parser.add_argument("--work", default="build/study", type=pathlib.Path, help="folder of shards and runs")
+    parser.add_argument("--results", default=HERE / "results", type=pathlib.Path, help="folder of the results' files")
+    arguments = parser.parse_args()
+    with open(arguments.methods, "rb") as file:
+        plan = tomllib.load(file)
+    for method in plan["method"]:
+        if not 1 <= len(method["settings"]) <= 6:
+            sys.exit(f"study: {method['name']} has {len(method['settings'])} settings; 1 to 6 keep the effort equal")
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    study = Study(plan, arguments.work, arguments.results, prepare(arguments.work, plan["search"]["validation"]))
+    try:
+        chosen = [(method, study.best_setting(method)) for method in plan["method"]]
+        rows = [(method, setting, study.final(method, setting)) for method, setting in chosen]
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"study: {' '.join(error.cmd[:3])} … ended with {error.returncode}; its log.txt lies under "
+                 f"{arguments.work}/runs. The same command goes on from here")
+    except KeyboardInterrupt:
+        sys.exit("study: stopped; the same command goes on from here")
+    rows.sort(key=lambda each: -statistics.mean(both(result, "R@10") for result in each[2]))
+    write_aside(arguments.results / "results.md", table(rows))
+    write_aside(arguments.results / "results.svg", plot(rows))
+    print(table(rows) + f"\nwritten: {arguments.results}/results.md and results.svg")
+
+
+if __name__ == "__main__":
+    main()
