@@ -54,6 +54,28 @@ TEST_F(Training, ADamagedCheckpointIsPassedOverAndNamed) {
   ExpectSameEnd("whole", "cut");
 }
 
+TEST_F(Training, AResumeEqualsAnUninterruptedRunWhateverTheState) {
+  const std::vector<std::vector<std::string>> kinds = {
+      {"objective.name=openclip"},
+      {"objective.name=siglip", "temperature.init=0.1"},
+      {"objective.name=isogclr", "gamma.schedule=constant", "temperature.schedule=const"},
+      {"objective.name=fastclip_v2", "objective.mode=reference", "temperature.schedule=const"},
+      {"train.precision=amp", "train.grad_checkpointing=true", "train.micro_batches=2"}};
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    SCOPED_TRACE(kinds[i].front());
+    const std::string whole = "whole" + std::to_string(i), cut = "cut" + std::to_string(i);
+    std::vector<std::string> words = kinds[i];
+    words.push_back("train.epochs=2");
+    ASSERT_EQ(Run(Train(whole, words)), 0) << errors_;
+    ASSERT_EQ(Run(Train(cut, words)), 0) << errors_;
+    std::filesystem::remove_all(folder_ / cut + "/checkpoints/step_24");
+    words.emplace_back("resume=true");
+    ASSERT_EQ(Run(Train(cut, words)), 0) << errors_;
+    EXPECT_NE(errors_.find("at step 12"), std::string::npos) << errors_;
+    ExpectSameEnd(whole, cut);
+  }
+}
+
 TEST_F(Training, AnInitStartsFromWeightsAndEstimators) {
   ASSERT_EQ(Run(Train("first", {"train.epochs=2"})), 0) << errors_;
   ASSERT_EQ(Run(Train("second", {"train.init=" + (folder_ / "first"), "train.batch_size=32",
