@@ -58,11 +58,13 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Real("temperature.logit_bias", c.temperature.logit_bias, -1000, 1000);
   table.Choice("temperature.schedule", c.temperature.schedule, {"cosine", "const", "step_thresh"});
 
-  table.Choice("optimizer.name", c.optimizer.name, {"adamw"});
+  table.Choice("optimizer.name", c.optimizer.name, {"adamw", "lamb", "lion", "sgdm"});
   table.Real("optimizer.beta1", c.optimizer.beta1, 0, 0.999999);
   table.Real("optimizer.beta2", c.optimizer.beta2, 0, 0.999999);
   table.Real("optimizer.eps", c.optimizer.eps, 1e-15, 1);
   table.Real("optimizer.weight_decay", c.optimizer.weight_decay, 0, 100);
+  table.Real("optimizer.momentum", c.optimizer.momentum, 0, 0.999999);
+  table.Flag("optimizer.nesterov", c.optimizer.nesterov);
 
   table.Choice("learning_rate.schedule", c.learning_rate.schedule, {"cosine", "const"});
   table.Real("learning_rate.lr", c.learning_rate.lr, 0, 100);
@@ -134,6 +136,7 @@ void LoadedConfig::Check(const std::string& path) {
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
   checked("learning_rate.schedule", [&] { CheckLearningRate(config_.learning_rate); });
+  checked("optimizer.name", [&] { CheckOptimizer(config_.optimizer); });
   checked("objective.name", [&] { MakeObjective(ObjectiveOf(config_)); });
   CheckTemperatureFits();
 

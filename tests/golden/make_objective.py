@@ -256,6 +256,56 @@ def openclip(config, seed, ranks, rows, width, steps):
     return {"kind": "openclip_loss", "config": config}, tensors
 
 
+class Lamb(torch.optim.Optimizer):
+    def __init__(self, groups):
+        super().__init__(groups, {})
+
+    def step(self):
+        for group in self.param_groups:
+            (b1, b2), wd = group["betas"], group["weight_decay"]
+            for p in group["params"]:
+                state = self.state[p]
+                k = state["k"] = state.get("k", 0) + 1
+                m = state["exp_avg"] = b1 * state.get("exp_avg", 0) + (1 - b1) * p.grad
+                v = state["exp_avg_sq"] = b2 * state.get("exp_avg_sq", 0) + (1 - b2) * p.grad**2
+                r = m / (1 - b1**k) / ((v / (1 - b2**k)).sqrt() + group["eps"])
+                trust = 1.0
+                if wd != 0:
+                    r = r + wd * p.data
+                    trust = p.data.norm() / r.norm() if p.data.norm() > 0 and r.norm() > 0 else 1.0
+                p.data = p.data - group["lr"] * trust * r
+
+
+class Lion(torch.optim.Optimizer):
+    def __init__(self, groups):
+        super().__init__(groups, {})
+
+    def step(self):
+        for group in self.param_groups:
+            b1, b2 = group["betas"]
+            for p in group["params"]:
+                m = self.state[p].get("exp_avg", torch.zeros_like(p))
+                direction = (b1 * m + (1 - b1) * p.grad).sign()
+                p.data = p.data - group["lr"] * (direction + group["weight_decay"] * p.data)
+                self.state[p]["exp_avg"] = b2 * m + (1 - b2) * p.grad
+
+
+def optimizer_kinds():
+    """name: (class, what each of the three groups is given, names of the state)."""
+    adam = ["exp_avg", "exp_avg_sq"]
+    sizes = {"rn50": {"betas": (0.9, 0.999), "eps": 1e-8}, "vit": {"betas": (0.9, 0.98), "eps": 1e-6}}
+    kinds = {}
+    for size, given in sizes.items():
+        kinds[f"adamw_{size}"] = (torch.optim.AdamW, [given] * 3, adam)
+        kinds[f"lamb_{size}"] = (Lamb, [given] * 3, adam)
+    kinds["lion"] = (Lion, [{"betas": (0.9, 0.99)}] * 3, ["exp_avg"])
+    for name, nesterov in (("sgdm", False), ("nesterov", True)):
+        moving = {"momentum": 0.9, "nesterov": nesterov}
+        still = {"momentum": 0.0, "nesterov": False}  # the temperature
+        kinds[name] = (torch.optim.SGD, [moving, moving, still], ["momentum_buffer"])
+    return kinds
+
+
 def optimizers(seed, steps=5, lr=0.01, lr_tau=0.002, weight_decay=0.1, warmup=2):
     generator = torch.Generator().manual_seed(seed)
     shapes = {  # name: shape, group (0 no decay, 1 decay, 2 temperature)
@@ -274,27 +324,29 @@ def optimizers(seed, steps=5, lr=0.01, lr_tau=0.002, weight_decay=0.1, warmup=2)
     tensors |= {f"grads/{name}": value for name, value in grads.items()}
     config = {"params": {name: {"shape": list(shape), "group": group}
                          for name, (shape, group) in shapes.items()}}
-    for name, betas, eps in (("adamw_rn50", (0.9, 0.999), 1e-8), ("adamw_vit", (0.9, 0.98), 1e-6)):
+    for name, (kind, given, states) in optimizer_kinds().items():
         config[name] = {"weight_decay": weight_decay}
         leaves = {key: value.clone().requires_grad_() for key, value in init.items()}
         groups = [{"params": [leaves[key] for key, (_, g) in shapes.items() if g == group],
-                   "weight_decay": weight_decay if group == 1 else 0.0} for group in range(3)]
-        adam = torch.optim.AdamW(groups, betas=betas, eps=eps)
+                   "weight_decay": weight_decay if group == 1 else 0.0,
+                   "lr": 0.0, **given[group]} for group in range(3)]
+        optimizer = kind(groups)
         log = {}
         for step in range(steps):
             model_lr = lr * (step + 1) / warmup if step < warmup else \
                 lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
-            for group, rate in zip(adam.param_groups, (model_lr, model_lr, lr_tau)):
+            for group, rate in zip(optimizer.param_groups, (model_lr, model_lr, lr_tau)):
                 group["lr"] = rate
             for key, leaf in leaves.items():
                 leaf.grad = grads[key][step].clone()
-            adam.step()
+            optimizer.step()
             log.setdefault(f"{name}/lr", []).append(torch.tensor([model_lr, lr_tau]))
             for key, leaf in leaves.items():
                 log.setdefault(f"{name}/{key}", []).append(leaf.detach().clone())
-                for state in ("exp_avg", "exp_avg_sq"):
-                    value = adam.state[leaf][state].clone()
-                    log.setdefault(f"{name}/{key}#{state}", []).append(value)
+                for state in states:
+                    value = optimizer.state[leaf].get(state)
+                    if value is not None:  # without momentum there is none
+                        log.setdefault(f"{name}/{key}#{state}", []).append(value.clone())
         tensors |= {key: torch.stack(values) for key, values in log.items()}
     max_norm = 1.5
     config[f"clip{max_norm}"] = {"max_norm": max_norm}

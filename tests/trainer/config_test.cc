@@ -48,7 +48,8 @@ TEST_F(ConfigFile, AnImpossibleValueSaysWhatIsPossible) {
   EXPECT_NE(error.find("run.toml:5: train.epochs must be a whole number from 1"), std::string::npos)
       << error;
   EXPECT_NE(ErrorOf(kMode, {"train.epochs=many"}).find("the command line"), std::string::npos);
-  EXPECT_NE(ErrorOf(std::string(kMode) + "[gamma]\nmin = nan").find("gamma.min"), std::string::npos);
+  EXPECT_NE(ErrorOf(std::string(kMode) + "[gamma]\nmin = nan").find("gamma.min"),
+            std::string::npos);
   EXPECT_NE(ErrorOf(std::string(kMode) + "[train]\nbatch_size = \"big\"").find("train.batch_size"),
             std::string::npos);
 }
@@ -91,6 +92,17 @@ TEST_F(ConfigFile, AnObjectiveRefusesATemperatureOrGammaThatIsNotItsOwn) {
   EXPECT_TRUE(names(error("sogclr", {}), "fastclip_v1"));
   EXPECT_TRUE(names(error("isogclr", {"temperature.schedule=const"}), "fastclip_v2"));
   EXPECT_TRUE(names(error("fastclip", {}), "siglip"));
+}
+
+TEST_F(ConfigFile, RulesThatContradictEachOtherAreRefusedByName) {
+  const auto refused = [&](const std::vector<std::string>& words, const char* what) {
+    const std::string error = ErrorOf(kMode, words);
+    EXPECT_NE(error.find(what), std::string::npos) << error;
+  };
+  refused({"optimizer.name=adam"}, "\"adamw\", \"lamb\", \"lion\", \"sgdm\"");
+  refused({"optimizer.nesterov=true"}, "only sgdm");
+  refused({"optimizer.name=sgdm", "optimizer.nesterov=true", "optimizer.momentum=0"},
+          "Nesterov's form needs momentum");
 }
 
 TEST_F(ConfigFile, WordsOfTheCommandLineWinAndMayBeBareText) {

@@ -4,28 +4,58 @@
 #include <stdexcept>
 
 #include "trainer/optim/fused_adamw.h"
+#include "trainer/optim/fused_sgd.h"
+#include "trainer/optim/lamb.h"
+#include "trainer/optim/lion.h"
 
 namespace fastclip {
+namespace {
 
-std::unique_ptr<Optimizer> MakeOptimizer(const NamedTensors& parameters,
-                                         const OptimizerOptions& options) {
-  const auto beta_fits = [](double beta) { return beta >= 0 && beta < 1; };
-  if (!beta_fits(options.beta1) || !beta_fits(options.beta2)) {
+bool IsShare(double value) { return value >= 0 && value < 1; }
+
+void CheckNotNegative(const char* key, double value) {
+  if (value >= 0 && std::isfinite(value)) return;
+  throw std::invalid_argument(fmt::format("optimizer.{} is {}; it must be 0 or more", key, value));
+}
+
+}  // namespace
+
+void CheckOptimizer(const OptimizerOptions& options) {
+  const std::string& name = options.name;
+  if (name != "adamw" && name != "lamb" && name != "lion" && name != "sgdm") {
+    throw std::invalid_argument(
+        fmt::format("optimizer.name is \"{}\"; there are adamw, lamb, lion, sgdm", name));
+  }
+  if (!IsShare(options.beta1) || !IsShare(options.beta2)) {
     throw std::invalid_argument(
         fmt::format("optimizer.beta1 and beta2 are {} and {}; they must be 0 or more and below 1",
                     options.beta1, options.beta2));
   }
-  if (!(options.eps >= 0) || !std::isfinite(options.eps)) {
-    throw std::invalid_argument(
-        fmt::format("optimizer.eps is {}; it must be 0 or more", options.eps));
+  CheckNotNegative("eps", options.eps);
+  CheckNotNegative("weight_decay", options.weight_decay);
+  if (!IsShare(options.momentum)) {
+    throw std::invalid_argument(fmt::format(
+        "optimizer.momentum is {}; it must be 0 or more and below 1", options.momentum));
   }
-  if (!(options.weight_decay >= 0) || !std::isfinite(options.weight_decay)) {
+  if (options.nesterov && name != "sgdm") {
     throw std::invalid_argument(
-        fmt::format("optimizer.weight_decay is {}; it must be 0 or more", options.weight_decay));
+        fmt::format("optimizer.nesterov is true, but optimizer.name is \"{}\"; only sgdm has "
+                    "Nesterov's form",
+                    name));
   }
-  if (options.name == "adamw") return std::make_unique<FusedAdamW>(parameters, options);
-  throw std::invalid_argument(
-      fmt::format("optimizer.name is \"{}\"; there is adamw", options.name));
+  if (options.nesterov && options.momentum == 0) {
+    throw std::invalid_argument(
+        "optimizer.nesterov is true, but optimizer.momentum is 0; Nesterov's form needs momentum");
+  }
+}
+
+std::unique_ptr<Optimizer> MakeOptimizer(const NamedTensors& parameters,
+                                         const OptimizerOptions& options) {
+  CheckOptimizer(options);
+  if (options.name == "lamb") return std::make_unique<Lamb>(parameters, options);
+  if (options.name == "lion") return std::make_unique<Lion>(parameters, options);
+  if (options.name == "sgdm") return std::make_unique<FusedSgd>(parameters, options);
+  return std::make_unique<FusedAdamW>(parameters, options);
 }
 
 }  // namespace fastclip

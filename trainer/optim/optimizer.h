@@ -20,12 +20,28 @@ enum class ParameterGroup {
 ParameterGroup GroupOf(const std::string& name, const at::Tensor& parameter);
 
 struct OptimizerOptions {
+  /// "adamw", "lamb" (AdamW with steps in proportion to each tensor's norm, for large batches),
+  /// "lion" (steps of one size, by sign; half of AdamW's state) or "sgdm" (momentum alone).
   std::string name = "adamw";
+  /// Share that the gradient's moving average keeps each step. lion: of the average that it steps
+  /// along.
   double beta1 = 0.9;
+  /// Share that the squared gradient's moving average keeps. lion: of the average that it stores.
   double beta2 = 0.98;
+  /// Added to the root of the squared average: bounds the step where gradients are tiny. adamw,
+  /// lamb.
   double eps = 1e-6;
+  /// Pull of weight matrices towards 0. Times the learning rate for adamw and lion; inside the
+  /// step that lamb scales; added to the gradient by sgdm.
   double weight_decay = 0.1;
+  /// sgdm: share of the last step's direction that the next keeps; the temperature has none.
+  double momentum = 0.9;
+  /// sgdm: step along the direction after this gradient's momentum (Nesterov's form).
+  bool nesterov = false;
 };
+
+/// Throws std::invalid_argument with the reason, or with the optimizers there are.
+void CheckOptimizer(const OptimizerOptions& options);
 
 struct LearningRates {
   double model = 0;
@@ -44,12 +60,12 @@ class Optimizer {
   virtual void LoadState(const NamedTensors& state, const std::string& where) = 0;
 };
 
-/// Throws std::invalid_argument that lists the optimizers there are.
+/// Throws as CheckOptimizer does.
 std::unique_ptr<Optimizer> MakeOptimizer(const NamedTensors& parameters,
                                          const OptimizerOptions& options);
 
-/// Scales all gradients by min(1, max_norm / (norm + 1e-6)); returns the global L2 norm before, 0-d.
-/// An infinite max_norm measures only.
+/// Scales all gradients by min(1, max_norm / (norm + 1e-6)); returns the global L2 norm before,
+/// 0-d. An infinite max_norm measures only.
 at::Tensor ClipGradients(const NamedTensors& parameters, double max_norm);
 
 }  // namespace fastclip

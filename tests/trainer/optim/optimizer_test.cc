@@ -5,7 +5,9 @@
 
 #include <cmath>
 #include <functional>
+#include <memory>
 #include <stdexcept>
+#include <string>
 
 namespace fastclip {
 namespace {
@@ -33,9 +35,21 @@ std::string MessageOf(const std::function<void()>& act) {
   return "";
 }
 
-TEST(FusedAdamW, ContinuesFromItsStateToTheBit) {
+class EveryOptimizer : public testing::TestWithParam<const char*> {
+ protected:
+  static std::unique_ptr<Optimizer> Make(const NamedTensors& parameters) {
+    const std::string name = GetParam();
+    const bool nesterov = name == "nesterov";
+    return MakeOptimizer(parameters, {.name = nesterov ? "sgdm" : name, .nesterov = nesterov});
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Kinds, EveryOptimizer,
+                         testing::Values("adamw", "lamb", "lion", "sgdm", "nesterov"),
+                         [](const auto& kind) { return std::string(kind.param); });
+
+TEST_P(EveryOptimizer, ContinuesFromItsStateToTheBit) {
   const NamedTensors parameters = Parameters();
-  const auto optimizer = MakeOptimizer(parameters, {});
+  const auto optimizer = Make(parameters);
   optimizer->Step({0.01, 0.001});
   NamedTensors kept;
   NamedTensors copies;
@@ -47,33 +61,71 @@ TEST(FusedAdamW, ContinuesFromItsStateToTheBit) {
   }
   optimizer->Step({0.01, 0.001});
 
-  const auto resumed = MakeOptimizer(copies, {});
+  const auto resumed = Make(copies);
   resumed->LoadState(kept, "checkpoint");
   resumed->Step({0.01, 0.001});
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     EXPECT_TRUE(parameters[i].second.equal(copies[i].second)) << parameters[i].first;
   }
+  const NamedTensors ours = optimizer->state();
+  const NamedTensors theirs = resumed->state();
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    EXPECT_TRUE(ours[i].second.equal(theirs[i].second)) << ours[i].first;
+  }
 }
 
-TEST(FusedAdamW, LeavesParametersWithoutGradientAlone) {
+TEST_P(EveryOptimizer, LeavesParametersWithoutGradientAlone) {
   NamedTensors parameters = Parameters();
-  parameters[3].second.mutable_grad() = at::Tensor();
-  const auto optimizer = MakeOptimizer(parameters, {});
+  for (const std::size_t i : {0, 1, 3}) parameters[i].second.mutable_grad() = at::Tensor();
+  NamedTensors before;
+  for (const auto& [name, parameter] : parameters) before.emplace_back(name, parameter.clone());
+  const auto optimizer = Make(parameters);
   optimizer->Step({0.01, 0.001});
-  EXPECT_EQ(parameters[3].second.item<double>(), 2.5);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const bool moved = !parameters[i].second.equal(before[i].second);
+    EXPECT_EQ(moved, parameters[i].second.grad().defined()) << parameters[i].first;
+  }
+  for (const auto& [name, tensor] : optimizer->state()) {
+    const bool of_a_moved_one = name == "step" || name.ends_with(".b.weight");
+    EXPECT_EQ(tensor.count_nonzero().item<std::int64_t>() > 0, of_a_moved_one) << name;
+  }
 }
 
-TEST(FusedAdamW, FollowsAGradientOfAnotherLayout) {
+TEST_P(EveryOptimizer, FollowsAGradientOfAnotherLayoutAndWritesNone) {
   const NamedTensors plain = Parameters();
   const NamedTensors turned = Parameters();
+  const at::Tensor kept = plain[0].second.grad().clone();
   at::Tensor weight = turned[0].second;
   weight.mutable_grad() = weight.grad().t().contiguous().t();
-  MakeOptimizer(plain, {})->Step({0.01, 0.001});
-  MakeOptimizer(turned, {})->Step({0.01, 0.001});
+  Make(plain)->Step({0.01, 0.001});
+  Make(turned)->Step({0.01, 0.001});
   EXPECT_TRUE(plain[0].second.equal(turned[0].second));
+  EXPECT_TRUE(plain[0].second.grad().equal(kept));
+  EXPECT_TRUE(turned[0].second.grad().equal(kept));
 }
 
-TEST(FusedAdamW, SaysWhatDoesNotFit) {
+TEST_P(EveryOptimizer, StandsStillAtRateZero) {
+  const NamedTensors parameters = Parameters();
+  const at::Tensor before = parameters[0].second.clone();
+  const at::Tensor temperature = parameters[3].second.clone();
+  const auto optimizer = Make(parameters);
+  optimizer->Step({0, 0.001});
+  EXPECT_TRUE(parameters[0].second.equal(before));
+  EXPECT_FALSE(parameters[3].second.equal(temperature));
+}
+
+TEST_P(EveryOptimizer, RefusesTheStateOfAnother) {
+  const NamedTensors parameters = Parameters();
+  const auto optimizer = Make(parameters);
+  const std::string name = GetParam();
+  const auto other = MakeOptimizer(parameters, {.name = name == "lion" ? "sgdm" : "lion"});
+  EXPECT_NE(MessageOf([&] {
+              optimizer->LoadState(other->state(), "step_7");
+            }).find("step_7: the optimizer's state does not fit this model and optimizer"),
+            std::string::npos);
+}
+
+TEST(OptimizerState, SaysWhatDoesNotFit) {
   const auto optimizer = MakeOptimizer(Parameters(), {});
   NamedTensors state;
   for (const auto& [name, tensor] : optimizer->state()) {
@@ -87,8 +139,12 @@ TEST(FusedAdamW, SaysWhatDoesNotFit) {
             "exp_avg.a.bias; unknown: exp_avg.c; of another shape: exp_avg.b.weight");
 }
 
-TEST(MakeOptimizer, NamesWhatThereIs) {
-  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.name = "adam"}); }).find("adamw"),
+TEST(MakeOptimizer, NamesWhatThereIsAndWhatCannotBe) {
+  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.name = "adam"}); }).find("adamw, lamb, lion, sgdm"),
+            std::string::npos);
+  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.momentum = 1}); }).find("momentum"),
+            std::string::npos);
+  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.nesterov = true}); }).find("only sgdm"),
             std::string::npos);
   EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.beta2 = 1}); }).find("beta"), std::string::npos);
   EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.eps = -1}); }).find("eps"), std::string::npos);

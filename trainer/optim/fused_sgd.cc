@@ -1,0 +1,23 @@
+#include "trainer/optim/fused_sgd.h"
+
+#include <ATen/ATen.h>
+
+namespace fastclip {
+
+FusedSgd::FusedSgd(const NamedTensors& parameters, const OptimizerOptions& options)
+    : GroupedOptimizer(parameters, options.weight_decay,
+                       options.momentum > 0 ? Kinds{"momentum_buffer"} : Kinds{}, {}),
+      momentum_(options.momentum),
+      nesterov_(options.nesterov) {}
+
+void FusedSgd::Update(const Group& group) {
+  const bool has_momentum = !group.state.empty();
+  const std::vector<at::Tensor> buffers = has_momentum ? group.state[0] : std::vector<at::Tensor>();
+  // d ← g + wd·p,  buf ← momentum·buf + d,  p ← p − lr·buf  (nesterov: p − lr·(d + momentum·buf)).
+  // A buffer that is still 0 makes the first step's buf = d: no step is a special one.
+  at::_fused_sgd_(group.parameters, group.gradients, buffers, group.weight_decay,
+                  has_momentum ? momentum_ : 0.0, group.lr, /*dampening=*/0.0,
+                  has_momentum && nesterov_, /*maximize=*/false, /*is_first_step=*/false);
+}
+
+}  // namespace fastclip

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "trainer/optim/grouped_optimizer.h"
+
+namespace fastclip {
+
+/// SGD with momentum over ATen's fused kernel, weight decay as an L2 term of the gradient. The
+/// temperature has no momentum, as in the authors' later code (DRRho-CLIP). State: "step", and
+/// "momentum_buffer.NAME" where there is momentum.
+class FusedSgd final : public GroupedOptimizer {
+ public:
+  FusedSgd(const NamedTensors& parameters, const OptimizerOptions& options);
+
+ private:
+  void Update(const Group& group) override;
+
+  double momentum_;
+  bool nesterov_;
+};
+
+}  // namespace fastclip

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "trainer/optim/grouped_optimizer.h"
+
+namespace fastclip {
+
+/// Lion (Chen et al. 2023) with decoupled weight decay: every element moves by the learning rate,
+/// along the sign of an average. It wants a learning rate 3 to 10 times smaller than AdamW's, and a
+/// weight decay as much larger. State: "step", "exp_avg.NAME". A step needs room for one more copy
+/// of a group's parameters.
+class Lion final : public GroupedOptimizer {
+ public:
+  Lion(const NamedTensors& parameters, const OptimizerOptions& options);
+
+ private:
+  void Update(const Group& group) override;
+
+  double beta1_, beta2_;
+};
+
+}  // namespace fastclip
