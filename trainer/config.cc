@@ -56,7 +56,8 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Real("temperature.init", c.temperature.init, 0.01, 1);
   table.Real("temperature.lr", c.temperature.lr, -1, kInfinite);
   table.Real("temperature.logit_bias", c.temperature.logit_bias, -1000, 1000);
-  table.Choice("temperature.schedule", c.temperature.schedule, {"cosine", "const", "step_thresh"});
+  table.Choice("temperature.schedule", c.temperature.schedule,
+               {"cosine", "model", "const", "step_thresh"});
 
   table.Choice("optimizer.name", c.optimizer.name, {"adamw", "lamb", "lion", "sgdm"});
   table.Real("optimizer.beta1", c.optimizer.beta1, 0, 0.999999);
@@ -66,10 +67,14 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Real("optimizer.momentum", c.optimizer.momentum, 0, 0.999999);
   table.Flag("optimizer.nesterov", c.optimizer.nesterov);
 
-  table.Choice("learning_rate.schedule", c.learning_rate.schedule, {"cosine", "const"});
+  table.Choice("learning_rate.schedule", c.learning_rate.schedule,
+               {"cosine", "const", "const-cooldown"});
   table.Real("learning_rate.lr", c.learning_rate.lr, 0, 100);
   table.Real("learning_rate.lr_min", c.learning_rate.lr_min, 0, 100);
   table.Integer("learning_rate.warmup", c.learning_rate.warmup, 0, kMany);
+  table.Integer("learning_rate.cooldown_epochs", c.learning_rate.cooldown_epochs, 0, 1'000'000);
+  table.Real("learning_rate.cooldown_power", c.learning_rate.cooldown_power, 1e-6, 100);
+  table.Real("learning_rate.cooldown_end", c.learning_rate.cooldown_end, 0, 100);
 
   table.Integer("pipeline.threads", c.pipeline.threads, 1, 4096);
   table.Integer("pipeline.io_threads", c.pipeline.io_threads, 1, 4096);
@@ -123,8 +128,14 @@ void LoadedConfig::Check(const std::string& path) {
   const AugmentOptions& augment = config_.pipeline.augment;
   ordered("pipeline.scale_min", augment.scale_min, "pipeline.scale_max", augment.scale_max);
   ordered("pipeline.ratio_min", augment.ratio_min, "pipeline.ratio_max", augment.ratio_max);
-  ordered("learning_rate.lr_min", config_.learning_rate.lr_min, "learning_rate.lr",
-          config_.learning_rate.lr);
+  const LearningRateOptions& rate = config_.learning_rate;
+  ordered("learning_rate.lr_min", rate.lr_min, "learning_rate.lr", rate.lr);
+  ordered("learning_rate.cooldown_end", rate.cooldown_end, "learning_rate.lr", rate.lr);
+  if (rate.schedule == "const-cooldown" && rate.cooldown_epochs > config_.train.epochs) {
+    throw table_.Error("learning_rate.cooldown_epochs",
+                       fmt::format("{} is more than train.epochs = {}", rate.cooldown_epochs,
+                                   config_.train.epochs));
+  }
 
   const auto checked = [&](const std::string& key, auto&& check) {
     try {
@@ -135,15 +146,27 @@ void LoadedConfig::Check(const std::string& path) {
   };
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
-  checked("learning_rate.schedule", [&] { CheckLearningRate(config_.learning_rate); });
+  checked("learning_rate.schedule", [&] { CheckLearningRate(rate); });
   checked("optimizer.name", [&] { CheckOptimizer(config_.optimizer); });
-  checked("objective.name", [&] { MakeObjective(ObjectiveOf(config_)); });
+  bool learns_temperature = false;
+  checked("objective.name",
+          [&] { learns_temperature = MakeObjective(ObjectiveOf(config_))->learns_temperature(); });
+
   CheckTemperatureFits();
+  // The temperature's own rate would rise to where the model's ends.
+  const TemperatureOptions& tau = config_.temperature;
+  if (learns_temperature && tau.lr >= 0) {
+    const std::string& curve = tau.schedule == "model" ? rate.schedule : tau.schedule;
+    if (curve == "cosine") ordered("learning_rate.lr_min", rate.lr_min, "temperature.lr", tau.lr);
+    if (curve == "const-cooldown") {
+      ordered("learning_rate.cooldown_end", rate.cooldown_end, "temperature.lr", tau.lr);
+    }
+  }
 
   if (config_.train.batch_size % config_.train.micro_batches != 0) {
-    throw table_.Error("train.micro_batches", fmt::format("{} does not divide train.batch_size = {}",
-                                                          config_.train.micro_batches,
-                                                          config_.train.batch_size));
+    throw table_.Error("train.micro_batches",
+                       fmt::format("{} does not divide train.batch_size = {}",
+                                   config_.train.micro_batches, config_.train.batch_size));
   }
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
     throw table_.Error("train.init", "model.pretrained is set too; a run starts from one of them");

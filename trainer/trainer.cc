@@ -78,8 +78,9 @@ Trainer::End Trainer::Run(const StopSignal& stop) {
 StepReport Trainer::TrainOn(const Batch& batch) {
   for (int i = 0; i < kSkipCauses; ++i) skips_[i] += batch.skips()[i];
   gamma_ = Gamma(config_->gamma, epoch(), config_->train.epochs);
-  rates_ = {LearningRate(config_->learning_rate, step_, total_steps_),
-            TemperatureRate(config_->temperature, config_->learning_rate, step_, total_steps_,
+  const RunLength run{total_steps_, plan_.steps_per_epoch()};
+  rates_ = {LearningRate(config_->learning_rate, step_, run),
+            TemperatureRate(config_->temperature, config_->learning_rate, step_, run,
                             model_.logit_scale())};
   const std::vector<MicroBatch> micro = MicroBatchesOf(
       batch, static_cast<int>(config_->train.micro_batches),

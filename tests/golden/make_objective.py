@@ -377,6 +377,12 @@ def schedules():
                           "lr_min": 1e-5}
     values["lr_const"] = [5e-4 * min((s + 1) / 3, 1) for s in range(8)]
     about["lr_const"] = {"fn": "const_lr", "base_lr": 5e-4, "warmup_length": 3, "steps": 8}
+    for power, end in ((1.0, 0.0), (3.0, 2e-5)):
+        name = f"lr_const_cooldown_{power:g}"
+        about[name] = {"fn": "const_lr_cooldown", "base_lr": 4e-4, "warmup_length": 3, "steps": 20,
+                       "cooldown_steps": 8, "cooldown_power": power, "cooldown_end_lr": end}
+        values[name] = [4e-4 * (s + 1) / 3 if s < 3 else 4e-4 if s < 12 else
+                        end + (4e-4 - end) * ((20 - s) / 8) ** power for s in range(20)]
     taus = [0.07, 0.0301, 0.0299, 0.01, 0.031, 1.0]
     values["lr_tau_step_thresh_t"] = [math.log(1 / tau) for tau in taus]
     values["lr_tau_step_thresh"] = [6e-4 if tau > 0.03 else 2e-4 for tau in taus]

@@ -103,6 +103,18 @@ TEST_F(ConfigFile, RulesThatContradictEachOtherAreRefusedByName) {
   refused({"optimizer.nesterov=true"}, "only sgdm");
   refused({"optimizer.name=sgdm", "optimizer.nesterov=true", "optimizer.momentum=0"},
           "Nesterov's form needs momentum");
+  refused({"learning_rate.schedule=const-cooldown"}, "cooldown_epochs must be 1 or more");
+  refused({"learning_rate.schedule=const-cooldown", "learning_rate.cooldown_epochs=4",
+           "train.epochs=3"},
+          "learning_rate.cooldown_epochs: 4 is more than train.epochs = 3");
+  refused({"learning_rate.cooldown_end=0.1"}, "is more than learning_rate.lr");
+  refused({"learning_rate.lr_min=1e-4", "temperature.lr=1e-5"}, "is more than temperature.lr");
+}
+
+TEST_F(ConfigFile, ATemperatureThatIsNotLearnedNeedsNoRate) {
+  const std::string path = Write(kMode);
+  EXPECT_NO_THROW(LoadedConfig(
+      path, {"objective.name=fastclip_v1", "temperature.lr=0", "learning_rate.lr_min=1e-4"}));
 }
 
 TEST_F(ConfigFile, WordsOfTheCommandLineWinAndMayBeBareText) {

@@ -18,25 +18,25 @@ void CheckTemperature(const TemperatureOptions& options) {
     throw std::invalid_argument(
         fmt::format("the temperature's learning rate is {}; it must be finite", options.lr));
   }
-  if (options.schedule != "cosine" && options.schedule != "const" &&
+  if (options.schedule != "cosine" && options.schedule != "model" && options.schedule != "const" &&
       options.schedule != "step_thresh") {
-    throw std::invalid_argument(
-        fmt::format("the temperature's schedule is \"{}\"; there are cosine, const, step_thresh",
-                    options.schedule));
+    throw std::invalid_argument(fmt::format(
+        "the temperature's schedule is \"{}\"; there are cosine, model, const, step_thresh",
+        options.schedule));
   }
 }
 
 double TemperatureRate(const TemperatureOptions& options, const LearningRateOptions& model,
-                       std::int64_t step, std::int64_t steps, const at::Tensor& logit_scale) {
+                       std::int64_t step, const RunLength& run, const at::Tensor& logit_scale) {
   const double lr = options.lr < 0 ? model.lr : options.lr;
   if (options.schedule == "const") return lr;
   if (options.schedule == "step_thresh") {
     return 1 / std::exp(logit_scale.item<double>()) <= 0.03 ? lr / 3 : lr;
   }
   LearningRateOptions same = model;
-  same.schedule = "cosine";
+  if (options.schedule == "cosine") same.schedule = "cosine";
   same.lr = lr;
-  return LearningRate(same, step, steps);
+  return LearningRate(same, step, run);
 }
 
 void ClampLogitScale(at::Tensor logit_scale) {

@@ -26,18 +26,26 @@ std::vector<double> Schedule(const GoldenFile& file, const std::string& name,
   if (file.Has(name + "_t")) {
     for (std::int64_t place = 0; place < length; ++place) {
       values.push_back(TemperatureRate({.lr = about.at("base_lr"), .schedule = "step_thresh"}, {},
-                                       place, length, file.At(name + "_t")[place]));
+                                       place, {length}, file.At(name + "_t")[place]));
     }
     return values;
   }
-  const std::string function = about.value("fn", "");
-  if (function != "cosine_lr" && function != "const_lr") return values;
-  const LearningRateOptions options{function == "cosine_lr" ? "cosine" : "const",
-                                    about.at("base_lr"), about.value("lr_min", 0.0),
-                                    about.at("warmup_length")};
+  const std::map<std::string, std::string> kinds = {
+      {"cosine_lr", "cosine"}, {"const_lr", "const"}, {"const_lr_cooldown", "const-cooldown"}};
+  const auto kind = kinds.find(about.value("fn", ""));
+  if (kind == kinds.end()) return values;
+  const LearningRateOptions options{
+      .schedule = kind->second,
+      .lr = about.at("base_lr"),
+      .lr_min = about.value("lr_min", 0.0),
+      .warmup = about.at("warmup_length"),
+      .cooldown_epochs = about.value("cooldown_steps", 0),  // epochs of one step
+      .cooldown_power = about.value("cooldown_power", 1.0),
+      .cooldown_end = about.value("cooldown_end_lr", 0.0)};
   CheckLearningRate(options);
+  const RunLength run{.steps = about.at("steps"), .steps_per_epoch = 1};
   for (std::int64_t step = 0; step < length; ++step) {
-    values.push_back(LearningRate(options, step, about.at("steps")));
+    values.push_back(LearningRate(options, step, run));
   }
   return values;
 }

@@ -31,16 +31,41 @@ TEST(Gamma, RefusesWhatCannotBe) {
 
 TEST(LearningRate, StaysAtItsMinimumPastTheEnd) {
   const LearningRateOptions options{.lr = 1, .lr_min = 0.1, .warmup = 2};
-  EXPECT_EQ(LearningRate(options, 0, 10), 0.5);
-  EXPECT_EQ(LearningRate(options, 1, 10), 1);
-  EXPECT_EQ(LearningRate(options, 2, 10), 1);
-  EXPECT_NEAR(LearningRate(options, 10, 10), 0.1, 1e-15);
-  EXPECT_NEAR(LearningRate(options, 15, 10), 0.1, 1e-15);
+  EXPECT_EQ(LearningRate(options, 0, {10}), 0.5);
+  EXPECT_EQ(LearningRate(options, 1, {10}), 1);
+  EXPECT_EQ(LearningRate(options, 2, {10}), 1);
+  EXPECT_NEAR(LearningRate(options, 10, {10}), 0.1, 1e-15);
+  EXPECT_NEAR(LearningRate(options, 15, {10}), 0.1, 1e-15);
+}
+
+TEST(LearningRate, CoolsDownOverTheLastEpochs) {
+  const RunLength run{.steps = 40, .steps_per_epoch = 10};
+  LearningRateOptions options{.schedule = "const-cooldown",
+                              .lr = 1,
+                              .warmup = 2,
+                              .cooldown_epochs = 2,
+                              .cooldown_end = 0.2};
+  EXPECT_EQ(LearningRate(options, 0, run), 0.5);
+  EXPECT_EQ(LearningRate(options, 19, run), 1);
+  EXPECT_EQ(LearningRate(options, 20, run), 1);
+  EXPECT_NEAR(LearningRate(options, 30, run), 0.6, 1e-15);
+  EXPECT_NEAR(LearningRate(options, 40, run), 0.2, 1e-15);
+  EXPECT_NEAR(LearningRate(options, 50, run), 0.2, 1e-15);
+  options.cooldown_power = 2;
+  EXPECT_NEAR(LearningRate(options, 30, run), 0.4, 1e-15);
 }
 
 TEST(LearningRate, SurvivesAWarmUpLongerThanTheRun) {
-  EXPECT_EQ(LearningRate({.lr = 1, .warmup = 10}, 4, 5), 0.5);
-  EXPECT_EQ(LearningRate({.lr = 1, .warmup = 5}, 5, 5), 1);
+  EXPECT_EQ(LearningRate({.lr = 1, .warmup = 10}, 4, {5}), 0.5);
+  EXPECT_EQ(LearningRate({.lr = 1, .warmup = 5}, 5, {5}), 1);
+}
+
+TEST(LearningRate, WarmsUpInTheCooldownsTimeAndFallsFromWhereItThenIs) {
+  const LearningRateOptions options{
+      .schedule = "const-cooldown", .lr = 1, .warmup = 6, .cooldown_epochs = 2};
+  const RunLength run{.steps = 8, .steps_per_epoch = 2};
+  EXPECT_EQ(LearningRate(options, 5, run), 1);
+  EXPECT_EQ(LearningRate(options, 6, run), 0.5);
 }
 
 TEST(LearningRate, RefusesWhatCannotBe) {
@@ -49,6 +74,10 @@ TEST(LearningRate, RefusesWhatCannotBe) {
   EXPECT_THROW(CheckLearningRate({.lr = INFINITY}), std::invalid_argument);
   EXPECT_THROW(CheckLearningRate({.lr_min = NAN}), std::invalid_argument);
   EXPECT_THROW(CheckLearningRate({.warmup = -1}), std::invalid_argument);
+  EXPECT_THROW(CheckLearningRate({.schedule = "const-cooldown"}), std::invalid_argument);
+  EXPECT_THROW(CheckLearningRate({.cooldown_power = 0}), std::invalid_argument);
+  EXPECT_THROW(CheckLearningRate({.cooldown_end = -1}), std::invalid_argument);
+  EXPECT_NO_THROW(CheckLearningRate({.schedule = "const-cooldown", .cooldown_epochs = 1}));
 }
 
 TEST(Temperature, FollowsItsRules) {
@@ -56,7 +85,7 @@ TEST(Temperature, FollowsItsRules) {
   const at::Tensor warm = at::full({}, std::log(1 / 0.07));
   const at::Tensor cold = at::full({}, std::log(1 / 0.02));
   const auto rate = [&](double lr, const char* schedule, std::int64_t step, const at::Tensor& t) {
-    return TemperatureRate({.lr = lr, .schedule = schedule}, model, step, 10, t);
+    return TemperatureRate({.lr = lr, .schedule = schedule}, model, step, {10}, t);
   };
   EXPECT_EQ(rate(-1, "cosine", 0, warm), 0.25);  // the model's rate and warm-up
   EXPECT_EQ(rate(2, "cosine", 0, warm), 0.5);
@@ -64,6 +93,39 @@ TEST(Temperature, FollowsItsRules) {
   EXPECT_EQ(rate(2, "const", 0, cold), 2);
   EXPECT_EQ(rate(-1, "step_thresh", 0, warm), 1);
   EXPECT_EQ(rate(3, "step_thresh", 0, cold), 1);
+}
+
+TEST(Temperature, FallsAlongACosineWhateverTheModelsScheduleIs) {
+  LearningRateOptions model{.lr = 1, .lr_min = 0.1, .warmup = 4, .cooldown_epochs = 2};
+  const RunLength run{.steps = 20, .steps_per_epoch = 2};
+  const at::Tensor t = at::full({}, 2.5);
+  for (const char* schedule : {"cosine", "const", "const-cooldown"}) {
+    model.schedule = schedule;
+    const auto rate = [&](double lr, std::int64_t step) {
+      return TemperatureRate({.lr = lr, .schedule = "cosine"}, model, step, run, t);
+    };
+    EXPECT_EQ(rate(2, 1), 1) << schedule;
+    EXPECT_NEAR(rate(2, 12), 1.05, 1e-15) << schedule;
+    EXPECT_NEAR(rate(2, 20), 0.1, 1e-15) << schedule;
+    EXPECT_NEAR(rate(-1, 12), 0.55, 1e-15) << schedule;
+  }
+}
+
+TEST(Temperature, FollowsTheModelsScheduleWhereAsked) {
+  LearningRateOptions model{.lr = 1, .warmup = 4, .cooldown_epochs = 2, .cooldown_end = 0.1};
+  const RunLength run{.steps = 20, .steps_per_epoch = 2};
+  const at::Tensor t = at::full({}, 2.5);
+  for (const char* schedule : {"cosine", "const", "const-cooldown"}) {
+    model.schedule = schedule;
+    for (const std::int64_t step : {0, 4, 12, 18, 20}) {
+      EXPECT_EQ(TemperatureRate({.schedule = "model"}, model, step, run, t),
+                LearningRate(model, step, run))
+          << schedule << " " << step;
+    }
+  }
+  // The last schedule, const-cooldown, with a rate of its own.
+  EXPECT_EQ(TemperatureRate({.lr = 2, .schedule = "model"}, model, 10, run, t), 2);
+  EXPECT_NEAR(TemperatureRate({.lr = 2, .schedule = "model"}, model, 18, run, t), 1.05, 1e-15);
 }
 
 TEST(Temperature, IsKeptInItsRange) {
