@@ -49,7 +49,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Real("objective.epsilon", c.objective.epsilon, 0, 1);
   table.Integer("objective.tile", c.objective.tile, 0, 1 << 24);
 
-  table.Choice("gamma.schedule", c.gamma.schedule, {"cosine", "constant"});
+  table.Choice("gamma.schedule", c.gamma.schedule, {"cosine", "constant", "advice"});
   table.Real("gamma.min", c.gamma.min, 1e-6, 1);
   table.Integer("gamma.decay_epochs", c.gamma.decay_epochs, 0, 1'000'000);
 
@@ -161,6 +161,9 @@ void LoadedConfig::Check(const std::string& path) {
     if (curve == "const-cooldown") {
       ordered("learning_rate.cooldown_end", rate.cooldown_end, "temperature.lr", tau.lr);
     }
+  }
+  if (config_.gamma.schedule == "advice") {
+    config_.gamma.min = AdvisedGammaMin(config_.train.epochs);
   }
 
   if (config_.train.batch_size % config_.train.micro_batches != 0) {

@@ -109,12 +109,23 @@ TEST_F(ConfigFile, RulesThatContradictEachOtherAreRefusedByName) {
           "learning_rate.cooldown_epochs: 4 is more than train.epochs = 3");
   refused({"learning_rate.cooldown_end=0.1"}, "is more than learning_rate.lr");
   refused({"learning_rate.lr_min=1e-4", "temperature.lr=1e-5"}, "is more than temperature.lr");
+  refused({"gamma.schedule=advice", "gamma.decay_epochs=3"}, "gamma.decay_epochs is 3");
 }
 
 TEST_F(ConfigFile, ATemperatureThatIsNotLearnedNeedsNoRate) {
   const std::string path = Write(kMode);
   EXPECT_NO_THROW(LoadedConfig(
       path, {"objective.name=fastclip_v1", "temperature.lr=0", "learning_rate.lr_min=1e-4"}));
+}
+
+TEST_F(ConfigFile, AdviceFillsInTheSmallestGammaAndReadsBack) {
+  const std::string path = Write(kMode);
+  LoadedConfig config(path, {"gamma.schedule=advice", "gamma.min=0.9", "train.epochs=30"});
+  EXPECT_NEAR(config->gamma.min, 0.353, 5e-4);
+  const std::string written = path + ".resolved";
+  std::ofstream(written) << config.table().Write();
+  LoadedConfig again(written, {"train.epochs=37"});
+  EXPECT_NEAR(again->gamma.min, 0.303, 5e-4);
 }
 
 TEST_F(ConfigFile, WordsOfTheCommandLineWinAndMayBeBareText) {

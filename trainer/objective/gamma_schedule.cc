@@ -10,9 +10,10 @@
 namespace fastclip {
 
 void CheckGamma(const GammaOptions& options) {
-  if (options.schedule != "cosine" && options.schedule != "constant") {
-    throw std::invalid_argument(
-        fmt::format("the schedule of γ is \"{}\"; there are cosine, constant", options.schedule));
+  if (options.schedule != "cosine" && options.schedule != "constant" &&
+      options.schedule != "advice") {
+    throw std::invalid_argument(fmt::format(
+        "the schedule of γ is \"{}\"; there are cosine, constant, advice", options.schedule));
   }
   if (!(options.min > 0 && options.min <= 1)) {
     throw std::invalid_argument(
@@ -23,17 +24,30 @@ void CheckGamma(const GammaOptions& options) {
         fmt::format("γ decays over {} epochs; say 1 or more, or 0 for half of the run's",
                     options.decay_epochs));
   }
+  if (options.schedule == "advice" && options.decay_epochs > 0) {
+    throw std::invalid_argument(
+        fmt::format("advice lets γ fall over the whole run, but gamma.decay_epochs is {}; leave it "
+                    "at 0, or take cosine with a gamma.min of your own",
+                    options.decay_epochs));
+  }
+}
+
+double AdvisedGammaMin(std::int64_t epochs) {
+  return std::min(1.0, 4.177 * std::pow(static_cast<double>(epochs), -0.7265));
 }
 
 double Gamma(const GammaOptions& options, std::int64_t epoch, std::int64_t epochs) {
   if (epoch <= 0) return 1;
   if (options.schedule == "constant") return options.min;
-  const std::int64_t decay =
-      options.decay_epochs > 0 ? options.decay_epochs : std::max<std::int64_t>(epochs / 2, 1);
-  if (epoch >= decay) return options.min;
+  const bool advice = options.schedule == "advice";
+  const double min = advice ? AdvisedGammaMin(epochs) : options.min;
+  const std::int64_t decay = advice                     ? epochs
+                             : options.decay_epochs > 0 ? options.decay_epochs
+                                                        : std::max<std::int64_t>(epochs / 2, 1);
+  if (epoch >= decay) return min;
   // γ_min + (1−γ_min)·½(1 + cos(π·epoch/E))
   const double progress = static_cast<double>(epoch) / static_cast<double>(decay);
-  return options.min + (1 - options.min) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
+  return min + (1 - min) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 
 }  // namespace fastclip

@@ -21,8 +21,24 @@ TEST(Gamma, DecaysOverHalfOfTheRunUnlessToldOtherwise) {
   EXPECT_EQ(Gamma({.schedule = "constant", .min = 0.6}, 1, 10), 0.6);
 }
 
+TEST(Gamma, FollowsTheAdviceForTheRunsLength) {
+  EXPECT_EQ(AdvisedGammaMin(1), 1);
+  EXPECT_EQ(AdvisedGammaMin(7), 1);
+  EXPECT_NEAR(AdvisedGammaMin(8), 0.922, 5e-4);
+  EXPECT_NEAR(AdvisedGammaMin(30), 0.353, 5e-4);
+  EXPECT_NEAR(AdvisedGammaMin(37), 0.303, 5e-4);
+  const GammaOptions advice{.schedule = "advice", .min = 0.01};
+  const GammaOptions cosine{.min = AdvisedGammaMin(30), .decay_epochs = 30};
+  for (const std::int64_t epoch : {0, 1, 15, 29, 30, 40}) {
+    EXPECT_EQ(Gamma(advice, epoch, 30), Gamma(cosine, epoch, 30)) << epoch;
+  }
+  EXPECT_EQ(Gamma(advice, 6, 7), 1);
+  EXPECT_NO_THROW(CheckGamma(advice));
+}
+
 TEST(Gamma, RefusesWhatCannotBe) {
   EXPECT_THROW(CheckGamma({.schedule = "linear"}), std::invalid_argument);
+  EXPECT_THROW(CheckGamma({.schedule = "advice", .decay_epochs = 3}), std::invalid_argument);
   EXPECT_THROW(CheckGamma({.min = 0}), std::invalid_argument);
   EXPECT_THROW(CheckGamma({.min = 1.5}), std::invalid_argument);
   EXPECT_THROW(CheckGamma({.min = NAN}), std::invalid_argument);
