@@ -171,6 +171,13 @@ void LoadedConfig::Check(const std::string& path) {
                        fmt::format("{} does not divide train.batch_size = {}",
                                    config_.train.micro_batches, config_.train.batch_size));
   }
+  if (config_.train.precision == "amp" && config_.optimizer.name == "lamb" &&
+      config_.train.micro_batches > 1) {
+    throw table_.Error("train.precision",
+                       "float16 micro-batches and lamb do not go together: what underflows in a small "
+                       "part is lost, and lamb divides by the norm of what is left; say \"amp_bf16\", "
+                       "train.micro_batches = 1 or another optimizer");
+  }
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
     throw table_.Error("train.init", "model.pretrained is set too; a run starts from one of them");
   }

@@ -99,6 +99,7 @@ TEST_F(ConfigFile, RulesThatContradictEachOtherAreRefusedByName) {
     const std::string error = ErrorOf(kMode, words);
     EXPECT_NE(error.find(what), std::string::npos) << error;
   };
+  refused({"optimizer.name=lamb", "train.precision=amp", "train.micro_batches=2"}, "amp_bf16");
   refused({"optimizer.name=adam"}, "\"adamw\", \"lamb\", \"lion\", \"sgdm\"");
   refused({"optimizer.nesterov=true"}, "only sgdm");
   refused({"optimizer.name=sgdm", "optimizer.nesterov=true", "optimizer.momentum=0"},
