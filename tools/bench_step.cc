@@ -150,8 +150,9 @@ class StepBench {
                             {"tokens/full", tensors_of(full_).tokens},
                             {"image_features", model_.EncodeImage(images)},
                             {"text_features", model_.EncodeText(real.tokens, real.pool)}};
-    for (const auto& [name, tensor] : model_.parameters())
-      tensors.emplace_back("weight/" + name, tensor);
+    for (const NamedTensors* list : {&model_.parameters(), &model_.buffers()}) {
+      for (const auto& [name, tensor] : *list) tensors.emplace_back("weight/" + name, tensor);
+    }
     WriteSafetensors(path, tensors, {{"setup", setup}});
   }
 

@@ -6,8 +6,8 @@
 namespace fastclip {
 namespace {
 
-PerSide<at::Tensor> Encode(const ClipModel& model, const MicroBatch& batch) {
-  return {model.EncodeImage(batch.images), model.EncodeText(batch.tokens, batch.pool)};
+PerSide<at::Tensor> Encode(const ClipModel& model, const MicroBatch& batch, TowerMode mode) {
+  return {model.EncodeImage(batch.images, mode), model.EncodeText(batch.tokens, batch.pool)};
 }
 
 void BackwardFrom(const PerSide<at::Tensor>& features, const PerSide<at::Tensor>& gradients) {
@@ -20,13 +20,13 @@ void BackwardFrom(const PerSide<at::Tensor>& features, const PerSide<at::Tensor>
 PerSide<at::Tensor> Towers::Forward(std::span<const MicroBatch> micro) {
   kept_ = {};
   if (micro.size() == 1) {
-    kept_ = Encode(model_, micro[0]);
+    kept_ = Encode(model_, micro[0], TowerMode::kTrain);
     return {kept_.image.detach(), kept_.text.detach()};
   }
   const at::NoGradGuard no_grad;
   PerSide<std::vector<at::Tensor>> parts;
   for (const MicroBatch& batch : micro) {
-    const PerSide<at::Tensor> features = Encode(model_, batch);
+    const PerSide<at::Tensor> features = Encode(model_, batch, TowerMode::kTrain);
     parts.image.push_back(features.image);
     parts.text.push_back(features.text);
   }
@@ -42,7 +42,7 @@ void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tenso
   }
   std::int64_t first = 0;
   for (const MicroBatch& batch : micro) {
-    const PerSide<at::Tensor> features = Encode(model_, batch);
+    const PerSide<at::Tensor> features = Encode(model_, batch, TowerMode::kTrainAgain);
     const std::int64_t rows = features.image.size(0);
     BackwardFrom(features,
                  {gradients.image.narrow(0, first, rows), gradients.text.narrow(0, first, rows)});

@@ -19,7 +19,8 @@ struct MicroBatch {
 
 /// Forward and backward of both towers over the micro-batches of a step. With one micro-batch the
 /// graph of Forward is kept for Backward; with several, Forward keeps none and Backward runs each
-/// micro-batch again (two passes, exact).
+/// micro-batch again (two passes, exact). A ResNet's batch statistics are those of a micro-batch; the
+/// running ones follow in Forward alone.
 class Towers {
  public:
   explicit Towers(const ClipModel& model) : model_(model) {}

@@ -1,6 +1,7 @@
 #include "trainer/train_step.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <limits>
@@ -9,6 +10,24 @@
 #include "trainer/objective/temperature.h"
 
 namespace fastclip {
+namespace {
+
+// What Forward writes into a model besides features, to be put back where the step is refused.
+class BuffersBefore {
+ public:
+  explicit BuffersBefore(const NamedTensors& buffers) {
+    for (const auto& [name, buffer] : buffers) before_.emplace_back(buffer, buffer.clone());
+  }
+  void PutBack() const {
+    const at::NoGradGuard no_grad;
+    for (const auto& [buffer, values] : before_) buffer.copy_(values);
+  }
+
+ private:
+  std::vector<std::pair<at::Tensor, at::Tensor>> before_;
+};
+
+}  // namespace
 
 TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, SampleTable& table,
                      Optimizer& optimizer, Communicator& comm, const StepOptions& options,
@@ -38,6 +57,7 @@ Features TrainStep::Gather(const PerSide<at::Tensor>& local) {
 
 StepReport TrainStep::Run(const StepInput& input) {
   reducer_.Begin();
+  const BuffersBefore buffers(model_.buffers());
   const PerSide<at::Tensor> local = towers_.Forward(input.micro);  // [b, d]
   const Features features = Gather(local);
 
@@ -70,7 +90,10 @@ StepReport TrainStep::Run(const StepInput& input) {
       .log_u_mean = has_state ? reducer_.Sum(log_u) : std::numeric_limits<double>::quiet_NaN(),
       .first_visits = reducer_.Sum(visits) / (2.0 * static_cast<double>(batch_size_)),
       .gradient_norm = norm.item<double>()};
-  if (!report.applied) return report;  // neither parameters nor u are written
+  if (!report.applied) {  // neither parameters nor u are written, and running statistics stay
+    buffers.PutBack();
+    return report;
+  }
 
   optimizer_.Step(input.rates);
   ClampLogitScale(model_.logit_scale());

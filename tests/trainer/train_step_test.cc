@@ -16,6 +16,15 @@ namespace {
 
 constexpr std::int64_t kRows = 8, kLanes = 8;
 
+ModelConfig ThinResNet() {
+  ModelConfig model;
+  model.embed_dim = 8;
+  model.vision = {.image_size = 32, .width = 2, .head_width = 16, .resnet_layers = {1, 1, 1, 1}};
+  model.text = {
+      .context_length = 8, .vocab_size = 32, .width = 8, .heads = 2, .layers = 1, .mlp_ratio = 2};
+  return model;
+}
+
 ModelConfig ThinModel() {
   ModelConfig model;
   model.embed_dim = 8;
@@ -27,10 +36,11 @@ ModelConfig ThinModel() {
 /// A rank: its model, its rows of the state, its optimizer.
 struct Rank {
   Rank(const std::string& objective_name, const std::vector<std::int64_t>& lanes_per_rank,
-       Communicator& comm, double clip_norm = 0)
-      : plan({.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
+       Communicator& comm, double clip_norm = 0, const ModelConfig& config = ThinModel())
+      : plan(
+            {.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
         lanes(plan.LanesOf(comm.rank(), lanes_per_rank)),
-        model(ThinModel(), 5, 0.07, at::kDouble),
+        model(config, 5, 0.07, at::kDouble),
         objective(MakeObjective({.name = objective_name, .mode = "exact", .rho = 1})),
         table(plan, lanes, objective->state_columns(), objective->initial_state(), at::kDouble),
         optimizer(MakeOptimizer(model.parameters(), {})),
@@ -46,7 +56,8 @@ struct Rank {
       for (std::int64_t row = 0; row < rows; ++row) {
         const std::int64_t index = ToInt(plan.Row(number, lanes.first + part * rows + row)->index);
         indices.push_back(index);
-        const at::Tensor x = at::arange(3 * 16 * 16, at::kDouble).reshape({3, 16, 16});
+        const std::int64_t size = model.config().vision.image_size;
+        const at::Tensor x = at::arange(3 * size * size, at::kDouble).reshape({3, size, size});
         images.push_back(at::sin(x * (0.01 * static_cast<double>(index + 1))));
         tokens.push_back((at::arange(8, at::kLong) * (index + 1)).remainder(30));
         pool.push_back(at::scalar_tensor(2 + index % 6, at::kLong));
@@ -118,6 +129,34 @@ TEST_P(EveryObjective, WritesNothingWhereAGradientIsNotFinite) {
   EXPECT_FALSE(rank.Run(1).applied);
   EXPECT_TRUE(at::equal(rank.Weights(), weights));
   EXPECT_TRUE(at::equal(rank.table.values(), state));
+}
+
+std::vector<at::Tensor> Copies(const NamedTensors& tensors) {
+  std::vector<at::Tensor> copies;
+  for (const auto& [name, tensor] : tensors) copies.push_back(tensor.detach().clone());
+  return copies;
+}
+
+TEST(TrainStep, LeavesRunningStatisticsAsTheyWereWhereItIsRefused) {
+  const auto comm = WorldOfOne();
+  for (const std::int64_t parts : {1, 2}) {
+    Rank rank("fastclip_v3", {kLanes}, *comm, 0, ThinResNet());
+    const std::vector<at::Tensor> fresh = Copies(rank.model.buffers());
+    EXPECT_TRUE(rank.Run(0, parts).applied);
+    const std::vector<at::Tensor> before = Copies(rank.model.buffers());
+    for (const auto& [name, parameter] : rank.model.parameters()) {
+      if (name == "visual.conv1.weight") {
+        parameter.detach().view(-1)[0] = std::numeric_limits<double>::infinity();
+      }
+    }
+    EXPECT_FALSE(rank.Run(1, parts).applied);
+    const std::vector<at::Tensor> after = Copies(rank.model.buffers());
+    ASSERT_FALSE(after.empty());
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      EXPECT_TRUE(at::equal(after[i], before[i])) << rank.model.buffers()[i].first;
+      EXPECT_FALSE(at::equal(before[i], fresh[i])) << rank.model.buffers()[i].first;
+    }
+  }
 }
 
 TEST(TrainStep, SeesEveryEstimatorForTheFirstTimeOnce) {

@@ -8,8 +8,10 @@
 #include <cmath>
 #include <map>
 #include <stdexcept>
+#include <variant>
 
 #include "trainer/model/fresh_weights.h"
+#include "trainer/model/modified_resnet.h"
 #include "trainer/model/text_transformer.h"
 #include "trainer/model/vision_transformer.h"
 
@@ -37,6 +39,43 @@ std::string ShapeOf(const at::Tensor& tensor) {
   return text + "]";
 }
 
+using ImageTower = std::variant<VisionTransformer, ModifiedResNet>;
+
+ImageTower MakeImageTower(FreshWeights& weights, const ModelConfig& model) {
+  if (model.vision.is_resnet()) return ModifiedResNet(weights, model);
+  return VisionTransformer(weights, model);
+}
+
+// `check(good, reason)` throws.
+template <class Check>
+void CheckResNet(const VisionConfig& vision, const Check& check) {
+  const std::int64_t width = kResNetExpansion * vision.width;
+  check(vision.resnet_layers.size() == 4,
+        fmt::format("vision.layers lists {} stages, a ResNet has 4", vision.resnet_layers.size()));
+  for (const std::int64_t blocks : vision.resnet_layers) {
+    check(blocks >= 1 && blocks <= 1000,
+          fmt::format("vision.layers lists {} blocks; a stage has 1..1000", blocks));
+  }
+  check(vision.image_size % kResNetShrink == 0,
+        fmt::format("vision.image_size = {} is no multiple of {}, which a ResNet shrinks it by",
+                    vision.image_size, kResNetShrink));
+  check(vision.width % 2 == 0,
+        fmt::format("vision.width = {} must be even: the stem starts with half", vision.width));
+  check(width % vision.head_width == 0,
+        fmt::format("vision.head_width = {} does not divide {} · vision.width = {}",
+                    vision.head_width, kResNetExpansion, width));
+}
+
+template <class Check>
+void CheckViT(const VisionConfig& vision, const Check& check) {
+  check(vision.image_size % vision.patch_size == 0,
+        fmt::format("vision.patch_size = {} does not divide vision.image_size = {}",
+                    vision.patch_size, vision.image_size));
+  check(vision.width % vision.head_width == 0,
+        fmt::format("vision.head_width = {} does not divide vision.width = {}", vision.head_width,
+                    vision.width));
+}
+
 }  // namespace
 
 void CheckModelConfig(const ModelConfig& config) {
@@ -60,12 +99,7 @@ void CheckModelConfig(const ModelConfig& config) {
   for (const auto& [name, size] : sizes) {
     check(size >= 1 && size <= 1 << 24, fmt::format("{} = {} must lie in 1..2^24", name, size));
   }
-  check(vision.image_size % vision.patch_size == 0,
-        fmt::format("vision.patch_size = {} does not divide vision.image_size = {}",
-                    vision.patch_size, vision.image_size));
-  check(vision.width % vision.head_width == 0,
-        fmt::format("vision.head_width = {} does not divide vision.width = {}", vision.head_width,
-                    vision.width));
+  vision.is_resnet() ? CheckResNet(vision, check) : CheckViT(vision, check);
   check(text.width % text.heads == 0,
         fmt::format("text.heads = {} does not divide text.width = {}", text.heads, text.width));
   check(text.context_length >= 2, "text.context_length must hold a start and an end: 2 or more");
@@ -79,10 +113,11 @@ void CheckModelConfig(const ModelConfig& config) {
 struct ClipModel::Impl {
   Impl(const ModelConfig& model, FreshWeights& weights, double init_temperature)
       : config(model),
-        visual(weights, model),
+        visual(MakeImageTower(weights, model)),
         text(weights, model),
         logit_scale(weights.Constant("logit_scale", {}, -std::log(init_temperature))),
-        parameters(std::move(weights.made())) {
+        parameters(std::move(weights.made())),
+        buffers(std::move(weights.buffers())) {
     // A state_dict lists a module's own parameters before its children's.
     std::stable_partition(parameters.begin(), parameters.end(), [](const auto& named) {
       return named.first.find('.') == std::string::npos;
@@ -90,11 +125,11 @@ struct ClipModel::Impl {
   }
 
   ModelConfig config;
-  VisionTransformer visual;
+  ImageTower visual;
   TextTransformer text;
   at::Tensor logit_scale;
   NamedTensors parameters;
-  NamedTensors buffers;  // ViT models have none: OpenCLIP's causal mask is not saved
+  NamedTensors buffers;  // of a ResNet: OpenCLIP's causal mask is not saved
 };
 
 ClipModel::ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
@@ -141,7 +176,10 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
           tensor.size(0), target.size(0));
     }
   }
-  for (const auto& [name, target] : ours) missing.push_back(name);
+  for (const auto& [name, target] : ours) {
+    // Old checkpoints, and those of frozen statistics, do not count batches; nothing depends on it.
+    if (!name.ends_with(".num_batches_tracked")) missing.push_back(name);
+  }
   if (missing.empty() && unknown.empty() && misshaped.empty()) {
     const at::NoGradGuard no_grad;
     for (auto& [target, source] : copies) target.copy_(source);
@@ -155,8 +193,11 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
   throw std::runtime_error(text + (hint.empty() ? "; is it another model's?" : hint));
 }
 
-at::Tensor ClipModel::EncodeImage(const at::Tensor& images) const {
-  return Normalise(impl_->visual.Forward(images));
+at::Tensor ClipModel::EncodeImage(const at::Tensor& images, TowerMode mode) const {
+  if (const auto* resnet = std::get_if<ModifiedResNet>(&impl_->visual)) {
+    return Normalise(resnet->Forward(images, mode));
+  }
+  return Normalise(std::get<VisionTransformer>(impl_->visual).Forward(images));
 }
 
 at::Tensor ClipModel::EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const {

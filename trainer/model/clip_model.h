@@ -6,19 +6,28 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "trainer/model/tower_mode.h"
 #include "trainer/named_tensors.h"
 
 namespace fastclip {
 
-/// The image tower, in OpenCLIP's words (its model configs' "vision_cfg").
+/// Of a ResNet tower: channels that are pooled, in widths, and pixels a side of each pooled place.
+constexpr std::int64_t kResNetExpansion = 32, kResNetShrink = 32;
+
+/// The image tower, in OpenCLIP's words (its model configs' "vision_cfg"): a ViT, or a ResNet.
 struct VisionConfig {
   std::int64_t image_size = 224;
-  std::int64_t patch_size = 32;
-  std::int64_t width = 768;
-  std::int64_t layers = 12;
+  std::int64_t patch_size = 32;  ///< ViT only
+  std::int64_t width = 768;      ///< ResNet: channels behind the stem
+  std::int64_t layers = 12;      ///< ViT only
   std::int64_t head_width = 64;
-  double mlp_ratio = 4;
+  double mlp_ratio = 4;  ///< ViT only
+  /// Blocks of each of the four stages of a ResNet; empty: a ViT. Configs write both as `layers`.
+  std::vector<std::int64_t> resnet_layers{};
+
+  bool is_resnet() const { return !resnet_layers.empty(); }
 };
 
 /// The text tower ("text_cfg").
@@ -40,7 +49,7 @@ struct ModelConfig {
 };
 
 /// Throws std::invalid_argument with the reason: a patch that does not divide the image, heads that
-/// do not divide the width, a size of zero or less.
+/// do not divide the width, a ResNet's picture that is no multiple of 32, a size of zero or less.
 void CheckModelConfig(const ModelConfig& config);
 
 /// Both towers with OpenCLIP's parameter names, shapes and initialisation, and `logit_scale`.
@@ -54,16 +63,18 @@ class ClipModel {
   const ModelConfig& config() const;
   /// Leaves that require a gradient, in OpenCLIP's state_dict order.
   const NamedTensors& parameters() const;
-  /// What a state_dict holds besides parameters.
+  /// What a state_dict holds besides parameters: the running statistics of a ResNet.
   const NamedTensors& buffers() const;
   at::Tensor logit_scale() const;  ///< 0-d, t = ln(1/τ)
 
   /// Copies tensors by name into parameters and buffers. Throws std::runtime_error that lists what
-  /// is missing, unknown or of another shape (the first few of each) and names the model.
+  /// is missing, unknown or of another shape (the first few of each) and names the model. As in
+  /// PyTorch, counts of batches may be missing.
   void Load(const NamedTensors& tensors, const std::string& where);
 
-  /// L2-normalised features [b, embed_dim] of normalised pictures [b, 3, h, w].
-  at::Tensor EncodeImage(const at::Tensor& images) const;
+  /// L2-normalised features [b, embed_dim] of normalised pictures [b, 3, h, w]. Each call names its
+  /// mode, so that no evaluation can leave a model in the wrong one; kTrain writes buffers().
+  at::Tensor EncodeImage(const at::Tensor& images, TowerMode mode = TowerMode::kEvaluate) const;
   /// L2-normalised features [b, embed_dim] of ids [b, n] (n up to the context length), read at the
   /// places `pool` [b].
   at::Tensor EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const;

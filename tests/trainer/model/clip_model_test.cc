@@ -270,6 +270,23 @@ TEST(ModelConfig, RefusesWhatMakesNoModel) {
             std::string::npos);
   EXPECT_NE(error([](ModelConfig& c) { c.text.mlp_ratio = std::nan(""); }).find("mlp_ratio"),
             std::string::npos);
+  const auto resnet_error = [&](auto change) {
+    return error([&](ModelConfig& c) {
+      c.vision = {.image_size = 64, .width = 8, .head_width = 16, .resnet_layers = {1, 1, 1, 1}};
+      change(c.vision);
+    });
+  };
+  EXPECT_EQ(resnet_error([](VisionConfig&) {}), "no error");
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.image_size = 48; }).find("image_size = 48"),
+            std::string::npos);
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.head_width = 48; }).find("head_width = 48"),
+            std::string::npos);
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.width = 7; }).find("width = 7 must be even"),
+            std::string::npos);
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.resnet_layers = {1, 2}; }).find("2 stages"),
+            std::string::npos);
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.resnet_layers[2] = 0; }).find("0 blocks"),
+            std::string::npos);
 }
 
 }  // namespace
