@@ -46,6 +46,7 @@ struct TrainConfig {
     std::string name = "ViT-B-32";
     std::string pretrained;
     bool trim_text = true;
+    LockOptions lock;  ///< written as lock_image, …
   } model;
 
   ObjectiveOptions objective;

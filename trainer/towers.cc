@@ -6,16 +6,31 @@
 namespace fastclip {
 namespace {
 
-PerSide<at::Tensor> Encode(const ClipModel& model, const MicroBatch& batch, TowerMode mode) {
-  return {model.EncodeImage(batch.images, mode), model.EncodeText(batch.tokens, batch.pool)};
+at::Tensor EncodeImage(const ClipModel& model, const MicroBatch& batch, TowerMode mode) {
+  return model.EncodeImage(batch.images, mode);
 }
 
-void BackwardFrom(const PerSide<at::Tensor>& features, const PerSide<at::Tensor>& gradients) {
-  features.image.backward(gradients.image);
-  features.text.backward(gradients.text);
+at::Tensor EncodeText(const ClipModel& model, const MicroBatch& batch) {
+  return model.EncodeText(batch.tokens, batch.pool);
+}
+
+PerSide<at::Tensor> Encode(const ClipModel& model, const MicroBatch& batch, TowerMode mode) {
+  return {EncodeImage(model, batch, mode), EncodeText(model, batch)};
+}
+
+// A tower that is locked as a whole has no graph.
+void BackwardFrom(const at::Tensor& features, const at::Tensor& gradient) {
+  if (features.requires_grad()) features.backward(gradient);
 }
 
 }  // namespace
+
+Towers::Towers(const ClipModel& model) : model_(model), learns_{false, false} {
+  for (const auto& [name, parameter] : model.trainable()) {
+    if (name == "logit_scale") continue;
+    (name.starts_with("visual.") ? learns_.image : learns_.text) = true;
+  }
+}
 
 PerSide<at::Tensor> Towers::Forward(std::span<const MicroBatch> micro) {
   kept_ = {};
@@ -37,15 +52,19 @@ void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tenso
   if (micro.size() == 1) {
     // Moved out: the graph is freed here, not at the next step's Forward.
     const PerSide<at::Tensor> features = std::move(kept_);
-    BackwardFrom(features, gradients);
+    BackwardFrom(features.image, gradients.image);
+    BackwardFrom(features.text, gradients.text);
     return;
   }
   std::int64_t first = 0;
   for (const MicroBatch& batch : micro) {
-    const PerSide<at::Tensor> features = Encode(model_, batch, TowerMode::kTrainAgain);
-    const std::int64_t rows = features.image.size(0);
-    BackwardFrom(features,
-                 {gradients.image.narrow(0, first, rows), gradients.text.narrow(0, first, rows)});
+    const std::int64_t rows = batch.pool.size(0);
+    // One tower after the other: the graphs of both never stand side by side.
+    if (learns_.image) {
+      EncodeImage(model_, batch, TowerMode::kTrainAgain)
+          .backward(gradients.image.narrow(0, first, rows));
+    }
+    if (learns_.text) EncodeText(model_, batch).backward(gradients.text.narrow(0, first, rows));
     first += rows;
   }
 }

@@ -23,7 +23,7 @@ struct MicroBatch {
 /// running ones follow in Forward alone.
 class Towers {
  public:
-  explicit Towers(const ClipModel& model) : model_(model) {}
+  explicit Towers(const ClipModel& model);
 
   /// Features of all rows in order, detached: [b, d] each.
   PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro);
@@ -32,6 +32,7 @@ class Towers {
 
  private:
   const ClipModel& model_;
+  PerSide<bool> learns_;      // whether a tower has parameters that are not locked
   PerSide<at::Tensor> kept_;  // features with their graph, where there is one micro-batch
 };
 

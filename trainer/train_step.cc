@@ -40,7 +40,7 @@ TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, Sa
       options_(options),
       rows_per_rank_(std::move(rows_per_rank)),
       towers_(model),
-      reducer_(model.parameters(), comm) {
+      reducer_(model.trainable(), comm) {
   const auto mine = rows_per_rank_.begin() + comm_.rank();
   first_row_ = std::accumulate(rows_per_rank_.begin(), mine, std::int64_t{0});
   batch_size_ = std::accumulate(rows_per_rank_.begin(), rows_per_rank_.end(), std::int64_t{0});
@@ -82,7 +82,7 @@ StepReport TrainStep::Run(const StepInput& input) {
 
   // Summed values decide: all ranks alike.
   const at::Tensor norm = ClipGradients(
-      model_.parameters(),
+      model_.trainable(),
       options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity());
   const StepReport report{
       .applied = std::isfinite(reducer_.Sum(loss)) && std::isfinite(norm.item<double>()),

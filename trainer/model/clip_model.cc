@@ -111,8 +111,10 @@ void CheckModelConfig(const ModelConfig& config) {
 }
 
 struct ClipModel::Impl {
-  Impl(const ModelConfig& model, FreshWeights& weights, double init_temperature)
+  Impl(const ModelConfig& model, FreshWeights& weights, double init_temperature,
+       const LockOptions& lock)
       : config(model),
+        image_mode_is_fixed(lock.image && lock.image_freeze_bn_stats),
         visual(MakeImageTower(weights, model)),
         text(weights, model),
         logit_scale(weights.Constant("logit_scale", {}, -std::log(init_temperature))),
@@ -122,27 +124,37 @@ struct ClipModel::Impl {
     std::stable_partition(parameters.begin(), parameters.end(), [](const auto& named) {
       return named.first.find('.') == std::string::npos;
     });
+    for (auto& [name, parameter] : parameters) {
+      parameter.requires_grad_(!IsLocked(model, lock, name));
+      if (parameter.requires_grad()) trainable.emplace_back(name, parameter);
+    }
   }
 
   ModelConfig config;
+  bool image_mode_is_fixed;  // the image tower runs as in evaluation
   ImageTower visual;
   TextTransformer text;
   at::Tensor logit_scale;
-  NamedTensors parameters;
+  NamedTensors parameters, trainable;
   NamedTensors buffers;  // of a ResNet: OpenCLIP's causal mask is not saved
 };
 
 ClipModel::ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
-                     at::ScalarType dtype) {
+                     at::ScalarType dtype, const LockOptions& lock) {
   CheckModelConfig(config);
+  if (const auto fault = FaultOf(config, lock)) {
+    throw std::invalid_argument(
+        fmt::format("model '{}': {}: {}", config.name, fault->option, fault->reason));
+  }
   FreshWeights weights(seed, dtype);
-  impl_ = std::make_unique<Impl>(config, weights, init_temperature);
+  impl_ = std::make_unique<Impl>(config, weights, init_temperature, lock);
 }
 
 ClipModel::~ClipModel() = default;
 
 const ModelConfig& ClipModel::config() const { return impl_->config; }
 const NamedTensors& ClipModel::parameters() const { return impl_->parameters; }
+const NamedTensors& ClipModel::trainable() const { return impl_->trainable; }
 const NamedTensors& ClipModel::buffers() const { return impl_->buffers; }
 at::Tensor ClipModel::logit_scale() const { return impl_->logit_scale; }
 
@@ -195,7 +207,8 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
 
 at::Tensor ClipModel::EncodeImage(const at::Tensor& images, TowerMode mode) const {
   if (const auto* resnet = std::get_if<ModifiedResNet>(&impl_->visual)) {
-    return Normalise(resnet->Forward(images, mode));
+    return Normalise(resnet->Forward(
+        images, impl_->image_mode_is_fixed ? TowerMode::kEvaluate : mode));
   }
   return Normalise(std::get<VisionTransformer>(impl_->visual).Forward(images));
 }

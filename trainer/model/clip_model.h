@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "trainer/model/lock.h"
 #include "trainer/model/tower_mode.h"
 #include "trainer/named_tensors.h"
 
@@ -55,14 +56,17 @@ void CheckModelConfig(const ModelConfig& config);
 /// Both towers with OpenCLIP's parameter names, shapes and initialisation, and `logit_scale`.
 class ClipModel {
  public:
-  /// Fresh weights, a function of `seed` alone. `init_temperature` is τ.
+  /// Fresh weights, a function of `seed` alone. `init_temperature` is τ. Throws
+  /// std::invalid_argument where config or lock cannot be.
   ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
-            at::ScalarType dtype);
+            at::ScalarType dtype, const LockOptions& lock = {});
   ~ClipModel();
 
   const ModelConfig& config() const;
-  /// Leaves that require a gradient, in OpenCLIP's state_dict order.
+  /// All parameters, locked ones too, in OpenCLIP's state_dict order: what a file holds.
   const NamedTensors& parameters() const;
+  /// Those that require a gradient, in the same order: what optimizer and reducer see.
+  const NamedTensors& trainable() const;
   /// What a state_dict holds besides parameters: the running statistics of a ResNet.
   const NamedTensors& buffers() const;
   at::Tensor logit_scale() const;  ///< 0-d, t = ln(1/τ)
