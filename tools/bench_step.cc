@@ -124,7 +124,7 @@ class StepBench {
       std::iota(indices.begin(), indices.end(), first);
       const double wall_begin = SecondsOf(CLOCK_MONOTONIC),
                    core_begin = SecondsOf(CLOCK_PROCESS_CPUTIME_ID);
-      const std::vector<MicroBatch> micro = MakeMicro(captions);
+      const std::vector<MicroBatch> micro = MakeMicro(captions, indices);
       step_.Run({.micro = micro,
                  .indices = indices,
                  .epoch = 1,
@@ -162,7 +162,8 @@ class StepBench {
     return config_.train.precision == "fp64" ? at::kDouble : at::kFloat;
   }
 
-  std::vector<MicroBatch> MakeMicro(const Captions& captions) const {
+  std::vector<MicroBatch> MakeMicro(const Captions& captions,
+                                    std::span<const std::int64_t> indices) const {
     const TensorTarget target{.dtype = Precision(), .trim_text = config_.model.trim_text};
     const std::int64_t size = model_config_.vision.image_size,
                        context = model_config_.text.context_length;
@@ -177,7 +178,11 @@ class StepBench {
       CaptionTensors text =
           CaptionsOf(part(captions.tokens, context), part(captions.pool, 1), context, target);
       micro.push_back({ImageTensor(part(pixels_, size * size * 3), rows, size, target), text.tokens,
-                       text.pool});
+                       text.pool,
+                       KeptPatches(part(indices, 1), /*epoch=*/1,
+                                   {.share = config_.model.patch_dropout,
+                                    .patches = model_config_.vision.patches(),
+                                    .seed = config_.train.seed})});
     }
     return micro;
   }

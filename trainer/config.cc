@@ -39,6 +39,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("model.name", c.model.name);
   table.Text("model.pretrained", c.model.pretrained);
   table.Flag("model.trim_text", c.model.trim_text);
+  table.Real("model.patch_dropout", c.model.patch_dropout, 0, 0.999);
   LockOptions& lock = c.model.lock;
   table.Flag("model.lock_image", lock.image);
   table.Integer("model.lock_image_unlocked_groups", lock.image_unlocked_groups, 0, kMany);

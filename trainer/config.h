@@ -47,6 +47,7 @@ struct TrainConfig {
     std::string pretrained;
     bool trim_text = true;
     LockOptions lock;  ///< written as lock_image, …
+    double patch_dropout = 0;
   } model;
 
   ObjectiveOptions objective;

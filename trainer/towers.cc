@@ -7,7 +7,7 @@ namespace fastclip {
 namespace {
 
 at::Tensor EncodeImage(const ClipModel& model, const MicroBatch& batch, TowerMode mode) {
-  return model.EncodeImage(batch.images, mode);
+  return model.EncodeImage(batch.images, mode, batch.kept_patches);
 }
 
 at::Tensor EncodeText(const ClipModel& model, const MicroBatch& batch) {

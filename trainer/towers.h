@@ -15,12 +15,14 @@ struct MicroBatch {
   at::Tensor images;  ///< [b, 3, size, size], normalised
   at::Tensor tokens;  ///< [b, n] int64, trimmed to the longest caption
   at::Tensor pool;    ///< [b] int64
+  /// [b, k] int64, ascending: the patches of a picture that a ViT sees. Undefined: all.
+  at::Tensor kept_patches{};
 };
 
 /// Forward and backward of both towers over the micro-batches of a step. With one micro-batch the
 /// graph of Forward is kept for Backward; with several, Forward keeps none and Backward runs each
-/// micro-batch again (two passes, exact). A ResNet's batch statistics are those of a micro-batch; the
-/// running ones follow in Forward alone.
+/// micro-batch again (two passes, exact). A ResNet's batch statistics are those of a micro-batch;
+/// the running ones follow in Forward alone.
 class Towers {
  public:
   explicit Towers(const ClipModel& model);

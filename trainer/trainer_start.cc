@@ -65,6 +65,11 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
                     config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
                     model.text.vocab_size, tokenizer.vocab_size()));
   }
+  if (config->model.patch_dropout > 0 && model.vision.is_resnet()) {
+    throw config.table().Error(
+        "model.patch_dropout",
+        fmt::format("model {} is a ResNet and has no patches; set it to 0", config->model.name));
+  }
   if (const auto fault = FaultOf(model, config->model.lock)) {
     throw config.table().Error("model." + fault->option, fault->reason);
   }
@@ -79,9 +84,9 @@ LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model) {
 }
 
 double Millions(const NamedTensors& tensors) {
-  return 1e-6 * std::accumulate(
-                    tensors.begin(), tensors.end(), 0.0,
-                    [](double sum, const auto& named) { return sum + named.second.numel(); });
+  return 1e-6 *
+         std::accumulate(tensors.begin(), tensors.end(), 0.0,
+                         [](double sum, const auto& named) { return sum + named.second.numel(); });
 }
 
 OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
@@ -148,8 +153,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   console_.Say(fmt::format(
       "model {}: {:.1f} M parameters{}; {} records in {} lanes; {} epochs of {} steps, batch {}; "
       "{} threads train, {} decode",
-      model_config_.name,
-      Millions(model_.parameters()),
+      model_config_.name, Millions(model_.parameters()),
       model_.trainable().size() == model_.parameters().size()
           ? ""
           : fmt::format(", {:.1f} M of them not locked", Millions(model_.trainable())),

@@ -205,12 +205,14 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
   throw std::runtime_error(text + (hint.empty() ? "; is it another model's?" : hint));
 }
 
-at::Tensor ClipModel::EncodeImage(const at::Tensor& images, TowerMode mode) const {
+at::Tensor ClipModel::EncodeImage(const at::Tensor& images, TowerMode mode,
+                                  const at::Tensor& kept_patches) const {
   if (const auto* resnet = std::get_if<ModifiedResNet>(&impl_->visual)) {
-    return Normalise(resnet->Forward(
-        images, impl_->image_mode_is_fixed ? TowerMode::kEvaluate : mode));
+    if (kept_patches.defined()) throw std::invalid_argument("a ResNet has no patches to keep");
+    return Normalise(
+        resnet->Forward(images, impl_->image_mode_is_fixed ? TowerMode::kEvaluate : mode));
   }
-  return Normalise(std::get<VisionTransformer>(impl_->visual).Forward(images));
+  return Normalise(std::get<VisionTransformer>(impl_->visual).Forward(images, kept_patches));
 }
 
 at::Tensor ClipModel::EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const {

@@ -29,6 +29,8 @@ struct VisionConfig {
   std::vector<std::int64_t> resnet_layers{};
 
   bool is_resnet() const { return !resnet_layers.empty(); }
+  /// Of a ViT's picture.
+  std::int64_t patches() const { return (image_size / patch_size) * (image_size / patch_size); }
 };
 
 /// The text tower ("text_cfg").
@@ -77,8 +79,11 @@ class ClipModel {
   void Load(const NamedTensors& tensors, const std::string& where);
 
   /// L2-normalised features [b, embed_dim] of normalised pictures [b, 3, h, w]. Each call names its
-  /// mode, so that no evaluation can leave a model in the wrong one; kTrain writes buffers().
-  at::Tensor EncodeImage(const at::Tensor& images, TowerMode mode = TowerMode::kEvaluate) const;
+  /// mode, so that no evaluation can leave a model in the wrong one; kTrain writes buffers(). A ViT
+  /// sees the patches `kept_patches` [b, k] int64 of a picture alone, where they are defined; for a
+  /// ResNet that is std::invalid_argument.
+  at::Tensor EncodeImage(const at::Tensor& images, TowerMode mode = TowerMode::kEvaluate,
+                         const at::Tensor& kept_patches = {}) const;
   /// L2-normalised features [b, embed_dim] of ids [b, n] (n up to the context length), read at the
   /// places `pool` [b].
   at::Tensor EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const;
