@@ -8,12 +8,13 @@ namespace fastclip {
 /// What a random number decides. Streams never share numbers; the values are part of the order's
 /// format: append only.
 enum class RandomStream : std::uint64_t {
-  kCrop = 1,     ///< RandomCrop, by (seed, epoch, index)
-  kCaption = 2,  ///< ChooseCaption, by (seed, epoch, index)
-  kDeal = 3,     ///< OrderPlan: chunks to lanes, by (chunks, lanes), not by the seed
-  kChunks = 4,   ///< OrderPlan: a lane's chunks, by (seed, epoch, lane)
-  kPlaces = 5,   ///< OrderPlan: places in a window, by (seed, epoch, lane, window)
+  kCrop = 1,         ///< RandomCrop, by (seed, epoch, index)
+  kCaption = 2,      ///< ChooseCaption, by (seed, epoch, index)
+  kDeal = 3,         ///< OrderPlan: chunks to lanes, by (chunks, lanes), not by the seed
+  kChunks = 4,       ///< OrderPlan: a lane's chunks, by (seed, epoch, lane)
+  kPlaces = 5,       ///< OrderPlan: places in a window, by (seed, epoch, lane, window)
   kSubstitutes = 6,  ///< OrderPlan: substitutes, by (seed, epoch, lane, window, step in the epoch)
+  kPatches = 7,      ///< KeptPatches, by (seed, epoch, index)
 };
 
 /// Steele, Lea and Flood's SplitMix64 finalizer: a bijection of 64-bit words in which every input

@@ -94,11 +94,12 @@ class StepBench {
         model_config_(LoadModelConfig(config.model.name)),
         rows_(config.train.batch_size),
         plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
-        model_(model_config_, config.train.seed, config.temperature.init, ParameterType()),
+        model_(model_config_, config.train.seed, config.temperature.init, ParameterType(),
+               config.model.lock),
         objective_(MakeObjective(ObjectiveOf(config))),
         table_(plan_, {0, 1}, objective_->state_columns(), objective_->initial_state(),
                ParameterType()),
-        optimizer_(MakeOptimizer(model_.parameters(), config.optimizer)),
+        optimizer_(MakeOptimizer(model_.trainable(), config.optimizer)),
         comm_(WorldOfOne()),
         step_(model_, *objective_, table_, *optimizer_, *comm_, {config.train.clip_norm, PrecisionOf(config.train.precision)}, {rows_}),
         random_(1),
@@ -124,7 +125,7 @@ class StepBench {
       std::iota(indices.begin(), indices.end(), first);
       const double wall_begin = SecondsOf(CLOCK_MONOTONIC),
                    core_begin = SecondsOf(CLOCK_PROCESS_CPUTIME_ID);
-      const std::vector<MicroBatch> micro = MakeMicro(captions);
+      const std::vector<MicroBatch> micro = MakeMicro(captions, indices);
       step_.Run({.micro = micro,
                  .indices = indices,
                  .epoch = 1,
@@ -151,15 +152,17 @@ class StepBench {
                             {"tokens/full", tensors_of(full_).tokens},
                             {"image_features", model_.EncodeImage(images)},
                             {"text_features", model_.EncodeText(real.tokens, real.pool)}};
-    for (const auto& [name, tensor] : model_.parameters())
-      tensors.emplace_back("weight/" + name, tensor);
+    for (const NamedTensors* list : {&model_.parameters(), &model_.buffers()}) {
+      for (const auto& [name, tensor] : *list) tensors.emplace_back("weight/" + name, tensor);
+    }
     WriteSafetensors(path, tensors, {{"setup", setup}});
   }
 
  private:
   at::ScalarType ParameterType() const { return PrecisionOf(config_.train.precision).parameters; }
 
-  std::vector<MicroBatch> MakeMicro(const Captions& captions) const {
+  std::vector<MicroBatch> MakeMicro(const Captions& captions,
+                                    std::span<const std::int64_t> indices) const {
     const TensorTarget target{.dtype = ParameterType(), .trim_text = config_.model.trim_text};
     const std::int64_t size = model_config_.vision.image_size,
                        context = model_config_.text.context_length;
@@ -174,7 +177,11 @@ class StepBench {
       CaptionTensors text =
           CaptionsOf(part(captions.tokens, context), part(captions.pool, 1), context, target);
       micro.push_back({ImageTensor(part(pixels_, size * size * 3), rows, size, target), text.tokens,
-                       text.pool});
+                       text.pool,
+                       KeptPatches(part(indices, 1), /*epoch=*/1,
+                                   {.share = config_.model.patch_dropout,
+                                    .patches = model_config_.vision.patches(),
+                                    .seed = config_.train.seed})});
     }
     return micro;
   }

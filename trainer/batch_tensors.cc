@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
+
+#include "pipeline/counter_random.h"
 
 namespace fastclip {
 namespace {
@@ -56,7 +59,31 @@ CaptionTensors CaptionsOf(std::span<const TokenId> tokens, std::span<const std::
           places.to(target.device, /*non_blocking=*/false, /*copy=*/true)};
 }
 
-std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const TensorTarget& target) {
+at::Tensor KeptPatches(std::span<const std::int64_t> indices, std::int64_t epoch,
+                       const PatchDropout& dropout, at::Device device) {
+  if (dropout.share == 0) return {};
+  const std::int64_t n = dropout.patches;
+  const std::int64_t kept = std::max<std::int64_t>(
+      1, static_cast<std::int64_t>(static_cast<double>(n) * (1 - dropout.share)));
+  at::Tensor all = at::empty({static_cast<std::int64_t>(indices.size()), kept}, at::kLong);
+  auto* row = all.mutable_data_ptr<std::int64_t>();
+  std::vector<std::int64_t> deck(static_cast<std::size_t>(n));
+  for (const std::int64_t index : indices) {
+    CounterRandom random(dropout.seed, RandomStream::kPatches, static_cast<std::uint64_t>(epoch),
+                         static_cast<std::uint64_t>(index));
+    std::iota(deck.begin(), deck.end(), std::int64_t{0});
+    // The first places of Fisher and Yates' shuffle.
+    for (std::int64_t i = 0; i < kept; ++i) {
+      std::swap(deck[i], deck[i + static_cast<std::int64_t>(random.Below(n - i))]);
+    }
+    std::sort(deck.begin(), deck.begin() + kept);
+    row = std::copy_n(deck.begin(), kept, row);
+  }
+  return all.to(device);
+}
+
+std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const TensorTarget& target,
+                                       const PatchDropout& dropout) {
   const int rows = batch.rows();
   if (count < 1 || count > rows) {
     throw std::invalid_argument(
@@ -72,7 +99,9 @@ std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const Tens
     CaptionTensors text = CaptionsOf(batch.tokens().subspan(first * context, length * context),
                                      batch.pool().subspan(first, length), context, target);
     micro.push_back({ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
-                     std::move(text.tokens), std::move(text.pool)});
+                     std::move(text.tokens), std::move(text.pool),
+                     KeptPatches(batch.indices().subspan(first, length), batch.epoch(), dropout,
+                                 target.device)});
   }
   return micro;
 }

@@ -33,8 +33,22 @@ struct CaptionTensors {
 CaptionTensors CaptionsOf(std::span<const TokenId> tokens, std::span<const std::int64_t> pool,
                           std::int64_t context_length, const TensorTarget& target);
 
+/// Patches of a picture that training leaves out (https://arxiv.org/abs/2212.00794).
+struct PatchDropout {
+  double share = 0;          ///< of the patches, in [0, 1); 0: none
+  std::int64_t patches = 0;  ///< that a picture has
+  std::uint64_t seed = 0;
+};
+
+/// Which patches of each row are kept: [rows, max(1, ⌊patches·(1 − share)⌋)] int64, ascending,
+/// drawn without repetition; undefined where share is 0. A function of (seed, epoch, SampleIndex):
+/// the same for every world size, in a resume and in both passes over micro-batches.
+at::Tensor KeptPatches(std::span<const std::int64_t> indices, std::int64_t epoch,
+                       const PatchDropout& dropout, at::Device device = at::kCPU);
+
 /// The rows of a training batch in `count` runs, whose lengths differ by one at most. Throws
 /// std::invalid_argument where there are fewer rows than runs.
-std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const TensorTarget& target);
+std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const TensorTarget& target,
+                                       const PatchDropout& dropout = {});
 
 }  // namespace fastclip

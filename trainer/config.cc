@@ -42,6 +42,14 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("model.name", c.model.name);
   table.Text("model.pretrained", c.model.pretrained);
   table.Flag("model.trim_text", c.model.trim_text);
+  table.Real("model.patch_dropout", c.model.patch_dropout, 0, 0.999);
+  LockOptions& lock = c.model.lock;
+  table.Flag("model.lock_image", lock.image);
+  table.Integer("model.lock_image_unlocked_groups", lock.image_unlocked_groups, 0, kMany);
+  table.Flag("model.lock_image_freeze_bn_stats", lock.image_freeze_bn_stats);
+  table.Flag("model.lock_text", lock.text);
+  table.Integer("model.lock_text_unlocked_layers", lock.text_unlocked_layers, 0, kMany);
+  table.Flag("model.lock_text_freeze_layer_norm", lock.text_freeze_layer_norm);
 
   table.Choice("objective.name", c.objective.name, ObjectiveNames());
   table.Choice("objective.mode", c.objective.mode, {"reference", "exact"}, /*required=*/true);

@@ -47,6 +47,8 @@ struct TrainConfig {
     std::string name = "ViT-B-32";
     std::string pretrained;
     bool trim_text = true;
+    LockOptions lock;  ///< written as lock_image, …
+    double patch_dropout = 0;
   } model;
 
   ObjectiveOptions objective;

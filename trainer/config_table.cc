@@ -26,6 +26,22 @@ struct ConfigTable::Value {
     field = static_cast<Integer>(*number);
     return "";
   }
+
+  std::string ReadInto(std::vector<std::int64_t>& list, std::size_t count, std::int64_t least,
+                       std::int64_t most) const {
+    const toml::array* given = node.as_array();
+    std::vector<std::int64_t> numbers(given == nullptr ? 0 : given->size());
+    bool good = !numbers.empty() && numbers.size() == count;
+    for (std::size_t i = 0; good && i < count; ++i) {
+      good = Value{(*given)[i]}.ReadInto(numbers[i], least, most).empty();
+    }
+    if (!good) {
+      return fmt::format("must be a whole number, or a list of {} of them, from {} to {}", count,
+                         least, most);
+    }
+    list = std::move(numbers);
+    return "";
+  }
 };
 
 namespace {
@@ -115,6 +131,25 @@ void ConfigTable::Integer(std::string key, int& field, std::int64_t least, std::
                         return value.ReadInto(field, least, most);
                       },
                       [&field] { return std::to_string(field); }, false});
+}
+
+void ConfigTable::IntegerOrList(std::string key, std::int64_t& field,
+                                std::vector<std::int64_t>& list, std::size_t count,
+                                std::int64_t least, std::int64_t most) {
+  entries_.push_back({std::move(key),
+                      [&field, &list, count, least, most](const Value& value) -> std::string {
+                        if (value.node.is_integer()) {
+                          const std::string wrong = value.ReadInto(field, least, most);
+                          if (wrong.empty()) list.clear();
+                          return wrong;
+                        }
+                        return value.ReadInto(list, count, least, most);
+                      },
+                      [&field, &list] {
+                        return list.empty() ? std::to_string(field)
+                                            : fmt::format("[{}]", fmt::join(list, ", "));
+                      },
+                      false});
 }
 
 void ConfigTable::Unsigned(std::string key, std::uint64_t& field) {

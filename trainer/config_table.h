@@ -28,6 +28,9 @@ class ConfigTable {
   void Flag(std::string key, bool& field);
   void Integer(std::string key, std::int64_t& field, std::int64_t least, std::int64_t most);
   void Integer(std::string key, int& field, std::int64_t least, std::int64_t most);
+  /// A whole number into `field`, which empties `list`, or a list of `count` of them into `list`.
+  void IntegerOrList(std::string key, std::int64_t& field, std::vector<std::int64_t>& list,
+                     std::size_t count, std::int64_t least, std::int64_t most);
   void Unsigned(std::string key, std::uint64_t& field);
   /// A finite number in [least, most].
   void Real(std::string key, double& field, double least, double most);

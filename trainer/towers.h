@@ -16,16 +16,18 @@ struct MicroBatch {
   at::Tensor images;  ///< [b, 3, size, size], normalised
   at::Tensor tokens;  ///< [b, n] int64, trimmed to the longest caption
   at::Tensor pool;    ///< [b] int64
+  /// [b, k] int64, ascending: the patches of a picture that a ViT sees. Undefined: all.
+  at::Tensor kept_patches{};
 };
 
 /// Forward and backward of both towers over the micro-batches of a step. With one micro-batch the
 /// graph of Forward is kept for Backward; with several, Forward keeps none and Backward runs each
-/// micro-batch again (two passes, exact).
+/// micro-batch again (two passes, exact). A ResNet's batch statistics are those of a micro-batch;
+/// the running ones follow in Forward alone.
 class Towers {
  public:
   /// `autocast`: the type of matrix products and attention, where it is not the parameters'.
-  explicit Towers(const ClipModel& model, std::optional<at::ScalarType> autocast = {})
-      : model_(model), autocast_(autocast) {}
+  explicit Towers(const ClipModel& model, std::optional<at::ScalarType> autocast = {});
 
   /// Features of all rows in order, detached: [b, d] each.
   PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro);
@@ -33,10 +35,12 @@ class Towers {
   void Backward(std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients);
 
  private:
-  PerSide<at::Tensor> Encode(const MicroBatch& batch) const;
+  at::Tensor EncodeImage(const MicroBatch& batch, TowerMode mode) const;
+  at::Tensor EncodeText(const MicroBatch& batch) const;
 
   const ClipModel& model_;
   std::optional<at::ScalarType> autocast_;
+  PerSide<bool> learns_;      // whether a tower has parameters that are not locked
   PerSide<at::Tensor> kept_;  // features with their graph, where there is one micro-batch
 };
 

@@ -26,6 +26,21 @@ std::vector<at::Tensor> GradientsOf(const NamedTensors& parameters) {
   return gradients;
 }
 
+// What Forward writes into a model besides features, to be put back where the step is refused.
+class BuffersBefore {
+ public:
+  explicit BuffersBefore(const NamedTensors& buffers) {
+    for (const auto& [name, buffer] : buffers) before_.emplace_back(buffer, buffer.clone());
+  }
+  void PutBack() const {
+    const c10::NoGradGuard no_grad;
+    for (const auto& [buffer, values] : before_) buffer.copy_(values);
+  }
+
+ private:
+  std::vector<std::pair<at::Tensor, at::Tensor>> before_;
+};
+
 }  // namespace
 
 TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, SampleTable& table,
@@ -39,7 +54,7 @@ TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, Sa
       options_(options),
       rows_per_rank_(std::move(rows_per_rank)),
       towers_(model, options.precision.autocast),
-      reducer_(model.parameters(), comm) {
+      reducer_(model.trainable(), comm) {
   const auto mine = rows_per_rank_.begin() + comm_.rank();
   first_row_ = std::accumulate(rows_per_rank_.begin(), mine, std::int64_t{0});
   batch_size_ = std::accumulate(rows_per_rank_.begin(), rows_per_rank_.end(), std::int64_t{0});
@@ -56,6 +71,7 @@ Features TrainStep::Gather(const PerSide<at::Tensor>& local) {
 
 StepReport TrainStep::Run(const StepInput& input) {
   reducer_.Begin();
+  const BuffersBefore buffers(model_.buffers());
   const PerSide<at::Tensor> local = towers_.Forward(input.micro);  // [b, d]
   const Features features = Gather(local);
 
@@ -86,11 +102,11 @@ StepReport TrainStep::Run(const StepInput& input) {
   const std::size_t visits =
       reducer_.Add(at::scalar_tensor(static_cast<double>(result.report.first_visits), at::kDouble));
   reducer_.Finish();
-  Scale(GradientsOf(model_.parameters()), 1 / scale);
+  Scale(GradientsOf(model_.trainable()), 1 / scale);
 
   // Summed values decide: all ranks alike.
   const at::Tensor norm = ClipGradients(
-      model_.parameters(),
+      model_.trainable(),
       options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity());
   StepReport report{
       .applied = std::isfinite(reducer_.Sum(loss)) && std::isfinite(norm.item<double>()),
@@ -103,7 +119,10 @@ StepReport TrainStep::Run(const StepInput& input) {
     report.scale_shrank = !report.applied && scaler_.CanShrink();
     scaler_.Update(report.applied);
   }
-  if (!report.applied) return report;  // neither parameters nor u are written
+  if (!report.applied) {  // neither parameters nor u are written, and running statistics stay
+    buffers.PutBack();
+    return report;
+  }
 
   optimizer_.Step(input.rates);
   ClampLogitScale(model_.logit_scale());

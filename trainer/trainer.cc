@@ -84,7 +84,10 @@ StepReport Trainer::TrainOn(const Batch& batch) {
                             model_.logit_scale())};
   const std::vector<MicroBatch> micro = MicroBatchesOf(
       batch, static_cast<int>(config_->train.micro_batches),
-      {.dtype = model_.logit_scale().scalar_type(), .trim_text = config_->model.trim_text});
+      {.dtype = model_.logit_scale().scalar_type(), .trim_text = config_->model.trim_text},
+      {.share = config_->model.patch_dropout,
+       .patches = model_config_.vision.patches(),
+       .seed = config_->train.seed});
   return train_step_.Run({.micro = micro,
                           .indices = batch.indices(),
                           .epoch = epoch(),

@@ -62,6 +62,14 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
                     model.text.vocab_size, tokenizer.vocab_size()));
   }
   if (config->objective.name == "siglip") model.init_logit_bias = config->temperature.logit_bias;
+  if (config->model.patch_dropout > 0 && model.vision.is_resnet()) {
+    throw config.table().Error(
+        "model.patch_dropout",
+        fmt::format("model {} is a ResNet and has no patches; set it to 0", config->model.name));
+  }
+  if (const auto fault = FaultOf(model, config->model.lock)) {
+    throw config.table().Error("model." + fault->option, fault->reason);
+  }
   return model;
 }
 
@@ -70,6 +78,12 @@ LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model) {
   options.image_size = static_cast<int>(model.vision.image_size);
   options.context_length = static_cast<int>(model.text.context_length);
   return options;
+}
+
+double Millions(const NamedTensors& tensors) {
+  return 1e-6 *
+         std::accumulate(tensors.begin(), tensors.end(), 0.0,
+                         [](double sum, const auto& named) { return sum + named.second.numel(); });
 }
 
 OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
@@ -94,11 +108,12 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       val_source_(OpenValidationData(*config)),
       plan_(PlanOf(config, *source_)),
       lanes_(plan_.LanesOf(comm.rank(), plan_.EvenLanes(comm.world_size()))),
-      model_(model_config_, config->train.seed, config->temperature.init, PrecisionOf(config->train.precision).parameters),
+      model_(model_config_, config->train.seed, config->temperature.init, PrecisionOf(config->train.precision).parameters,
+             config->model.lock),
       objective_(MakeObjective(ObjectiveOf(*config))),
       table_(plan_, lanes_, objective_->state_columns(), objective_->initial_state(),
              PrecisionOf(config->train.precision).parameters),
-      optimizer_(MakeOptimizer(model_.parameters(), config->optimizer)),
+      optimizer_(MakeOptimizer(model_.trainable(), config->optimizer)),
       train_step_(model_, *objective_, table_, *optimizer_, comm,
                   {config->train.clip_norm, PrecisionOf(config->train.precision)},
                   [&] {
@@ -135,11 +150,12 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   log_.emplace(config_->run, found ? found->meta.metrics_bytes : 0, step_);
 
   console_.Say(fmt::format(
-      "model {}: {:.1f} M parameters; {} records in {} lanes; {} epochs of {} steps, batch {}; "
+      "model {}: {:.1f} M parameters{}; {} records in {} lanes; {} epochs of {} steps, batch {}; "
       "{} threads train, {} decode",
-      model_config_.name,
-      1e-6 * std::accumulate(model_.parameters().begin(), model_.parameters().end(), 0.0,
-                             [](double sum, const auto& named) { return sum + named.second.numel(); }),
+      model_config_.name, Millions(model_.parameters()),
+      model_.trainable().size() == model_.parameters().size()
+          ? ""
+          : fmt::format(", {:.1f} M of them not locked", Millions(model_.trainable())),
       source_->size(), plan_.options().lanes, config_->train.epochs, plan_.steps_per_epoch(),
       config_->train.batch_size, at::get_num_threads(), config_->pipeline.threads));
 }

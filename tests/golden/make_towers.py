@@ -2,7 +2,8 @@
 
 Needs the peers' environment (tools/peers.sh). Float64, OpenCLIP's CLIP: weight/* is its state_dict,
 features are L2-normalised, grad/* is the gradient of
-sum(image_features * linspace(-1, 1)) + sum(text_features * linspace(1, -1)).
+sum(image_features * linspace(-1, 1)) + sum(text_features * linspace(1, -1)), buffer/* are the running
+statistics after the training step; eval/* are features of weight/* in evaluation, of models with BatchNorm.
 """
 
 import json
@@ -25,6 +26,12 @@ CASES = {
         text=dict(context_length=8, vocab_size=20, width=8, heads=2, layers=1, mlp_ratio=3.0),
         quick_gelu=True,
     ),
+    "resnet_small": dict(
+        embed_dim=6,
+        vision=dict(layers=[1, 2, 1, 1], width=2, head_width=16, image_size=32),
+        text=dict(context_length=8, vocab_size=20, width=8, heads=2, layers=1),
+        quick_gelu=False,
+    ),
 }
 
 
@@ -40,6 +47,13 @@ def captions(rows, config):
     return tokens
 
 
+def features_of(model, image, text):
+    return {
+        "image_features": model.encode_image(image, normalize=True),
+        "text_features": model.encode_text(text, normalize=True),
+    }
+
+
 def make(config):
     model = CLIP(config["embed_dim"], config["vision"], config["text"], config["quick_gelu"]).double()
     size = config["vision"]["image_size"]
@@ -50,15 +64,26 @@ def make(config):
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1:
                 parameter += 0.1 * torch.randn_like(parameter)
-    features = {
-        "image_features": model.encode_image(image, normalize=True),
-        "text_features": model.encode_text(text, normalize=True),
-    }
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer += 0.1 * torch.randn_like(buffer)
+            if name.endswith("running_var"):
+                buffer *= 0.5 + torch.rand_like(buffer)
+    tensors = {f"weight/{name}": value.clone() for name, value in model.state_dict().items()}
+    if isinstance(config["vision"]["layers"], list):
+        evaluated = features_of(model.eval(), image, text)
+        tensors |= {f"eval/{name}": value for name, value in evaluated.items()}
+        model.train()
+    features = features_of(model, image, text)
     ramp = torch.linspace(-1, 1, features["image_features"].numel(), dtype=torch.float64)
     ramp = ramp.view_as(features["image_features"])
     (features["image_features"] * ramp - features["text_features"] * ramp).sum().backward()
-    tensors = {f"weight/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"train/{name}": value for name, value in features.items()}
+    tensors |= {
+        f"train/buffer/{name}": value
+        for name, value in model.state_dict().items()
+        if "running_" in name or "num_batches" in name
+    }
     tensors |= {
         f"train/grad/{name}": p.grad for name, p in model.named_parameters() if p.grad is not None
     }

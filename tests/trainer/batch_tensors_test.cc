@@ -55,6 +55,37 @@ TEST(CaptionsOf, CutsToTheLongestRoundedUpToEight) {
   EXPECT_EQ(columns({3, 1, 7}, false), 20);
 }
 
+TEST(KeptPatches, AreAFunctionOfSeedEpochAndSample) {
+  const std::vector<std::int64_t> indices = {5, 900, 7, 5};
+  const PatchDropout half{.share = 0.5, .patches = 49, .seed = 3};
+  const at::Tensor kept = KeptPatches(indices, 2, half);
+  EXPECT_EQ(kept.sizes(), (std::vector<std::int64_t>{4, 24}));  // ⌊49 · 0.5⌋
+  EXPECT_TRUE(at::equal(kept[0], kept[3]));
+  EXPECT_FALSE(at::equal(kept[0], kept[2]));
+  EXPECT_TRUE(
+      at::equal(kept.narrow(0, 1, 2), KeptPatches(std::span(indices).subspan(1, 2), 2, half)));
+  EXPECT_FALSE(at::equal(kept, KeptPatches(indices, 3, half)));
+  EXPECT_FALSE(at::equal(kept, KeptPatches(indices, 2, {.share = 0.5, .patches = 49, .seed = 4})));
+  EXPECT_TRUE(kept.diff(1, 1).gt(0).all().item<bool>()) << "ascending, none twice";
+  EXPECT_GE(kept.min().item<std::int64_t>(), 0);
+  EXPECT_LT(kept.max().item<std::int64_t>(), 49);
+  // As OpenCLIP's max(1, int(n * (1 - p))).
+  EXPECT_EQ(KeptPatches(indices, 0, {.share = 0.999, .patches = 49}).size(1), 1);
+  EXPECT_EQ(KeptPatches(indices, 0, {.share = 0.75, .patches = 196}).size(1), 49);
+  EXPECT_FALSE(KeptPatches(indices, 0, {.share = 0, .patches = 49}).defined());
+}
+
+TEST(KeptPatches, AreKeptEquallyOften) {
+  std::vector<std::int64_t> indices(10'000);
+  for (std::size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<std::int64_t>(i);
+  const at::Tensor counts =
+      KeptPatches(indices, 1, {.share = 0.75, .patches = 16, .seed = 1}).view(-1).bincount();
+  ASSERT_EQ(counts.numel(), 16);
+  // 2500 expected, ±5 standard deviations of √(10000 · ¼ · ¾) = 43.
+  EXPECT_GT(counts.min().item<std::int64_t>(), 2500 - 217);
+  EXPECT_LT(counts.max().item<std::int64_t>(), 2500 + 217);
+}
+
 TEST(MicroBatchesOf, KeepsEveryRowInItsPlace) {
   const FakeSource source(64);
   const ByteTokenizer tokenizer;
@@ -66,6 +97,14 @@ TEST(MicroBatchesOf, KeepsEveryRowInItsPlace) {
   const std::optional<Batch> batch = loader.Next();
   ASSERT_TRUE(batch);
   const TensorTarget whole{.trim_text = false};
+  const PatchDropout half{.share = 0.5, .patches = 16, .seed = 1};
+  EXPECT_FALSE(MicroBatchesOf(*batch, 1, whole).front().kept_patches.defined());
+  std::vector<at::Tensor> kept;
+  for (const MicroBatch& part : MicroBatchesOf(*batch, 3, whole, half)) {
+    EXPECT_EQ(part.kept_patches.size(0), part.images.size(0));
+    kept.push_back(part.kept_patches);
+  }
+  EXPECT_TRUE(at::equal(at::cat(kept), KeptPatches(batch->indices(), batch->epoch(), half)));
   const MicroBatch all = MicroBatchesOf(*batch, 1, whole).front();
   const std::vector<MicroBatch> parts = MicroBatchesOf(*batch, 3, whole);
   std::vector<at::Tensor> images, tokens, pool;

@@ -59,23 +59,10 @@ void ExpectAgree(const ClipModel& model, const Probe& probe,
   EXPECT_LE((text - theirs.at("text_features")).abs().max().item<double>(), 1e-5);
 }
 
-TEST(OpenClipPeer, LoadsOurWeightsAndWeLoadIts) {
-  const std::string python = PeersPython();
-  if (python.empty()) GTEST_SKIP() << "no peers' environment: tools/peers.sh makes it";
-  const TemporaryFolder folder;
-  const char* asked = std::getenv("FASTCLIP_CHECKPOINT");
-  std::string weights = folder / "model.safetensors", name = "tiny";
-  if (asked != nullptr && *asked != '\0') {
-    weights = ResolveModel(asked).file;
-    name = CheckCheckpoint(std::filesystem::path(weights).parent_path()).model;
-  }
-  const ModelConfig config = LoadModelConfig(name);
-  ClipModel model(config, 3, 0.07, at::kFloat);
-  if (asked != nullptr && *asked != '\0') {
-    model.Load(ReadSafetensors(weights).tensors, weights);
-  } else {
-    WriteSafetensors(weights, model.parameters());
-  }
+// `weights` holds what `model` does.
+void ExpectPeerAgrees(const std::string& python, const TemporaryFolder& folder, ClipModel& model,
+                      const std::string& weights) {
+  const ModelConfig& config = model.config();
   const Probe probe = MakeProbe(config);
   {
     const at::NoGradGuard no_grad;
@@ -99,6 +86,43 @@ TEST(OpenClipPeer, LoadsOurWeightsAndWeLoadIts) {
   }
   model.Load(their_weights, "OpenCLIP's weights");
   ExpectAgree(model, probe, theirs);
+}
+
+TEST(OpenClipPeer, LoadsOurWeightsAndWeLoadIts) {
+  const std::string python = PeersPython();
+  if (python.empty()) GTEST_SKIP() << "no peers' environment: tools/peers.sh makes it";
+  const TemporaryFolder folder;
+  const char* asked = std::getenv("FASTCLIP_CHECKPOINT");
+  std::string weights = folder / "model.safetensors", name = "tiny";
+  if (asked != nullptr && *asked != '\0') {
+    weights = ResolveModel(asked).file;
+    name = CheckCheckpoint(std::filesystem::path(weights).parent_path()).model;
+  }
+  ClipModel model(LoadModelConfig(name), 3, 0.07, at::kFloat);
+  if (asked != nullptr && *asked != '\0') {
+    model.Load(ReadSafetensors(weights).tensors, weights);
+  } else {
+    WriteSafetensors(weights, model.parameters());
+  }
+  ExpectPeerAgrees(python, folder, model, weights);
+}
+
+TEST(OpenClipPeer, LoadsAResNetOfOursWithItsRunningStatistics) {
+  const std::string python = PeersPython();
+  if (python.empty()) GTEST_SKIP() << "no peers' environment: tools/peers.sh makes it";
+  const TemporaryFolder folder;
+  ModelConfig config = LoadModelConfig("tiny");
+  config.name = "thin ResNet";
+  config.vision = {.image_size = 64, .width = 8, .head_width = 32, .resnet_layers = {1, 2, 1, 1}};
+  ClipModel model(config, 3, 0.07, at::kFloat);
+  {
+    const at::NoGradGuard no_grad;
+    model.EncodeImage(MakeProbe(config).images, TowerMode::kTrain);
+  }
+  NamedTensors tensors = model.parameters();
+  tensors.insert(tensors.end(), model.buffers().begin(), model.buffers().end());
+  WriteSafetensors(folder / "model.safetensors", tensors);
+  ExpectPeerAgrees(python, folder, model, folder / "model.safetensors");
 }
 
 }  // namespace

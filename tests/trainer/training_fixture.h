@@ -49,6 +49,25 @@ warmup = 5
 )";
   }
 
+  /// A model file with a ResNet of one thin block a stage.
+  std::string ResNetModel() {
+    std::ofstream(folder_ / "resnet.toml") << R"(
+embed_dim = 16
+[vision]
+image_size = 32
+layers = [1, 1, 1, 1]
+width = 4
+head_width = 32
+[text]
+context_length = 16
+vocab_size = 49408
+width = 16
+heads = 2
+layers = 1
+)";
+    return folder_ / "resnet.toml";
+  }
+
   std::vector<std::string> Train(const std::string& run, std::vector<std::string> words = {}) {
     std::vector<std::string> all = {"train", folder_ / "run.toml", "run=" + (folder_ / run),
                                     "model.name=" + (folder_ / "model.toml")};

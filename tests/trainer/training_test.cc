@@ -1,4 +1,9 @@
+#include <ATen/ATen.h>
+
+#include <map>
+
 #include "tests/trainer/training_fixture.h"
+#include "trainer/safetensors.h"
 
 namespace fastclip {
 namespace {
@@ -74,6 +79,65 @@ TEST_F(Training, AResumeEqualsAnUninterruptedRunWhateverTheState) {
     EXPECT_NE(errors_.find("at step 12"), std::string::npos) << errors_;
     ExpectSameEnd(whole, cut);
   }
+}
+
+TEST_F(Training, RunningStatisticsAndPatchDropoutResumeToTheBit) {
+  const std::vector<std::vector<std::string>> kinds = {
+      {"model.name=" + ResNetModel(), "train.micro_batches=2", "train.epochs=2"},
+      {"model.patch_dropout=0.5", "train.epochs=2"}};
+  for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+    const std::string whole = "whole" + std::to_string(kind), cut = "cut" + std::to_string(kind);
+    std::vector<std::string> resume = kinds[kind];
+    resume.push_back("resume=true");
+    ASSERT_EQ(Run(Train(whole, kinds[kind])), 0) << errors_;
+    ASSERT_EQ(Run(Train(cut, kinds[kind])), 0) << errors_;
+    std::filesystem::remove_all(folder_ / (cut + "/checkpoints/step_24"));
+    ASSERT_EQ(Run(Train(cut, resume)), 0) << errors_;
+    EXPECT_NE(errors_.find("at step 12"), std::string::npos) << errors_;
+    ExpectSameEnd(whole, cut, 24);
+  }
+}
+
+TEST_F(Training, ALockedTowerIsSavedAsItStartedAndHasNoOptimizerState) {
+  ASSERT_EQ(Run(Train("free", {"train.epochs=1"})), 0) << errors_;
+  const std::string start = "/checkpoints/step_12/";
+  ASSERT_EQ(Run(Train("locked", {"train.epochs=1", "train.init=" + (folder_ / "free"),
+                                 "model.lock_image=true", "model.lock_image_unlocked_groups=1"})),
+            0)
+      << errors_;
+  EXPECT_NE(errors_.find("M of them not locked"), std::string::npos) << errors_;
+  std::map<std::string, at::Tensor> before;
+  for (auto& [name, tensor] :
+       ReadSafetensors(folder_ / ("free" + start + "model.safetensors")).tensors)
+    before.emplace(name, tensor);
+  const auto after = ReadSafetensors(folder_ / ("locked" + start + "model.safetensors")).tensors;
+  EXPECT_EQ(after.size(), before.size());
+  for (const auto& [name, tensor] : after) {
+    const bool locked = name.starts_with("visual.") && name != "visual.proj";
+    EXPECT_EQ(at::equal(tensor, before.at(name)), locked) << name;
+  }
+  for (const auto& [name, tensor] :
+       ReadSafetensors(folder_ / ("locked" + start + "optimizer.safetensors")).tensors) {
+    EXPECT_TRUE(name.find("visual.") == std::string::npos || name.ends_with("visual.proj")) << name;
+  }
+  EXPECT_EQ(Run(Train("locked", {"train.epochs=2", "resume=true"})), 1);
+  EXPECT_NE(errors_.find("the optimizer's state does not fit"), std::string::npos) << errors_;
+}
+
+TEST_F(Training, TowerOptionsThatDoNotFitTheModelAreRefused) {
+  EXPECT_EQ(Run(Train("run", {"model.lock_image=true", "model.lock_image_unlocked_groups=4"})), 2);
+  EXPECT_NE(
+      errors_.find("model.lock_image_unlocked_groups: 4 groups, but the image tower of 1 layers "
+                   "has 3"),
+      std::string::npos)
+      << errors_;
+  EXPECT_EQ(Run(Train("run", {"model.lock_image=true", "model.lock_text=true"})), 2);
+  EXPECT_NE(errors_.find("nothing is left to train"), std::string::npos) << errors_;
+  EXPECT_EQ(Run(Train("run", {"model.name=" + ResNetModel(), "model.patch_dropout=0.5"})), 2);
+  EXPECT_NE(errors_.find("is a ResNet and has no patches"), std::string::npos) << errors_;
+  EXPECT_EQ(Run(Train("run", {"model.patch_dropout=1"})), 2);
+  EXPECT_NE(errors_.find("model.patch_dropout must be a number from 0 to 0.999"), std::string::npos)
+      << errors_;
 }
 
 TEST_F(Training, AnInitStartsFromWeightsAndEstimators) {

@@ -77,6 +77,7 @@ def main(path):
     model = make_model(setup, tensors)
     dtype = next(model.parameters()).dtype
     images = tensors["images"].to(dtype).contiguous()
+    model.eval()  # a ResNet's features in training would follow the batch
     with torch.no_grad():
         for side, features in {
             "image": model.encode_image(images, normalize=True),
@@ -85,6 +86,7 @@ def main(path):
             difference = (features - tensors[f"{side}_features"]).abs().max().item()
             if difference > 1e-5:
                 sys.exit(f"{side} features differ by {difference}: this would compare two different models")
+    model.train()
     optimizer = make_optimizer(model, setup)
     result = {"peer": "OpenCLIP 3.3.0 in Python", "threads": setup["threads"]}
     for length in ("real", "full"):

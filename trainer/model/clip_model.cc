@@ -8,8 +8,10 @@
 #include <cmath>
 #include <map>
 #include <stdexcept>
+#include <variant>
 
 #include "trainer/model/fresh_weights.h"
+#include "trainer/model/modified_resnet.h"
 #include "trainer/model/text_transformer.h"
 #include "trainer/model/vision_transformer.h"
 
@@ -40,6 +42,43 @@ std::string ShapeOf(const at::Tensor& tensor) {
   return text + "]";
 }
 
+using ImageTower = std::variant<VisionTransformer, ModifiedResNet>;
+
+ImageTower MakeImageTower(FreshWeights& weights, const ModelConfig& model) {
+  if (model.vision.is_resnet()) return ModifiedResNet(weights, model);
+  return VisionTransformer(weights, model);
+}
+
+// `check(good, reason)` throws.
+template <class Check>
+void CheckResNet(const VisionConfig& vision, const Check& check) {
+  const std::int64_t width = kResNetExpansion * vision.width;
+  check(vision.resnet_layers.size() == 4,
+        fmt::format("vision.layers lists {} stages, a ResNet has 4", vision.resnet_layers.size()));
+  for (const std::int64_t blocks : vision.resnet_layers) {
+    check(blocks >= 1 && blocks <= 1000,
+          fmt::format("vision.layers lists {} blocks; a stage has 1..1000", blocks));
+  }
+  check(vision.image_size % kResNetShrink == 0,
+        fmt::format("vision.image_size = {} is no multiple of {}, which a ResNet shrinks it by",
+                    vision.image_size, kResNetShrink));
+  check(vision.width % 2 == 0,
+        fmt::format("vision.width = {} must be even: the stem starts with half", vision.width));
+  check(width % vision.head_width == 0,
+        fmt::format("vision.head_width = {} does not divide {} · vision.width = {}",
+                    vision.head_width, kResNetExpansion, width));
+}
+
+template <class Check>
+void CheckViT(const VisionConfig& vision, const Check& check) {
+  check(vision.image_size % vision.patch_size == 0,
+        fmt::format("vision.patch_size = {} does not divide vision.image_size = {}",
+                    vision.patch_size, vision.image_size));
+  check(vision.width % vision.head_width == 0,
+        fmt::format("vision.head_width = {} does not divide vision.width = {}", vision.head_width,
+                    vision.width));
+}
+
 }  // namespace
 
 void CheckModelConfig(const ModelConfig& config) {
@@ -63,12 +102,7 @@ void CheckModelConfig(const ModelConfig& config) {
   for (const auto& [name, size] : sizes) {
     check(size >= 1 && size <= 1 << 24, fmt::format("{} = {} must lie in 1..2^24", name, size));
   }
-  check(vision.image_size % vision.patch_size == 0,
-        fmt::format("vision.patch_size = {} does not divide vision.image_size = {}",
-                    vision.patch_size, vision.image_size));
-  check(vision.width % vision.head_width == 0,
-        fmt::format("vision.head_width = {} does not divide vision.width = {}", vision.head_width,
-                    vision.width));
+  vision.is_resnet() ? CheckResNet(vision, check) : CheckViT(vision, check);
   check(text.width % text.heads == 0,
         fmt::format("text.heads = {} does not divide text.width = {}", text.heads, text.width));
   check(text.context_length >= 2, "text.context_length must hold a start and an end: 2 or more");
@@ -80,41 +114,54 @@ void CheckModelConfig(const ModelConfig& config) {
 }
 
 struct ClipModel::Impl {
-  Impl(const ModelConfig& model, FreshWeights& weights, double init_temperature)
+  Impl(const ModelConfig& model, FreshWeights& weights, double init_temperature,
+       const LockOptions& lock)
       : config(model),
-        visual(weights, model),
+        image_mode_is_fixed(lock.image && lock.image_freeze_bn_stats),
+        visual(MakeImageTower(weights, model)),
         text(weights, model),
         logit_scale(weights.Constant("logit_scale", {}, -std::log(init_temperature))),
         logit_bias(model.init_logit_bias
                        ? weights.Constant("logit_bias", {}, *model.init_logit_bias)
                        : at::Tensor()),
-        parameters(std::move(weights.made())) {
+                parameters(std::move(weights.made())),
+        buffers(std::move(weights.buffers())) {
     // A state_dict lists a module's own parameters before its children's.
     std::stable_partition(parameters.begin(), parameters.end(), [](const auto& named) {
       return named.first.find('.') == std::string::npos;
     });
+    for (auto& [name, parameter] : parameters) {
+      parameter.requires_grad_(!IsLocked(model, lock, name));
+      if (parameter.requires_grad()) trainable.emplace_back(name, parameter);
+    }
   }
 
   ModelConfig config;
-  VisionTransformer visual;
+  bool image_mode_is_fixed;  // the image tower runs as in evaluation
+  ImageTower visual;
   TextTransformer text;
   at::Tensor logit_scale;
   at::Tensor logit_bias;
-  NamedTensors parameters;
-  NamedTensors buffers;  // ViT models have none: OpenCLIP's causal mask is not saved
+  NamedTensors parameters, trainable;
+  NamedTensors buffers;  // of a ResNet: OpenCLIP's causal mask is not saved
 };
 
 ClipModel::ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
-                     at::ScalarType dtype) {
+                     at::ScalarType dtype, const LockOptions& lock) {
   CheckModelConfig(config);
+  if (const auto fault = FaultOf(config, lock)) {
+    throw std::invalid_argument(
+        fmt::format("model '{}': {}: {}", config.name, fault->option, fault->reason));
+  }
   FreshWeights weights(seed, dtype);
-  impl_ = std::make_unique<Impl>(config, weights, init_temperature);
+  impl_ = std::make_unique<Impl>(config, weights, init_temperature, lock);
 }
 
 ClipModel::~ClipModel() = default;
 
 const ModelConfig& ClipModel::config() const { return impl_->config; }
 const NamedTensors& ClipModel::parameters() const { return impl_->parameters; }
+const NamedTensors& ClipModel::trainable() const { return impl_->trainable; }
 const NamedTensors& ClipModel::buffers() const { return impl_->buffers; }
 at::Tensor ClipModel::logit_scale() const { return impl_->logit_scale; }
 at::Tensor ClipModel::logit_bias() const { return impl_->logit_bias; }
@@ -151,7 +198,10 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
     }
   }
   ours.erase(kOptional);
-  for (const auto& [name, target] : ours) missing.push_back(name);
+  for (const auto& [name, target] : ours) {
+    // Old checkpoints, and those of frozen statistics, do not count batches; nothing depends on it.
+    if (!name.ends_with(".num_batches_tracked")) missing.push_back(name);
+  }
   if (missing.empty() && unknown.empty() && misshaped.empty()) {
     const at::NoGradGuard no_grad;
     for (auto& [target, source] : copies) target.copy_(source);
@@ -166,12 +216,18 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
 }
 
 void ClipModel::set_grad_checkpointing(bool on) {
-  impl_->visual.set_grad_checkpointing(on);
+  if (auto* vit = std::get_if<VisionTransformer>(&impl_->visual)) vit->set_grad_checkpointing(on);
   impl_->text.set_grad_checkpointing(on);
 }
 
-at::Tensor ClipModel::EncodeImage(const at::Tensor& images) const {
-  return Normalise(impl_->visual.Forward(images));
+at::Tensor ClipModel::EncodeImage(const at::Tensor& images, TowerMode mode,
+                                  const at::Tensor& kept_patches) const {
+  if (const auto* resnet = std::get_if<ModifiedResNet>(&impl_->visual)) {
+    if (kept_patches.defined()) throw std::invalid_argument("a ResNet has no patches to keep");
+    return Normalise(
+        resnet->Forward(images, impl_->image_mode_is_fixed ? TowerMode::kEvaluate : mode));
+  }
+  return Normalise(std::get<VisionTransformer>(impl_->visual).Forward(images, kept_patches));
 }
 
 at::Tensor ClipModel::EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const {

@@ -62,6 +62,16 @@ at::Tensor FreshWeights::Constant(const std::string& name, const Shape& shape, d
   return Keep(name, at::full(shape, value, at::kDouble));
 }
 
+at::Tensor FreshWeights::Buffer(const std::string& name, const Shape& shape, double value) {
+  buffers_.emplace_back(name, at::full(shape, value, dtype_));
+  return buffers_.back().second;
+}
+
+at::Tensor FreshWeights::Counter(const std::string& name) {
+  buffers_.emplace_back(name, at::zeros({}, at::kLong));
+  return buffers_.back().second;
+}
+
 at::Tensor FreshWeights::Keep(const std::string& name, at::Tensor values) {
   at::Tensor leaf = values.to(dtype_).requires_grad_();
   made_.emplace_back(name, leaf);

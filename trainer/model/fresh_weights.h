@@ -25,8 +25,14 @@ class FreshWeights {
   at::Tensor Uniform(const std::string& name, const Shape& shape, double bound);  ///< in ±bound
   at::Tensor Constant(const std::string& name, const Shape& shape, double value);
 
-  /// What was made so far, in the order of the calls.
+  /// What is saved with the parameters but not trained: no gradient, written by its owner.
+  at::Tensor Buffer(const std::string& name, const Shape& shape, double value);
+  at::Tensor Counter(const std::string& name);  ///< 0-d int64, 0
+
+  /// Parameters made so far, in the order of the calls.
   NamedTensors& made() { return made_; }
+  /// Buffers and counters made so far.
+  NamedTensors& buffers() { return buffers_; }
 
  private:
   template <class Draw>
@@ -35,7 +41,7 @@ class FreshWeights {
 
   std::uint64_t seed_;
   at::ScalarType dtype_;
-  NamedTensors made_;
+  NamedTensors made_, buffers_;
 };
 
 }  // namespace fastclip

@@ -38,7 +38,8 @@ void Bind(ModelConfig& config, ConfigTable& table) {
   size("vision.image_size", config.vision.image_size);
   size("vision.patch_size", config.vision.patch_size);
   size("vision.width", config.vision.width);
-  size("vision.layers", config.vision.layers);
+  table.IntegerOrList("vision.layers", config.vision.layers, config.vision.resnet_layers, 4, 1,
+                      kMost);
   size("vision.head_width", config.vision.head_width);
   table.Real("vision.mlp_ratio", config.vision.mlp_ratio, 0, 1024);
   size("text.context_length", config.text.context_length);
@@ -55,6 +56,11 @@ ModelConfig ReadModelFile(const std::string& file) {
   ConfigTable table;
   Bind(config, table);
   table.ReadFile(file);
+  for (const char* key : {"vision.patch_size", "vision.mlp_ratio"}) {
+    if (config.vision.is_resnet() && table.Origin(key) != "the default") {
+      throw table.Error(key, "a ResNet (vision.layers is a list) has none; leave it out");
+    }
+  }
   try {
     CheckModelConfig(config);
   } catch (const std::invalid_argument& error) {
@@ -99,15 +105,20 @@ ModelConfig LoadModelConfig(const std::string& name_or_path) {
 std::string OpenClipJson(const ModelConfig& config) {
   const VisionConfig& vision = config.vision;
   const TextConfig& text = config.text;
+  nlohmann::ordered_json vision_cfg = {{"image_size", vision.image_size},
+                                       {"width", vision.width},
+                                       {"head_width", vision.head_width}};
+  if (vision.is_resnet()) {
+    vision_cfg["layers"] = vision.resnet_layers;
+    vision_cfg["patch_size"] = nullptr;
+  } else {
+    vision_cfg["layers"] = vision.layers;
+    vision_cfg["patch_size"] = vision.patch_size;
+    vision_cfg["mlp_ratio"] = vision.mlp_ratio;
+  }
   nlohmann::ordered_json json{{"embed_dim", config.embed_dim},
                                 {"quick_gelu", config.quick_gelu},
-                                {"vision_cfg",
-                                 {{"image_size", vision.image_size},
-                                  {"patch_size", vision.patch_size},
-                                  {"width", vision.width},
-                                  {"layers", vision.layers},
-                                  {"head_width", vision.head_width},
-                                  {"mlp_ratio", vision.mlp_ratio}}},
+                                {"vision_cfg", vision_cfg},
                                 {"text_cfg",
                                  {{"context_length", text.context_length},
                                   {"vocab_size", text.vocab_size},

@@ -8,11 +8,6 @@
 namespace fastclip {
 namespace {
 
-std::int64_t PatchesOf(const VisionConfig& config) {
-  const std::int64_t side = config.image_size / config.patch_size;
-  return side * side;
-}
-
 double ScaleOf(const VisionConfig& config) {
   return 1 / std::sqrt(static_cast<double>(config.width));
 }
@@ -33,9 +28,8 @@ TransformerOptions OptionsOf(const ModelConfig& config) {
 VisionTransformer::VisionTransformer(FreshWeights& weights, const ModelConfig& config)
     : config_(config.vision),
       class_embedding_(weights.Normal("visual.class_embedding", {config_.width}, ScaleOf(config_))),
-      positional_embedding_(weights.Normal("visual.positional_embedding",
-                                           {PatchesOf(config_) + 1, config_.width},
-                                           ScaleOf(config_))),
+      positional_embedding_(weights.Normal(
+          "visual.positional_embedding", {config_.patches() + 1, config_.width}, ScaleOf(config_))),
       proj_(weights.Normal("visual.proj", {config_.width, config.embed_dim}, ScaleOf(config_))),
       conv1_weight_(weights.Uniform(
           "visual.conv1.weight", {config_.width, 3, config_.patch_size, config_.patch_size},
@@ -46,22 +40,30 @@ VisionTransformer::VisionTransformer(FreshWeights& weights, const ModelConfig& c
 
 // A convolution whose stride is its size is one matrix product. Colours innermost: rows of a patch
 // lie together in what the loader delivers.
-at::Tensor VisionTransformer::EmbedPatches(const at::Tensor& images) const {
+at::Tensor VisionTransformer::EmbedPatches(const at::Tensor& images, const at::Tensor& kept) const {
   const std::int64_t patch = config_.patch_size, side = config_.image_size / patch;
-  const at::Tensor patches = images.view({images.size(0), 3, side, patch, side, patch})
-                                 .permute({0, 2, 4, 3, 5, 1})
-                                 .reshape({-1, patch * patch * 3});  // [b · side², patch² · 3]
+  const std::int64_t batch = images.size(0), places = side * side;
+  at::Tensor patches = images.view({batch, 3, side, patch, side, patch})
+                           .permute({0, 2, 4, 3, 5, 1})
+                           .reshape({-1, patch * patch * 3});  // [b · side², patch² · 3]
+  if (kept.defined()) {
+    const at::Tensor first = at::arange(batch, kept.options()).mul_(places).unsqueeze(1);
+    patches = patches.index_select(0, (kept + first).view(-1));
+  }
   const at::Tensor kernel = conv1_weight_.permute({0, 2, 3, 1}).reshape({config_.width, -1});
-  return at::linear(patches, kernel).view({images.size(0), side * side, config_.width});
+  return at::linear(patches, kernel).view({batch, -1, config_.width});
 }
 
-at::Tensor VisionTransformer::Forward(const at::Tensor& images) const {
+at::Tensor VisionTransformer::Forward(const at::Tensor& images, const at::Tensor& kept) const {
   const std::int64_t batch = images.size(0);
   const at::Tensor start =
       class_embedding_.view({1, 1, config_.width}).expand({batch, 1, config_.width});
-  const at::Tensor x = at::cat({start, EmbedPatches(images)}, 1)
-                           .add_(positional_embedding_)
-                           .view({-1, config_.width});
+  // The class token is place 0 and always kept. An embedding's gradient adds up in one order.
+  const at::Tensor places =
+      kept.defined() ? at::embedding(positional_embedding_, at::constant_pad_nd(kept + 1, {1, 0}))
+                     : positional_embedding_;  // [b, k + 1, width] or [side² + 1, width]
+  const at::Tensor x =
+      at::cat({start, EmbedPatches(images, kept)}, 1).add_(places).view({-1, config_.width});
   const at::Tensor pool = at::zeros({batch}, images.options().dtype(at::kLong));
   return at::mm(ln_post_(transformer_.Forward(ln_pre_(x), batch, pool)), proj_);
 }

@@ -196,6 +196,43 @@ TEST(Towers, GiveTheSameGradientsInOneMicroBatchOrSeveral) {
   }
 }
 
+TEST(ClipModel, SeesTheKeptPatchesAlone) {
+  const ClipModel model(Small(), 1, 0.07, at::kDouble);  // 4 · 4 patches of 8 · 8 pixels
+  const MicroBatch batch = SomeBatch(Small(), 3, 9);
+  const at::Tensor kept =
+      at::tensor({0, 3, 6, 9, 1, 2, 3, 4, 5, 10, 14, 15}, at::kLong).view({3, 4});
+  const auto encode = [&](const at::Tensor& images, const at::Tensor& patches) {
+    const at::Tensor features = model.EncodeImage(images, TowerMode::kTrain, patches);
+    for (const auto& [name, parameter] : model.parameters()) parameter.mutable_grad().reset();
+    features.backward(at::linspace(-1, 1, features.numel(), at::kDouble).view_as(features));
+    std::vector<at::Tensor> all = {features.detach()};
+    for (const auto& [name, parameter] : model.parameters()) {
+      if (name.starts_with("visual.")) all.push_back(parameter.grad().clone());
+    }
+    return all;
+  };
+  const auto expect_equal = [](const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::allclose(a[i], b[i], 1e-11, 1e-13));
+  };
+  // All patches in another order are the picture; pixels of the others do not matter.
+  const at::Tensor reversed = at::arange(15, -1, -1, at::kLong).expand({3, 16});
+  expect_equal(encode(batch.images, reversed), encode(batch.images, {}));
+  const std::vector<at::Tensor> some = encode(batch.images, kept);
+  at::Tensor changed = batch.images.clone();
+  for (std::int64_t row = 0; row < 3; ++row) {
+    for (std::int64_t patch = 0; patch < 16; ++patch) {
+      if (kept[row].eq(patch).any().item<bool>()) continue;
+      changed[row].narrow(1, patch / 4 * 8, 8).narrow(2, patch % 4 * 8, 8).add_(1);
+    }
+  }
+  expect_equal(encode(changed, kept), some);
+  EXPECT_FALSE(at::allclose(some[0], encode(batch.images, {})[0], 0, 1e-3));
+  // A row's features are its own: another row's patches do not reach it.
+  expect_equal({encode(batch.images.narrow(0, 1, 1), kept.narrow(0, 1, 1))[0]},
+               {some[0].narrow(0, 1, 1)});
+}
+
 TEST(ClipModel, LoadsItsOwnTensorsInAnyOrder) {
   const ClipModel source(Small(), 1, 0.07, at::kDouble);
   ClipModel target(Small(), 2, 0.1, at::kFloat);
@@ -269,6 +306,25 @@ TEST(ModelConfig, RefusesWhatMakesNoModel) {
   EXPECT_NE(error([](ModelConfig& c) { c.text.context_length = 1; }).find("context_length"),
             std::string::npos);
   EXPECT_NE(error([](ModelConfig& c) { c.text.mlp_ratio = std::nan(""); }).find("mlp_ratio"),
+            std::string::npos);
+  const auto resnet_error = [&](auto change) {
+    return error([&](ModelConfig& c) {
+      c.vision = {.image_size = 64, .width = 8, .head_width = 16, .resnet_layers = {1, 1, 1, 1}};
+      change(c.vision);
+    });
+  };
+  EXPECT_EQ(resnet_error([](VisionConfig&) {}), "no error");
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.image_size = 48; }).find("image_size = 48"),
+            std::string::npos);
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.head_width = 48; }).find("head_width = 48"),
+            std::string::npos);
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.width = 7; }).find("width = 7 must be even"),
+            std::string::npos);
+  EXPECT_NE(resnet_error([](VisionConfig& v) {
+              v.resnet_layers = {1, 2};
+            }).find("2 stages"),
+            std::string::npos);
+  EXPECT_NE(resnet_error([](VisionConfig& v) { v.resnet_layers[2] = 0; }).find("0 blocks"),
             std::string::npos);
 }
 

@@ -20,7 +20,8 @@ std::string ErrorOf(const std::string& model) {
 }
 
 TEST(Presets, AreOpenClipsModels) {
-  EXPECT_EQ(ModelPresets(), (std::vector<std::string>{"ViT-B-16", "ViT-B-32", "ViT-L-14", "tiny"}));
+  EXPECT_EQ(ModelPresets(), (std::vector<std::string>{"RN101", "RN50", "RN50x4", "ViT-B-16",
+                                                      "ViT-B-32", "ViT-L-14", "tiny"}));
   for (const std::string& name : ModelPresets()) EXPECT_EQ(LoadModelConfig(name).name, name);
   const ModelConfig large = LoadModelConfig("ViT-L-14");
   EXPECT_EQ(large.embed_dim, 768);
@@ -31,6 +32,20 @@ TEST(Presets, AreOpenClipsModels) {
   EXPECT_EQ(large.text.heads, 12);
   EXPECT_EQ(LoadModelConfig("ViT-B-16").vision.patch_size, 16);
   EXPECT_EQ(LoadModelConfig("ViT-B-32").text.vocab_size, 49408);
+}
+
+TEST(Presets, WriteOpenClipsWords) {
+  const ModelConfig resnet = LoadModelConfig("RN50");
+  EXPECT_EQ(resnet.vision.resnet_layers, (std::vector<std::int64_t>{3, 4, 6, 3}));
+  EXPECT_EQ(OpenClipJson(resnet),
+            R"({"embed_dim":1024,"quick_gelu":false,"vision_cfg":{"image_size":224,"width":64,)"
+            R"("head_width":64,"layers":[3,4,6,3],"patch_size":null},"text_cfg":)"
+            R"({"context_length":77,"vocab_size":49408,"width":512,"heads":8,"layers":12,)"
+            R"("mlp_ratio":4.0}})");
+  const ModelConfig vit = LoadModelConfig("ViT-B-32");
+  EXPECT_FALSE(vit.vision.is_resnet());
+  EXPECT_NE(OpenClipJson(vit).find(R"("layers":12,"patch_size":32,"mlp_ratio":4.0})"),
+            std::string::npos);
 }
 
 TEST(Presets, NameTheNearest) {
@@ -60,6 +75,19 @@ TEST(Presets, ReadAFileAndNameItsMistakes) {
   EXPECT_TRUE(ErrorOf(file).starts_with(file + ":1: ")) << ErrorOf(file);
   write("[vision]\npatch_size = 15\n");
   EXPECT_NE(ErrorOf(file).find("patch_size = 15 does not divide"), std::string::npos);
+  write("[vision]\nlayers = [3, 4, 6]\n");
+  EXPECT_EQ(ErrorOf(file), file +
+                               ":2: vision.layers must be a whole number, or a list of 4 of them, "
+                               "from 1 to 16777216, not [ 3, 4, 6 ]");
+  write("[vision]\nlayers = [3, 4, 6, 3.5]\n");
+  EXPECT_NE(ErrorOf(file).find("a list of 4 of them"), std::string::npos) << ErrorOf(file);
+  write("[vision]\nwidth = 64\nlayers = [3, 4, 6, 3]\npatch_size = 32\n");
+  EXPECT_EQ(ErrorOf(file), file +
+                               ":4: vision.patch_size: a ResNet (vision.layers is a list) has "
+                               "none; leave it out");
+  write("[vision]\nwidth = 64\nlayers = [3, 4, 6, 3]\nimage_size = 100\n");
+  EXPECT_NE(ErrorOf(file).find("vision.image_size = 100 is no multiple of 32"), std::string::npos)
+      << ErrorOf(file);
   EXPECT_NE(ErrorOf(folder / "absent.toml").find("absent.toml"), std::string::npos);
 }
 

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/model/batch_norm.h"
+#include "trainer/model/clip_model.h"
+
+namespace fastclip {
+
+/// OpenCLIP's ModifiedResNet, the image tower of RN50 and its kin: a stem of three convolutions,
+/// four stages of bottleneck blocks which average before they shrink, and attention in place of the
+/// last average.
+class ModifiedResNet {
+ public:
+  /// Makes its weights and running statistics under "visual.".
+  ModifiedResNet(FreshWeights& weights, const ModelConfig& config);
+
+  /// [b, embed_dim], not normalised, of images [b, 3, size, size]; fastest where they are
+  /// channels_last. kTrain writes the running statistics.
+  at::Tensor Forward(const at::Tensor& images, TowerMode mode) const;
+
+ private:
+  // A convolution without offset, and the normalisation behind it.
+  struct ConvNorm {
+    ConvNorm(FreshWeights& weights, const std::string& conv, const std::string& norm,
+             std::int64_t out, std::int64_t in, std::int64_t kernel, double gain = 1);
+    at::Tensor operator()(const at::Tensor& x, TowerMode mode, std::int64_t stride = 1) const;
+
+    at::Tensor weight;  // [out, in, kernel, kernel]
+    BatchNorm norm;
+  };
+  struct Bottleneck {
+    Bottleneck(FreshWeights& weights, const std::string& name, std::int64_t in, std::int64_t planes,
+               std::int64_t stride);
+    at::Tensor operator()(const at::Tensor& x, TowerMode mode) const;
+
+    std::int64_t stride;
+    ConvNorm first, second, third;
+    std::optional<ConvNorm> downsample;  // of the branch around, where sizes change
+  };
+  struct Linear {
+    Linear(FreshWeights& weights, const std::string& name, std::int64_t out, std::int64_t in);
+    at::Tensor operator()(const at::Tensor& x) const;
+
+    at::Tensor weight, bias;
+  };
+  struct AttentionPool {
+    AttentionPool(FreshWeights& weights, const std::string& name, std::int64_t side,
+                  std::int64_t width, std::int64_t heads, std::int64_t out);
+    // [b, out] of [b, width, side, side]: the mean place looks at itself and all places.
+    at::Tensor operator()(const at::Tensor& x) const;
+
+    std::int64_t heads;
+    at::Tensor positional_embedding;  // [side² + 1, width]
+    Linear k_proj, q_proj, v_proj, c_proj;
+  };
+
+  static std::vector<Bottleneck> MakeBlocks(FreshWeights& weights, const VisionConfig& config);
+
+  ConvNorm stem_1_, stem_2_, stem_3_;
+  std::vector<Bottleneck> blocks_;
+  AttentionPool attnpool_;
+};
+
+}  // namespace fastclip
