@@ -33,6 +33,9 @@ struct CheckpointMeta {
   std::string objective;
   std::string mode;
   std::string model;
+  std::string model_config;           ///< OpenClipJson() of it; empty: not known
+  std::string tokenizer;              ///< its spec; empty: not known
+  std::uint64_t vocabulary_hash = 0;  ///< XXH3 of the file that it was read from
   SkipCounts skips{};                 ///< records passed over since the start of the run
   std::int64_t refused_steps = 0;     ///< steps whose loss or gradient was not finite, all told
   std::int64_t refused_in_a_row = 0;  ///< and how many of them came last

@@ -47,22 +47,27 @@ json ToJson(const CheckpointDocument& document) {
   for (const auto& [name, digest] : document.files) {
     files[name] = {{"bytes", digest.size}, {"xxh3", Hex(digest.xxh3)}};
   }
-  return {{"format", kFormat},
-          {"step", meta.step},
-          {"epoch", meta.epoch},
-          {"order", OrderToJson(meta.order)},
-          {"data_hash", Hex(meta.data_hash)},
-          {"objective", meta.objective},
-          {"mode", meta.mode},
-          {"model", meta.model},
-          {"scaler", nullptr},
-          {"skips", skips},
-          {"refused_steps", meta.refused_steps},
-          {"refused_in_a_row", meta.refused_in_a_row},
-          {"metrics_bytes", meta.metrics_bytes},
-          {"threads", meta.threads},
-          {"versions", meta.versions},
-          {"files", files}};
+  json j = {{"format", kFormat},
+            {"step", meta.step},
+            {"epoch", meta.epoch},
+            {"order", OrderToJson(meta.order)},
+            {"data_hash", Hex(meta.data_hash)},
+            {"objective", meta.objective},
+            {"mode", meta.mode},
+            {"model", meta.model},
+            {"scaler", nullptr},
+            {"skips", skips},
+            {"refused_steps", meta.refused_steps},
+            {"refused_in_a_row", meta.refused_in_a_row},
+            {"metrics_bytes", meta.metrics_bytes},
+            {"threads", meta.threads},
+            {"versions", meta.versions},
+            {"files", files}};
+  if (!meta.model_config.empty()) j["model_config"] = json::parse(meta.model_config);
+  if (!meta.tokenizer.empty()) {
+    j["tokenizer"] = {{"spec", meta.tokenizer}, {"xxh3", Hex(meta.vocabulary_hash)}};
+  }
+  return j;
 }
 
 CheckpointDocument FromJson(const json& j) {
@@ -75,6 +80,11 @@ CheckpointDocument FromJson(const json& j) {
   j.at("objective").get_to(meta.objective);
   j.at("mode").get_to(meta.mode);
   j.at("model").get_to(meta.model);
+  if (j.contains("model_config")) meta.model_config = j.at("model_config").dump();
+  if (j.contains("tokenizer")) {
+    j.at("tokenizer").at("spec").get_to(meta.tokenizer);
+    meta.vocabulary_hash = FromHex(j.at("tokenizer").at("xxh3").get<std::string>());
+  }
   for (int i = 0; i < kSkipCauses; ++i) {
     j.at("skips").at(SkipName(static_cast<Skip>(i))).get_to(meta.skips[i]);
   }

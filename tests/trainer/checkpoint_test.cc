@@ -37,6 +37,9 @@ CheckpointMeta Meta(std::int64_t step) {
   meta.objective = "fastclip_v3";
   meta.mode = "exact";
   meta.model = "tiny";
+  meta.model_config = R"({"embed_dim":16,"quick_gelu":false})";
+  meta.tokenizer = "clip:words.txt";
+  meta.vocabulary_hash = 0xff00000000000001;
   meta.skips = {1, 2, 3, 4, 5, 6};
   meta.refused_steps = 3;
   meta.refused_in_a_row = 1;
@@ -125,6 +128,9 @@ TEST_F(Checkpoint, GivesBackEveryNumberAndTensor) {
   EXPECT_EQ(meta.objective, expected.objective);
   EXPECT_EQ(meta.mode, expected.mode);
   EXPECT_EQ(meta.model, expected.model);
+  EXPECT_EQ(meta.model_config, expected.model_config);
+  EXPECT_EQ(meta.tokenizer, expected.tokenizer);
+  EXPECT_EQ(meta.vocabulary_hash, expected.vocabulary_hash);
   EXPECT_EQ(meta.skips, expected.skips);
   EXPECT_EQ(meta.refused_steps, expected.refused_steps);
   EXPECT_EQ(meta.refused_in_a_row, expected.refused_in_a_row);
@@ -369,6 +375,15 @@ TEST_F(Checkpoint, IsResolvedFromWhatAUserTypes) {
   fs::remove_all(At("step_20"));
   EXPECT_NE(MessageOf([&] { ResolveModel(run()); }).find("has no checkpoint yet"),
             std::string::npos);
+}
+
+TEST_F(Checkpoint, MayLackModelAndTokenizer) {
+  CheckpointMeta meta = Meta(10);
+  meta.model_config = meta.tokenizer = "";
+  SaveCheckpoint(run(), meta, Content(10), 2);
+  const CheckpointMeta read = CheckCheckpoint(At("step_10"));
+  EXPECT_EQ(read.model_config, "");
+  EXPECT_EQ(read.tokenizer, "");
 }
 
 }  // namespace
