@@ -8,7 +8,6 @@
 
 #include "comm/communicator.h"
 #include "tools/cli.h"
-#include "tools/usage_error.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
 
@@ -19,7 +18,9 @@ int RunTrain(int argc, const char* const* argv) {
   std::vector<std::string> overrides;
   CLI::App app(
       "Trains a CLIP model. The config is the manual: configs/quickstart.toml explains every key.\n"
-      "Ctrl-C or SIGTERM saves and ends; the word resume=true goes on at the very step.",
+      "Ctrl-C, SIGTERM and SIGUSR1 save and end; the word resume=true goes on at the very step. A\n"
+      "second Ctrl-C or SIGTERM ends at once. The exit code is then 128 + the signal's number\n"
+      "(130, 143, 138), so that scripts can tell a stopped run from a finished one.",
       "fastclip train");
   app.add_option("CONFIG", config_path, "TOML file")->required();
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
@@ -29,15 +30,11 @@ int RunTrain(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
 
   const StopSignal stop;  // before LibTorch starts threads
-  try {
-    const LoadedConfig config(config_path, overrides);
-    const auto comm = WorldOfOne();
-    Trainer trainer(config, fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " ")), *comm);
-    trainer.Run(stop);
-  } catch (const ConfigError& error) {
-    throw UsageError(error.what());
-  }
-  return 0;
+  const LoadedConfig config(config_path, overrides);
+  const auto comm = WorldOfOne();
+  Trainer trainer(config, fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " ")), *comm);
+  const bool stopped = trainer.Run(stop) == Trainer::End::kStopped;
+  return stopped ? 128 + stop.received() : 0;
 }
 
 }  // namespace fastclip
