@@ -1,6 +1,9 @@
 #include "pipeline/batch_feed.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 #include <variant>
 
@@ -11,6 +14,14 @@ namespace fastclip {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+int CheckedRows(std::int64_t rows) {
+  if (rows < 1 || rows > kMaxBatchRows) {
+    throw std::invalid_argument(
+        fmt::format("a batch of {} rows on one rank; it has 1 to {}", rows, kMaxBatchRows));
+  }
+  return static_cast<int>(rows);
+}
 
 /// What both feeds share: a picture and a caption made with the loader's options.
 class RowMaker {
@@ -47,7 +58,7 @@ class TrainingFeed final : public BatchFeed {
                std::int64_t last_step, const Tokenizer& tokenizer, const LoaderOptions& options)
       : plan_(plan),
         first_row_(lanes.first * plan.rows_per_lane()),
-        rows_(static_cast<int>((lanes.last - lanes.first) * plan.rows_per_lane())),
+        rows_(CheckedRows((lanes.last - lanes.first) * plan.rows_per_lane())),
         first_step_(first_step),
         last_step_(last_step),
         maker_(tokenizer, options) {}
@@ -112,7 +123,7 @@ class EvaluationFeed final : public BatchFeed {
                  const LoaderOptions& options)
       : first_(ToInt(first)),
         records_(std::max<std::int64_t>(0, ToInt(last) - ToInt(first))),
-        batch_size_(batch_size),
+        batch_size_(CheckedRows(batch_size)),
         maker_(tokenizer, options) {}
 
   std::int64_t batches() const override { return (records_ + batch_size_ - 1) / batch_size_; }

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -50,14 +51,18 @@ std::int64_t BytesOf(const Record& record) {
 }
 
 const LoaderOptions& Checked(const LoaderOptions& options) {
-  if (options.threads < 1 || options.io_threads < 1 || options.prefetch < 1 ||
-      options.image_size < 1 || options.context_length < 2) {
-    throw std::invalid_argument(
-        fmt::format("a loader needs a thread, a reader, a batch ahead, a pixel and two ids a "
-                    "caption: threads {}, io_threads {}, prefetch {}, image_size {}, "
-                    "context_length {}",
-                    options.threads, options.io_threads, options.prefetch, options.image_size,
-                    options.context_length));
+  const auto in_range = [](int value, int least, int most) {
+    return value >= least && value <= most;
+  };
+  if (!in_range(options.threads, 1, kMostThreads) ||
+      !in_range(options.io_threads, 1, kMostThreads) || options.prefetch < 1 ||
+      !in_range(options.image_size, 1, kMaxImageSize) || options.context_length < 2) {
+    throw std::invalid_argument(fmt::format(
+        "a loader needs 1 to {} threads and as many readers, a batch ahead, a picture of 1 to {} "
+        "pixels a side and two ids a caption: threads {}, io_threads {}, prefetch {}, image_size "
+        "{}, context_length {}",
+        kMostThreads, kMaxImageSize, options.threads, options.io_threads, options.prefetch,
+        options.image_size, options.context_length));
   }
   return options;
 }
@@ -285,15 +290,22 @@ struct BatchLoader::Impl {
 
   // The consumer.
 
-  std::optional<Batch> Next() {
+  std::optional<Batch> Next(const std::stop_token& give_up) {
+    // Made before the lock is taken and gone after it: it takes the lock itself.
+    const std::stop_callback wake(give_up, [this] {
+      { const std::lock_guard lock(mutex); }  // the consumer is not between its check and its wait
+      ready.notify_all();
+    });
     std::unique_lock lock(mutex);
     if (delivered == feed->batches()) return std::nullopt;
     const auto start = Clock::now();
-    ready.wait(lock, [this] {
+    const auto is_there = [this] {
       return !in_flight.empty() &&
              (in_flight.front()->error != nullptr || in_flight.front()->unfinished == 0);
-    });
+    };
+    ready.wait(lock, [&] { return is_there() || give_up.stop_requested(); });
     starved_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    if (!is_there()) return std::nullopt;
     BatchInFlight& batch = *in_flight.front();
     if (batch.error == nullptr && !feed->substitutes()) CountSkipsInARow(batch);
     if (batch.error != nullptr) std::rethrow_exception(batch.error);
@@ -362,7 +374,9 @@ BatchLoader::BatchLoader(const RecordSource& source, SampleIndex first, SampleIn
 
 BatchLoader::~BatchLoader() = default;
 
-std::optional<Batch> BatchLoader::Next() { return impl_->Next(); }
+std::optional<Batch> BatchLoader::Next(const std::stop_token& give_up) {
+  return impl_->Next(give_up);
+}
 
 LoaderStats BatchLoader::stats() const {
   LoaderStats stats{.read = impl_->counters.read.Get(),

@@ -5,6 +5,7 @@
 #include <memory_resource>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "pipeline/augment.h"
@@ -15,14 +16,19 @@
 
 namespace fastclip {
 
+/// Bounds within which sizes in bytes and in rows cannot overflow.
+inline constexpr int kMaxImageSize = 8192;
+inline constexpr int kMaxBatchRows = 1 << 24;
+
 struct LoaderOptions {
-  /// Side of the square picture, pixels.
+  /// Side of the square picture, pixels; kMaxImageSize at most.
   int image_size = 224;
   /// Ids of a caption, start and end included.
   int context_length = 77;
   AugmentOptions augment;
   DecodeOptions decode;
-  /// Threads that decode and tokenize, and threads that read. Neither changes a batch.
+  /// Threads that decode and tokenize, and threads that read; kMostThreads at most. Neither changes
+  /// a batch.
   int threads = 2;
   int io_threads = 2;
   /// Batches made ahead of the consumer.
@@ -93,8 +99,9 @@ class BatchLoader {
   ~BatchLoader();
 
   /// The next batch, or nothing after the last. Throws what making it died of, each time; the
-  /// batches before it still come. For one thread.
-  std::optional<Batch> Next();
+  /// batches before it still come. Nothing, too, where `give_up` is asked for before the batch is
+  /// there; a later call waits for it again. For one thread.
+  std::optional<Batch> Next(const std::stop_token& give_up = {});
   LoaderStats stats() const;
 
  private:

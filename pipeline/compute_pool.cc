@@ -4,16 +4,9 @@
 #include <tbb/task_arena.h>
 
 #include <new>
+#include <stdexcept>
 
 namespace fastclip {
-namespace {
-
-// TBB counts threads per process and stops at the number of cores, the smallest limit of all that
-// are set. Each arena bounds its own threads; this only keeps two loaders, or more threads than
-// cores, from starving each other. TBB itself never makes more.
-constexpr int kProcessThreads = 256;
-
-}  // namespace
 
 // This file is compiled without TSan's instrumentation: Debian's libtbb has none, so that the
 // handshake of TBB's inlined half with it would look like races. What a task is given passes
@@ -28,12 +21,17 @@ struct ComputePool::Impl {
   }
 
   tbb::task_scheduler_handle runtime{tbb::attach{}};
-  tbb::global_control process_threads{tbb::global_control::max_allowed_parallelism,
-                                      kProcessThreads};
+  // TBB counts threads per process and stops at the number of cores, the smallest limit of all that
+  // are set. Each arena bounds its own threads; this only keeps two loaders, or more threads than
+  // cores, from starving each other. TBB itself never makes more.
+  tbb::global_control process_threads{tbb::global_control::max_allowed_parallelism, kMostThreads};
   tbb::task_arena arena;
 };
 
 ComputePool::ComputePool(int threads) : impl_(std::make_unique<Impl>()) {
+  if (threads < 1 || threads > kMostThreads) {
+    throw std::invalid_argument("a compute pool has 1 to 256 threads");
+  }
   impl_->arena.initialize(threads, /*reserved_for_masters=*/0);
 }
 

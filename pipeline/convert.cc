@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "pipeline/compute_pool.h"
 #include "pipeline/encode.h"
 #include "pipeline/file.h"
 #include "pipeline/in_order.h"
@@ -206,7 +207,7 @@ void Check(const ConvertOptions& options) {
   require(options.max_bytes >= 0 && options.resize >= 0,
           "bytes per shard and size cannot be negative");
   require(options.quality >= 1 && options.quality <= 100, "quality: 1 to 100");
-  require(options.threads >= 1, "at least one thread");
+  require(options.threads >= 1 && options.threads <= kMostThreads, "threads: 1 to 256");
   require(options.encoding != Encoding::kKeep || (options.resize == 0 && !options.background),
           "resize and background need an encoding, jpg or png");
 }

@@ -86,11 +86,21 @@ std::vector<Candidate> Candidates(const std::string& part, const fs::path& folde
                                : fs::path(part).filename().string();
   std::vector<Candidate> all = {{(folder / ManifestName(tail, tail)).string(), false}};
   if (!options.manifest_fallback_dir.empty()) {
-    const std::string identity = (fs::absolute(folder) / tail).lexically_normal().string();
+    const fs::path here = folder.empty() ? fs::path(".") : folder;
+    const std::string identity = (fs::absolute(here) / tail).lexically_normal().string();
     all.push_back(
         {(fs::path(options.manifest_fallback_dir) / ManifestName(tail, identity)).string(), false});
   }
   return all;
+}
+
+/// A slip of the pen may name a table or a shard, which a manifest would replace.
+void RefuseToReplace(const Candidate& candidate) {
+  std::error_code ignored;
+  if (!candidate.required || !fs::exists(fs::symlink_status(candidate.path, ignored))) return;
+  if (!Manifest::IsOne(candidate.path)) {
+    throw std::runtime_error(candidate.path + ": exists and is no manifest; name another file");
+  }
 }
 
 std::string Named(const std::vector<std::string>& names) {
@@ -247,6 +257,7 @@ IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths,
       old_path = candidate.path;
       break;
     }
+    RefuseToReplace(candidate);
   }
   std::unordered_map<std::string_view, const ManifestEntry*> known;
   if (old) {

@@ -34,7 +34,7 @@ using WalkFile =
 /// folder, so that moving the folder keeps manifest and hash.
 ///
 /// Throws std::runtime_error: a file that is missing and in no manifest, all files gone, a folder,
-/// what `walk` throws.
+/// an options.manifest that is something else's file, what `walk` throws.
 IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths, ManifestKind kind,
                         const SourceOptions& options, const WalkFile& walk);
 

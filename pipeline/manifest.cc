@@ -143,6 +143,14 @@ std::optional<Manifest> Manifest::Open(const std::string& path, ManifestKind kin
   return manifest;
 }
 
+bool Manifest::IsOne(const std::string& path) {
+  const UniqueFd fd = OpenToRead(path);
+  std::array<char, kMagic.size()> magic{};
+  return fd &&
+         ReadAt(fd.get(), 0, std::as_writable_bytes(std::span(magic)), path) == magic.size() &&
+         magic == kMagic;
+}
+
 bool Manifest::ReadBlock(const ManifestEntry& entry, std::int64_t first,
                          std::span<std::byte> out) const {
   const auto bytes = static_cast<std::int64_t>(out.size());

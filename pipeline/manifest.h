@@ -41,6 +41,8 @@ class Manifest {
  public:
   /// Nothing if the file is missing, is another kind's, or is damaged in head or entries.
   static std::optional<Manifest> Open(const std::string& path, ManifestKind kind);
+  /// Whether a file is a manifest of any kind, be it a damaged one.
+  static bool IsOne(const std::string& path);
 
   const std::vector<ManifestEntry>& entries() const { return entries_; }
   /// Identity of the data: names, their order, counts, and content hashes where there are any.

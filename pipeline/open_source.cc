@@ -108,6 +108,25 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
   return opened;
 }
 
+std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {
+  static constexpr std::size_t kShown = 6;
+  std::vector<std::string> lines;
+  std::size_t hidden = 0;
+  for (const PartInfo& part : parts) {
+    for (const std::string& warning : part.warnings) {
+      if (lines.size() < kShown) {
+        lines.push_back(fmt::format("{}: {}", part.part, warning));
+      } else {
+        ++hidden;
+      }
+    }
+  }
+  if (hidden > 0) {
+    lines.push_back(fmt::format("and {} more; fastclip shards info tells all of them", hidden));
+  }
+  return lines;
+}
+
 std::unique_ptr<RecordSource> OpenSource(const std::string& list, const SourceOptions& options) {
   return OpenSourceWithInfo(list, options).source;
 }

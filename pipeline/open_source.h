@@ -33,4 +33,8 @@ struct OpenedSource {
 /// "FILE.0", "FILE.1", …
 OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& options = {});
 
+/// The warnings of all parts for people, a line each: "PART: WARNING". Of many the first ones, then
+/// a line that tells how many more there are.
+std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts);
+
 }  // namespace fastclip

@@ -176,7 +176,38 @@ std::vector<std::string> ExpandListFile(const std::string& path) {
   return all;
 }
 
+std::string AbsolutePattern(const std::string& pattern, const std::string& folder) {
+  if (pattern.starts_with('/')) return pattern;
+  const std::optional<Braces> braces =
+      pattern.starts_with('{') ? FindBraces(pattern) : std::nullopt;
+  if (!braces || std::ranges::none_of(braces->alternatives, [](std::string_view alternative) {
+        return alternative.starts_with('/') || alternative.starts_with('{');
+      })) {
+    return folder + "/" + (pattern.starts_with("./") ? pattern.substr(2) : pattern);
+  }
+  std::string all = "{";  // some alternatives may be absolute: each for itself
+  for (const std::string_view alternative : braces->alternatives) {
+    if (all.size() > 1) all += ',';
+    all += AbsolutePattern(std::string(alternative), folder);
+  }
+  return all + pattern.substr(braces->close);
+}
+
 }  // namespace
+
+std::string AbsoluteList(const std::string& list, const std::string& folder) {
+  if (list.empty() || folder.find_first_of("{}*?[") != std::string::npos ||
+      folder.find("::") != std::string::npos) {
+    return list;
+  }
+  std::string all;
+  for (const std::string& part : SplitList(list)) {
+    if (!all.empty()) all += "::";
+    const bool is_file = !part.starts_with("synthetic:");
+    all += is_file ? AbsolutePattern(part, folder == "/" ? "" : folder) : part;
+  }
+  return all;
+}
 
 std::vector<std::string> SplitList(const std::string& list) {
   std::vector<std::string> parts;

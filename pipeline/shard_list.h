@@ -22,4 +22,9 @@ std::vector<std::string> SplitList(const std::string& list);
 /// matches nothing, a file listed twice, braces that do not close, over kMaxListedFiles.
 std::vector<std::string> ExpandPart(const std::string& part);
 
+/// `list` as it must be spelled to name the same files from any folder; `folder`, an absolute one,
+/// stands before what is relative. "synthetic:N" stays. So does all where the folder's own name
+/// would read as a pattern.
+std::string AbsoluteList(const std::string& list, const std::string& folder);
+
 }  // namespace fastclip

@@ -164,8 +164,10 @@ class Grouping {
       fields_.clear();
       has_image_ = has_caption_ = false;
     }
-    has_image_ |= RoleOf(field) == Role::kImage;
-    has_caption_ |= RoleOf(field) == Role::kCaption;
+    const Role role = RoleOf(field);
+    has_image_ |= role == Role::kImage;
+    // Headers do not tell whether a .json holds captions; it may.
+    has_caption_ |= role == Role::kCaption || role == Role::kMetadata;
     fields_.insert(std::move(field));
     end_ = member.data_at + member.size;
   }

@@ -77,17 +77,24 @@ void Take(std::string_view field, std::span<const std::byte> data, bool cut, Par
   }
 }
 
-/// The list "captions" of a record's .json, as `fastclip shards convert` writes it for several
-/// captions.
-void AddListedCaptions(std::string_view json, BlockBuilder& builder) {
-  if (json.size() > kMaxMetadata || json.find("\"captions\"") == std::string_view::npos) return;
-  const auto parsed = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
-  const auto list = parsed.is_object() ? parsed.find("captions") : parsed.end();
-  if (!parsed.is_object() || list == parsed.end() || !list->is_array()) return;
-  for (const auto& caption : *list) {
+/// The list "captions" of the .json, as `fastclip shards convert` writes it for several captions;
+/// else the .txt; else the text "caption" of the .json.
+void AddCaptions(const Parts& parts, BlockBuilder& builder) {
+  const std::string_view json = AsText(parts.metadata);
+  const auto add = [&](const nlohmann::json& caption) {
     if (caption.is_string())
       builder.AddTrimmedCaption(builder.Keep(caption.get_ref<const std::string&>()));
+  };
+  const auto value_of = [&](const char* key) -> nlohmann::json {
+    if (json.size() > kMaxMetadata || json.find(fmt::format("\"{}\"", key)) == json.npos) return {};
+    const auto parsed = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+    return parsed.is_object() && parsed.contains(key) ? parsed[key] : nlohmann::json();
+  };
+  if (const auto list = value_of("captions"); list.is_array()) {
+    for (const auto& caption : list) add(caption);
   }
+  if (builder.CaptionsOfLast() == 0) builder.AddTrimmedCaption(AsText(parts.caption));
+  if (builder.CaptionsOfLast() == 0) add(value_of("caption"));
 }
 
 std::int32_t ParseLabel(std::string_view text) {
@@ -103,17 +110,19 @@ void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
   const std::string_view kept = builder.Keep(key);
   Record& record = builder.Add(index);
   record.key = kept;
-  if (parts.cut || (at_cut && (parts.image_rank == 0 || !parts.has_caption))) {
+  if (parts.cut) {
     record.skip = Skip::kTruncated;
     return;
   }
   record.image = parts.image;
   record.label = ParseLabel(AsText(parts.label));
-  AddListedCaptions(AsText(parts.metadata), builder);
-  if (builder.CaptionsOfLast() == 0) builder.AddTrimmedCaption(AsText(parts.caption));
-  if (parts.image_rank == 0) {
+  AddCaptions(parts, builder);
+  const bool has_captions = builder.CaptionsOfLast() > 0;
+  if (at_cut && (parts.image_rank == 0 || !(has_captions || parts.has_caption))) {
+    record.skip = Skip::kTruncated;
+  } else if (parts.image_rank == 0) {
     record.skip = Skip::kNoImage;
-  } else if (builder.CaptionsOfLast() == 0) {
+  } else if (!has_captions) {
     record.skip = Skip::kNoCaption;
   }
 }

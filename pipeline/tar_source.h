@@ -17,10 +17,10 @@ namespace fastclip {
 /// The records of a set of tar shards, by SampleIndex.
 ///
 /// Adjacent members that share a name up to the first dot make one record: its image is the first
-/// there is of .jpg, .png, .jpeg, .webp; its caption .txt, or where a .json has a list "captions"
-/// all of these; its label .cls. A record without image or caption is still there, with its Skip,
-/// so that places in the shard, and with them SampleIndex, stay true. Captions as
-/// BlockBuilder::AddTrimmedCaption gives them.
+/// there is of .jpg, .png, .jpeg, .webp; its captions all of the list "captions" of its .json, else
+/// its .txt, else the text "caption" of the .json; its label .cls. A record without image or
+/// caption is still there, with its Skip, so that places in the shard, and with them SampleIndex,
+/// stay true. Captions as BlockBuilder::AddTrimmedCaption gives them.
 class TarSource final : public RecordSource {
  public:
   /// Walks one shard for IndexFiles.

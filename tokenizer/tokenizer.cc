@@ -10,13 +10,9 @@
 
 #include "tokenizer/clip_tokenizer.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
+#include "tokenizer/tokenizer_spec.h"
 
 namespace fastclip {
-namespace {
-
-constexpr const char* kClipVocabulary = "bpe_simple_vocab_16e6.txt.gz";
-
-}  // namespace
 
 std::vector<TokenId> Tokenizer::EncodePrefix(std::string_view text, std::size_t limit) const {
   std::vector<TokenId> ids = Encode(text);
@@ -37,15 +33,10 @@ int EncodeContext(const Tokenizer& tokenizer, std::string_view text, std::span<T
 }
 
 std::shared_ptr<const Tokenizer> OpenTokenizer(const std::string& spec) {
-  const std::size_t colon = std::min(spec.find(':'), spec.size());
-  const std::string kind = spec.substr(0, colon);
-  const std::string file = colon < spec.size() ? spec.substr(colon + 1) : "";
-  if (spec == "clip") return std::make_shared<ClipTokenizer>(SharedFile(kClipVocabulary));
-  if (kind == "clip" && !file.empty()) return std::make_shared<ClipTokenizer>(file);
-  if (kind == "sentencepiece" && !file.empty())
-    return std::make_shared<SentencePieceTokenizer>(file);
-  throw std::runtime_error(
-      fmt::format("tokenizer '{}': write clip, clip:VOCABULARY or sentencepiece:MODEL", spec));
+  const TokenizerSpec parsed = ParseTokenizerSpec(spec);
+  const std::string file = VocabularyFile(parsed);
+  if (parsed.kind == "clip") return std::make_shared<ClipTokenizer>(file);
+  return std::make_shared<SentencePieceTokenizer>(file);
 }
 
 std::string SharedFile(const std::string& name) {

@@ -17,7 +17,6 @@
 #include "comm/communicator.h"
 #include "pipeline/counter_random.h"
 #include "tools/cli.h"
-#include "tools/usage_error.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/config.h"
 #include "trainer/model/presets.h"
@@ -262,24 +261,20 @@ int RunBenchStep(int argc, const char* const* argv) {
   app.add_flag("--json", json, "one JSON object");
   app.footer("example: fastclip bench step configs/quickstart.toml train.batch_size=256 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
-  try {
-    const LoadedConfig config(path, overrides);
-    if (config->train.threads > 0) at::set_num_threads(config->train.threads);
-    StepBench bench(*config, start_mb);
-    if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
-    // Shorter captions first: the peak only grows.
-    const Timing real = bench.Time(bench.real(), seconds), full = bench.Time(bench.full(), seconds);
-    const nlohmann::ordered_json result{{"model", bench.model_config().name},
-                                        {"batch_size", config->train.batch_size},
-                                        {"objective", config->objective.name},
-                                        {"precision", config->train.precision},
-                                        {"threads", at::get_num_threads()},
-                                        {"real", JsonOf(real, config->train.batch_size)},
-                                        {"full", JsonOf(full, config->train.batch_size)}};
-    json ? fmt::print("{}\n", result.dump()) : Print(result);
-  } catch (const ConfigError& error) {
-    throw UsageError(error.what());
-  }
+  const LoadedConfig config(path, overrides);
+  if (config->train.threads > 0) at::set_num_threads(config->train.threads);
+  StepBench bench(*config, start_mb);
+  if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
+  // Shorter captions first: the peak only grows.
+  const Timing real = bench.Time(bench.real(), seconds), full = bench.Time(bench.full(), seconds);
+  const nlohmann::ordered_json result{{"model", bench.model_config().name},
+                                      {"batch_size", config->train.batch_size},
+                                      {"objective", config->objective.name},
+                                      {"precision", config->train.precision},
+                                      {"threads", at::get_num_threads()},
+                                      {"real", JsonOf(real, config->train.batch_size)},
+                                      {"full", JsonOf(full, config->train.batch_size)}};
+  json ? fmt::print("{}\n", result.dump()) : Print(result);
   return 0;
 }
 

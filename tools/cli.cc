@@ -4,11 +4,22 @@
 
 #include <algorithm>
 #include <iostream>
+#include <stdexcept>
 #include <string>
 
+#include "tokenizer/tokenizer_spec.h"
 #include "tools/usage_error.h"
 
 namespace fastclip {
+
+std::string WrongTokenizer(const std::string& spec) {
+  try {
+    ParseTokenizerSpec(spec);
+    return "";
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+}
 
 bool ParseArguments(CLI::App& app, int argc, const char* const* argv) {
   try {

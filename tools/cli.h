@@ -1,8 +1,12 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 namespace fastclip {
+
+/// For Option::check(): what is wrong with the words of a --tokenizer, or nothing.
+std::string WrongTokenizer(const std::string& spec);
 
 /// Parses the words behind argv[0], the command's name, as every command does:
 ///

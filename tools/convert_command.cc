@@ -13,6 +13,7 @@
 #include <string_view>
 #include <thread>
 
+#include "pipeline/compute_pool.h"
 #include "pipeline/convert.h"
 #include "pipeline/open_source.h"
 #include "tools/cli.h"
@@ -103,7 +104,8 @@ int RunConvert(int argc, const char* const* argv) {
       "fastclip shards convert");
   std::string table, out_dir, background;
   ConvertOptions options;
-  options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  options.threads =
+      std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   std::optional<Encoding> encoding;
   bool json = false;
   app.add_option("TABLE", table,
@@ -131,6 +133,7 @@ int RunConvert(int argc, const char* const* argv) {
   app.add_option("--max-pixels", options.decode.max_pixels, "larger pictures are left out")
       ->capture_default_str();
   app.add_option("--threads", options.threads, "threads; any number gives the same bytes")
+      ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
   app.add_flag("--json", json, "one JSON object on standard output");
   app.footer(
@@ -142,10 +145,7 @@ int RunConvert(int argc, const char* const* argv) {
   options.encoding = encoding.value_or(changes ? Encoding::kJpeg : Encoding::kKeep);
 
   const OpenedSource opened = OpenSourceWithInfo(table);
-  for (const PartInfo& part : opened.parts) {
-    for (const std::string& warning : part.warnings)
-      fmt::print(stderr, "{}: {}\n", part.part, warning);
-  }
+  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
   const auto start = Clock::now();
   ProgressLine line;
   ConvertReport report;

@@ -16,7 +16,8 @@
 #include <thread>
 #include <vector>
 
-#include "pipeline/record_source.h"
+#include "pipeline/compute_pool.h"
+#include "pipeline/open_source.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
 #include "tools/usage_error.h"
@@ -24,6 +25,7 @@
 #include "trainer/config.h"
 #include "trainer/eval/encode_set.h"
 #include "trainer/eval/retrieval.h"
+#include "trainer/metrics.h"
 #include "trainer/model/presets.h"
 #include "trainer/safetensors.h"
 
@@ -43,10 +45,10 @@ struct Options {
 /// A model to evaluate and how to feed it.
 struct Subject {
   std::string file;
-  std::string manifest_folder;
   ModelConfig model;
   std::string tokenizer = "clip";
   EncodeOptions encode;
+  SourceOptions source;
 };
 
 /// What the run was trained with; --model and --tokenizer go before it.
@@ -55,12 +57,17 @@ Subject OpenSubject(const Options& options) {
   for (const std::string& reason : source.passed_over) {
     fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
   }
-  Subject subject{.file = source.file, .manifest_folder = source.run, .model = {}, .encode = {}};
+  Subject subject{.file = source.file, .model = {}, .encode = {}, .source = {}};
+  subject.source.manifest_fallback_dir = source.run;
   std::string preset;
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {
     const LoadedConfig config(config_file, {});
     preset = config->model.name;
+    // The run's own copy is there even where the folder was moved.
+    const std::string own_model = source.run + "/model.toml";
+    if (preset.ends_with(".toml") && std::filesystem::exists(own_model)) preset = own_model;
+    subject.source.max_record_bytes = config->data.max_record_bytes;
     subject.tokenizer = config->data.tokenizer;
     subject.encode.loader = config->pipeline;
     subject.encode.target.trim_text = config->model.trim_text;
@@ -88,14 +95,6 @@ std::shared_ptr<const Tokenizer> TokenizerOf(const Subject& subject) {
                     subject.model.text.vocab_size));
   }
   return tokenizer;
-}
-
-nlohmann::ordered_json NamedSkips(const SkipCounts& skips) {
-  auto named = nlohmann::ordered_json::object();
-  for (int cause = 0; cause < kSkipCauses; ++cause) {
-    if (skips[cause] > 0) named[SkipName(static_cast<Skip>(cause))] = skips[cause];
-  }
-  return named;
 }
 
 void PrintTable(const Subject& subject, const Options& options, const EncodedSet& set,
@@ -136,9 +135,10 @@ void PrintJson(const Subject& subject, const Options& options, const EncodedSet&
 int RunRetrieval(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
   Subject subject = OpenSubject(options);
-  const int threads = options.threads > 0
-                          ? options.threads
-                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int threads =
+      options.threads > 0
+          ? options.threads
+          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   at::set_num_threads(threads);
   subject.encode.loader.threads = threads;
   subject.encode.batch_size = options.batch_size;
@@ -147,9 +147,9 @@ int RunRetrieval(const Options& options) {
   ClipModel model(subject.model, /*seed=*/0, /*init_temperature=*/0.07,
                   subject.encode.target.dtype);
   model.Load(ReadSafetensors(subject.file).tensors, subject.file);
-  SourceOptions source_options;
-  source_options.manifest_fallback_dir = subject.manifest_folder;
-  const auto source = OpenSource(options.shards, source_options);
+  const OpenedSource opened = OpenSourceWithInfo(options.shards, subject.source);
+  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  const RecordSource* source = opened.source.get();
 
   const bool progress = !options.json && isatty(STDERR_FILENO) != 0;
   if (progress) {
@@ -186,13 +186,15 @@ int RunEval(int argc, const char* const* argv) {
       ->required();
   retrieval->add_option("--model", options.preset,
                         "preset or model .toml; needed for a file outside of a run");
-  retrieval->add_option("--tokenizer", options.tokenizer,
-                        "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip");
+  retrieval
+      ->add_option("--tokenizer", options.tokenizer,
+                   "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip")
+      ->check(WrongTokenizer);
   retrieval->add_option("--batch", options.batch_size, "pictures encoded at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
   retrieval->add_option("--threads", options.threads, "default: all cores")
-      ->check(CLI::Range(1, 4096));
+      ->check(CLI::Range(1, kMostThreads));
   retrieval->add_flag("--json", options.json, "one JSON object on standard output");
   const std::string example =
       "example: fastclip eval retrieval runs/quickstart --shards 'shards/heldout-*.tar' --json";

@@ -1,7 +1,12 @@
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
+#include <new>
+#include <string>
 #include <string_view>
 
 #include "tools/command.h"
@@ -31,7 +36,7 @@ void PrintHelp() {
       "exit code: 0 done, 1 failed, 2 wrong use\n");
 }
 
-int Main(int argc, const char* const* argv) {
+int Dispatch(int argc, const char* const* argv) {
   if (argc < 2) {
     PrintHelp();
     return 2;
@@ -55,10 +60,25 @@ int Main(int argc, const char* const* argv) {
   } catch (const UsageError& error) {
     fmt::print(stderr, "fastclip {}: {}\n", name, error.what());
     return 2;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "fastclip {}: this machine's memory is used up; {}\n", name,
+               "a smaller batch, smaller pictures or fewer threads need less");
+    return 1;
   } catch (const std::exception& error) {
     fmt::print(stderr, "fastclip {}: {}\n", name, error.what());
     return 1;
   }
+}
+
+/// A full disk shows only when the output's last bytes are written.
+int Main(int argc, const char* const* argv) {
+  const int code = Dispatch(argc, argv);
+  errno = 0;
+  std::cout.flush();
+  if (code != 0 || (std::fflush(stdout) == 0 && std::ferror(stdout) == 0)) return code;
+  fmt::print(stderr, "fastclip: standard output cannot be written{}\n",
+             errno != 0 ? std::string(": ") + std::strerror(errno) : "");
+  return 1;
 }
 
 }  // namespace

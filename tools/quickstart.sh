@@ -36,8 +36,13 @@ fi
 
 # A run that was stopped goes on; one that is done is only evaluated again.
 resume=false
-[ ! -d "$run/checkpoints" ] || resume=true
-build/fastclip train "$config" resume=$resume "$@"
+[ ! -e "$run/metrics.jsonl" ] || resume=true
+code=0
+build/fastclip train "$config" resume=$resume "$@" || code=$?
+if [ "$code" -gt 128 ]; then
+  echo "quickstart: stopped. To go on where it stopped, run it again: tools/quickstart.sh $*" >&2
+fi
+[ "$code" = 0 ] || exit "$code"
 
 echo
 build/fastclip eval retrieval "$run" --shards "$data/heldout/*.tar"

@@ -13,8 +13,9 @@
 #include <vector>
 
 #include "pipeline/batch_loader.h"
+#include "pipeline/compute_pool.h"
+#include "pipeline/open_source.h"
 #include "pipeline/order_plan.h"
-#include "pipeline/record_source.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
 #include "tools/usage_error.h"
@@ -65,22 +66,27 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_option("LIST", o.list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
   app.add_option("--seed", o.order.seed, "seed of the run")->required();
   app.add_option("--epoch", o.epoch, "epoch, from 0")->required()->check(CLI::Range(0, 1'000'000));
-  app.add_option("--batch", o.order.batch_size, "rows of a global batch")->required();
-  app.add_option("--world", o.world, "ranks to play, their rows joined in rank order")->required();
+  app.add_option("--batch", o.order.batch_size, "rows of a global batch")
+      ->required()
+      ->check(CLI::Range(1, kMaxBatchRows));
+  app.add_option("--world", o.world, "ranks to play, their rows joined in rank order")
+      ->required()
+      ->check(CLI::Range(1, kMaxBatchRows));
   app.add_option("--from", o.from, "first step, from 0 in the epoch")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--steps", o.steps, "number of steps; default: to the epoch's end")
       ->check(CLI::PositiveNumber);
   app.add_option("--threads", o.loader.threads, "threads that decode, for each rank")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
   app.add_option("--size", o.loader.image_size, "side of the training crop, pixels")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, kMaxImageSize))
       ->capture_default_str();
   app.add_option("--context", o.loader.context_length, "ids of a caption")
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str();
   app.add_option("--tokenizer", o.tokenizer, "clip, clip:VOCABULARY or sentencepiece:MODEL")
+      ->check(WrongTokenizer)
       ->capture_default_str();
   app.add_option("--lanes", o.order.lanes, "the run's data.lanes; default: as a run's");
   app.add_option("--chunk", o.order.chunk, "the run's data.chunk; default: as a run's");
@@ -155,14 +161,15 @@ int RunReplay(int argc, const char* const* argv) {
   if (!Parse(argc, argv, o)) return 0;
   SourceOptions source_options;
   source_options.manifest = o.manifest;
-  const auto source = OpenSource(o.list, source_options);
-  o.order.size = source->size();
+  const OpenedSource opened = OpenSourceWithInfo(o.list, source_options);
+  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  o.order.size = opened.source->size();
   const OrderPlan plan = MakePlan(o);
   if (o.from >= plan.steps_per_epoch()) {
     throw UsageError(fmt::format("--from {}: an epoch has the steps 0 to {}", o.from,
                                  plan.steps_per_epoch() - 1));
   }
-  Replay(o, *source, plan);
+  Replay(o, *opened.source, plan);
   return 0;
 }
 

@@ -86,6 +86,7 @@ int RunTokenize(int argc, const char* const* argv) {
       "fastclip tokenize");
   std::string spec = "clip";
   app.add_option("--tokenizer", spec, "clip, clip:VOCABULARY or sentencepiece:MODEL")
+      ->check(WrongTokenizer)
       ->capture_default_str();
   app.footer(
       "example: echo 'A photo of a cat.' | fastclip tokenize\n"

@@ -1,17 +1,48 @@
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
+#include <stdexcept>
 
 #include "tools/bench_commands.h"
 #include "tools/command.h"
 #include "tools/eval_command.h"
 #include "tools/train_command.h"
+#include "tools/usage_error.h"
+#include "trainer/config_table.h"
 
 namespace fastclip {
 namespace {
 
+/// LibTorch's what() is a page: the reason, then where in its source it arose.
+std::string OneLine(const c10::Error& error) {
+  std::string reason = error.what_without_backtrace();
+  std::replace(reason.begin(), reason.end(), '\n', ' ');
+  const bool out_of_memory = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+                             reason.find("allocate memory") != std::string::npos ||
+                             reason.find("not enough memory") != std::string::npos;
+  if (out_of_memory) reason += "; lower train.batch_size or raise train.micro_batches";
+  return reason;
+}
+
+/// What all commands here have in common: a config that cannot be used is wrong use, and every
+/// error is one line.
+template <int (*kRun)(int, const char* const*)>
+int Guarded(int argc, const char* const* argv) {
+  try {
+    return kRun(argc, argv);
+  } catch (const ConfigError& error) {
+    throw UsageError(error.what());
+  } catch (const c10::Error& error) {
+    throw std::runtime_error(OneLine(error));
+  }
+}
+
 const std::array kCommands = {
-    Command{"train", "train a model from a config; resume, stop and go on", RunTrain},
-    Command{"eval", "R@k of a trained model on shards that it has not seen", RunEval},
-    Command{"bench", "measure speed and memory", RunBench},
+    Command{"train", "train a model from a config; resume, stop and go on", Guarded<RunTrain>},
+    Command{"eval", "R@k of a trained model on shards that it has not seen", Guarded<RunEval>},
+    Command{"bench", "measure speed and memory", Guarded<RunBench>},
 };
 
 }  // namespace

@@ -34,6 +34,9 @@ struct CheckpointMeta {
   std::string objective;
   std::string mode;
   std::string model;
+  std::string model_config;           ///< OpenClipJson() of it; empty: not known
+  std::string tokenizer;              ///< its spec; empty: not known
+  std::uint64_t vocabulary_hash = 0;  ///< XXH3 of the file that it was read from
   std::optional<GradScaler> scaler;   ///< with precision "amp"
   SkipCounts skips{};                 ///< records passed over since the start of the run
   std::int64_t refused_steps = 0;     ///< steps whose loss or gradient was not finite, all told

@@ -52,23 +52,28 @@ json ToJson(const CheckpointDocument& document) {
   for (const auto& [name, digest] : document.files) {
     files[name] = {{"bytes", digest.size}, {"xxh3", Hex(digest.xxh3)}};
   }
-  return {{"format", kFormat},
-          {"step", meta.step},
-          {"epoch", meta.epoch},
-          {"order", OrderToJson(meta.order)},
-          {"data_hash", Hex(meta.data_hash)},
-          {"objective", meta.objective},
-          {"mode", meta.mode},
-          {"model", meta.model},
-          {"scaler", ScalerToJson(meta.scaler)},
-          {"skips", skips},
-          {"refused_steps", meta.refused_steps},
-          {"refused_in_a_row", meta.refused_in_a_row},
-          {"overflowed_steps", meta.overflowed_steps},
-          {"metrics_bytes", meta.metrics_bytes},
-          {"threads", meta.threads},
-          {"versions", meta.versions},
-          {"files", files}};
+  json j = {{"format", kFormat},
+            {"step", meta.step},
+            {"epoch", meta.epoch},
+            {"order", OrderToJson(meta.order)},
+            {"data_hash", Hex(meta.data_hash)},
+            {"objective", meta.objective},
+            {"mode", meta.mode},
+            {"model", meta.model},
+            {"scaler", ScalerToJson(meta.scaler)},
+            {"skips", skips},
+            {"refused_steps", meta.refused_steps},
+            {"refused_in_a_row", meta.refused_in_a_row},
+            {"overflowed_steps", meta.overflowed_steps},
+            {"metrics_bytes", meta.metrics_bytes},
+            {"threads", meta.threads},
+            {"versions", meta.versions},
+            {"files", files}};
+  if (!meta.model_config.empty()) j["model_config"] = json::parse(meta.model_config);
+  if (!meta.tokenizer.empty()) {
+    j["tokenizer"] = {{"spec", meta.tokenizer}, {"xxh3", Hex(meta.vocabulary_hash)}};
+  }
+  return j;
 }
 
 CheckpointDocument FromJson(const json& j) {
@@ -85,6 +90,11 @@ CheckpointDocument FromJson(const json& j) {
     meta.scaler = GradScaler{scaler.at("scale").get<double>(),
                              scaler.at("good_steps").get<std::int64_t>()};
     meta.overflowed_steps = j.at("overflowed_steps").get<std::int64_t>();
+  }
+  if (j.contains("model_config")) meta.model_config = j.at("model_config").dump();
+  if (j.contains("tokenizer")) {
+    j.at("tokenizer").at("spec").get_to(meta.tokenizer);
+    meta.vocabulary_hash = FromHex(j.at("tokenizer").at("xxh3").get<std::string>());
   }
   for (int i = 0; i < kSkipCauses; ++i) {
     j.at("skips").at(SkipName(static_cast<Skip>(i))).get_to(meta.skips[i]);

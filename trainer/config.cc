@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <thread>
 
+#include "pipeline/compute_pool.h"
+#include "tokenizer/tokenizer_spec.h"
 #include "trainer/precision.h"
 
 namespace fastclip {
@@ -22,7 +25,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("train.epochs", c.train.epochs, 1, 1'000'000);
   table.Integer("train.batch_size", c.train.batch_size, 2, 1 << 24);
   table.Unsigned("train.seed", c.train.seed);
-  table.Integer("train.threads", c.train.threads, 0, 4096);
+  table.Integer("train.threads", c.train.threads, 0, kMostThreads);
   table.Choice("train.precision", c.train.precision, PrecisionNames());
   table.Flag("train.grad_checkpointing", c.train.grad_checkpointing);
   table.Integer("train.micro_batches", c.train.micro_batches, 1, 4096);
@@ -84,8 +87,8 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Real("learning_rate.cooldown_power", c.learning_rate.cooldown_power, 1e-6, 100);
   table.Real("learning_rate.cooldown_end", c.learning_rate.cooldown_end, 0, 100);
 
-  table.Integer("pipeline.threads", c.pipeline.threads, 1, 4096);
-  table.Integer("pipeline.io_threads", c.pipeline.io_threads, 1, 4096);
+  table.Integer("pipeline.threads", c.pipeline.threads, 1, kMostThreads);
+  table.Integer("pipeline.io_threads", c.pipeline.io_threads, 1, kMostThreads);
   table.Integer("pipeline.prefetch", c.pipeline.prefetch, 1, 4096);
   table.Integer("pipeline.max_pixels", c.pipeline.decode.max_pixels, 1, std::int64_t{1} << 31);
   table.Integer("pipeline.max_skips_in_a_row", c.pipeline.max_skips_in_a_row, 1, 1 << 30);
@@ -152,6 +155,7 @@ void LoadedConfig::Check(const std::string& path) {
       throw table_.Error(key, error.what());
     }
   };
+  checked("data.tokenizer", [&] { ParseTokenizerSpec(config_.data.tokenizer); });
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
   checked("learning_rate.schedule", [&] { CheckLearningRate(rate); });
@@ -190,7 +194,8 @@ void LoadedConfig::Check(const std::string& path) {
     throw table_.Error("train.init", "model.pretrained is set too; a run starts from one of them");
   }
   if (config_.train.threads == 0) {
-    config_.train.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    config_.train.threads =
+        std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   }
 }
 

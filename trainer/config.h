@@ -25,7 +25,10 @@ struct TrainConfig {
     std::int64_t epochs = 30;
     std::int64_t batch_size = 128;  ///< global
     std::uint64_t seed = 2024;
-    int threads = 0;  ///< of the towers; 0: the machine's cores less pipeline.threads, 1 at least
+    /// Of the towers; 0: one a core. The threads of `pipeline` come on top: they mostly wait for
+    /// the batches that they made ahead, and a machine of two cores would lose half of itself to
+    /// them.
+    int threads = 0;
     std::string precision = "fp32";  ///< one of PrecisionNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;

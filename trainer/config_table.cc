@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <numeric>
@@ -220,10 +221,14 @@ void ConfigTable::ReadText(const std::string& text, const std::string& where) {
 }
 
 void ConfigTable::ReadFile(const std::string& path) {
+  if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
+    throw ConfigError(fmt::format("{}: is a folder; name a config in it, as in {}", path,
+                                  (std::filesystem::path(path) / "config.toml").string()));
+  }
   std::ifstream file(path);
   if (!file) throw ConfigError(fmt::format("{}: cannot be opened; is the path right?", path));
   std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) throw ConfigError(fmt::format("{}: cannot be read; is it a folder?", path));
+  if (file.bad()) throw ConfigError(fmt::format("{}: cannot be read", path));
   ReadText(text, path);
 }
 

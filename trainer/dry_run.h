@@ -9,7 +9,8 @@ namespace fastclip {
 /// What a run of this config would be, without training a step: model and parameters, epochs and
 /// steps, memory, size of the per-sample state and of a checkpoint, and what the order reads. It
 /// opens the data, whose manifest it may write beside the shards, and makes no run folder.
-/// Every check of a real start is made: throws ConfigError or std::runtime_error. Several lines.
+/// Config, data, model and objective are checked as at a real start: throws ConfigError or
+/// std::runtime_error. Several lines.
 std::string DryRun(const LoadedConfig& config);
 
 }  // namespace fastclip

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -102,6 +103,12 @@ void AppendFile::CutBackToLine(std::int64_t length) {
   const std::int64_t end = EndOfLine(fd_, path_, std::clamp<std::int64_t>(length, 0, length_));
   if (ftruncate(fd_, end) != 0) Fail(path_, "cannot be cut back");
   length_ = end;
+}
+
+std::string AppendFile::Read(std::int64_t offset) const {
+  std::string bytes(static_cast<std::size_t>(length_ - offset), '\0');
+  bytes.resize(ReadAt(fd_, offset, std::as_writable_bytes(std::span(bytes)), path_));
+  return bytes;
 }
 
 void AppendFile::Sync() {

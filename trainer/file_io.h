@@ -24,6 +24,8 @@ class AppendFile {
   void Append(std::string_view bytes);
   /// Cuts the file to its last whole line at or before `length`.
   void CutBackToLine(std::int64_t length);
+  /// What is in the file from `offset` on.
+  std::string Read(std::int64_t offset) const;
   void Sync();
 
  private:

@@ -4,9 +4,14 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "pipeline/record.h"
 #include "trainer/file_io.h"
 
 namespace fastclip {
+
+/// {"missing": 2, …}: the causes that occurred, as metrics.jsonl and `fastclip eval --json` name
+/// them.
+nlohmann::ordered_json NamedSkips(const SkipCounts& skips);
 
 /// metrics.jsonl: one JSON object a line, one line an event. A line is in the file, whole, when
 /// Write returns. Not thread-safe.
@@ -22,6 +27,8 @@ class MetricsLog {
   void Write(const nlohmann::json& event);
   /// Syncs the file to the disk, before a checkpoint; returns its length for that checkpoint.
   std::int64_t Sync();
+  /// The last lines: all, or some 64 KiB of them (the first may then lack its beginning).
+  std::string Tail() const;
 
  private:
   AppendFile file_;

@@ -3,14 +3,46 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
 
 #include "trainer/file_io.h"
 
 namespace fastclip {
+namespace {
+
+/// The run itself is sound: what the user needs is the way on.
+template <class Write>
+auto OrTellHowToGoOn(const Write& write) {
+  try {
+    return write();
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format(
+        "{}; make room, then resume=true goes on from the newest checkpoint", error.what()));
+  }
+}
+
+}  // namespace
 
 RunLog::RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step)
     : metrics_(run_folder + "/metrics.jsonl", keep_bytes),
       board_(run_folder + "/tensorboard", step + 1) {}  // readers keep the event of `step` itself
+
+bool RunLog::Has(std::string_view event, std::int64_t step) const {
+  std::istringstream lines(metrics_.Tail());
+  for (std::string text; std::getline(lines, text);) {
+    const auto line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (line.is_object() && line.value("event", "") == event &&
+        line.value("step", std::int64_t{-1}) == step) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::int64_t RunLog::Sync() {
+  return OrTellHowToGoOn([&] { return metrics_.Sync(); });
+}
 
 void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& scalars,
                    const nlohmann::json& extra) {
@@ -21,11 +53,12 @@ void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& sca
     names.push_back(fmt::format("{}/{}", event, name));
   }
   line.update(extra);
-  metrics_.Write(line);
-
   std::vector<TensorboardWriter::Scalar> board;
   for (std::size_t i = 0; i < scalars.size(); ++i) board.emplace_back(names[i], scalars[i].second);
-  board_.Write(step, board);
+  OrTellHowToGoOn([&] {
+    metrics_.Write(line);
+    board_.Write(step, board);
+  });
 }
 
 void LogStart(const std::string& run_folder, const nlohmann::json& start) {

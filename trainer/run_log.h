@@ -21,11 +21,14 @@ class RunLog {
   /// `keep_bytes` and `step` are the checkpoint's, 0 for a new run.
   RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step);
 
-  /// A line {"event": event, "step": …, each scalar, each field of `extra`}, and EVENT/NAME scalars for
-  /// TensorBoard.
+  /// Whether the end of metrics.jsonl has a line of this event and step.
+  bool Has(std::string_view event, std::int64_t step) const;
+  /// A line {"event": event, "step": …, each scalar, each field of `extra`}, and EVENT/NAME scalars
+  /// for TensorBoard. Throws std::runtime_error that says how to go on, where the disk is full.
   void Write(std::string_view event, std::int64_t step, const Scalars& scalars,
              const nlohmann::json& extra);
-  std::int64_t Sync() { return metrics_.Sync(); }
+  /// Syncs metrics.jsonl; returns its length. Throws as Write() does.
+  std::int64_t Sync();
 
  private:
   MetricsLog metrics_;

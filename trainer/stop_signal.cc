@@ -27,7 +27,13 @@ StopSignal::StopSignal() {
     while (!stop.stop_requested()) {
       const int number = sigtimedwait(&waited, nullptr, &poll);
       if (number <= 0) continue;
-      if (received_.exchange(number) != 0 && number == SIGINT) _exit(130);
+      int first = 0;
+      if (received_.compare_exchange_strong(first, number)) {
+        stop_.request_stop();
+      } else if (number == SIGINT || (number == SIGTERM && first == SIGTERM)) {
+        // A launcher sends SIGTERM after a Ctrl-C or SIGUSR1 of its own: that is no second wish.
+        _exit(128 + number);
+      }
     }
   });
 }

@@ -1,12 +1,13 @@
 #include "trainer/tensorboard.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
 #include <bit>
 #include <chrono>
 #include <filesystem>
+
+#include "trainer/versions.h"
 
 namespace fastclip {
 namespace {
@@ -61,11 +62,6 @@ std::string EventHead(std::int64_t step) {
 
 std::uint32_t MaskedCrc32c(std::string_view bytes) {
   return std::rotr(Crc32c(bytes), 15) + 0xa282ead8u;
-}
-
-std::string HostName() {
-  char name[256] = {};
-  return gethostname(name, sizeof name - 1) == 0 && name[0] != '\0' ? name : "localhost";
 }
 
 std::unique_ptr<AppendFile> MakeEventFile(const std::string& folder) {

@@ -10,6 +10,8 @@
 #include "trainer/batch_tensors.h"
 #include "trainer/eval/encode_set.h"
 #include "trainer/eval/retrieval.h"
+#include "trainer/metrics.h"
+#include "trainer/model/presets.h"
 #include "trainer/versions.h"
 
 namespace fastclip {
@@ -17,62 +19,58 @@ namespace {
 
 constexpr int kRefusedStepsInARow = 5;
 
-nlohmann::json SkipsJson(const SkipCounts& skips) {
-  nlohmann::json json = nlohmann::json::object();
-  for (int i = 0; i < kSkipCauses; ++i) {
-    if (skips[i] > 0) json[SkipName(static_cast<Skip>(i))] = skips[i];
-  }
-  return json;
-}
-
-std::string SkipsText(const SkipCounts& skips) {
-  std::string text;
-  for (int i = 0; i < kSkipCauses; ++i) {
-    if (skips[i] > 0) {
-      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", skips[i],
-                          SkipName(static_cast<Skip>(i)));
-    }
-  }
-  return text.empty() ? "none" : text;
-}
-
 }  // namespace
 
+// A resume enters the same loop: what the stopped run still owed of its last step comes first.
 Trainer::End Trainer::Run(const StopSignal& stop) {
-  BatchLoader loader(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
-  while (step_ < total_steps_) {
+  std::optional<BatchLoader> loader;
+  for (;;) {
+    clock_.Pause([&] {
+      if (OwesEvaluation()) EvaluateOrSave(stop.token());
+      if (OwesCheckpoint()) Save();
+    });
+    if (step_ >= total_steps_ && !OwesEvaluation()) break;
     if (stop.received() != 0) {
-      Save();
+      if (!saved_) Save();
       console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_, total_steps_));
       return End::kStopped;
     }
-    const double starved = loader.stats().starved_seconds;
-    std::optional<Batch> batch = loader.Next();
+    if (!loader) {
+      loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
+    }
+    const double starved = loader->stats().starved_seconds;
+    const std::optional<Batch> batch = loader->Next(stop.token());
+    if (!batch && stop.received() != 0) continue;
     if (!batch) throw std::logic_error("the loader ended before the run");
     const StepReport report = TrainOn(*batch);
-    clock_.StepDone(config_->train.batch_size, loader.stats().starved_seconds - starved);
+    clock_.StepDone(config_->train.batch_size, loader->stats().starved_seconds - starved);
     CountRefusal(report);
     ++step_;
+    saved_ = false;
     if (step_ % config_->train.log_every == 0 || step_ == total_steps_) Log(report, *batch);
     ShowProgress(report);
-
-    const bool epoch_end = step_ % plan_.steps_per_epoch() == 0;
-    const std::int64_t epochs = step_ / plan_.steps_per_epoch();
-    const auto due = [&](std::int64_t every) {
-      return epoch_end && every > 0 && (epochs % every == 0 || step_ == total_steps_);
-    };
-    clock_.Pause([&] {
-      if (val_source_ && due(config_->eval.every_epochs)) EvaluateOrSave();
-      const std::int64_t every = config_->checkpoint.every_steps;
-      if (due(config_->checkpoint.every_epochs) || step_ == total_steps_ ||
-          (every > 0 && step_ % every == 0)) {
-        Save();
-      }
-    });
   }
+  const std::string skips = DescribeSkips(skips_);
   console_.Say(fmt::format("done: {} steps; {}; records passed over: {}", step_, last_checkpoint_,
-                           SkipsText(skips_)));
+                           skips.empty() ? "none" : skips));
   return End::kDone;
+}
+
+bool Trainer::IsDue(std::int64_t every_epochs) const {
+  if (step_ == 0 || step_ % plan_.steps_per_epoch() != 0 || every_epochs == 0) return false;
+  return epoch() % every_epochs == 0 || step_ == total_steps_;
+}
+
+bool Trainer::OwesEvaluation() const {
+  return val_source_ && IsDue(config_->eval.every_epochs) && !log_->Has("retrieval", step_);
+}
+
+/// While an evaluation is owed, only a stop saves: a checkpoint holds its line of metrics.
+bool Trainer::OwesCheckpoint() const {
+  if (saved_ || step_ == 0 || OwesEvaluation()) return false;
+  const std::int64_t every = config_->checkpoint.every_steps;
+  return IsDue(config_->checkpoint.every_epochs) || step_ == total_steps_ ||
+         (every > 0 && step_ % every == 0);
 }
 
 StepReport Trainer::TrainOn(const Batch& batch) {
@@ -107,8 +105,9 @@ void Trainer::CountRefusal(const StepReport& report) {
   ++refused_;
   if (++refused_in_a_row_ < kRefusedStepsInARow) return;
   throw std::runtime_error(fmt::format(
-      "loss or gradient was not finite in {} steps in a row, up to step {}: nothing of them was written. "
-      "The last good checkpoint is {}. A lower optimizer.lr, a longer warm-up or train.clip_norm may help",
+      "loss or gradient was not finite in {} steps in a row, up to step {}: nothing of them was "
+      "written. The last good checkpoint is {}. A lower learning_rate.lr, a longer warm-up or "
+      "train.clip_norm may help",
       kRefusedStepsInARow, step_, last_checkpoint_.empty() ? "none" : last_checkpoint_));
 }
 
@@ -134,7 +133,7 @@ void Trainer::Log(const StepReport& report, const Batch& batch) {
                {"overflowed_steps", overflowed_},
                {"samples", step_ * config_->train.batch_size},
                {"refused_steps", refused_},
-               {"skips", SkipsJson(skips_)}});
+               {"skips", NamedSkips(skips_)}});
 }
 
 void Trainer::ShowProgress(const StepReport& report) {
@@ -147,32 +146,39 @@ void Trainer::ShowProgress(const StepReport& report) {
       100 * clock_.DataWait(), Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }
 
-void Trainer::Evaluate() {
+void Trainer::Evaluate(const std::stop_token& stop) {
   const std::int64_t total = val_source_->size();
-  const EncodedSet set = EncodeSet(
-      model_, *val_source_, SampleIndex{0}, SampleIndex{total}, *tokenizer_,
-      {.batch_size = static_cast<int>(config_->eval.batch_size),
-       .target = {.dtype = model_.logit_scale().scalar_type(), .trim_text = config_->model.trim_text},
-       .loader = config_->pipeline,
-       .progress = [&](std::int64_t done) {
-         if (console_.StatusDue()) console_.Status(fmt::format("evaluating: {} of {} records", done, total));
-       }});
+  const EncodedSet set =
+      EncodeSet(model_, *val_source_, SampleIndex{0}, SampleIndex{total}, *tokenizer_,
+                {.batch_size = static_cast<int>(config_->eval.batch_size),
+                 .target = {.dtype = model_.logit_scale().scalar_type(),
+                            .trim_text = config_->model.trim_text},
+                 .loader = config_->pipeline,
+                 .progress =
+                     [&](std::int64_t done) {
+                       if (console_.StatusDue())
+                         console_.Status(fmt::format("evaluating: {} of {} records", done, total));
+                     },
+                 .stop = stop});
   const RetrievalMetrics metrics =
       ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
   log_->Write("retrieval", step_, NamedRetrieval(metrics),
               {{"epoch", step_ / plan_.steps_per_epoch()},
                {"images", metrics.images},
                {"captions", metrics.captions},
-               {"skips", SkipsJson(set.skips)}});
+               {"skips", NamedSkips(set.skips)}});
   console_.Say(fmt::format(
       "epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 {:.3f} ({} pictures)",
       step_ / plan_.steps_per_epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
       metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images));
 }
 
-void Trainer::EvaluateOrSave() {
+void Trainer::EvaluateOrSave(const std::stop_token& stop) {
   try {
-    Evaluate();
+    Evaluate(stop);
+    saved_ = false;
+  } catch (const EncodingStopped&) {
+    // The run is saved without its line; a resume evaluates first.
   } catch (...) {  // data.val is at fault: the epoch's work is not lost with it
     Save();
     throw;
@@ -190,6 +196,9 @@ void Trainer::Save() {
                             .objective = config_->objective.name,
                             .mode = config_->objective.mode,
                             .model = model_config_.name,
+                            .model_config = OpenClipJson(model_config_),
+                            .tokenizer = config_->data.tokenizer,
+                            .vocabulary_hash = vocabulary_hash_,
                             .scaler = scaler,
                             .skips = skips_,
                             .refused_steps = refused_,
@@ -207,6 +216,7 @@ void Trainer::Save() {
   }
   SaveCheckpoint(config_->run, meta, content, static_cast<int>(config_->checkpoint.keep));
   last_checkpoint_ = fmt::format("{}/checkpoints/step_{}", config_->run, step_);
+  saved_ = true;
 }
 
 }  // namespace fastclip

@@ -11,6 +11,7 @@
 #include "trainer/config.h"
 #include "trainer/console.h"
 #include "trainer/run_clock.h"
+#include "trainer/run_lock.h"
 #include "trainer/run_log.h"
 #include "trainer/stop_signal.h"
 #include "trainer/train_step.h"
@@ -28,28 +29,38 @@ class Trainer {
   Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm);
 
   enum class End { kDone, kStopped };
-  /// Trains to the end, or until a signal asks to stop; then saves.
+  /// Trains to the end, or until a signal asks to stop: then it saves after the last whole step,
+  /// even where it waits for data or evaluates.
   End Run(const StopSignal& stop);
 
  private:
+  void OpenRun(const std::string& command);
   void Resume(const FoundCheckpoint& found);
+  void RefuseOtherData(const FoundCheckpoint& found) const;
+  void RefuseOtherModel(const FoundCheckpoint& found) const;
   void StartFrom(const std::string& checkpoint);
   StepReport TrainOn(const Batch& batch);
   void CountRefusal(const StepReport& report);
   double Tau(const StepReport& report) const;
   void Log(const StepReport& report, const Batch& batch);
   void ShowProgress(const StepReport& report);
-  void Evaluate();
-  void EvaluateOrSave();
+  bool OwesEvaluation() const;
+  bool OwesCheckpoint() const;
+  void Evaluate(const std::stop_token& stop);
+  void EvaluateOrSave(const std::stop_token& stop);
   void Save();
+  /// Whether `step_` ends an epoch after which something is due that comes every so many epochs.
+  bool IsDue(std::int64_t every_epochs) const;
   std::int64_t epoch() const { return step_ / plan_.steps_per_epoch(); }
 
   const LoadedConfig& config_;
   Communicator& comm_;
   Console console_;
   std::shared_ptr<const Tokenizer> tokenizer_;
+  std::uint64_t vocabulary_hash_ = 0;  // of the file that it was read from
   ModelConfig model_config_;
   LoaderOptions loader_options_;
+  RunLock lock_;  // before anything is written into the run folder
   std::unique_ptr<RecordSource> source_;
   std::unique_ptr<RecordSource> val_source_;
   OrderPlan plan_;
@@ -70,6 +81,7 @@ class Trainer {
   std::int64_t refused_ = 0;
   std::int64_t refused_in_a_row_ = 0;
   std::string last_checkpoint_;
+  bool saved_ = false;  // the last checkpoint holds all up to here
 
   RunClock clock_;
 };

@@ -10,8 +10,12 @@
 #include <stdexcept>
 #include <vector>
 
+#include "pipeline/open_source.h"
+#include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"
 #include "trainer/model/presets.h"
+#include "trainer/resolved_config.h"
+#include "trainer/run_setup.h"
 #include "trainer/safetensors.h"
 #include "trainer/versions.h"
 
@@ -20,57 +24,13 @@
 namespace fastclip {
 namespace {
 
-OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
-  return {.size = source.size(),
-          .batch_size = config.train.batch_size,
-          .lanes = config.data.lanes,
-          .chunk = config.data.chunk,
-          .window = config.data.window,
-          .seed = config.train.seed};
-}
-
-SourceOptions SourceOf(const TrainConfig& config, const std::string& manifest) {
-  return {.manifest = manifest,
-          .manifest_fallback_dir = config.run,
-          .max_record_bytes = config.data.max_record_bytes};
-}
-
-/// The run folder exists from here on, so that manifests may be written into it.
-std::unique_ptr<RecordSource> OpenTrainingData(const TrainConfig& config) {
-  std::error_code error;
-  std::filesystem::create_directories(config.run, error);
-  if (error) {
-    throw std::runtime_error(fmt::format("{}: the run folder cannot be made: {}; run=FOLDER chooses another",
-                                         config.run, error.message()));
-  }
-  return OpenSource(config.data.train, SourceOf(config, config.data.manifest));
-}
-
-std::unique_ptr<RecordSource> OpenValidationData(const TrainConfig& config) {
-  if (config.data.val.empty()) return nullptr;
-  return OpenSource(config.data.val, SourceOf(config, ""));
-}
-
-ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer) {
-  ModelConfig model = LoadModelConfig(config->model.name);
-  if (tokenizer.vocab_size() > model.text.vocab_size) {
-    throw config.table().Error(
-        "data.tokenizer",
-        fmt::format("'{}' has {} ids, but model {} embeds {}; choose a model file with "
-                    "text.vocab_size = {} or another tokenizer",
-                    config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
-                    model.text.vocab_size, tokenizer.vocab_size()));
-  }
-  if (config->objective.name == "siglip") model.init_logit_bias = config->temperature.logit_bias;
-  if (config->model.patch_dropout > 0 && model.vision.is_resnet()) {
-    throw config.table().Error(
-        "model.patch_dropout",
-        fmt::format("model {} is a ResNet and has no patches; set it to 0", config->model.name));
-  }
-  if (const auto fault = FaultOf(model, config->model.lock)) {
-    throw config.table().Error("model." + fault->option, fault->reason);
-  }
-  return model;
+/// Opens a list and says what is wrong with it: truncated, damaged and vanished shards train on,
+/// but not in silence.
+std::unique_ptr<RecordSource> OpenData(const TrainConfig& config, const std::string& list,
+                                       const std::string& manifest, Console& console) {
+  OpenedSource opened = OpenSourceWithInfo(list, SourceOf(config, manifest));
+  for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
+  return std::move(opened.source);
 }
 
 LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model) {
@@ -86,13 +46,9 @@ double Millions(const NamedTensors& tensors) {
                          [](double sum, const auto& named) { return sum + named.second.numel(); });
 }
 
-OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
-  try {
-    return OrderPlan(OrderOf(*config, source));
-  } catch (const std::invalid_argument& error) {
-    throw ConfigError(fmt::format("{}: the data of {} ({} records) do not fit: {}",
-                                  config.table().Origin("train.batch_size"), config->data.train,
-                                  source.size(), error.what()));
+void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
+  for (const std::string& reason : reasons) {
+    console.Say(fmt::format("passed over a damaged checkpoint: {}", reason));
   }
 }
 
@@ -102,10 +58,13 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
     : config_(config),
       comm_(comm),
       tokenizer_(OpenTokenizer(config->data.tokenizer)),
+      vocabulary_hash_(DigestFile(VocabularyFile(ParseTokenizerSpec(config->data.tokenizer))).xxh3),
       model_config_(CheckedModel(config, *tokenizer_)),
       loader_options_(LoaderOf(*config, model_config_)),
-      source_(OpenTrainingData(*config)),
-      val_source_(OpenValidationData(*config)),
+      lock_(config->run),
+      source_(OpenData(*config, config->data.train, config->data.manifest, console_)),
+      val_source_(config->data.val.empty() ? nullptr
+                                           : OpenData(*config, config->data.val, "", console_)),
       plan_(PlanOf(config, *source_)),
       lanes_(plan_.LanesOf(comm.rank(), plan_.EvenLanes(comm.world_size()))),
       model_(model_config_, config->train.seed, config->temperature.init, PrecisionOf(config->train.precision).parameters,
@@ -125,30 +84,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   model_.set_grad_checkpointing(config_->train.grad_checkpointing);
 
-  const auto found = FindNewestCheckpoint(config_->run);
-  if (found && !config_->resume) {
-    throw ConfigError(fmt::format(
-        "{} already holds a run (step {}); resume=true goes on with it, another run=FOLDER starts anew",
-        config_->run, found->meta.step));
-  }
-  if (found) {
-    Resume(*found);
-  } else {
-    if (config_->resume) console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
-    if (!config_->model.pretrained.empty()) {
-      model_.Load(ReadSafetensors(config_->model.pretrained).tensors, config_->model.pretrained);
-    }
-    if (!config_->train.init.empty()) StartFrom(config_->train.init);
-  }
-  ReplaceFile(config_->run + "/config.toml", config_.table().Write());
-  LogStart(config_->run, {{"time", std::time(nullptr)},
-                          {"step", step_},
-                          {"host", HostName()},
-                          {"command", command},
-                          {"threads", at::get_num_threads()},
-                          {"versions", Versions()}});
-  log_.emplace(config_->run, found ? found->meta.metrics_bytes : 0, step_);
-
+  OpenRun(command);
   console_.Say(fmt::format(
       "model {}: {:.1f} M parameters{}; {} records in {} lanes; {} epochs of {} steps, batch {}; "
       "{} threads train, {} decode",
@@ -160,10 +96,68 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       config_->train.batch_size, at::get_num_threads(), config_->pipeline.threads));
 }
 
-void Trainer::Resume(const FoundCheckpoint& found) {
-  for (const std::string& reason : found.passed_over) {
-    console_.Say(fmt::format("passed over a damaged checkpoint: {}", reason));
+void Trainer::OpenRun(const std::string& command) {
+  const auto found = FindNewestCheckpoint(config_->run);
+  if (found && !config_->resume) {
+    throw ConfigError(fmt::format(
+        "{} already holds a run (step {}); resume=true goes on with it, another run=FOLDER starts anew",
+        config_->run, found->meta.step));
   }
+  std::error_code absent;
+  const std::string metrics = config_->run + "/metrics.jsonl";
+  if (!found && !config_->resume && std::filesystem::file_size(metrics, absent) > 0 && !absent) {
+    throw ConfigError(fmt::format(
+        "{} is a run's, but no checkpoint of it is there: put them back under {}/checkpoints and "
+        "add resume=true; without them resume=true starts anew over it, run=FOLDER elsewhere",
+        metrics, config_->run));
+  }
+  if (found) {
+    Resume(*found);
+  } else {
+    if (config_->resume) console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
+    if (!config_->model.pretrained.empty()) {
+      model_.Load(ReadSafetensors(config_->model.pretrained).tensors, config_->model.pretrained);
+    }
+    if (!config_->train.init.empty()) StartFrom(config_->train.init);
+  }
+  WriteResolvedConfig(*config_);
+  LogStart(config_->run, {{"time", std::time(nullptr)},
+                          {"step", step_},
+                          {"host", HostName()},
+                          {"command", command},
+                          {"threads", at::get_num_threads()},
+                          {"versions", Versions()}});
+  log_.emplace(config_->run, found ? found->meta.metrics_bytes : 0, step_);
+}
+
+void Trainer::Resume(const FoundCheckpoint& found) {
+  SayPassedOver(found.passed_over, console_);
+  RefuseOtherData(found);
+  RefuseOtherModel(found);
+  const CheckpointMeta& meta = found.meta;
+
+  model_.Load(LoadModel(found.path), found.path);
+  optimizer_->LoadState(LoadOptimizer(found.path), found.path);
+  if (!objective_->state_columns().empty()) {
+    table_.values().copy_(LoadState(found.path, lanes_).values);
+  }
+  step_ = meta.step;
+  skips_ = meta.skips;
+  refused_ = meta.refused_steps;
+  refused_in_a_row_ = meta.refused_in_a_row;
+  overflowed_ = meta.overflowed_steps;
+  if (meta.scaler) train_step_.scaler() = *meta.scaler;
+  last_checkpoint_ = found.path;
+  saved_ = true;
+  console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
+  if (meta.threads != at::get_num_threads()) {
+    console_.Say(
+        fmt::format("note: it ran with {} threads, now {}: equal to rounding, not to the bit",
+                    meta.threads, at::get_num_threads()));
+  }
+}
+
+void Trainer::RefuseOtherData(const FoundCheckpoint& found) const {
   const CheckpointMeta& meta = found.meta;
   const OrderOptions& now = plan_.options();
   const auto refuse = [&](const char* what, const auto& before, const auto& asked) {
@@ -181,28 +175,38 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
   if (meta.objective != config_->objective.name) refuse("objective.name", meta.objective, config_->objective.name);
   if (meta.mode != config_->objective.mode) refuse("objective.mode", meta.mode, config_->objective.mode);
+}
 
-  model_.Load(LoadModel(found.path), found.path);
-  optimizer_->LoadState(LoadOptimizer(found.path), found.path);
-  if (!objective_->state_columns().empty()) {
-    table_.values().copy_(LoadState(found.path, lanes_).values);
+/// Checkpoints that do not tell model and tokenizer are taken at the user's word.
+void Trainer::RefuseOtherModel(const FoundCheckpoint& found) const {
+  const CheckpointMeta& meta = found.meta;
+  if (!meta.model_config.empty()) {
+    const auto before = nlohmann::json::parse(meta.model_config).flatten();
+    const auto now = nlohmann::json::parse(OpenClipJson(model_config_)).flatten();
+    for (const auto& [key, value] : now.items()) {
+      const auto was = before.value(key, nlohmann::json());
+      if (was == value) continue;
+      throw ConfigError(
+          fmt::format("{}: {} of the model was {} in this run and is {} in model {} now: its "
+                      "weights are another model's. Set model.name back, or start a new run in "
+                      "another run=FOLDER",
+                      found.path, key.substr(1), was.dump(), value.dump(), config_->model.name));
+    }
   }
-  step_ = meta.step;
-  skips_ = meta.skips;
-  refused_ = meta.refused_steps;
-  overflowed_ = meta.overflowed_steps;
-  refused_in_a_row_ = meta.refused_in_a_row;
-  if (meta.scaler) train_step_.scaler() = *meta.scaler;
-  last_checkpoint_ = found.path;
-  console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
-  if (meta.threads != at::get_num_threads()) {
-    console_.Say(fmt::format("note: it ran with {} threads, now {}: equal to rounding, not to the bit",
-                             meta.threads, at::get_num_threads()));
+  if (!meta.tokenizer.empty() && (ParseTokenizerSpec(meta.tokenizer).kind !=
+                                      ParseTokenizerSpec(config_->data.tokenizer).kind ||
+                                  meta.vocabulary_hash != vocabulary_hash_)) {
+    throw ConfigError(fmt::format(
+        "{}: data.tokenizer was {} (hash {:016x}) in this run and is {} (hash {:016x}) now: the "
+        "same ids would be other words. Set it back, or start a new run in another run=FOLDER",
+        found.path, meta.tokenizer, meta.vocabulary_hash, config_->data.tokenizer,
+        vocabulary_hash_));
   }
 }
 
 void Trainer::StartFrom(const std::string& init) {
   const ModelSource from = ResolveModel(init);
+  SayPassedOver(from.passed_over, console_);
   model_.Load(ReadSafetensors(from.file).tensors, from.file);
   const std::string folder = std::filesystem::path(from.file).parent_path();
   if (objective_->state_columns().empty() ||

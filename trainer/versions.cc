@@ -13,7 +13,8 @@ std::map<std::string, std::string> Versions() {
 
 std::string HostName() {
   std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+  const bool known = gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0';
+  return known ? name.data() : "localhost";
 }
 
 }  // namespace fastclip

@@ -431,5 +431,50 @@ TEST(BatchLoaderForEvaluation, LeavesBadRecordsOutAndCountsThem) {
   EXPECT_EQ(skips, expected);
 }
 
+TEST(BatchLoader, GivesUpWaitingWhereItsConsumerIsAskedToStop) {
+  FakeSource source(400);
+  std::latch reading(1);
+  std::atomic<bool> counted = false;
+  std::stop_source unblock;
+  source.before_read = [&](std::int64_t, std::stop_token) {
+    std::mutex mutex;
+    std::condition_variable_any waiting;
+    std::unique_lock lock(mutex);
+    if (!counted.exchange(true)) reading.count_down();
+    waiting.wait(lock, unblock.get_token(), [] { return false; });
+  };
+  const OrderPlan plan({.size = 400, .batch_size = 64});
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 4, tokenizer, Options());
+  std::stop_source stop;
+  std::jthread user([&] {
+    reading.wait();
+    stop.request_stop();
+  });
+  EXPECT_FALSE(loader.Next(stop.get_token()).has_value());
+  EXPECT_FALSE(loader.Next(stop.get_token()).has_value());
+  unblock.request_stop();
+  EXPECT_EQ(loader.Next()->step(), 0);  // nothing was lost
+}
+
+TEST(BatchLoader, RefusesMoreThanItsTypesAndTheMachineCanHold) {
+  const FakeSource source(400);
+  const OrderPlan plan({.size = 400, .batch_size = 64});
+  const ByteTokenizer tokenizer;
+  const auto open = [&](const LoaderOptions& options) {
+    BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 1, tokenizer, options);
+  };
+  LoaderOptions options = Options();
+  options.threads = 257;
+  EXPECT_THROW(open(options), std::invalid_argument);
+  options = Options();
+  options.image_size = 8193;
+  EXPECT_THROW(open(options), std::invalid_argument);
+  const std::int64_t wraps_to_8 = (std::int64_t{1} << 32) + 8;
+  const OrderPlan huge({.size = 2 * wraps_to_8, .batch_size = wraps_to_8, .lanes = 1});
+  EXPECT_THROW(BatchLoader(source, huge, {0, 1}, 0, 1, tokenizer, Options()),
+               std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace fastclip

@@ -186,5 +186,37 @@ TEST_F(ManifestTest, SaysWhichShardMayNotBeRead) {
   EXPECT_NE(ErrorOf([&] { Open(list_); }).find("1.tar: Permission denied"), std::string::npos);
 }
 
+TEST_F(ManifestTest, NeverReplacesAFileThatIsNoManifest) {
+  SourceOptions options;
+  WriteFile(folder_ / "pairs.tsv", "filepath\tcaption\na.jpg\tone\n");
+  fs::create_symlink("/nowhere", folder_ / "link");
+  for (const char* name : {"pairs.tsv", "s/1.tar", "link"}) {
+    options.manifest = folder_ / name;
+    const std::string before = ReadFile(options.manifest);
+    const std::string error = ErrorOf([&] { Open(list_, options); });
+    EXPECT_NE(error.find("exists and is no manifest; name another file"), std::string::npos)
+        << error;
+    EXPECT_EQ(ReadFile(options.manifest), before) << name;
+  }
+  // A damaged one is still ours to make again.
+  options.manifest = folder_ / "mine.manifest";
+  Open(list_, options);
+  fs::resize_file(options.manifest, 100);
+  EXPECT_EQ(Open(list_, options).walked, 3);
+}
+
+TEST(WarningLines, AreFewHoweverManyWarningsThereAre) {
+  std::vector<PartInfo> parts(20);
+  for (PartInfo& part : parts) {
+    part.part = "a.tar";
+    part.warnings = {"cut short", "damaged inside"};
+  }
+  const auto lines = WarningLines(parts);
+  ASSERT_EQ(lines.size(), 7u);
+  EXPECT_EQ(lines[0], "a.tar: cut short");
+  EXPECT_NE(lines.back().find("34 more"), std::string::npos) << lines.back();
+  EXPECT_TRUE(WarningLines({PartInfo{}}).empty());
+}
+
 }  // namespace
 }  // namespace fastclip

@@ -67,5 +67,17 @@ TEST(ShardList, NamesWhatIsWrong) {
   }
 }
 
+TEST(ShardList, IsMadeAbsoluteWithItsPatterns) {
+  const auto absolute = [](const std::string& list) { return AbsoluteList(list, "/data"); };
+  EXPECT_EQ(absolute("a/{0..9}.tar"), "/data/a/{0..9}.tar");
+  EXPECT_EQ(absolute("./a/*.tar::/b.tsv::synthetic:7::../c.txt"),
+            "/data/a/*.tar::/b.tsv::synthetic:7::/data/../c.txt");
+  EXPECT_EQ(absolute("{0..3}.tar"), "/data/{0..3}.tar");
+  EXPECT_EQ(absolute("{a,b}/0.tar"), "/data/{a,b}/0.tar");
+  EXPECT_EQ(absolute("{/a,b,{c,/d}}/0.tar"), "{/a,/data/b,{/data/c,/d}}/0.tar");
+  EXPECT_EQ(absolute(""), "");
+  EXPECT_EQ(AbsoluteList("0.tar", "/with [brackets]"), "0.tar");
+}
+
 }  // namespace
 }  // namespace fastclip

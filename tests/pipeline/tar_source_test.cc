@@ -378,5 +378,36 @@ TEST(SyntheticSource, IsAFunctionOfTheIndex) {
   }
 }
 
+TEST(TarSource, TakesCaptionsThatLiveInTheJson) {
+  const TemporaryFolder folder;
+  WriteShard(folder / "0.tar", {{"a.jpg", "A"},
+                                {"a.json", R"({"caption": "alone"})"},
+                                {"b.jpg", "B"},
+                                {"b.json", R"({"caption": "less", "captions": ["one", "two"]})"},
+                                {"c.jpg", "C"},
+                                {"c.json", R"({"caption": "less"})"},
+                                {"c.txt", "more"},
+                                {"d.jpg", "D"},
+                                {"d.json", R"({"caption": null})"}});
+  const OpenedSource opened = OpenSourceWithInfo(folder / "0.tar");
+  EXPECT_EQ(Summary(ReadAll(*opened.source)),
+            (Lines{"a|A|alone|-1|", "b|B|one,two|-1|", "c|C|more|-1|", "d|D||-1|no_caption"}));
+  EXPECT_TRUE(opened.parts[0].warnings.empty()) << opened.parts[0].warnings[0];
+}
+
+TEST(TarSource, KeepsTheLastRecordOfACutShardWhoseCaptionIsInTheJson) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "0.tar";
+  WriteShard(path, {{"a.jpg", "A"},
+                    {"a.json", R"({"caption": "one"})"},
+                    {"b.jpg", "B"},
+                    {"b.json", R"({"caption": "two"})"}});
+  std::filesystem::resize_file(path, 4 * 1024);  // the members, without the mark of the end
+  const OpenedSource opened = OpenSourceWithInfo(path);
+  EXPECT_EQ(Summary(ReadAll(*opened.source)), (Lines{"a|A|one|-1|", "b|B|two|-1|"}));
+  ASSERT_EQ(opened.parts[0].warnings.size(), 1u);
+  EXPECT_NE(opened.parts[0].warnings[0].find("cut short"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace fastclip

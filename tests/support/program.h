@@ -27,7 +27,9 @@ inline std::string ReadText(const std::string& path) {
 /// what still runs.
 class Program {
  public:
-  Program(const std::string& folder, std::vector<std::string> words)
+  /// `start_in`: the folder that it runs in; empty: the test's.
+  Program(const std::string& folder, std::vector<std::string> words,
+          const std::string& start_in = "")
       : out_(folder + "/stdout"), err_(folder + "/stderr") {
     words.insert(words.begin(), FASTCLIP_BINARY);
     std::vector<char*> argv;
@@ -38,6 +40,7 @@ class Program {
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
     posix_spawn_file_actions_addopen(&actions, 2, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (!start_in.empty()) posix_spawn_file_actions_addchdir_np(&actions, start_in.c_str());
     if (posix_spawn(&pid_, FASTCLIP_BINARY, &actions, nullptr, argv.data(), environ) != 0) pid_ = -1;
     posix_spawn_file_actions_destroy(&actions);
   }

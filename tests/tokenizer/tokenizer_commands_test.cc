@@ -63,7 +63,7 @@ TEST_F(TokenizerCommands, TokenizeSaysWhatIsWrong) {
   EXPECT_EQ(no_file.code, 1);
   EXPECT_NE(no_file.error.find("absent: cannot be opened"), std::string::npos);
   const Result no_kind = Run("tokenize --tokenizer bert");
-  EXPECT_EQ(no_kind.code, 1);
+  EXPECT_EQ(no_kind.code, 2);
   const Result no_option = Run("tokenize --tokeniser clip");
   EXPECT_EQ(no_option.code, 2);
   EXPECT_NE(no_option.error.find("--tokeniser"), std::string::npos);

@@ -74,7 +74,7 @@ TEST(OpenTokenizer, NamesWhatItTakes) {
     try {
       OpenTokenizer(spec);
       ADD_FAILURE() << spec;
-    } catch (const std::runtime_error& error) {
+    } catch (const std::invalid_argument& error) {
       EXPECT_NE(std::string(error.what()).find("sentencepiece:MODEL"), std::string::npos) << spec;
     }
   }

@@ -37,6 +37,9 @@ CheckpointMeta Meta(std::int64_t step) {
   meta.objective = "fastclip_v3";
   meta.mode = "exact";
   meta.model = "tiny";
+  meta.model_config = R"({"embed_dim":16,"quick_gelu":false})";
+  meta.tokenizer = "clip:words.txt";
+  meta.vocabulary_hash = 0xff00000000000001;
   meta.scaler = GradScaler{.scale = 4096, .good_steps = 17};
   meta.overflowed_steps = 4;
   meta.skips = {1, 2, 3, 4, 5, 6};
@@ -127,6 +130,9 @@ TEST_F(Checkpoint, GivesBackEveryNumberAndTensor) {
   EXPECT_EQ(meta.objective, expected.objective);
   EXPECT_EQ(meta.mode, expected.mode);
   EXPECT_EQ(meta.model, expected.model);
+  EXPECT_EQ(meta.model_config, expected.model_config);
+  EXPECT_EQ(meta.tokenizer, expected.tokenizer);
+  EXPECT_EQ(meta.vocabulary_hash, expected.vocabulary_hash);
   ASSERT_TRUE(meta.scaler);
   EXPECT_EQ(meta.scaler->scale, 4096);
   EXPECT_EQ(meta.scaler->good_steps, 17);
@@ -375,6 +381,15 @@ TEST_F(Checkpoint, IsResolvedFromWhatAUserTypes) {
   fs::remove_all(At("step_20"));
   EXPECT_NE(MessageOf([&] { ResolveModel(run()); }).find("has no checkpoint yet"),
             std::string::npos);
+}
+
+TEST_F(Checkpoint, MayLackModelAndTokenizer) {
+  CheckpointMeta meta = Meta(10);
+  meta.model_config = meta.tokenizer = "";
+  SaveCheckpoint(run(), meta, Content(10), 2);
+  const CheckpointMeta read = CheckCheckpoint(At("step_10"));
+  EXPECT_EQ(read.model_config, "");
+  EXPECT_EQ(read.tokenizer, "");
 }
 
 }  // namespace

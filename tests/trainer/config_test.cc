@@ -158,5 +158,16 @@ TEST(QuickstartConfig, ExplainsEveryKeyAndIsValid) {
   }
 }
 
+TEST_F(ConfigFile, AFolderInItsPlaceIsNamedAsOne) {
+  const std::string folder = folder_.path();
+  EXPECT_EQ(MessageOf([&] { LoadedConfig config(folder, {}); }),
+            folder + ": is a folder; name a config in it, as in " + folder + "/config.toml");
+}
+
+TEST_F(ConfigFile, ATokenizerOfNoKnownKindIsRefused) {
+  EXPECT_NE(ErrorOf(kMode, {"data.tokenizer=bert"}).find("data.tokenizer: tokenizer 'bert'"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace fastclip

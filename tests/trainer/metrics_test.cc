@@ -1,13 +1,16 @@
 #include "trainer/metrics.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/paths.h"
 #include "trainer/file_io.h"
+#include "trainer/run_log.h"
 
 namespace fastclip {
 namespace {
@@ -111,6 +114,42 @@ TEST(ReplaceFile, LeavesTheOldBytesOrTheNew) {
   EXPECT_THROW(ReplaceFile(folder / "taken", "bytes"), std::runtime_error);
   EXPECT_FALSE(fs::exists(folder / "taken.tmp"));
   EXPECT_FALSE(fs::exists(folder / "config.toml.tmp"));
+}
+
+TEST(RunLog, KnowsTheEventsAtItsEnd) {
+  const TemporaryFolder folder;
+  {
+    RunLog log(folder.path(), 0, 0);
+    for (int step = 1; step <= 2000; ++step)
+      log.Write("train", step, {{"loss", 0.1}}, {{"epoch", 0}});
+    log.Write("retrieval", 2000, {{"R@1", 0.5}}, {{"images", 3}});
+    EXPECT_TRUE(log.Has("retrieval", 2000));
+  }
+  const RunLog log(folder.path(), 1'000'000, 2000);
+  EXPECT_TRUE(log.Has("retrieval", 2000));
+  EXPECT_TRUE(log.Has("train", 2000));
+  EXPECT_FALSE(log.Has("retrieval", 1999));
+}
+
+// The limit on a file's size stands for a full disk: both end a write before all is written.
+TEST(RunLog, SaysHowToGoOnWhereTheDiskIsFull) {
+  const TemporaryFolder folder;
+  RunLog log(folder.path(), 0, 0);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit low{.rlim_cur = 100, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+  std::string message;
+  try {
+    for (int step = 0; step < 10; ++step) log.Write("train", step, {{"loss", 0.1}}, {{"epoch", 0}});
+  } catch (const std::runtime_error& error) {
+    message = error.what();
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_NE(message.find("File too large"), std::string::npos) << message;
+  EXPECT_NE(message.find("make room, then resume=true"), std::string::npos) << message;
 }
 
 }  // namespace

@@ -74,8 +74,8 @@ layers = 1
     all.insert(all.end(), words.begin(), words.end());
     return all;
   }
-  int Run(const std::vector<std::string>& words) {
-    Program program(folder_.path(), words);
+  int Run(const std::vector<std::string>& words, const std::string& start_in = "") {
+    Program program(folder_.path(), words, start_in);
     const int code = program.Wait();
     errors_ = program.errors();
     output_ = program.output();

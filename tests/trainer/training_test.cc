@@ -28,7 +28,7 @@ TEST_F(Training, ResumesToTheBitAfterATermSignal) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     program.Signal(SIGTERM);
-    ASSERT_EQ(program.Wait(), 0) << program.errors();
+    ASSERT_EQ(program.Wait(), 128 + SIGTERM) << program.errors();
     EXPECT_NE(program.errors().find("resume=true"), std::string::npos) << program.errors();
   }
   ASSERT_EQ(Run(Train("cut", {"resume=true"})), 0) << errors_;

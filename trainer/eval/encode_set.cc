@@ -31,7 +31,8 @@ EncodedSet EncodeSet(const ClipModel& model, const RecordSource& source, SampleI
   EncodedSet set;
   PerSide<std::vector<at::Tensor>> parts;
   std::int64_t pictures = 0, records = 0;
-  while (const auto batch = loader.Next()) {
+  while (const auto batch = loader.Next(options.stop)) {
+    if (options.stop.stop_requested()) throw EncodingStopped();
     for (int cause = 0; cause < kSkipCauses; ++cause) set.skips[cause] += batch->skips()[cause];
     if (batch->rows() > 0) {
       parts.image.push_back(model.EncodeImage(
@@ -53,6 +54,7 @@ EncodedSet EncodeSet(const ClipModel& model, const RecordSource& source, SampleI
     records = std::min(records + batch_size, ToInt(last) - ToInt(first));
     if (options.progress) options.progress(records);
   }
+  if (options.stop.stop_requested()) throw EncodingStopped();
   set.features = {Joined(parts.image, model, options.target),
                   Joined(parts.text, model, options.target)};
   return set;

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
+#include <stop_token>
 #include <vector>
 
 #include "pipeline/batch_loader.h"
@@ -24,6 +26,13 @@ struct EncodeOptions {
   LoaderOptions loader;
   /// Called after each batch with the number of records done.
   std::function<void(std::int64_t)> progress;
+  /// Asked for: EncodeSet ends with EncodingStopped, be it between batches or waiting for one.
+  std::stop_token stop;
+};
+
+class EncodingStopped : public std::runtime_error {
+ public:
+  EncodingStopped() : std::runtime_error("the evaluation was stopped") {}
 };
 
 struct EncodedSet {

@@ -1,0 +1,89 @@
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/paths.h"
+
+namespace fastclip {
+namespace {
+
+class CommandLine : public testing::Test {
+ protected:
+  /// The exit code of the program as a shell runs it.
+  int Run(const std::string& words, const std::string& before = "true") {
+    const std::string command =
+        before + "; '" FASTCLIP_BINARY "' " + words + " 2> '" + (folder_ / "err") + "'";
+    const int status = std::system(command.c_str());
+    errors_ = ReadFile(folder_ / "err");
+    return WEXITSTATUS(status);
+  }
+  void ExpectRefused(const std::string& words, const std::string& reason) {
+    EXPECT_EQ(Run(words), 2) << words;
+    EXPECT_NE(errors_.find(reason), std::string::npos) << errors_;
+    EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+  }
+
+  TemporaryFolder folder_;
+  std::string errors_;
+};
+
+TEST_F(CommandLine, RefusesNumbersThatWouldWrapOrSwamp) {
+  const std::string replay = "shards replay synthetic:100 --seed 1 --epoch 0 ";
+  ExpectRefused(replay + "--world 1 --batch 4294967304", "--batch");
+  ExpectRefused(replay + "--world 1 --batch 0", "--batch");
+  ExpectRefused(replay + "--world 0 --batch 8", "--world");
+  ExpectRefused(replay + "--world 1 --batch 8 --size 100000", "--size");
+  ExpectRefused(replay + "--world 1 --batch 8 --threads 257", "--threads");
+  ExpectRefused("shards convert synthetic:10 out --threads 100000", "--threads");
+  ExpectRefused("train configs/quickstart.toml pipeline.threads=257", "pipeline.threads");
+  ExpectRefused("train configs/quickstart.toml train.threads=257", "train.threads");
+}
+
+TEST_F(CommandLine, TakesAMalformedTokenizerForWrongUse) {
+  ExpectRefused("tokenize --tokenizer bert < /dev/null", "sentencepiece:MODEL");
+  ExpectRefused("eval retrieval run --shards synthetic:5 --tokenizer clip:", "sentencepiece:MODEL");
+  ExpectRefused("shards replay synthetic:99 --seed 1 --epoch 0 --world 1 --batch 8 --tokenizer x:y",
+                "sentencepiece:MODEL");
+  ExpectRefused("train configs/quickstart.toml data.tokenizer=bert", "sentencepiece:MODEL");
+}
+
+TEST_F(CommandLine, TakesAFolderInPlaceOfAConfigForWrongUse) {
+  ExpectRefused("train " + folder_.path().string(), "is a folder");
+}
+
+TEST_F(CommandLine, FailsWhereItsOutputCannotBeWritten) {
+  for (const char* words :
+       {"--help", "train --help", "shards info synthetic:5", "shards info synthetic:5 --json"}) {
+    EXPECT_EQ(Run(std::string(words) + " > /dev/full"), 1) << words;
+    EXPECT_NE(errors_.find("output cannot be written"), std::string::npos) << errors_;
+  }
+  EXPECT_EQ(Run("--help > /dev/null"), 0);
+}
+
+TEST_F(CommandLine, SaysWhatIsWrongWithTheShardsThatItReplays) {
+  WriteShard(folder_ / "0.tar", PlainMembers(40));
+  std::filesystem::resize_file(folder_ / "0.tar",
+                               std::filesystem::file_size(folder_ / "0.tar") / 2);
+  Run("shards replay " + (folder_ / "0.tar") + " --seed 1 --epoch 0 --world 1 --batch 4 --steps 1");
+  EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
+}
+
+TEST_F(CommandLine, NeedsOneLineWhereMemoryDoesNotSuffice) {
+  std::ofstream(folder_ / "model.toml")
+      << "embed_dim = 16\n[vision]\nimage_size = 32\npatch_size = 16\n"
+         "width = 32\nlayers = 1\nhead_width = 16\n[text]\n"
+         "context_length = 16\nvocab_size = 16777216\nwidth = 1024\n"
+         "heads = 1\nlayers = 1\n";
+  EXPECT_EQ(Run("bench step configs/quickstart.toml model.name=" + (folder_ / "model.toml"),
+                "ulimit -v 8000000"),
+            1);
+  EXPECT_NE(errors_.find("train.batch_size"), std::string::npos) << errors_;
+  EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+}
+
+}  // namespace
+}  // namespace fastclip

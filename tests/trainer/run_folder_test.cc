@@ -1,0 +1,128 @@
+#include <random>
+
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/fake_source.h"
+#include "tests/trainer/training_fixture.h"
+
+namespace fastclip {
+namespace {
+
+/// Training on tar shards that lie in the test's folder: {0..3}.tar and val.tar.
+class TrainingOnShards : public Training {
+ protected:
+  static constexpr int kRecords = 60;
+
+  void SetUp() override {
+    Training::SetUp();
+    for (int shard = 0; shard < 4; ++shard) Write(std::to_string(shard) + ".tar", 1000 * shard);
+    Write("val.tar", 9000);
+  }
+  void Write(const std::string& name, int first) {
+    Members members;
+    for (int i = 0; i < kRecords; ++i) {
+      const std::string key = std::to_string(first + i);
+      std::string image = AsString(PngOf(first + i));
+      if (i % 9 == 4) image.resize(image.size() / 2);
+      members.emplace_back(key + ".png", image);
+      if (i % 11 != 5) members.emplace_back(key + ".txt", "picture " + key);
+    }
+    WriteShard(folder_ / name, members);
+  }
+  void Truncate(const std::string& name) {
+    std::filesystem::resize_file(folder_ / name,
+                                 std::filesystem::file_size(folder_ / name) / 2 + 100);
+  }
+  std::vector<std::string> OnShards(std::vector<std::string> words = {}) {
+    words.insert(words.begin(), {"data.train=" + (folder_ / "{0..3}.tar"), "train.epochs=1"});
+    return words;
+  }
+  void ExpectFailure(const std::string& reason) {
+    EXPECT_EQ(Run(Train("bad", OnShards())), 1);
+    EXPECT_NE(errors_.find(reason), std::string::npos) << errors_;
+    EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+  }
+};
+
+TEST_F(TrainingOnShards, SaysWhatIsWrongWithThemAndTrains) {
+  Truncate("2.tar");
+  Truncate("val.tar");
+  ASSERT_EQ(Run(Train("cut", OnShards({"data.val=" + (folder_ / "val.tar")}))), 0) << errors_;
+  EXPECT_NE(errors_.find("{0..3}.tar: cut short (no mark at the end): 2.tar"), std::string::npos)
+      << errors_;
+  EXPECT_NE(errors_.find("val.tar: cut short"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("lack an image or a caption"), std::string::npos) << errors_;
+  EXPECT_GT(Metrics("cut").back()["skips"].size(), 0u);
+
+  std::filesystem::remove(folder_ / "1.tar");  // the manifest knows what was in it
+  ASSERT_EQ(Run(Train("gone", OnShards())), 0) << errors_;
+  EXPECT_NE(errors_.find("gone since it was indexed: " + (folder_ / "1.tar")), std::string::npos)
+      << errors_;
+  EXPECT_NE(errors_.find("missing"), std::string::npos) << errors_;
+
+  ASSERT_EQ(Run({"eval", "retrieval", folder_ / "cut", "--shards", folder_ / "val.tar", "--json"}),
+            0)
+      << errors_;
+  EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
+}
+
+TEST_F(TrainingOnShards, EndsOnOneLineWhereAShardCannotBeRead) {
+  WriteFile(folder_ / "2.tar", "\x1f\x8b\x08" + std::string(600, 'x'));
+  ExpectFailure("2.tar: compressed (gzip)");
+  WriteFile(folder_ / "2.tar", "<html>404 not found</html>");
+  ExpectFailure("2.tar: no tar file");
+  std::filesystem::remove(folder_ / "2.tar");
+  ExpectFailure("1 of 4 files missing: " + (folder_ / "2.tar"));
+}
+
+TEST_F(TrainingOnShards, KillsAndStopsChangeNothingOverDamagedShards) {
+  Truncate("2.tar");
+  const std::vector<std::string> words =
+      OnShards({"data.val=" + (folder_ / "val.tar"), "train.epochs=4", "checkpoint.every_steps=5"});
+  ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
+  const auto whole = Metrics("whole");
+  const int steps = whole.back()["step"];
+  ASSERT_GT(steps, 30);
+  EXPECT_EQ(whole.back()["event"], "retrieval");
+  EXPECT_EQ(std::count_if(whole.begin(), whole.end(),
+                          [](const auto& line) { return line["event"] == "retrieval"; }),
+            4);
+
+  std::vector<std::string> resume = words;
+  resume.push_back("resume=true");
+  std::mt19937 random(3);
+  for (int kill = 0; kill < 4; ++kill) {
+    Program program(folder_.path(), Train("cut", resume));
+    const std::size_t lines = 8 * kill + random() % 8 + 1;
+    while (program.running() && Metrics("cut").size() < lines) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    program.Signal(kill % 2 == 0 ? SIGKILL : SIGTERM);
+    EXPECT_EQ(program.Wait(), 128 + (kill % 2 == 0 ? SIGKILL : SIGTERM)) << program.errors();
+  }
+  ASSERT_EQ(Run(Train("cut", resume)), 0) << errors_;
+  ExpectSameEnd("whole", "cut", steps);
+}
+
+TEST_F(TrainingOnShards, KeepsAConfigThatWorksFromAnyFolder) {
+  const std::string folder = folder_.path();
+  ASSERT_EQ(Run({"train", "run.toml", "run=runs/a", "model.name=model.toml", "train.epochs=1",
+                 "data.train={0..1}.tar::./{2,3}.tar", "data.val=val.tar"},
+                folder),
+            0)
+      << errors_;
+  // Elsewhere, and the model file has changed since: a run keeps its own.
+  std::filesystem::rename(folder_ / "model.toml", folder_ / "other.toml");
+  ASSERT_EQ(
+      Run({"eval", "retrieval", folder_ / "runs/a", "--shards", folder_ / "val.tar", "--json"},
+          "/"),
+      0)
+      << errors_;
+  ASSERT_EQ(Run({"train", folder_ / "runs/a/config.toml", "resume=true"}, "/"), 0) << errors_;
+  EXPECT_NE(errors_.find("resumed"), std::string::npos) << errors_;
+  std::filesystem::rename(folder_ / "runs", folder_ / "moved");
+  ASSERT_EQ(Run({"eval", "retrieval", "moved/a", "--shards", "val.tar", "--json"}, folder), 0)
+      << errors_;
+}
+
+}  // namespace
+}  // namespace fastclip

@@ -1,0 +1,124 @@
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/tokenizer/tiny_vocabulary.h"
+#include "tests/trainer/training_fixture.h"
+#include "trainer/stop_signal.h"
+
+namespace fastclip {
+namespace {
+
+/// Sends the signals one after the other and then waits for an end that only they can bring.
+void SendAll(std::initializer_list<int> numbers) {
+  const StopSignal stop;
+  for (const int number : numbers) {
+    kill(getpid(), number);
+    while (!stop.token().stop_requested()) std::this_thread::yield();
+  }
+  if (stop.received() != *numbers.begin()) _exit(1);
+  for (;;) pause();
+}
+
+TEST(StopSignal, ComesAgainToEndTheProcessAtOnce) {
+  EXPECT_EXIT(SendAll({SIGTERM, SIGTERM}), testing::ExitedWithCode(128 + SIGTERM), "");
+  EXPECT_EXIT(SendAll({SIGINT, SIGINT}), testing::ExitedWithCode(128 + SIGINT), "");
+  EXPECT_EXIT(SendAll({SIGUSR1, SIGTERM, SIGINT}), testing::ExitedWithCode(128 + SIGINT), "");
+}
+
+class StopAndResume : public Training {
+ protected:
+  /// Lets a run go until its metrics have so many lines, then sends the signal; the exit code.
+  int StopAt(std::size_t lines, int signal, const std::vector<std::string>& words) {
+    Program program(folder_.path(), Train("cut", words));
+    while (program.running() && Metrics("cut").size() < lines) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    program.Signal(signal);
+    const int code = program.Wait();
+    errors_ = program.errors();
+    return code;
+  }
+  void ExpectRefused(const std::vector<std::string>& words, const std::string& reason) {
+    EXPECT_EQ(Run(Train("run", words)), 2);
+    EXPECT_NE(errors_.find(reason), std::string::npos) << errors_;
+    EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+  }
+};
+
+TEST_F(StopAndResume, TellsByItsExitCodeWhichSignalStoppedIt) {
+  EXPECT_EQ(StopAt(2, SIGINT, {}), 130) << errors_;
+  EXPECT_EQ(StopAt(4, SIGTERM, {"resume=true"}), 143) << errors_;
+  EXPECT_NE(errors_.find("resume=true goes on"), std::string::npos) << errors_;
+}
+
+TEST_F(StopAndResume, EndsAnEvaluationAndMakesUpForIt) {
+  const std::vector<std::string> words = {"train.epochs=2", "data.val=synthetic:3000",
+                                          "eval.batch_size=50"};
+  ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
+  ASSERT_EQ(Metrics("whole").size(), 26u);
+  EXPECT_EQ(StopAt(12, SIGTERM, words), 143) << errors_;  // the epoch's last step: now it evaluates
+  EXPECT_EQ(Metrics("cut").size(), 12u);
+  EXPECT_EQ(Checkpoints("cut"), (std::vector<std::string>{"step_12"}));
+  std::vector<std::string> resume = words;
+  resume.push_back("resume=true");
+  // The last evaluation, too: the run has no step left, but is not done.
+  EXPECT_EQ(StopAt(25, SIGTERM, resume), 143) << errors_;
+  EXPECT_EQ(Metrics("cut").size(), 25u);
+  ASSERT_EQ(Run(Train("cut", resume)), 0) << errors_;
+  ExpectSameEnd("whole", "cut", 24);
+  ASSERT_EQ(Run(Train("cut", resume)), 0) << errors_;  // nothing is owed any more
+  ExpectSameEnd("whole", "cut", 24);
+}
+
+TEST_F(StopAndResume, RefusesAnotherModelOrTokenizer) {
+  WriteText(folder_ / "words.txt", kTinyVocabulary);
+  WriteText(folder_ / "same.txt", kTinyVocabulary);
+  const std::string tokenizer = "data.tokenizer=clip:" + (folder_ / "words.txt");
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1", tokenizer})), 0) << errors_;
+  ExpectRefused({"resume=true"}, "data.tokenizer was clip:");
+  std::string model = ReadText(folder_ / "model.toml");
+  std::ofstream(folder_ / "model.toml") << "quick_gelu = true\n" << model;
+  ExpectRefused({"resume=true", tokenizer}, "quick_gelu of the model was false");
+  std::ofstream(folder_ / "model.toml") << model;
+  EXPECT_EQ(Run(Train("run", {"resume=true", "train.epochs=1",
+                              "data.tokenizer=clip:" + (folder_ / "same.txt")})),
+            0)
+      << errors_;
+}
+
+TEST_F(StopAndResume, LeavesAFolderAloneInWhichAnotherProcessTrains) {
+  Program program(folder_.path(), Train("run", {"train.epochs=10000"}));
+  while (program.running() && Metrics("run").empty()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  const TemporaryFolder other;
+  Program second(other.path(), Train("run", {"resume=true"}));
+  EXPECT_EQ(second.Wait(), 1);
+  EXPECT_NE(second.errors().find("another process trains in this folder"), std::string::npos)
+      << second.errors();
+  program.Signal(SIGKILL);
+  program.Wait();
+  EXPECT_EQ(Run(Train("run", {"resume=true", "train.epochs=1"})), 0) << errors_;  // it went with it
+}
+
+TEST_F(StopAndResume, KeepsTheMetricsOfARunWhoseCheckpointsAreGone) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
+  const std::string metrics = ReadText(folder_ / "run/metrics.jsonl");
+  std::filesystem::rename(folder_ / "run/checkpoints", folder_ / "moved");
+  ExpectRefused({}, "put them back under");
+  EXPECT_EQ(ReadText(folder_ / "run/metrics.jsonl"), metrics);
+  std::filesystem::rename(folder_ / "moved", folder_ / "run/checkpoints");
+  EXPECT_EQ(Run(Train("run", {"train.epochs=1", "resume=true"})), 0) << errors_;
+}
+
+TEST_F(StopAndResume, NamesTheDamagedCheckpointThatAnInitPassesOver) {
+  ASSERT_EQ(Run(Train("first", {"train.epochs=2"})), 0) << errors_;
+  std::filesystem::resize_file(folder_ / "first/checkpoints/step_24/model.safetensors", 1000);
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1", "train.init=" + (folder_ / "first")})), 0)
+      << errors_;
+  EXPECT_NE(errors_.find("passed over a damaged checkpoint"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("step_24"), std::string::npos) << errors_;
+}
+
+}  // namespace
+}  // namespace fastclip

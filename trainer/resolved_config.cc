@@ -1,0 +1,47 @@
+#include "trainer/resolved_config.h"
+
+#include <filesystem>
+#include <string>
+
+#include "pipeline/shard_list.h"
+#include "tokenizer/tokenizer_spec.h"
+#include "trainer/file_io.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kModelFileLimit = 1 << 20;
+
+void MakeAbsolute(std::string& path) {
+  if (!path.empty()) path = fs::absolute(path).lexically_normal();
+}
+
+}  // namespace
+
+void WriteResolvedConfig(const TrainConfig& config) {
+  TrainConfig resolved = config;
+  MakeAbsolute(resolved.run);
+  if (config.model.name.ends_with(".toml")) {
+    const std::string model = resolved.run + "/model.toml";
+    ReplaceFile(model, ReadWholeFile(config.model.name, kModelFileLimit));
+    resolved.model.name = model;
+  }
+  MakeAbsolute(resolved.model.pretrained);
+  MakeAbsolute(resolved.train.init);
+  MakeAbsolute(resolved.data.manifest);
+  const std::string folder = fs::current_path();
+  resolved.data.train = AbsoluteList(config.data.train, folder);
+  resolved.data.val = AbsoluteList(config.data.val, folder);
+  TokenizerSpec tokenizer = ParseTokenizerSpec(config.data.tokenizer);
+  if (!tokenizer.file.empty()) {
+    MakeAbsolute(tokenizer.file);
+    resolved.data.tokenizer = tokenizer.kind + ":" + tokenizer.file;
+  }
+  ConfigTable table;
+  BindConfig(resolved, table);
+  ReplaceFile(resolved.run + "/config.toml", table.Write());
+}
+
+}  // namespace fastclip

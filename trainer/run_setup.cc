@@ -1,0 +1,61 @@
+#include "trainer/run_setup.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "trainer/model/presets.h"
+
+namespace fastclip {
+namespace {
+
+OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
+  return {.size = source.size(),
+          .batch_size = config.train.batch_size,
+          .lanes = config.data.lanes,
+          .chunk = config.data.chunk,
+          .window = config.data.window,
+          .seed = config.train.seed};
+}
+
+}  // namespace
+
+SourceOptions SourceOf(const TrainConfig& config, const std::string& manifest) {
+  return {.manifest = manifest,
+          .manifest_fallback_dir = config.run,
+          .max_record_bytes = config.data.max_record_bytes};
+}
+
+ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer) {
+  ModelConfig model = LoadModelConfig(config->model.name);
+  if (tokenizer.vocab_size() > model.text.vocab_size) {
+    throw config.table().Error(
+        "data.tokenizer",
+        fmt::format("'{}' has {} ids, but model {} embeds {}; choose a model file with "
+                    "text.vocab_size = {} or another tokenizer",
+                    config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
+                    model.text.vocab_size, tokenizer.vocab_size()));
+  }
+  if (config->objective.name == "siglip") model.init_logit_bias = config->temperature.logit_bias;
+  if (config->model.patch_dropout > 0 && model.vision.is_resnet()) {
+    throw config.table().Error(
+        "model.patch_dropout",
+        fmt::format("model {} is a ResNet and has no patches; set it to 0", config->model.name));
+  }
+  if (const auto fault = FaultOf(model, config->model.lock)) {
+    throw config.table().Error("model." + fault->option, fault->reason);
+  }
+  return model;
+}
+
+OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
+  try {
+    return OrderPlan(OrderOf(*config, source));
+  } catch (const std::invalid_argument& error) {
+    throw ConfigError(fmt::format("{}: the data of {} ({} records) do not fit: {}",
+                                  config.table().Origin("train.batch_size"), config->data.train,
+                                  source.size(), error.what()));
+  }
+}
+
+}  // namespace fastclip

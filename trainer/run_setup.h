@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "pipeline/open_source.h"
+#include "pipeline/order_plan.h"
+#include "tokenizer/tokenizer.h"
+#include "trainer/config.h"
+
+namespace fastclip {
+
+/// What a config's keys become, checked against each other and the data: shared by a run and by its
+/// dry run. Each throws ConfigError where the config does not fit.
+
+/// The model of model.name, with what other sections add to it; fits tokenizer, locks and dropout.
+ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
+
+SourceOptions SourceOf(const TrainConfig& config, const std::string& manifest);
+
+OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source);
+
+}  // namespace fastclip
