@@ -10,7 +10,7 @@ namespace {
 
 const std::array kCommands = {
     Command{"train", "train a model from a config; resume, stop and go on", RunTrain},
-    Command{"eval", "R@k of a trained model on shards that it has not seen", RunEval},
+    Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model", RunEval},
     Command{"bench", "measure speed and memory", RunBench},
 };
 

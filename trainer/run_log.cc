@@ -28,6 +28,14 @@ void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& sca
   board_.Write(step, board);
 }
 
+nlohmann::json SkipsJson(const SkipCounts& skips) {
+  nlohmann::json json = nlohmann::json::object();
+  for (int i = 0; i < kSkipCauses; ++i) {
+    if (skips[i] > 0) json[SkipName(static_cast<Skip>(i))] = skips[i];
+  }
+  return json;
+}
+
 void LogStart(const std::string& run_folder, const nlohmann::json& start) {
   AppendFile file(run_folder + "/starts.jsonl", AppendFile::Open::kMakeOrContinue);
   file.Append(start.dump() + "\n");

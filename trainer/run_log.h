@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/record.h"
 #include "trainer/metrics.h"
 #include "trainer/tensorboard.h"
 
@@ -21,8 +22,8 @@ class RunLog {
   /// `keep_bytes` and `step` are the checkpoint's, 0 for a new run.
   RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step);
 
-  /// A line {"event": event, "step": …, each scalar, each field of `extra`}, and EVENT/NAME scalars for
-  /// TensorBoard.
+  /// A line {"event": event, "step": …, each scalar, each field of `extra`}, and EVENT/NAME scalars
+  /// for TensorBoard.
   void Write(std::string_view event, std::int64_t step, const Scalars& scalars,
              const nlohmann::json& extra);
   std::int64_t Sync() { return metrics_.Sync(); }
@@ -31,6 +32,9 @@ class RunLog {
   MetricsLog metrics_;
   TensorboardWriter board_;
 };
+
+/// {"no_image": 3, …}, of the causes that there are.
+nlohmann::json SkipsJson(const SkipCounts& skips);
 
 /// Appends a line to RUN/starts.jsonl.
 void LogStart(const std::string& run_folder, const nlohmann::json& start);

@@ -17,14 +17,6 @@ namespace {
 
 constexpr int kRefusedStepsInARow = 5;
 
-nlohmann::json SkipsJson(const SkipCounts& skips) {
-  nlohmann::json json = nlohmann::json::object();
-  for (int i = 0; i < kSkipCauses; ++i) {
-    if (skips[i] > 0) json[SkipName(static_cast<Skip>(i))] = skips[i];
-  }
-  return json;
-}
-
 std::string SkipsText(const SkipCounts& skips) {
   std::string text;
   for (int i = 0; i < kSkipCauses; ++i) {
@@ -62,7 +54,10 @@ Trainer::End Trainer::Run(const StopSignal& stop) {
       return epoch_end && every > 0 && (epochs % every == 0 || step_ == total_steps_);
     };
     clock_.Pause([&] {
-      if (val_source_ && due(config_->eval.every_epochs)) EvaluateOrSave();
+      if (val_source_ && due(config_->eval.every_epochs)) EvaluateOrSave(&Trainer::Evaluate);
+      if (zeroshot_.source && due(config_->eval.zeroshot_every_epochs)) {
+        EvaluateOrSave(&Trainer::EvaluateZeroShot);
+      }
       const std::int64_t every = config_->checkpoint.every_steps;
       if (due(config_->checkpoint.every_epochs) || step_ == total_steps_ ||
           (every > 0 && step_ % every == 0)) {
@@ -133,16 +128,20 @@ void Trainer::ShowProgress(const StepReport& report) {
       100 * clock_.DataWait(), Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }
 
+EncodeOptions Trainer::EncodeForEval(const char* what, std::int64_t total) {
+  return {.batch_size = static_cast<int>(config_->eval.batch_size),
+          .target = {.dtype = model_.logit_scale().scalar_type(), .trim_text = config_->model.trim_text},
+          .loader = config_->pipeline,
+          .progress = [this, what, total](std::int64_t done) {
+            if (console_.StatusDue()) console_.Status(fmt::format("{}: {} of {} records", what, done, total));
+          }};
+}
+
 void Trainer::Evaluate() {
   const std::int64_t total = val_source_->size();
   const EncodedSet set = EncodeSet(
       model_, *val_source_, SampleIndex{0}, SampleIndex{total}, *tokenizer_,
-      {.batch_size = static_cast<int>(config_->eval.batch_size),
-       .target = {.dtype = model_.logit_scale().scalar_type(), .trim_text = config_->model.trim_text},
-       .loader = config_->pipeline,
-       .progress = [&](std::int64_t done) {
-         if (console_.StatusDue()) console_.Status(fmt::format("evaluating: {} of {} records", done, total));
-       }});
+      EncodeForEval("evaluating", total));
   const RetrievalMetrics metrics =
       ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
   log_->Write("retrieval", step_, NamedRetrieval(metrics),
@@ -156,10 +155,10 @@ void Trainer::Evaluate() {
       metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images));
 }
 
-void Trainer::EvaluateOrSave() {
+void Trainer::EvaluateOrSave(void (Trainer::*evaluate)()) {
   try {
-    Evaluate();
-  } catch (...) {  // data.val is at fault: the epoch's work is not lost with it
+    (this->*evaluate)();
+  } catch (...) {  // the data of the evaluation is at fault: the epoch's work is not lost with it
     Save();
     throw;
   }

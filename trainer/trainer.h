@@ -10,12 +10,24 @@
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/console.h"
+#include "trainer/eval/class_prompts.h"
+#include "trainer/eval/encode_set.h"
 #include "trainer/run_clock.h"
 #include "trainer/run_log.h"
 #include "trainer/stop_signal.h"
 #include "trainer/train_step.h"
 
 namespace fastclip {
+
+/// The pictures and classes of eval.zeroshot; no source where it is not asked for.
+struct ZeroShotSet {
+  std::unique_ptr<RecordSource> source;
+  ClassPrompts prompts;
+
+  /// Reads the class file and the templates and looks at some labels. Throws ConfigError, naming
+  /// the key, where they cannot be used.
+  static ZeroShotSet Open(const LoadedConfig& config, SourceOptions options);
+};
 
 /// A run: epochs of steps with their schedules, evaluation, checkpoints, stop and resume.
 ///
@@ -38,8 +50,10 @@ class Trainer {
   void CountRefusal(const StepReport& report);
   void Log(const StepReport& report, const Batch& batch);
   void ShowProgress(const StepReport& report);
+  EncodeOptions EncodeForEval(const char* what, std::int64_t total);
   void Evaluate();
-  void EvaluateOrSave();
+  void EvaluateZeroShot();
+  void EvaluateOrSave(void (Trainer::*evaluate)());
   void Save();
   std::int64_t epoch() const { return step_ / plan_.steps_per_epoch(); }
 
@@ -51,6 +65,7 @@ class Trainer {
   LoaderOptions loader_options_;
   std::unique_ptr<RecordSource> source_;
   std::unique_ptr<RecordSource> val_source_;
+  ZeroShotSet zeroshot_;
   OrderPlan plan_;
   LaneRange lanes_;
   ClipModel model_;

@@ -95,6 +95,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       loader_options_(LoaderOf(*config, model_config_)),
       source_(OpenTrainingData(*config)),
       val_source_(OpenValidationData(*config)),
+      zeroshot_(ZeroShotSet::Open(config, SourceOf(*config, ""))),
       plan_(PlanOf(config, *source_)),
       lanes_(plan_.LanesOf(comm.rank(), plan_.EvenLanes(comm.world_size()))),
       model_(model_config_, config->train.seed, config->temperature.init, Precision(*config)),
