@@ -32,7 +32,6 @@ class RowMaker {
   const LoaderOptions& options() const { return options_; }
 
   std::variant<Image, Skip> Decode(const Record& record, StageCounters& counters) const {
-    if (record.captions.empty()) return Skip::kNoCaption;
     const auto start = Clock::now();
     auto decoded = DecodeImage(record.image, options_.decode);
     counters.decode.Add(start, record.image.size());
@@ -83,6 +82,7 @@ class TrainingFeed final : public BatchFeed {
   // caption costs a hundredth of its picture.
   std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
                             Batch::Storage& storage, StageCounters& counters) const override {
+    if (record.captions.empty()) return Skip::kNoCaption;
     const auto decoded = maker_.Decode(record, counters);
     if (const Skip* cause = std::get_if<Skip>(&decoded)) return *cause;
     const Image& image = std::get<Image>(decoded);

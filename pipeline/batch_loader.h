@@ -43,8 +43,8 @@ struct LoaderOptions {
 };
 
 /// One rank's rows of a global batch. Move-only; its destructor gives the memory back to the ring.
-/// Training: one caption a row. Evaluation: all captions of a picture, caption_row says whose; a
-/// batch whose records are all bad has no row.
+/// Training: one caption a row. Evaluation: all captions of a picture, none where it has a label
+/// instead, caption_row says whose; a batch whose records are all bad has no row.
 class Batch {
  public:
   struct Storage;
@@ -93,7 +93,8 @@ class BatchLoader {
               std::int64_t first_step, std::int64_t last_step, const Tokenizer& tokenizer,
               const LoaderOptions& options);
   /// Evaluation: records [first, last) in order, batch_size a batch and a short last one, centre
-  /// crop, all captions, no substitutes: a bad record is left out and counted.
+  /// crop, all captions, no substitutes: a bad record is left out and counted. Whether a picture
+  /// needs a caption or a label is the source's to say (SourceOptions::labels).
   BatchLoader(const RecordSource& source, SampleIndex first, SampleIndex last, int batch_size,
               const Tokenizer& tokenizer, const LoaderOptions& options);
   ~BatchLoader();

@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kSynthetic = "synthetic:";
 constexpr std::int64_t kMaxSynthetic = 1'000'000'000'000;
 
-std::unique_ptr<RecordSource> OpenSynthetic(const std::string& part) {
+std::unique_ptr<RecordSource> OpenSynthetic(const std::string& part, const SourceOptions& options) {
   const std::string_view digits = std::string_view(part).substr(kSynthetic.size());
   std::int64_t size = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size);
@@ -32,7 +32,12 @@ std::unique_ptr<RecordSource> OpenSynthetic(const std::string& part) {
     throw std::runtime_error(
         fmt::format("'{}': write synthetic:N, N pairs from 1 to {}", part, kMaxSynthetic));
   }
-  return std::make_unique<SyntheticSource>(size);
+  if (options.labels && !options.labels->empty()) {
+    throw std::runtime_error(
+        fmt::format("'{}': the label is the shape, 0 to 5; leave out the label key '{}'", part,
+                    *options.labels));
+  }
+  return std::make_unique<SyntheticSource>(size, options.labels.has_value());
 }
 
 void RefuseRemote(const std::string& part) {
@@ -63,15 +68,17 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
   if (part.starts_with(kSynthetic)) {
     info.part = part;
     info.kind = "synthetic";
-    return OpenSynthetic(part);
+    return OpenSynthetic(part, options);
   }
   RefuseRemote(part);
   std::vector<std::string> paths = ExpandPart(part);
   if (TableFormatOf(paths.front())) {
     if (paths.size() > 1)
       throw std::runtime_error(fmt::format("'{}': several tables; join them by '::'", part));
-    IndexedFiles files =
-        IndexFiles(part, std::move(paths), ManifestKind::kTable, options, TableSource::Walk);
+    IndexedFiles files = IndexFiles(part, std::move(paths), ManifestKind::kTable, options,
+                                    [&](int fd, const std::string& path, ManifestEntry& entry) {
+                                      return TableSource::Walk(fd, path, options.labels, entry);
+                                    });
     info = Describe(part, "table", files);
     auto table = std::make_unique<TableSource>(std::move(files), options);
     info.details = table->columns();

@@ -6,7 +6,8 @@ namespace fastclip {
 
 const char* SkipName(Skip cause) {
   static constexpr const char* kNames[kSkipCauses] = {"no_image",  "no_caption", "undecodable",
-                                                      "too_large", "truncated",  "missing"};
+                                                      "too_large", "truncated",  "missing",
+                                                      "no_label",  "bad_label"};
   return kNames[static_cast<int>(cause)];
 }
 

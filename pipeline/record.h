@@ -18,7 +18,7 @@ enum class SampleIndex : std::int64_t {};
 
 constexpr std::int64_t ToInt(SampleIndex index) { return static_cast<std::int64_t>(index); }
 
-/// Why a record cannot be trained on. Web data is dirty: a skip is a value, no exception, and a
+/// Why a record cannot be used. Web data is dirty: a skip is a value, no exception, and a
 /// property of the bytes only. (EIO, timeouts and out-of-memory are exceptions.)
 enum class Skip : std::uint8_t {
   kNoImage,      ///< no member that could be an image
@@ -27,9 +27,12 @@ enum class Skip : std::uint8_t {
   kTooLarge,     ///< over a cap on pixels, scans or bytes
   kTruncated,    ///< the shard, or the image in it, ends early
   kMissing,      ///< the shard or the image file is gone
+  kNoLabel,      ///< no label, where labels were asked for
+  kBadLabel,     ///< a label that is no whole number of 0 or more
 };
-constexpr int kSkipCauses = 6;
-/// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing".
+constexpr int kSkipCauses = 8;
+/// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing", "no_label",
+/// "bad_label".
 const char* SkipName(Skip cause);
 using SkipCounts = std::array<std::int64_t, kSkipCauses>;
 /// "2 missing, 1 undecodable"; empty where nothing was passed over.

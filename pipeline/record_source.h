@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -30,12 +31,18 @@ struct SourceOptions {
   std::string manifest_fallback_dir;
   /// Bytes that one record's members may have; more is Skip::kTooLarge.
   std::int64_t max_record_bytes = std::int64_t{256} << 20;
+  /// Set: records are pictures with a label, for evaluation by classes. Captions are then neither
+  /// read nor needed; a record without a label has Skip::kNoLabel or kBadLabel. The text says where
+  /// the label is: "" the usual place (the member .cls, the column or field "label"), "json.NAME" a
+  /// field of the member .json or of a .jsonl row ("json.A.B": B in A), else a column's name.
+  std::optional<std::string> labels;
 };
 
 /// Opens a list: tar shards with braces and globs ("cc3m/{00000..00331}.tar"), a table (.tsv, .csv,
 /// .jsonl) of image path and caption, or "synthetic:N" (N pairs made up from their index).
 /// Lists joined by "::" are one source, their records one after the other. Throws
 /// std::runtime_error that names the part of the list and says what to do.
-std::unique_ptr<RecordSource> OpenSource(const std::string& list, const SourceOptions& options = {});
+std::unique_ptr<RecordSource> OpenSource(const std::string& list,
+                                         const SourceOptions& options = {});
 
 }  // namespace fastclip

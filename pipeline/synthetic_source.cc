@@ -101,7 +101,7 @@ RecordBlock SyntheticSource::Read(SampleIndex first, int count, std::stop_token 
     record.key = key;
     record.image = image;
     record.label = static_cast<std::int32_t>(scene.shape);
-    builder.AddCaption(caption);
+    if (!labelled_) builder.AddCaption(caption);
   }
   return builder.Finish();
 }

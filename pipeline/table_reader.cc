@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string_view>
@@ -31,12 +30,6 @@ bool IsCaptionName(std::string_view name) {
   base.erase(base.find_last_not_of("0123456789") + 1);
   if (base.size() < name.size() && base.ends_with('_')) base.pop_back();
   return std::ranges::find(kCaptionNames, base) != std::end(kCaptionNames);
-}
-
-std::int32_t ParseLabel(std::string_view text) {
-  std::int32_t label = -1;
-  std::from_chars(text.data(), text.data() + text.size(), label);
-  return std::max(label, -1);
 }
 
 std::vector<std::string> SplitTsv(std::string_view line) {
@@ -77,7 +70,7 @@ std::vector<std::string> SplitCsv(std::string_view line) {
 }
 
 /// A .jsonl row's captions: strings, and strings in lists.
-TableRow ParseJson(std::string_view line) {
+TableRow ParseJson(std::string_view line, std::span<const std::string> label_path) {
   TableRow row;
   const auto json = nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return row;
@@ -94,13 +87,11 @@ TableRow ParseJson(std::string_view line) {
       for (const auto& caption : value) {
         if (caption.is_string()) row.captions.push_back(caption.get<std::string>());
       }
-    } else if (lower == "label" && value.is_number_integer()) {
-      const auto label = value.get<std::int64_t>();
-      row.label = label == std::clamp<std::int64_t>(label, 0, 0x7FFFFFFF)
-                      ? static_cast<std::int32_t>(label)
-                      : -1;
+    } else if (lower == "label" && label_path.empty()) {
+      row.label = LabelAt(value, {});
     }
   }
+  if (!label_path.empty()) row.label = LabelAt(json, label_path);
   return row;
 }
 
@@ -114,15 +105,19 @@ std::optional<TableFormat> TableFormatOf(const std::string& path) {
   return std::nullopt;
 }
 
-TableReader::TableReader(int fd, std::string path, TableFormat format, OnBytes on_bytes)
+TableReader::TableReader(int fd, std::string path, TableFormat format,
+                         const std::optional<std::string>& labels, OnBytes on_bytes)
     : fd_(fd), path_(std::move(path)), on_bytes_(std::move(on_bytes)) {
   layout_.format = format;
+  const LabelKey key = labels ? ParseLabelKey(*labels) : LabelKey();
   Fill();
   if (std::string_view(buffer_).starts_with("\xEF\xBB\xBF")) {
     begin_ = 3;  // a byte-order mark
     offset_ = 3;
   }
   if (format == TableFormat::kJsonLines) {
+    layout_.label_path = key.json_path;
+    if (!key.column.empty()) layout_.label_path = {key.column};
     layout_.description = "one JSON object a line";
     return;
   }
@@ -130,7 +125,8 @@ TableReader::TableReader(int fd, std::string path, TableFormat format, OnBytes o
     throw std::runtime_error(
         path_ + ": empty; its first line names the columns, as in 'filepath' and 'caption'");
   }
-  ChooseColumns(format == TableFormat::kTsv ? SplitTsv(line_) : SplitCsv(line_));
+  ChooseColumns(format == TableFormat::kTsv ? SplitTsv(line_) : SplitCsv(line_),
+                labels ? &key : nullptr);
 }
 
 TableReader::TableReader(int fd, std::string path, TableLayout layout, std::int64_t offset,
@@ -141,7 +137,14 @@ TableReader::TableReader(int fd, std::string path, TableLayout layout, std::int6
       stop_(std::move(stop)),
       offset_(offset) {}
 
-void TableReader::ChooseColumns(const std::vector<std::string>& names) {
+void TableReader::ChooseColumns(const std::vector<std::string>& names, const LabelKey* labels) {
+  if (labels != nullptr && !labels->json_path.empty()) {
+    throw std::runtime_error(path_ +
+                             ": the label key is a column's name here; json.NAME is for .json "
+                             "members and .jsonl rows");
+  }
+  const std::string label_name =
+      labels != nullptr && !labels->column.empty() ? Lower(labels->column) : std::string("label");
   std::size_t best = std::size(kImageNames);
   std::string captions;
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -150,22 +153,29 @@ void TableReader::ChooseColumns(const std::vector<std::string>& names) {
     if (rank < best) {
       best = rank;
       layout_.image = static_cast<int>(i);
-    } else if (IsCaptionName(lower)) {
+    } else if (lower == label_name) {
+      layout_.label = static_cast<int>(i);
+    } else if (labels == nullptr && IsCaptionName(lower)) {
       layout_.captions.push_back(static_cast<int>(i));
       captions += fmt::format("{}'{}'", captions.empty() ? "" : ", ", names[i]);
-    } else if (lower == "label") {
-      layout_.label = static_cast<int>(i);
     }
   }
-  if (layout_.image < 0 || layout_.captions.empty()) {
+  const bool paired = labels != nullptr ? layout_.label >= 0 : !layout_.captions.empty();
+  if (layout_.image < 0 || !paired) {
+    const std::string partner =
+        labels != nullptr ? fmt::format("one called {} (or --label-key COLUMN)", label_name)
+                          : std::string("one called caption, title or text");
     throw std::runtime_error(fmt::format(
-        "{}: its first line names the columns '{}'; one called filepath, image or path and one "
-        "called caption, title "
-        "or text are needed",
-        path_, fmt::join(std::span(names).first(std::min<std::size_t>(names.size(), 8)), "', '")));
+        "{}: its first line names the columns '{}'; one called filepath, image or path and {} are "
+        "needed",
+        path_, fmt::join(std::span(names).first(std::min<std::size_t>(names.size(), 8)), "', '"),
+        partner));
   }
-  layout_.description = fmt::format("image from '{}', captions from {}",
-                                    names[static_cast<std::size_t>(layout_.image)], captions);
+  layout_.description = fmt::format(
+      "image from '{}', {}", names[static_cast<std::size_t>(layout_.image)],
+      labels != nullptr
+          ? fmt::format("label from '{}'", names[static_cast<std::size_t>(layout_.label)])
+          : "captions from " + captions);
 }
 
 bool TableReader::Fill() {
@@ -244,7 +254,8 @@ TableRow TableReader::ParseFields() const {
 
 std::optional<TableRow> TableReader::Next() {
   if (!NextLine()) return std::nullopt;
-  return layout_.format == TableFormat::kJsonLines ? ParseJson(line_) : ParseFields();
+  return layout_.format == TableFormat::kJsonLines ? ParseJson(line_, layout_.label_path)
+                                                   : ParseFields();
 }
 
 }  // namespace fastclip

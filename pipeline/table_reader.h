@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/label.h"
+
 namespace fastclip {
 
 enum class TableFormat : std::uint8_t { kTsv, kCsv, kJsonLines };
@@ -19,7 +21,7 @@ std::optional<TableFormat> TableFormatOf(const std::string& path);
 struct TableRow {
   std::string image;
   std::vector<std::string> captions;
-  std::int32_t label = -1;
+  Label label;
   bool readable() const { return !image.empty(); }
 };
 
@@ -30,6 +32,8 @@ struct TableLayout {
   int image = -1;
   int label = -1;
   std::vector<int> captions;
+  /// Of the label in a .jsonl row; empty: the field "label".
+  std::vector<std::string> label_path;
   std::string description;  ///< which columns are read, for people
 };
 
@@ -37,16 +41,19 @@ struct TableLayout {
 /// .csv names the columns, in any case: the image's path is "filepath", "image" or "path", the
 /// first there is of them; captions are all of "caption", "title", "text", also with a number
 /// ("caption_2"); "label" is optional. The objects of a .jsonl have the same names, and a caption
-/// may be a list of strings.
+/// may be a list of strings. Where labels are asked for (SourceOptions::labels), the label is
+/// needed and the captions are not.
 class TableReader {
  public:
   /// A row may have this many bytes.
   static constexpr std::size_t kMaxRow = 16 << 20;
   using OnBytes = std::function<void(std::span<const std::byte>)>;
 
-  /// From the start; reads the first line. `on_bytes` sees every byte of the file once, in order,
-  /// if given. Throws std::runtime_error where a column is missing, naming those there are.
-  TableReader(int fd, std::string path, TableFormat format, OnBytes on_bytes = {});
+  /// From the start; reads the first line. `labels` is SourceOptions::labels; `on_bytes` sees every
+  /// byte of the file once, in order, if given. Throws std::runtime_error where a column is
+  /// missing, naming those there are.
+  TableReader(int fd, std::string path, TableFormat format,
+              const std::optional<std::string>& labels = std::nullopt, OnBytes on_bytes = {});
   /// From the row that begins at `offset`.
   TableReader(int fd, std::string path, TableLayout layout, std::int64_t offset,
               std::stop_token stop);
@@ -64,7 +71,7 @@ class TableReader {
   bool NextLine();
   bool Fill();
   std::size_t FindRowEnd(std::size_t from);
-  void ChooseColumns(const std::vector<std::string>& names);
+  void ChooseColumns(const std::vector<std::string>& names, const LabelKey* labels);
   TableRow ParseFields() const;
 
   const int fd_;

@@ -25,16 +25,19 @@ UniqueFd OpenTable(const std::string& path) {
 
 }  // namespace
 
-std::vector<std::byte> TableSource::Walk(int fd, const std::string& path, ManifestEntry& entry) {
+std::vector<std::byte> TableSource::Walk(int fd, const std::string& path,
+                                         const std::optional<std::string>& labels,
+                                         ManifestEntry& entry) {
   struct StateDeleter {
     void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
   };
   const std::unique_ptr<XXH3_state_t, StateDeleter> hash(XXH3_createState());
   if (hash == nullptr) throw std::bad_alloc();
   XXH3_64bits_reset(hash.get());
-  TableReader reader(fd, path, TableFormatOf(path).value(), [&](std::span<const std::byte> bytes) {
-    XXH3_64bits_update(hash.get(), bytes.data(), bytes.size());
-  });
+  TableReader reader(fd, path, TableFormatOf(path).value(), labels,
+                     [&](std::span<const std::byte> bytes) {
+                       XXH3_64bits_update(hash.get(), bytes.data(), bytes.size());
+                     });
   std::vector<std::int64_t> places;
   for (;;) {
     const std::int64_t at = reader.offset();
@@ -52,10 +55,11 @@ std::vector<std::byte> TableSource::Walk(int fd, const std::string& path, Manife
 TableSource::TableSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
+      labelled_(options.labels.has_value()),
       fd_(OpenTable(files_.paths.front())),
-      layout_(
-          TableReader(fd_.get(), files_.paths.front(), TableFormatOf(files_.paths.front()).value())
-              .layout()) {}
+      layout_(TableReader(fd_.get(), files_.paths.front(),
+                          TableFormatOf(files_.paths.front()).value(), options.labels)
+                  .layout()) {}
 
 RecordBlock TableSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
@@ -102,8 +106,12 @@ void TableSource::AddRecord(SampleIndex index, const TableRow& row, const std::s
   Record& record = builder.Add(index);
   record.key = key;
   record.image = image;
-  record.label = row.label;
+  record.label = row.label.value;
   record.skip = skip;
+  if (labelled_) {
+    if (!record.skip) record.skip = row.label.skip;
+    return;
+  }
   for (const std::string& caption : row.captions) builder.AddTrimmedCaption(builder.Keep(caption));
   if (!record.skip && builder.CaptionsOfLast() == 0) record.skip = Skip::kNoCaption;
 }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "pipeline/index_files.h"
 #include "pipeline/record_source.h"
@@ -18,7 +20,9 @@ class TableSource final : public RecordSource {
  public:
   static constexpr std::int64_t kRowsApart = 64;
   /// Walks the table for IndexFiles.
-  static std::vector<std::byte> Walk(int fd, const std::string& path, ManifestEntry& entry);
+  static std::vector<std::byte> Walk(int fd, const std::string& path,
+                                     const std::optional<std::string>& labels,
+                                     ManifestEntry& entry);
 
   /// `files` holds one table.
   TableSource(IndexedFiles files, const SourceOptions& options);
@@ -36,6 +40,7 @@ class TableSource final : public RecordSource {
 
   const IndexedFiles files_;
   const std::int64_t max_record_bytes_;
+  const bool labelled_;
   const UniqueFd fd_;
   const TableLayout layout_;
 };

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -97,16 +96,32 @@ void AddCaptions(const Parts& parts, BlockBuilder& builder) {
   if (builder.CaptionsOfLast() == 0) add(value_of("caption"));
 }
 
-std::int32_t ParseLabel(std::string_view text) {
-  text = text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-  std::int32_t label = -1;
-  std::from_chars(text.data(), text.data() + text.size(), label);
-  return std::max(label, -1);
+Label LabelOf(const Parts& parts, const LabelKey& key) {
+  if (key.json_path.empty()) return ParseLabel(AsText(parts.label));
+  const std::string_view json = AsText(parts.metadata);
+  if (json.size() > kMaxMetadata) return {};
+  return LabelAt(nlohmann::ordered_json::parse(json, nullptr, /*allow_exceptions=*/false),
+                 key.json_path);
+}
+
+/// A picture with a label.
+void AddLabelled(const Parts& parts, const LabelKey& key, bool at_cut, Record& record) {
+  const Label label = LabelOf(parts, key);
+  record.image = parts.image;
+  record.label = label.value;
+  if (at_cut && (parts.image_rank == 0 || label.skip == Skip::kNoLabel)) {
+    record.skip = Skip::kTruncated;
+  } else if (parts.image_rank == 0) {
+    record.skip = Skip::kNoImage;
+  } else {
+    record.skip = label.skip;
+  }
 }
 
 /// `at_cut`: the record is the last of a shard that was cut, so what it lacks was cut off.
+/// `labels`: where it is looked for, if labels instead of captions are wanted.
 void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
-               BlockBuilder& builder) {
+               const std::optional<LabelKey>& labels, BlockBuilder& builder) {
   const std::string_view kept = builder.Keep(key);
   Record& record = builder.Add(index);
   record.key = kept;
@@ -114,8 +129,9 @@ void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
     record.skip = Skip::kTruncated;
     return;
   }
+  if (labels) return AddLabelled(parts, *labels, at_cut, record);
   record.image = parts.image;
-  record.label = ParseLabel(AsText(parts.label));
+  record.label = ParseLabel(AsText(parts.label)).value;
   AddCaptions(parts, builder);
   const bool has_captions = builder.CaptionsOfLast() > 0;
   if (at_cut && (parts.image_rank == 0 || !(has_captions || parts.has_caption))) {
@@ -134,7 +150,8 @@ void AddSkipped(SampleIndex index, Skip cause, BlockBuilder& builder) {
 /// The records of one fetched range of a shard: starts[i] − starts[0] is where record i begins in
 /// `bytes`.
 void AddFetched(std::span<const std::byte> bytes, std::span<const std::uint32_t> starts,
-                SampleIndex first, bool last_at_cut, BlockBuilder& builder) {
+                SampleIndex first, bool last_at_cut, const std::optional<LabelKey>& labels,
+                BlockBuilder& builder) {
   const std::size_t count = starts.size() - 1;
   std::vector<Parts> parts(count);
   std::vector<std::string> keys(count);
@@ -153,8 +170,20 @@ void AddFetched(std::span<const std::byte> bytes, std::span<const std::uint32_t>
   for (std::size_t i = 0; i < count; ++i) {
     const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
     AddRecord(SampleIndex{ToInt(first) + static_cast<std::int64_t>(i)}, keys[i], parts[i],
-              short_read || keys[i].empty() || (last_at_cut && i + 1 == count), builder);
+              short_read || keys[i].empty() || (last_at_cut && i + 1 == count), labels, builder);
   }
+}
+
+std::optional<LabelKey> LabelsOf(const SourceOptions& options) {
+  if (!options.labels) return std::nullopt;
+  LabelKey key = ParseLabelKey(*options.labels);
+  if (!key.column.empty()) {
+    throw std::runtime_error(
+        fmt::format("label key '{0}': tar shards have no columns; write json.{0} for a field of "
+                    "their .json members, or leave it out to read .cls members",
+                    key.column));
+  }
+  return key;
 }
 
 std::vector<std::uint32_t> ToStarts(std::span<const std::byte> bytes) {
@@ -178,6 +207,7 @@ std::vector<std::byte> TarSource::Walk(int fd, const std::string& path, Manifest
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
+      labels_(LabelsOf(options)),
       first_index_(1, 0),
       cache_(kOpenShards),
       places_(files_.paths.size()) {
@@ -270,7 +300,7 @@ RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) 
       AddFetched(memory.first(got),
                  std::span(starts).subspan(static_cast<std::size_t>(i),
                                            static_cast<std::size_t>(j - i) + 1),
-                 SampleIndex{index + i}, entry.cut && place + j == entry.count, builder);
+                 SampleIndex{index + i}, entry.cut && place + j == entry.count, labels_, builder);
       i = j;
     }
     index += here;

@@ -5,11 +5,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pipeline/file_cache.h"
 #include "pipeline/index_files.h"
+#include "pipeline/label.h"
 #include "pipeline/record_source.h"
 
 namespace fastclip {
@@ -18,7 +20,8 @@ namespace fastclip {
 ///
 /// Adjacent members that share a name up to the first dot make one record: its image is the first
 /// there is of .jpg, .png, .jpeg, .webp; its captions all of the list "captions" of its .json, else
-/// its .txt, else the text "caption" of the .json; its label .cls. A record without image or
+/// its .txt, else the text "caption" of the .json; its label .cls, or with
+/// SourceOptions::labels a field of its .json. A record without image or
 /// caption is still there, with its Skip, so that places in the shard, and with them SampleIndex,
 /// stay true. Captions as BlockBuilder::AddTrimmedCaption gives them.
 class TarSource final : public RecordSource {
@@ -26,6 +29,7 @@ class TarSource final : public RecordSource {
   /// Walks one shard for IndexFiles.
   static std::vector<std::byte> Walk(int fd, const std::string& path, ManifestEntry& entry);
 
+  /// Throws std::runtime_error for labels that only a table can have.
   TarSource(IndexedFiles files, const SourceOptions& options);
 
   std::int64_t size() const override { return first_index_.back(); }
@@ -41,6 +45,7 @@ class TarSource final : public RecordSource {
 
   const IndexedFiles files_;
   const std::int64_t max_record_bytes_;
+  const std::optional<LabelKey> labels_;
   std::vector<std::int64_t> first_index_;  // of each shard; at the end the size of the source
   mutable FileCache cache_;
   // A shard's places are checked when they are first used; what was damaged is found again and

@@ -2,8 +2,8 @@
 
 namespace fastclip {
 
-/// `fastclip eval retrieval`: how well a trained model finds captions by picture and pictures by
-/// caption.
+/// `fastclip eval retrieval|zeroshot|linear`: what a trained model is worth on data that it has not
+/// seen.
 int RunEval(int argc, const char* const* argv);
 
 }  // namespace fastclip

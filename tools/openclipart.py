@@ -3,8 +3,8 @@
 
 usage: tools/openclipart.py OUT_DIR [--root /usr/share/openclipart] [--held-out 1000]
 
-Writes OUT_DIR/train.tsv and OUT_DIR/heldout.tsv for `fastclip shards convert`. Symlinks and equal bytes are
-one picture. Its caption is the title, the words of its path, and the keywords, from the SVG's metadata. Held out
+Writes OUT_DIR/train.tsv and OUT_DIR/heldout.tsv for `fastclip shards convert`, and OUT_DIR/classes.txt. Symlinks
+and equal bytes are one picture. Its label is the line, from 0, of classes.txt that names its topmost folder. Its caption is the title, the words of its path, and the keywords, from the SVG's metadata. Held out
 are the pictures with the smallest content hash among those whose caption no other picture has and which are
 within the 25 megapixels that the trainer reads. The same packages give the same bytes.
 """
@@ -99,14 +99,24 @@ def pictures(root):
     print(f"{len(paths)} files, {len(links)} of them links: {len(seen)} pictures")
 
 
-def write_table(path, rows):
+def class_name(root, path):
+    """'…/png/signs_and_symbols/flags/x.png' → 'signs and symbols'."""
+    folder, slash, _ = os.path.relpath(path, os.path.join(root, "png")).partition(os.sep)
+    return folder.replace("_", " ") if slash else "unsorted"
+
+
+def write_lines(path, lines):
     with open(path + ".tmp", "w", encoding="utf-8", newline="\n") as file:
-        file.write("filepath\tcaption\n")
-        for _, picture, text, _ in rows:
-            file.write(f"{picture}\t{text}\n")
+        file.writelines(f"{line}\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
     os.replace(path + ".tmp", path)
+
+
+def write_table(path, rows, root, classes):
+    label = {name: place for place, name in enumerate(classes)}
+    table = [f"{picture}\t{text}\t{label[class_name(root, picture)]}" for _, picture, text, _ in rows]
+    write_lines(path, ["filepath\tcaption\tlabel", *table])
     print(f"{path}: {len(rows)} pairs")
 
 
@@ -130,8 +140,11 @@ def main():
     held_out = {row[0] for row in sorted(unique)[: arguments.held_out]}
     print(f"{len(unique)} captions are unique; {sum(row[3] > MAX_PIXELS for row in rows)} pictures over 25 megapixels")
     os.makedirs(arguments.out_dir, exist_ok=True)
-    write_table(os.path.join(arguments.out_dir, "train.tsv"), [r for r in rows if r[0] not in held_out])
-    write_table(os.path.join(arguments.out_dir, "heldout.tsv"), [r for r in rows if r[0] in held_out])
+    classes = sorted({class_name(arguments.root, row[1]) for row in rows})
+    write_lines(os.path.join(arguments.out_dir, "classes.txt"), classes)
+    for part, inside in (("train", False), ("heldout", True)):
+        part_rows = [row for row in rows if (row[0] in held_out) == inside]
+        write_table(os.path.join(arguments.out_dir, f"{part}.tsv"), part_rows, arguments.root, classes)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ usage: tools/peers.sh [VERB …]
   (no verb)                 make the environment, nothing else
   step CONFIG [KEY=VALUE …] samples/s of `fastclip bench step` and of OpenCLIP, in turn, and their ratios
   checkpoint [CHECKPOINT]   OpenCLIP loads our weights (a run, a checkpoint, or fresh ones) and we load its
+  zeroshot MODEL.safetensors MODEL.toml SHARDS CLASSES TEMPLATES
+                            OpenCLIP's zero-shot figures with our weights, as one JSON object
   train CONFIG [KEY=VALUE …] OpenCLIP's Python model trained on a config's shards, and its retrieval figures
 example: tools/peers.sh step configs/quickstart.toml
 TEXT
@@ -17,7 +19,7 @@ TEXT
 
 verb=${1:-}
 case "$verb" in
-  ''|step|checkpoint|train) ;;
+  ''|step|checkpoint|zeroshot|train) ;;
   --help|-h) usage; exit 0 ;;
   *) echo "peers: unknown verb '$verb'" >&2; usage >&2; exit 2 ;;
 esac
@@ -41,5 +43,6 @@ case "$verb" in
   step) exec "$venv/bin/python" tools/peers/compare_step.py "$@" ;;
   checkpoint)
     FASTCLIP_PEERS=$venv FASTCLIP_CHECKPOINT=${1:-} exec build/tests/openclip_peer_test ;;
+  zeroshot) exec "$venv/bin/python" tools/peers/zero_shot.py "$@" ;;
   train) exec "$venv/bin/python" tools/peers/reference_train.py "$@" ;;
 esac

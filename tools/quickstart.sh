@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to a trained and evaluated CLIP model: set-up, build, shards from Debian's openclipart,
-# training, retrieval on 1,000 pairs that training never saw. Words behind it go to `fastclip train`:
+# From nothing to a trained and evaluated CLIP model: set-up, build, shards from Debian's openclipart, training,
+# retrieval and zero-shot classification on 1,000 pairs that it never saw. Words behind it go to `fastclip train`:
 #   tools/quickstart.sh train.epochs=30 run=runs/longer
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,7 +22,7 @@ cmake --preset release >build/configure.log || { cat build/configure.log; exit 1
 cmake --build --preset release --target fastclip
 
 started=$SECONDS
-if [ ! -e "$data/complete" ]; then
+if [ ! -e "$data/complete" ] || [ ! -e "$data/classes.txt" ]; then
   echo "quickstart: packing openclipart into shards under $data"
   rm -rf "$data"
   python3 tools/openclipart.py "$data"
@@ -38,7 +38,8 @@ fi
 resume=false
 [ ! -e "$run/metrics.jsonl" ] || resume=true
 code=0
-build/fastclip train "$config" resume=$resume "$@" || code=$?
+build/fastclip train "$config" resume=$resume eval.zeroshot="$data/heldout/*.tar" \
+  eval.zeroshot_classes="$data/classes.txt" eval.zeroshot_templates=simple "$@" || code=$?
 if [ "$code" -gt 128 ]; then
   echo "quickstart: stopped. To go on where it stopped, run it again: tools/quickstart.sh $*" >&2
 fi
@@ -48,6 +49,8 @@ echo
 build/fastclip eval retrieval "$run" --shards "$data/heldout/*.tar"
 echo
 build/fastclip eval retrieval "$run" --shards "$data/heldout/*.tar" --json
+echo
+build/fastclip eval zeroshot "$run" --shards "$data/heldout/*.tar" --classes "$data/classes.txt" --templates simple
 cat <<TEXT
 
 quickstart: done in $((SECONDS - started)) s after set-up and build. What to try next:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs all that building and testing need: Debian packages (with sudo where you are not root), LibTorch in
-# build/venv, CLIP's vocabulary in build/share. Run it as often as you like: what is there is left alone.
+# build/venv, CLIP's vocabulary, ImageNet's class names and prompt templates in build/share. Run it as often as you like: what is there is left alone.
 # A bare machine takes some 3 to 5 minutes, a second run a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -65,13 +65,17 @@ if [ "$torch" = 1 ]; then
   fi
 fi
 
-vocabulary=build/share/bpe_simple_vocab_16e6.txt.gz
-if [ ! -s "$vocabulary" ]; then
-  step "CLIP's vocabulary, from the package open_clip_torch"
-  mkdir -p build/share
+share=build/share
+vocabulary=$share/bpe_simple_vocab_16e6.txt.gz
+if [ ! -s "$vocabulary" ] || [ ! -s "$share/classes/imagenet.txt" ] || [ ! -s "$share/templates/openai.txt" ] ||
+  [ ! -s "$share/templates/simple.txt" ]; then
+  step "CLIP's vocabulary, ImageNet's class names and prompt templates, from the package open_clip_torch"
+  mkdir -p "$share"
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps open_clip_torch==3.3.0
-  cp "$venv"/lib/python3*/site-packages/open_clip/bpe_simple_vocab_16e6.txt.gz "$vocabulary.tmp"
+  package=$(echo "$venv"/lib/python3*/site-packages/open_clip)
+  cp "$package/bpe_simple_vocab_16e6.txt.gz" "$vocabulary.tmp"
   mv "$vocabulary.tmp" "$vocabulary"
+  "$venv/bin/python" tools/zero_shot_sets.py "$package" "$share"
   done_step
 fi
 printf 'setup: ready after %s s\n' "$((SECONDS - started))"

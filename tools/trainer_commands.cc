@@ -41,7 +41,7 @@ int Guarded(int argc, const char* const* argv) {
 
 const std::array kCommands = {
     Command{"train", "train a model from a config; resume, stop and go on", Guarded<RunTrain>},
-    Command{"eval", "R@k of a trained model on shards that it has not seen", Guarded<RunEval>},
+    Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model", Guarded<RunEval>},
     Command{"bench", "measure speed and memory", Guarded<RunBench>},
 };
 

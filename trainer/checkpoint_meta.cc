@@ -96,8 +96,8 @@ CheckpointDocument FromJson(const json& j) {
     j.at("tokenizer").at("spec").get_to(meta.tokenizer);
     meta.vocabulary_hash = FromHex(j.at("tokenizer").at("xxh3").get<std::string>());
   }
-  for (int i = 0; i < kSkipCauses; ++i) {
-    j.at("skips").at(SkipName(static_cast<Skip>(i))).get_to(meta.skips[i]);
+  for (int i = 0; i < kSkipCauses; ++i) {  // a checkpoint does not know causes younger than itself
+    meta.skips[i] = j.at("skips").value(SkipName(static_cast<Skip>(i)), std::int64_t{0});
   }
   j.at("refused_steps").get_to(meta.refused_steps);
   j.at("refused_in_a_row").get_to(meta.refused_in_a_row);

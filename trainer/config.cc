@@ -99,6 +99,11 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
 
   table.Integer("eval.every_epochs", c.eval.every_epochs, 0, 1'000'000);
   table.Integer("eval.batch_size", c.eval.batch_size, 1, 1 << 20);
+  table.Text("eval.zeroshot", c.eval.zeroshot);
+  table.Text("eval.zeroshot_classes", c.eval.zeroshot_classes);
+  table.Text("eval.zeroshot_templates", c.eval.zeroshot_templates);
+  table.Text("eval.zeroshot_label_key", c.eval.zeroshot_label_key);
+  table.Integer("eval.zeroshot_every_epochs", c.eval.zeroshot_every_epochs, 0, 1'000'000);
 
   table.Integer("checkpoint.every_steps", c.checkpoint.every_steps, 0, kMany);
   table.Integer("checkpoint.every_epochs", c.checkpoint.every_epochs, 0, 1'000'000);

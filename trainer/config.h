@@ -64,6 +64,11 @@ struct TrainConfig {
   struct Eval {
     std::int64_t every_epochs = 1;
     std::int64_t batch_size = 256;
+    std::string zeroshot;
+    std::string zeroshot_classes;
+    std::string zeroshot_templates = "openai";
+    std::string zeroshot_label_key;
+    std::int64_t zeroshot_every_epochs = 1;
   } eval;
 
   struct Checkpoint {

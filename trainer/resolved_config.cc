@@ -34,6 +34,11 @@ void WriteResolvedConfig(const TrainConfig& config) {
   const std::string folder = fs::current_path();
   resolved.data.train = AbsoluteList(config.data.train, folder);
   resolved.data.val = AbsoluteList(config.data.val, folder);
+  resolved.eval.zeroshot = AbsoluteList(config.eval.zeroshot, folder);
+  for (std::string* file_or_set :
+       {&resolved.eval.zeroshot_classes, &resolved.eval.zeroshot_templates}) {
+    if (fs::exists(*file_or_set)) MakeAbsolute(*file_or_set);
+  }
   TokenizerSpec tokenizer = ParseTokenizerSpec(config.data.tokenizer);
   if (!tokenizer.file.empty()) {
     MakeAbsolute(tokenizer.file);

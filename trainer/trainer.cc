@@ -61,8 +61,13 @@ bool Trainer::IsDue(std::int64_t every_epochs) const {
   return epoch() % every_epochs == 0 || step_ == total_steps_;
 }
 
-bool Trainer::OwesEvaluation() const {
+bool Trainer::OwesRetrieval() const {
   return val_source_ && IsDue(config_->eval.every_epochs) && !log_->Has("retrieval", step_);
+}
+
+bool Trainer::OwesZeroShot() const {
+  return zeroshot_.source && IsDue(config_->eval.zeroshot_every_epochs) &&
+         !log_->Has("zeroshot", step_);
 }
 
 /// While an evaluation is owed, only a stop saves: a checkpoint holds its line of metrics.
@@ -146,20 +151,24 @@ void Trainer::ShowProgress(const StepReport& report) {
       100 * clock_.DataWait(), Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }
 
+EncodeOptions Trainer::EncodeForEval(const char* what, std::int64_t total,
+                                     const std::stop_token& stop) {
+  return {.batch_size = static_cast<int>(config_->eval.batch_size),
+          .target = {.dtype = model_.logit_scale().scalar_type(),
+                     .trim_text = config_->model.trim_text},
+          .loader = config_->pipeline,
+          .progress =
+              [this, what, total](std::int64_t done) {
+                if (console_.StatusDue())
+                  console_.Status(fmt::format("{}: {} of {} records", what, done, total));
+              },
+          .stop = stop};
+}
+
 void Trainer::Evaluate(const std::stop_token& stop) {
   const std::int64_t total = val_source_->size();
-  const EncodedSet set =
-      EncodeSet(model_, *val_source_, SampleIndex{0}, SampleIndex{total}, *tokenizer_,
-                {.batch_size = static_cast<int>(config_->eval.batch_size),
-                 .target = {.dtype = model_.logit_scale().scalar_type(),
-                            .trim_text = config_->model.trim_text},
-                 .loader = config_->pipeline,
-                 .progress =
-                     [&](std::int64_t done) {
-                       if (console_.StatusDue())
-                         console_.Status(fmt::format("evaluating: {} of {} records", done, total));
-                     },
-                 .stop = stop});
+  const EncodedSet set = EncodeSet(model_, *val_source_, SampleIndex{0}, SampleIndex{total},
+                                   *tokenizer_, EncodeForEval("evaluating", total, stop));
   const RetrievalMetrics metrics =
       ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
   log_->Write("retrieval", step_, NamedRetrieval(metrics),
@@ -175,11 +184,12 @@ void Trainer::Evaluate(const std::stop_token& stop) {
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {
   try {
-    Evaluate(stop);
+    if (OwesRetrieval()) Evaluate(stop);
+    if (OwesZeroShot()) EvaluateZeroShot(stop);
     saved_ = false;
   } catch (const EncodingStopped&) {
     // The run is saved without its line; a resume evaluates first.
-  } catch (...) {  // data.val is at fault: the epoch's work is not lost with it
+  } catch (...) {  // the evaluation's data is at fault: the epoch's work is not lost with it
     Save();
     throw;
   }

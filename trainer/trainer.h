@@ -10,6 +10,8 @@
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/console.h"
+#include "trainer/eval/class_prompts.h"
+#include "trainer/eval/encode_set.h"
 #include "trainer/run_clock.h"
 #include "trainer/run_lock.h"
 #include "trainer/run_log.h"
@@ -17,6 +19,16 @@
 #include "trainer/train_step.h"
 
 namespace fastclip {
+
+/// The pictures and classes of eval.zeroshot; no source where it is not asked for.
+struct ZeroShotSet {
+  std::unique_ptr<RecordSource> source;
+  ClassPrompts prompts;
+
+  /// Reads the class file and the templates and looks at some labels. Throws ConfigError, naming
+  /// the key, where they cannot be used.
+  static ZeroShotSet Open(const LoadedConfig& config, SourceOptions options);
+};
 
 /// A run: epochs of steps with their schedules, evaluation, checkpoints, stop and resume.
 ///
@@ -44,9 +56,13 @@ class Trainer {
   double Tau(const StepReport& report) const;
   void Log(const StepReport& report, const Batch& batch);
   void ShowProgress(const StepReport& report);
-  bool OwesEvaluation() const;
+  bool OwesRetrieval() const;
+  bool OwesZeroShot() const;
+  bool OwesEvaluation() const { return OwesRetrieval() || OwesZeroShot(); }
   bool OwesCheckpoint() const;
+  EncodeOptions EncodeForEval(const char* what, std::int64_t total, const std::stop_token& stop);
   void Evaluate(const std::stop_token& stop);
+  void EvaluateZeroShot(const std::stop_token& stop);
   void EvaluateOrSave(const std::stop_token& stop);
   void Save();
   /// Whether `step_` ends an epoch after which something is due that comes every so many epochs.
@@ -63,6 +79,7 @@ class Trainer {
   RunLock lock_;  // before anything is written into the run folder
   std::unique_ptr<RecordSource> source_;
   std::unique_ptr<RecordSource> val_source_;
+  ZeroShotSet zeroshot_;
   OrderPlan plan_;
   LaneRange lanes_;
   ClipModel model_;

@@ -65,6 +65,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       source_(OpenData(*config, config->data.train, config->data.manifest, console_)),
       val_source_(config->data.val.empty() ? nullptr
                                            : OpenData(*config, config->data.val, "", console_)),
+      zeroshot_(ZeroShotSet::Open(config, SourceOf(*config, ""))),
       plan_(PlanOf(config, *source_)),
       lanes_(plan_.LanesOf(comm.rank(), plan_.EvenLanes(comm.world_size()))),
       model_(model_config_, config->train.seed, config->temperature.init, PrecisionOf(config->train.precision).parameters,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tools/openclipart.py on a collection of four pictures: links, captions, what is held out."""
+"""tools/openclipart.py on a collection of five pictures: links, captions, classes, what is held out."""
 
 import os
 import struct
@@ -28,7 +28,7 @@ class OpenclipartTest(unittest.TestCase):
         self.add("icons/a", svg("Part of it (Wed Aug 25 23:29:46 2004)", ["hash(0x8a4d468)", "x &amp; y"]))
         self.add("icons/twin_01", svg("Twin", []))
         self.add("icons/twin_02", svg("Twin", []))
-        self.add("huge/hall_hash_0x8a0ab9c__01", "not even <xml", side=30_000)
+        self.add("big_halls/hall_hash_0x8a0ab9c__01", "not even <xml", side=30_000)
         os.symlink("../icons/a.png", os.path.join(self.root, "png", "food", "link.png"))
 
     def tearDown(self):
@@ -49,9 +49,15 @@ class OpenclipartTest(unittest.TestCase):
     def table(self, name):
         with open(os.path.join(self.out, name), encoding="utf-8") as file:
             lines = file.read().splitlines()
-        self.assertEqual(lines[0], "filepath\tcaption")
-        rows = (line.split("\t") for line in lines[1:])
-        return {os.path.relpath(path, os.path.join(self.root, "png")): text for path, text in rows}
+        self.assertEqual(lines[0], "filepath\tcaption\tlabel")
+        with open(os.path.join(self.out, "classes.txt"), encoding="utf-8") as file:
+            classes = file.read().splitlines()
+        self.assertEqual(classes, ["big halls", "food", "icons"])
+        rows = [line.split("\t") for line in lines[1:]]
+        for path, _, label in rows:
+            folder = os.path.relpath(path, os.path.join(self.root, "png")).split("/")[0]
+            self.assertEqual(classes[int(label)], folder.replace("_", " "))
+        return {os.path.relpath(path, os.path.join(self.root, "png")): text for path, text, _ in rows}
 
     def test_captions_and_split(self):
         done = self.run_script("--held-out", "2")
@@ -64,7 +70,7 @@ class OpenclipartTest(unittest.TestCase):
         self.assertEqual(
             self.table("train.tsv"),
             {
-                "huge/hall_hash_0x8a0ab9c__01.png": "huge hall",
+                "big_halls/hall_hash_0x8a0ab9c__01.png": "big halls hall",
                 "icons/twin_01.png": "Twin, icons twin",
                 "icons/twin_02.png": "Twin, icons twin",
             },

@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 namespace fastclip {
 namespace {
@@ -23,17 +25,18 @@ at::Tensor Joined(const std::vector<at::Tensor>& parts, const ClipModel& model,
 
 }  // namespace
 
-EncodedSet EncodeSet(const ClipModel& model, const RecordSource& source, SampleIndex first,
-                     SampleIndex last, const Tokenizer& tokenizer, const EncodeOptions& options) {
+SkipCounts EncodeBatches(const ClipModel& model, const RecordSource& source, SampleIndex first,
+                         SampleIndex last, const Tokenizer& tokenizer, const EncodeOptions& options,
+                         const std::function<void(const EncodedBatch&)>& visit) {
   const at::NoGradGuard no_grad;
   const int batch_size = options.batch_size;
   BatchLoader loader(source, first, last, batch_size, tokenizer, FittedTo(model, options.loader));
-  EncodedSet set;
-  PerSide<std::vector<at::Tensor>> parts;
-  std::int64_t pictures = 0, records = 0;
+  SkipCounts skips{};
+  std::int64_t records = 0;
   while (const auto batch = loader.Next(options.stop)) {
     if (options.stop.stop_requested()) throw EncodingStopped();
-    for (int cause = 0; cause < kSkipCauses; ++cause) set.skips[cause] += batch->skips()[cause];
+    for (int cause = 0; cause < kSkipCauses; ++cause) skips[cause] += batch->skips()[cause];
+    PerSide<std::vector<at::Tensor>> parts;
     if (batch->rows() > 0) {
       parts.image.push_back(model.EncodeImage(
           ImageTensor(batch->pixels(), batch->rows(), batch->image_size(), options.target)));
@@ -49,15 +52,44 @@ EncodedSet EncodeSet(const ClipModel& model, const RecordSource& source, SampleI
                      batch->pool().subspan(begin, count), batch->context_length(), options.target);
       parts.text.push_back(model.EncodeText(captions.tokens, captions.pool));
     }
-    for (const std::int64_t row : batch->caption_row()) set.caption_row.push_back(pictures + row);
-    pictures += batch->rows();
+    visit({.features = {Joined(parts.image, model, options.target),
+                        Joined(parts.text, model, options.target)},
+           .caption_row = batch->caption_row(),
+           .indices = batch->indices(),
+           .labels = batch->labels()});
     records = std::min(records + batch_size, ToInt(last) - ToInt(first));
     if (options.progress) options.progress(records);
   }
   if (options.stop.stop_requested()) throw EncodingStopped();
+  return skips;
+}
+
+EncodedSet EncodeSet(const ClipModel& model, const RecordSource& source, SampleIndex first,
+                     SampleIndex last, const Tokenizer& tokenizer, const EncodeOptions& options) {
+  EncodedSet set;
+  PerSide<std::vector<at::Tensor>> parts;
+  set.skips =
+      EncodeBatches(model, source, first, last, tokenizer, options, [&](const EncodedBatch& batch) {
+        const auto pictures = static_cast<std::int64_t>(set.indices.size());
+        for (const std::int64_t row : batch.caption_row) set.caption_row.push_back(pictures + row);
+        set.indices.insert(set.indices.end(), batch.indices.begin(), batch.indices.end());
+        set.labels.insert(set.labels.end(), batch.labels.begin(), batch.labels.end());
+        parts.image.push_back(batch.features.image);
+        parts.text.push_back(batch.features.text);
+      });
   set.features = {Joined(parts.image, model, options.target),
                   Joined(parts.text, model, options.target)};
   return set;
+}
+
+void CheckFeatures(const at::Tensor& features, const char* what) {
+  if (features.size(0) == 0) {
+    throw std::runtime_error(std::string("nothing to evaluate: the set has no ") + what);
+  }
+  if (!at::isfinite(features.sum()).item<bool>()) {
+    throw std::runtime_error(std::string("the model gives features that are not finite for some ") +
+                             what + "; use an earlier checkpoint");
+  }
 }
 
 }  // namespace fastclip

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
+#include <string>
+
+#include "trainer/eval/encode_set.h"
 
 namespace fastclip {
 namespace {
@@ -75,16 +77,6 @@ at::Tensor OwnScores(const at::Tensor& images, const at::Tensor& texts, const at
         Rounded((own.to(at::kDouble) * texts.slice(0, first, last).to(at::kDouble)).sum(1)));
   }
   return at::cat(parts);
-}
-
-void CheckFeatures(const at::Tensor& features, const char* what) {
-  if (features.size(0) == 0) {
-    throw std::runtime_error(std::string("nothing to evaluate: the set has no ") + what);
-  }
-  if (!at::isfinite(features.sum()).item<bool>()) {
-    throw std::runtime_error(std::string("the model gives features that are not finite for some ") +
-                             what + "; use an earlier checkpoint");
-  }
 }
 
 }  // namespace

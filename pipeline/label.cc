@@ -1,0 +1,57 @@
+#include "pipeline/label.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace fastclip {
+
+Label ParseLabel(std::string_view text) {
+  static constexpr std::string_view kBlanks = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string_view::npos) return {};
+  text = text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
+  std::int32_t value = -1;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, value);
+  if (error != std::errc() || end != last || value < 0) return {-1, Skip::kBadLabel};
+  return {value, std::nullopt};
+}
+
+LabelKey ParseLabelKey(const std::string& text) {
+  static constexpr std::string_view kJson = "json.";
+  if (!text.starts_with(kJson)) return {{}, text};
+  LabelKey key;
+  for (std::size_t start = kJson.size(); start <= text.size();) {
+    const std::size_t end = std::min(text.find('.', start), text.size());
+    key.json_path.push_back(text.substr(start, end - start));
+    if (key.json_path.back().empty()) {
+      throw std::runtime_error(
+          fmt::format("label key '{}': write json.NAME, or json.A.B for B in A", text));
+    }
+    start = end + 1;
+  }
+  return key;
+}
+
+Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string> path) {
+  const nlohmann::ordered_json* node = &object;
+  for (const std::string& name : path) {
+    if (!node->is_object()) return {};
+    const auto found = node->find(name);
+    if (found == node->end()) return {};
+    node = &*found;
+  }
+  if (node->is_null()) return {};
+  if (node->is_string()) return ParseLabel(node->get_ref<const std::string&>());
+  // Beyond 2^63 it is unsigned, and negative once it is read.
+  const std::int64_t value = node->is_number_integer() ? node->get<std::int64_t>() : -1;
+  if (value < 0 || value > std::numeric_limits<std::int32_t>::max()) return {-1, Skip::kBadLabel};
+  return {static_cast<std::int32_t>(value), std::nullopt};
+}
+
+}  // namespace fastclip

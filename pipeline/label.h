@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/record.h"
+
+namespace fastclip {
+
+/// The class of a picture as its source tells it: a number of 0 or more, or why there is none
+/// (Skip::kNoLabel, Skip::kBadLabel); `value` is then -1.
+struct Label {
+  std::int32_t value = -1;
+  std::optional<Skip> skip = Skip::kNoLabel;
+};
+
+/// Digits with blanks around them. Nothing but blanks is no label; all else, a sign too, is a bad
+/// one.
+Label ParseLabel(std::string_view text);
+
+/// Which field of a record is its label, as users write it (SourceOptions::labels).
+struct LabelKey {
+  std::vector<std::string> json_path;  ///< of "json.A.B": A, then B in it; else empty
+  std::string column;                  ///< of any other text; empty: the usual place
+};
+/// Throws std::runtime_error for a "json." path with an empty part.
+LabelKey ParseLabelKey(const std::string& text);
+
+/// The whole number, or the text of one, that lies at `path` in an object.
+Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string> path);
+
+}  // namespace fastclip

@@ -1,0 +1,98 @@
+#include "trainer/eval/class_prompts.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+
+#include "tests/support/paths.h"
+#include "tokenizer/tokenizer.h"
+
+namespace fastclip {
+namespace {
+
+class ClassFiles : public testing::Test {
+ protected:
+  std::string Write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+    return folder_ / name;
+  }
+  /// The one line that a call throws.
+  static std::string ErrorOf(const std::function<void()>& call) {
+    try {
+      call();
+    } catch (const std::runtime_error& error) {
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+      return error.what();
+    }
+    return "nothing was thrown";
+  }
+  void ExpectClassError(const std::string& text, const std::string& part) const {
+    const std::string error = ErrorOf([&] { ReadClasses(Write("c.txt", text)); });
+    EXPECT_NE(error.find(part), std::string::npos) << error;
+  }
+  void ExpectTemplateError(const std::string& text, const std::string& part) const {
+    const std::string error = ErrorOf([&] { ReadTemplates(Write("t.txt", text)); });
+    EXPECT_NE(error.find(part), std::string::npos) << error;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(ClassFiles, AreOneNameALine) {
+  EXPECT_EQ(ReadClasses(Write("c.txt",
+                              "\xEF\xBB\xBF"
+                              "tabby cat\r\n crane (bird) \ncrane")),
+            (std::vector<std::string>{"tabby cat", "crane (bird)", "crane"}));
+  EXPECT_EQ(ReadTemplates(Write("t.txt", "a photo of a {}.\n{}\n")),
+            (std::vector<std::string>{"a photo of a {}.", "{}"}));
+}
+
+TEST_F(ClassFiles, FillEverySlot) {
+  const ClassPrompts prompts{{"a {} b", "cat"}, {"a {}, or {}.", "{}"}};
+  EXPECT_EQ(prompts.Sentence(1, 0), "a cat, or cat.");
+  EXPECT_EQ(prompts.Sentence(0, 0), "a a {} b, or a {} b.");
+  EXPECT_EQ(prompts.Sentence(1, 1), "cat");
+}
+
+TEST_F(ClassFiles, NameFileAndLineOfWhatIsWrong) {
+  ExpectClassError("cat\n\ndog\n", "c.txt:2: a blank line");
+  ExpectClassError("cat\ndog\n \t\n", "c.txt:3: a blank line");
+  ExpectClassError("cat\ndog\nCat\n", "c.txt:3: 'Cat' stands in line 1, too");
+  ExpectClassError("cat\n", "1 class names; a choice needs two");
+  ExpectClassError("", "0 class names");
+  ExpectTemplateError("a {}\na photo\n",
+                      "t.txt:2: 'a photo' has no slot for the class name: write {}");
+  ExpectTemplateError("a {}\n\na {}\n", "t.txt:2: a blank line");
+  ExpectTemplateError("", "no templates");
+  EXPECT_NE(ErrorOf([&] { ReadClasses(folder_ / "none.txt"); }).find("is the path right?"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf([&] { ReadClasses(folder_.path()); }).find("no such file"), std::string::npos);
+  EXPECT_NE(ErrorOf([&] { ReadClasses("imagenette"); }).find("tools/setup.sh"), std::string::npos);
+}
+
+TEST_F(ClassFiles, MayBeSetsThatSetupMade) {
+  std::string imagenet;
+  try {
+    imagenet = SharedFile("classes/imagenet.txt");
+  } catch (const std::runtime_error&) {
+    GTEST_SKIP() << "no classes/imagenet.txt: tools/setup.sh makes it";
+  }
+  const std::vector<std::string> classes = ReadClasses("imagenet");
+  ASSERT_EQ(classes.size(), 1000u);
+  EXPECT_EQ(classes[0], "tench");
+  EXPECT_EQ(classes[999], "toilet paper");
+  EXPECT_EQ(std::set(classes.begin(), classes.end()).size(), 998u);  // missile, sunglasses: twice
+  ExpectClassError(std::string("x\n") + "missile\nmissile\n", ":3: 'missile' stands in line 2");
+  const std::vector<std::string> openai = ReadTemplates("openai");
+  ASSERT_EQ(openai.size(), 80u);
+  EXPECT_EQ(openai[0], "a bad photo of a {}.");
+  EXPECT_EQ(openai[79], "a tattoo of the {}.");
+  EXPECT_EQ(ReadTemplates("simple").size(), 7u);
+}
+
+}  // namespace
+}  // namespace fastclip

@@ -1,0 +1,185 @@
+#include "tests/trainer/training_fixture.h"
+
+namespace fastclip {
+namespace {
+
+/// Pictures of six shapes, whose number is the label.
+class EvalClasses : public Training {
+ protected:
+  void SetUp() override {
+    Training::SetUp();
+    Write("classes.txt", "circle\nsquare\ntriangle\nring\ncross\nbar\n");
+    Write("templates.txt", "a {} on the left\na red {}\n{}\n");
+  }
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+  }
+  void TrainOne() { ASSERT_EQ(Run(Train("run", {"train.epochs=2"})), 0) << errors_; }
+  int ZeroShot(const std::vector<std::string>& words = {}) {
+    std::vector<std::string> all = {"eval",
+                                    "zeroshot",
+                                    folder_ / "run",
+                                    "--shards",
+                                    shards_,
+                                    "--classes",
+                                    folder_ / "classes.txt",
+                                    "--templates",
+                                    folder_ / "templates.txt"};
+    all.insert(all.end(), words.begin(), words.end());
+    return Run(all);
+  }
+  int Linear(const std::vector<std::string>& words = {}) {
+    std::vector<std::string> all = {"eval",          "linear",   folder_ / "run", "--train",
+                                    "synthetic:300", "--shards", shards_};
+    all.insert(all.end(), words.begin(), words.end());
+    return Run(all);
+  }
+  void ExpectError(int code, int expected_code, const std::string& part) {
+    EXPECT_EQ(code, expected_code);
+    EXPECT_NE(errors_.find(part), std::string::npos) << errors_;
+    EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+    EXPECT_EQ(output_, "");
+  }
+  nlohmann::json Figures() const {
+    auto json = nlohmann::json::parse(output_);
+    json.erase("seconds");
+    return json;
+  }
+
+  std::string shards_ = "synthetic:60";
+};
+
+TEST_F(EvalClasses, ZeroShotPrintsOneJsonObject) {
+  TrainOne();
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  EXPECT_EQ(errors_, "");
+  EXPECT_EQ(std::count(output_.begin(), output_.end(), '\n'), 1);
+  const auto json = Figures();
+  EXPECT_EQ(json["num_samples"], 60);
+  EXPECT_EQ(json["num_classes"], 6);
+  EXPECT_EQ(json["num_templates"], 3);
+  EXPECT_GE(json["zeroshot_top1"], 0);
+  EXPECT_LE(json["zeroshot_top1"], json["zeroshot_top5"]);
+  EXPECT_LE(json["zeroshot_top5"], 1);
+  EXPECT_GT(json["zeroshot_mean_per_class_recall"], 0);
+  EXPECT_TRUE(json["left_out"].empty());
+  ASSERT_EQ(ZeroShot({"--json", "--batch", "7", "--threads", "1"}), 0) << errors_;
+  EXPECT_EQ(Figures(), json);
+  ASSERT_EQ(ZeroShot(), 0) << errors_;
+  for (const char* part :
+       {"zero-shot", "chance", "top-5", "60 pictures", "6 names in 3 templates"}) {
+    EXPECT_NE(output_.find(part), std::string::npos) << output_;
+  }
+}
+
+TEST_F(EvalClasses, ZeroShotCountsAndNamesLabelsOutOfRange) {
+  TrainOne();
+  Write("classes.txt", "circle\nsquare\ntriangle\nring\n");
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  const auto json = Figures();
+  const std::int64_t left_out = json["left_out"]["label_out_of_range"];
+  EXPECT_GT(left_out, 0);
+  EXPECT_EQ(json["num_samples"].get<std::int64_t>() + left_out, 60);
+  EXPECT_GE(json["left_out"]["first_out_of_range"]["label"], 4);
+  ASSERT_EQ(ZeroShot(), 0) << errors_;
+  EXPECT_NE(output_.find("label_out_of_range (record "), std::string::npos) << output_;
+}
+
+TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
+  TrainOne();
+  Write("classes.txt", "circle\nsquare\nCircle\n");
+  ExpectError(ZeroShot(), 1, "classes.txt:3: 'Circle' stands in line 1, too");
+  Write("classes.txt", "circle\n\nsquare\n");
+  ExpectError(ZeroShot(), 1, "classes.txt:2: a blank line");
+  Write("classes.txt", "circle\nsquare\n");
+  Write("templates.txt", "a photo of a {}.\na photo\n");
+  ExpectError(ZeroShot(), 1, "templates.txt:2: 'a photo' has no slot");
+  Write("templates.txt", "{}\n");
+  Write("no_label.tsv", "path\tlabel\nx.png\t\n");
+  std::filesystem::copy_file(folder_ / "templates.txt", folder_ / "x.png");
+  shards_ = folder_ / "no_label.tsv";
+  ExpectError(ZeroShot(), 1, "none of 1 records that were looked at can be used: 1 no_label");
+  Write("far.tsv", "path\tlabel\nx.png\t2\n");
+  shards_ = folder_ / "far.tsv";
+  ExpectError(ZeroShot(), 1, "record 0 has label 2, but " + (folder_ / "classes.txt") + " has 2");
+  ExpectError(ZeroShot({"--label-key", "class"}), 1, "one called class");
+  ExpectError(Run({"eval", "zeroshot", folder_ / "run", "--shards", "synthetic:4"}), 2,
+              "--classes");
+  ExpectError(Run({"eval", "zero"}), 2, "there is no 'zero'");
+}
+
+TEST_F(EvalClasses, LinearProbePrintsOneJsonObjectTheSameEachTime) {
+  TrainOne();
+  ASSERT_EQ(Linear({"--json"}), 0) << errors_;
+  EXPECT_EQ(errors_, "");
+  const auto json = Figures();
+  EXPECT_EQ(json["num_samples"], 60);
+  EXPECT_EQ(json["num_train_samples"], 300);
+  EXPECT_EQ(json["num_classes"], 6);
+  EXPECT_LE(json["linear_top1"], json["linear_top5"]);
+  EXPECT_GT(json["held_out_top1"], 0);
+  EXPECT_GT(json["l2"], 0);
+  ASSERT_EQ(Linear({"--json"}), 0) << errors_;
+  EXPECT_EQ(Figures(), json);
+  ASSERT_EQ(Linear({"--l2", "0.001"}), 0) << errors_;
+  for (const char* part : {"linear probe", "l2 1.0e-03 (given)", "300 pictures, 6 classes"}) {
+    EXPECT_NE(output_.find(part), std::string::npos) << output_;
+  }
+  ExpectError(Linear({"--l2=-1"}), 2, "--l2");
+  Write("ids.tsv", "path\tlabel\nx.png\t40000\n");
+  Write("x.png", "x");
+  shards_ = folder_ / "ids.tsv";
+  ExpectError(Linear(), 1, "record 0 has label 40000");
+}
+
+TEST_F(EvalClasses, TrainingLogsZeroShotWhenItIsDue) {
+  const std::vector<std::string> words = {"eval.zeroshot=synthetic:60",
+                                          "eval.zeroshot_classes=" + (folder_ / "classes.txt"),
+                                          "eval.zeroshot_templates=" + (folder_ / "templates.txt"),
+                                          "eval.zeroshot_every_epochs=2", "train.epochs=3"};
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  std::vector<nlohmann::json> lines;
+  for (const auto& line : Metrics("run")) {
+    if (line["event"] == "zeroshot") lines.push_back(line);
+  }
+  ASSERT_EQ(lines.size(), 2u);  // after epochs 2 and 3, the last
+  EXPECT_EQ(lines[0]["epoch"], 2);
+  EXPECT_EQ(lines[1]["images"], 60);
+  EXPECT_EQ(lines[1]["classes"], 6);
+  EXPECT_NE(errors_.find("epoch 3: zero-shot top-1"), std::string::npos) << errors_;
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  EXPECT_EQ(Figures()["zeroshot_top1"], lines[1]["top1"]);
+  EXPECT_EQ(Figures()["zeroshot_mean_per_class_recall"], lines[1]["mean_per_class_recall"]);
+}
+
+TEST_F(EvalClasses, TrainingWithoutZeroShotIsTheSameToTheBit) {
+  ASSERT_EQ(Run(Train("plain", {"train.epochs=2"})), 0) << errors_;
+  ASSERT_EQ(Run(Train("watched", {"train.epochs=2", "eval.zeroshot=synthetic:20",
+                                  "eval.zeroshot_classes=" + (folder_ / "classes.txt"),
+                                  "eval.zeroshot_templates=" + (folder_ / "templates.txt")})),
+            0)
+      << errors_;
+  for (const char* file : {"model.safetensors", "state_0.safetensors"}) {
+    EXPECT_TRUE(ReadText(folder_ / (std::string("plain/checkpoints/step_24/") + file)) ==
+                ReadText(folder_ / (std::string("watched/checkpoints/step_24/") + file)))
+        << file;
+  }
+}
+
+TEST_F(EvalClasses, TrainingRefusesBadFilesBeforeItStarts) {
+  const auto train = [&](const std::string& classes, const std::string& set) {
+    return Run(Train("run", {"eval.zeroshot=" + set, "eval.zeroshot_classes=" + classes,
+                             "eval.zeroshot_templates=" + (folder_ / "templates.txt")}));
+  };
+  ExpectError(train("", "synthetic:20"), 2, "eval.zeroshot_classes");
+  Write("classes.txt", "circle\n\n");
+  ExpectError(
+      train(folder_ / "classes.txt", "synthetic:20"), 2,
+      "the command line: eval.zeroshot_classes: " + (folder_ / "classes.txt:2: a blank line"));
+  Write("classes.txt", "circle\nsquare\n");
+  ExpectError(train(folder_ / "classes.txt", folder_ / "none.tar"), 2, "eval.zeroshot: ");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run/metrics.jsonl"));
+}
+
+}  // namespace
+}  // namespace fastclip

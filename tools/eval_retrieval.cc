@@ -1,0 +1,76 @@
+#include "tools/eval_retrieval.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "tools/eval_subject.h"
+#include "trainer/eval/retrieval.h"
+
+namespace fastclip {
+namespace {
+
+void PrintTable(const EvalSubject& subject, const EvalOptions& options, const EncodedSet& set,
+                const RetrievalMetrics& metrics) {
+  fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
+  fmt::print("data      {}: {} pictures, {} captions", options.shards, metrics.images,
+             metrics.captions);
+  if (const std::string left_out = DescribeSkips(set.skips); !left_out.empty()) {
+    fmt::print("; left out: {}", left_out);
+  }
+  fmt::print("\n\n{:<16}{:>8}{:>8}{:>8}{:>12}{:>13}\n", "", "R@1", "R@5", "R@10", "mean rank",
+             "median rank");
+  const auto line = [](const char* name, const RetrievalDirection& direction) {
+    fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>8.4f}{:>12.1f}{:>13.0f}\n", name, direction.recall_1,
+               direction.recall_5, direction.recall_10, direction.mean_rank, direction.median_rank);
+  };
+  line("image to text", metrics.image_to_text);
+  line("text to image", metrics.text_to_image);
+  const auto images = static_cast<double>(metrics.images);
+  fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>8.4f}   (text to image)\n", "chance",
+             std::min(1.0, 1 / images), std::min(1.0, 5 / images), std::min(1.0, 10 / images));
+  fmt::print("\ntook {:.1f} s\n", subject.Seconds());
+}
+
+nlohmann::ordered_json ToJson(const EvalSubject& subject, const EvalOptions& options,
+                              const EncodedSet& set, const RetrievalMetrics& metrics) {
+  nlohmann::ordered_json json;
+  for (const auto& [name, value] : NamedRetrieval(metrics)) json[name] = value;
+  json["num_samples"] = metrics.images;
+  json["num_captions"] = metrics.captions;
+  json["left_out"] = NamedSkips(set.skips);
+  json["model"] = subject.file();
+  json["shards"] = options.shards;
+  json["seconds"] = subject.Seconds();
+  return json;
+}
+
+}  // namespace
+
+int RunEvalRetrieval(int argc, const char* const* argv) {
+  EvalOptions options;
+  CLI::App app("R@1, R@5, R@10: pictures find their captions, captions their pictures.",
+               "fastclip eval retrieval");
+  AddEvalOptions(app, options);
+  app.footer(
+      "example: fastclip eval retrieval runs/quickstart --shards 'shards/heldout-*.tar' --json");
+  if (!ParseArguments(app, argc, argv)) return 0;
+
+  const EvalSubject subject(options);
+  const auto model = subject.Load();
+  const auto source = subject.Open(options.shards);
+  const std::int64_t size = source->size();
+  const EncodedSet set = EncodeSet(*model, *source, SampleIndex{0}, SampleIndex{size},
+                                   subject.tokenizer(), subject.Encode("records", size));
+  const RetrievalMetrics metrics =
+      ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
+  if (options.json) {
+    PrintJson(ToJson(subject, options, set, metrics));
+  } else {
+    PrintTable(subject, options, set, metrics);
+  }
+  return 0;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,159 @@
+#include "tools/eval_subject.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <thread>
+
+#include "pipeline/compute_pool.h"
+#include "pipeline/open_source.h"
+#include "tools/usage_error.h"
+#include "trainer/checkpoint.h"
+#include "trainer/config.h"
+#include "trainer/model/presets.h"
+#include "trainer/safetensors.h"
+
+namespace fastclip {
+
+void AddEvalOptions(CLI::App& app, EvalOptions& options) {
+  app.add_option("RUN_OR_CHECKPOINT", options.model,
+                 "run folder (its newest whole checkpoint), RUN/checkpoints/step_N, or a "
+                 ".safetensors file under OpenCLIP's names")
+      ->required();
+  app.add_option("--shards", options.shards, "tar shards (braces, globs, ::) or a table of images")
+      ->required();
+  app.add_option("--model", options.preset,
+                 "preset or model .toml; needed for a file outside of a run");
+  app.add_option("--tokenizer", options.tokenizer,
+                 "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip")
+      ->check(WrongTokenizer);
+  app.add_option("--batch", options.batch_size, "pictures encoded at once")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "default: all cores")->check(CLI::Range(1, kMostThreads));
+  app.add_flag("--json", options.json, "one JSON object on standard output");
+}
+
+void AddLabelKey(CLI::App& app, std::string& label_key) {
+  app.add_option("--label-key", label_key,
+                 "where a record's label is: json.NAME, a field of its .json (or of a .jsonl row), "
+                 "or a table's column; default: .cls, or the column 'label'");
+}
+
+EvalSubject::EvalSubject(const EvalOptions& options)
+    : watched_(!options.json && isatty(STDERR_FILENO) != 0),
+      start_(std::chrono::steady_clock::now()) {
+  const ModelSource source = ResolveModel(options.model);
+  for (const std::string& reason : source.passed_over) {
+    fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
+  }
+  file_ = source.file;
+  source_.manifest_fallback_dir = source.run;
+  std::string preset, tokenizer = "clip";
+  const std::string config_file = source.run + "/config.toml";
+  if (!source.run.empty() && std::filesystem::exists(config_file)) {
+    const LoadedConfig config(config_file, {});
+    preset = config->model.name;
+    // The run's own copy is there even where the folder was moved.
+    const std::string own_model = source.run + "/model.toml";
+    if (preset.ends_with(".toml") && std::filesystem::exists(own_model)) preset = own_model;
+    source_.max_record_bytes = config->data.max_record_bytes;
+    tokenizer = config->data.tokenizer;
+    encode_.loader = config->pipeline;
+    encode_.target.trim_text = config->model.trim_text;
+    if (config->train.precision == "fp64") encode_.target.dtype = at::kDouble;
+  }
+  if (!options.preset.empty()) preset = options.preset;
+  if (!options.tokenizer.empty()) tokenizer = options.tokenizer;
+  if (preset.empty()) {
+    throw UsageError(
+        fmt::format("{} lies in no run folder with a config.toml that tells its model: add "
+                    "--model, one of {}, or a model's .toml",
+                    file_, fmt::join(ModelPresets(), ", ")));
+  }
+  model_ = LoadModelConfig(preset);
+  tokenizer_ = OpenTokenizer(tokenizer);
+  if (tokenizer_->vocab_size() > model_.text.vocab_size) {
+    throw std::runtime_error(
+        fmt::format("tokenizer {} has {} ids, but model {} embeds {}: name the tokenizer that it "
+                    "was trained with, --tokenizer clip or sentencepiece:MODEL",
+                    tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
+  }
+  const int threads = options.threads > 0
+                          ? options.threads
+                          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1,
+                                       kMostThreads);
+  at::set_num_threads(threads);
+  encode_.loader.threads = threads;
+  encode_.batch_size = options.batch_size;
+}
+
+std::unique_ptr<ClipModel> EvalSubject::Load() const {
+  auto model = std::make_unique<ClipModel>(model_, /*seed=*/0, /*init_temperature=*/0.07,
+                                           encode_.target.dtype);
+  model->Load(ReadSafetensors(file_).tensors, file_);
+  return model;
+}
+
+std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
+                                                const std::optional<std::string>& labels) const {
+  SourceOptions options = source_;
+  options.labels = labels;
+  OpenedSource opened = OpenSourceWithInfo(list, options);
+  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  return std::move(opened.source);
+}
+
+EncodeOptions EvalSubject::Encode(const std::string& what, std::int64_t total) const {
+  EncodeOptions options = encode_;
+  options.progress = Progress(what, total);
+  return options;
+}
+
+std::function<void(std::int64_t)> EvalSubject::Progress(const std::string& what,
+                                                        std::int64_t total) const {
+  if (!watched_) return {};
+  return [what, total](std::int64_t done) {
+    if (done < total) {
+      fmt::print(stderr, "\r{}: {} of {} …", what, done, total);
+    } else {
+      fmt::print(stderr, "\r{:70}\r", "");
+    }
+  };
+}
+
+double EvalSubject::Seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+nlohmann::ordered_json NamedLeftOut(const ClassHits& hits) {
+  nlohmann::ordered_json named = NamedSkips(hits.skips());
+  if (hits.out_of_range() > 0) {
+    named["label_out_of_range"] = hits.out_of_range();
+    named["first_out_of_range"] = {{"record", hits.first_out_of_range()->record},
+                                   {"label", hits.first_out_of_range()->label}};
+  }
+  return named;
+}
+
+void PrintJson(const nlohmann::ordered_json& json) {
+  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void PrintClassTable(const char* name, const ClassMetrics& metrics, std::int64_t classes) {
+  const double chance = 1 / static_cast<double>(classes);
+  fmt::print("\n{:<16}{:>8}{:>8}{:>24}\n", "", "top-1", "top-5", "mean per-class recall");
+  fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>24.4f}\n", name, metrics.top_1, metrics.top_5,
+             metrics.mean_per_class_recall);
+  fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>24.4f}\n", "chance", chance, std::min(1.0, 5 * chance),
+             chance);
+}
+
+}  // namespace fastclip

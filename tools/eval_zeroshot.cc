@@ -1,0 +1,98 @@
+#include "tools/eval_zeroshot.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tools/eval_subject.h"
+#include "trainer/eval/zero_shot.h"
+
+namespace fastclip {
+namespace {
+
+struct Options : EvalOptions {
+  std::string classes;
+  std::string templates;
+  std::string label_key;
+};
+
+void PrintTable(const EvalSubject& subject, const Options& options, const ClassPrompts& prompts,
+                const ClassHits& hits, const ClassMetrics& metrics) {
+  fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
+  fmt::print("data      {}: {} pictures", options.shards, metrics.images);
+  if (const std::string left_out = hits.DescribeLeftOut(); !left_out.empty()) {
+    fmt::print("; left out: {}", left_out);
+  }
+  fmt::print("\nclasses   {}: {} names in {} templates of {}\n", options.classes,
+             prompts.classes.size(), prompts.templates.size(), options.templates);
+  PrintClassTable("zero-shot", metrics, hits.classes());
+  fmt::print("\ntook {:.1f} s\n", subject.Seconds());
+}
+
+nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options,
+                              const ClassPrompts& prompts, const ClassHits& hits,
+                              const ClassMetrics& metrics) {
+  nlohmann::ordered_json json;
+  for (const auto& [name, value] : NamedClassMetrics(metrics, "zeroshot_")) json[name] = value;
+  json["num_samples"] = metrics.images;
+  json["num_classes"] = prompts.classes.size();
+  json["num_templates"] = prompts.templates.size();
+  json["left_out"] = NamedLeftOut(hits);
+  json["model"] = subject.file();
+  json["shards"] = options.shards;
+  json["classes"] = options.classes;
+  json["templates"] = options.templates;
+  json["seconds"] = subject.Seconds();
+  return json;
+}
+
+}  // namespace
+
+int RunEvalZeroShot(int argc, const char* const* argv) {
+  Options options;
+  CLI::App app(
+      "Zero-shot classification: a class is the mean of its name in all templates, and a picture "
+      "gets the class with the largest cosine. Of classes that tie, each is the first one equally "
+      "often.",
+      "fastclip eval zeroshot");
+  AddEvalOptions(app, options);
+  app.add_option("--classes", options.classes,
+                 "file of class names, one a line, the first of label 0; or 'imagenet'")
+      ->required();
+  app.add_option("--templates", options.templates,
+                 "file of templates, one a line, {} where the name goes; or 'openai' (80), "
+                 "'simple' (7)")
+      ->required();
+  AddLabelKey(app, options.label_key);
+  app.footer(
+      "example: fastclip eval zeroshot runs/mine --shards 'imagenet/val-{00..49}.tar' --classes "
+      "imagenet --templates openai --json\n"
+      "         fastclip eval zeroshot runs/quickstart --shards 'build/quickstart/heldout/*.tar' "
+      "--classes build/quickstart/classes.txt --templates simple");
+  if (!ParseArguments(app, argc, argv)) return 0;
+
+  const ClassPrompts prompts{ReadClasses(options.classes), ReadTemplates(options.templates)};
+  const auto classes = static_cast<std::int64_t>(prompts.classes.size());
+  const EvalSubject subject(options);
+  const auto source = subject.Open(options.shards, options.label_key);
+  const std::int64_t size = source->size();
+  CheckLabels(*source, classes, options.shards, options.classes);
+
+  const auto model = subject.Load();
+  const auto sentences = classes * static_cast<std::int64_t>(prompts.templates.size());
+  const EncodeOptions encode = subject.Encode("pictures", size);
+  const at::Tensor weights = ClassWeights(*model, subject.tokenizer(), prompts, encode,
+                                          subject.Progress("class names", sentences));
+  const ClassHits hits = ClassifyPictures(*model, *source, SampleIndex{0}, SampleIndex{size},
+                                          subject.tokenizer(), weights, encode);
+  const ClassMetrics metrics = hits.Metrics();
+  if (options.json) {
+    PrintJson(ToJson(subject, options, prompts, hits, metrics));
+  } else {
+    PrintTable(subject, options, prompts, hits, metrics);
+  }
+  return 0;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,118 @@
+#include "trainer/eval/zero_shot.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace fastclip {
+namespace {
+
+constexpr std::int64_t kLooks = 64;  // records that CheckLabels reads
+
+/// Classes without those that have the name of one before them, and where each is found again.
+struct DistinctClasses {
+  ClassPrompts prompts;
+  std::vector<std::int64_t> row;  // [classes]
+};
+
+DistinctClasses Distinct(const ClassPrompts& prompts) {
+  DistinctClasses distinct{{{}, prompts.templates}, {}};
+  std::unordered_map<std::string, std::int64_t> rows;
+  for (const std::string& name : prompts.classes) {
+    const auto next = static_cast<std::int64_t>(distinct.prompts.classes.size());
+    const auto [found, fresh] = rows.emplace(name, next);
+    if (fresh) distinct.prompts.classes.push_back(name);
+    distinct.row.push_back(found->second);
+  }
+  return distinct;
+}
+
+}  // namespace
+
+at::Tensor ClassWeights(const ClipModel& model, const Tokenizer& tokenizer,
+                        const ClassPrompts& prompts, const EncodeOptions& options,
+                        const std::function<void(std::int64_t)>& progress) {
+  const at::NoGradGuard no_grad;
+  const DistinctClasses distinct = Distinct(prompts);
+  const std::size_t templates = prompts.templates.size();
+  const std::size_t sentences = distinct.prompts.classes.size() * templates;
+  const auto context = static_cast<std::size_t>(model.config().text.context_length);
+  at::Tensor sums;  // [distinct classes, d]
+  for (std::size_t first = 0; first < sentences;) {
+    const std::size_t last =
+        std::min(first + static_cast<std::size_t>(options.batch_size), sentences);
+    std::vector<TokenId> tokens((last - first) * context);
+    std::vector<std::int64_t> pool, rows;
+    for (std::size_t i = first; i < last; ++i) {
+      pool.push_back(EncodeContext(tokenizer,
+                                   distinct.prompts.Sentence(i / templates, i % templates),
+                                   std::span(tokens).subspan((i - first) * context, context)));
+      rows.push_back(static_cast<std::int64_t>(i / templates));
+    }
+    const CaptionTensors captions =
+        CaptionsOf(tokens, pool, static_cast<std::int64_t>(context), options.target);
+    const at::Tensor features =
+        model.EncodeText(captions.tokens, captions.pool).to(at::kDouble);  // [last − first, d]
+    if (!sums.defined()) {
+      sums =
+          at::zeros({static_cast<std::int64_t>(distinct.prompts.classes.size()), features.size(1)},
+                    features.options());
+    }
+    sums.index_add_(0, at::tensor(rows, at::kLong).to(sums.device()), features);
+    first = last;
+    if (progress) progress(static_cast<std::int64_t>(last));
+  }
+  CheckFeatures(sums, "class names");
+  // The sum over the templates has the direction of their mean.
+  return (sums / sums.norm(2, 1, /*keepdim=*/true))
+      .index_select(0, at::tensor(distinct.row, at::kLong).to(sums.device()));
+}
+
+ClassHits ClassifyPictures(const ClipModel& model, const RecordSource& source, SampleIndex first,
+                           SampleIndex last, const Tokenizer& tokenizer,
+                           const at::Tensor& class_weights, const EncodeOptions& options) {
+  ClassHits hits(class_weights.size(0));
+  hits.AddSkips(
+      EncodeBatches(model, source, first, last, tokenizer, options, [&](const EncodedBatch& batch) {
+        hits.Add(batch.features.image, class_weights, {}, batch.labels, batch.indices);
+      }));
+  return hits;
+}
+
+void CheckLabels(const RecordSource& source, std::int64_t classes, const std::string& set,
+                 const std::string& from) {
+  const std::int64_t looks = std::min(kLooks, source.size());
+  SkipCounts skips{};
+  std::int64_t out_of_range = 0, record = 0, label = 0;
+  for (std::int64_t i = 0; i < looks; ++i) {
+    const std::int64_t index = i * source.size() / looks;
+    const RecordBlock block = source.Read(SampleIndex{index}, 1, {});
+    const Record& found = block.records.at(0);
+    if (found.skip) {
+      ++skips[static_cast<int>(*found.skip)];
+    } else if (found.label >= 0 && found.label < classes) {
+      return;
+    } else if (out_of_range++ == 0) {
+      record = index;
+      label = found.label;
+    }
+  }
+  if (out_of_range > 0) {
+    throw std::runtime_error(
+        fmt::format("{}: the labels are out of range, all that were looked at: record {} has label "
+                    "{}, but {} has {} classes, labels 0 to {}; is it the list of this data?",
+                    set, record, label, from, classes, classes - 1));
+  }
+  throw std::runtime_error(fmt::format(
+      "{}: none of {} records that were looked at can be used: {}; labels are read from .cls "
+      "members or a column 'label', from elsewhere with a label key such as json.NAME",
+      set, looks, DescribeSkips(skips)));
+}
+
+}  // namespace fastclip

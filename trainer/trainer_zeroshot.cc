@@ -1,0 +1,70 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "trainer/eval/zero_shot.h"
+#include "trainer/metrics.h"
+#include "trainer/trainer.h"
+
+// Zero-shot classification during training.
+
+namespace fastclip {
+
+ZeroShotSet ZeroShotSet::Open(const LoadedConfig& config, SourceOptions options) {
+  const TrainConfig::Eval& eval = config->eval;
+  ZeroShotSet set;
+  if (eval.zeroshot.empty()) return set;
+  if (eval.zeroshot_classes.empty()) {
+    throw config.table().Error("eval.zeroshot_classes",
+                               "eval.zeroshot needs it: a file of class names, one a line, or "
+                               "\"imagenet\"");
+  }
+  const auto checked = [&](const char* key, auto&& read) {
+    try {
+      return read();
+    } catch (const std::runtime_error& error) {
+      throw config.table().Error(key, error.what());
+    }
+  };
+  set.prompts.classes =
+      checked("eval.zeroshot_classes", [&] { return ReadClasses(eval.zeroshot_classes); });
+  set.prompts.templates =
+      checked("eval.zeroshot_templates", [&] { return ReadTemplates(eval.zeroshot_templates); });
+  options.labels = eval.zeroshot_label_key;
+  checked("eval.zeroshot", [&] {
+    set.source = OpenSource(eval.zeroshot, options);
+    CheckLabels(*set.source, static_cast<std::int64_t>(set.prompts.classes.size()), eval.zeroshot,
+                eval.zeroshot_classes);
+  });
+  return set;
+}
+
+// The ranks share the pictures; each makes the class weights, which need no exchange then.
+void Trainer::EvaluateZeroShot(const std::stop_token& stop) {
+  const std::int64_t total = zeroshot_.source->size(), world = comm_.world_size();
+  const SampleIndex first{total * comm_.rank() / world}, last{total * (comm_.rank() + 1) / world};
+  const EncodeOptions encode = EncodeForEval("zero-shot", ToInt(last) - ToInt(first), stop);
+  const at::Tensor weights =
+      ClassWeights(model_, *tokenizer_, zeroshot_.prompts, encode, [&](std::int64_t done) {
+        if (console_.StatusDue()) console_.Status(fmt::format("zero-shot: {} sentences", done));
+      });
+  ClassHits hits =
+      ClassifyPictures(model_, *zeroshot_.source, first, last, *tokenizer_, weights, encode);
+  hits.SumOver(comm_);
+  const ClassMetrics metrics = hits.Metrics();
+  nlohmann::ordered_json left_out = NamedSkips(hits.skips());
+  if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
+  log_->Write("zeroshot", step_, NamedClassMetrics(metrics, ""),
+              {{"epoch", epoch()},
+               {"images", metrics.images},
+               {"classes", hits.classes()},
+               {"skips", left_out}});
+  const std::string passed_over = hits.DescribeLeftOut();
+  console_.Say(
+      fmt::format("epoch {}: zero-shot top-1 {:.3f} top-5 {:.3f} ({} pictures of {} classes{})",
+                  epoch(), metrics.top_1, metrics.top_5, metrics.images, hits.classes(),
+                  passed_over.empty() ? "" : "; left out: " + passed_over));
+}
+
+}  // namespace fastclip
