@@ -23,7 +23,8 @@ OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
 SourceOptions SourceOf(const TrainConfig& config, const std::string& manifest) {
   return {.manifest = manifest,
           .manifest_fallback_dir = config.run,
-          .max_record_bytes = config.data.max_record_bytes};
+          .max_record_bytes = config.data.max_record_bytes,
+          .labels = {}};
 }
 
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer) {
