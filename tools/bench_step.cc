@@ -100,7 +100,8 @@ class StepBench {
                ParameterType()),
         optimizer_(MakeOptimizer(model_.trainable(), config.optimizer)),
         comm_(WorldOfOne()),
-        step_(model_, *objective_, table_, *optimizer_, *comm_, {config.train.clip_norm, PrecisionOf(config.train.precision)}, {rows_}),
+        step_(model_, *objective_, table_, *optimizer_, *comm_,
+              {config.train.clip_norm, PrecisionOf(config.train.precision)}, {rows_}),
         random_(1),
         pixels_(static_cast<std::size_t>(rows_ * model_config_.vision.image_size *
                                          model_config_.vision.image_size * 3)),

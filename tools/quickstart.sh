@@ -22,17 +22,7 @@ cmake --preset release >build/configure.log || { cat build/configure.log; exit 1
 cmake --build --preset release --target fastclip
 
 started=$SECONDS
-if [ ! -e "$data/complete" ] || [ ! -e "$data/classes.txt" ]; then
-  echo "quickstart: packing openclipart into shards under $data"
-  rm -rf "$data"
-  python3 tools/openclipart.py "$data"
-  for part in train heldout; do
-    # Transparent pictures are put on white; the loader, like Pillow, would just drop the alpha.
-    build/fastclip shards convert "$data/$part.tsv" "$data/$part" --resize 80 --background ffffff \
-      --records-per-shard 1000
-  done
-  touch "$data/complete"
-fi
+tools/quickstart_data.sh
 
 # A run that was stopped goes on; one that is done is only evaluated again.
 resume=false

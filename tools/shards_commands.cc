@@ -4,14 +4,12 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 
 #include "pipeline/open_source.h"
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/convert_command.h"
 #include "tools/replay_command.h"
-#include "tools/usage_error.h"
 
 namespace fastclip {
 namespace {
@@ -123,25 +121,11 @@ const Command kVerbs[] = {
     {"replay", "the hashes of an epoch's global batches", RunReplay},
 };
 
-void PrintVerbs() {
-  fmt::print("usage: fastclip shards VERB …        fastclip shards VERB --help tells more\n\n");
-  for (const Command& verb : kVerbs) fmt::print("  {:<9} {}\n", verb.name, verb.summary);
-  fmt::print("\nexample: fastclip shards info 'cc3m/{{00000..00331}}.tar'\n");
-}
-
 }  // namespace
 
 int RunShards(int argc, const char* const* argv) {
-  const std::string_view name = argc > 1 ? argv[1] : "--help";
-  if (name == "--help" || name == "-h") {
-    PrintVerbs();
-    return argc > 1 ? 0 : 2;
-  }
-  for (const Command& verb : kVerbs) {
-    if (verb.name == name) return verb.run(argc - 1, argv + 1);
-  }
-  throw UsageError(
-      fmt::format("there is no '{}'; fastclip shards --help lists what there is", name));
+  return RunVerb("shards", kVerbs, "", "fastclip shards info 'cc3m/{00000..00331}.tar'", argc,
+                 argv);
 }
 
 }  // namespace fastclip

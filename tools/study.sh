@@ -10,4 +10,5 @@ esac
 tools/setup.sh --openclipart
 cmake --preset release >build/configure.log || { cat build/configure.log; exit 1; }
 cmake --build --preset release --target fastclip
+tools/quickstart_data.sh
 exec python3 tools/study/study.py "$@"

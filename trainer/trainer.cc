@@ -32,7 +32,8 @@ Trainer::End Trainer::Run(const StopSignal& stop) {
     if (step_ >= total_steps_ && !OwesEvaluation()) break;
     if (stop.received() != 0) {
       if (!saved_) Save();
-      console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_, total_steps_));
+      console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_,
+                               total_steps_));
       return End::kStopped;
     }
     if (!loader) {
@@ -143,12 +144,14 @@ void Trainer::Log(const StepReport& report, const Batch& batch) {
 
 void Trainer::ShowProgress(const StepReport& report) {
   if (!console_.StatusDue()) return;
-  console_.Status(fmt::format(
-      "epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait {:.0f}%  {} left",
-      std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_, total_steps_,
-      report.loss, Tau(report),
-      static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
-      100 * clock_.DataWait(), Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
+  console_.Status(
+      fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait "
+                  "{:.0f}%  {} left",
+                  std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_,
+                  total_steps_, report.loss, Tau(report),
+                  static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
+                  100 * clock_.DataWait(),
+                  Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }
 
 EncodeOptions Trainer::EncodeForEval(const char* what, std::int64_t total,
@@ -176,10 +179,12 @@ void Trainer::Evaluate(const std::stop_token& stop) {
                {"images", metrics.images},
                {"captions", metrics.captions},
                {"skips", NamedSkips(set.skips)}});
-  console_.Say(fmt::format(
-      "epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 {:.3f} ({} pictures)",
-      step_ / plan_.steps_per_epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
-      metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images));
+  console_.Say(
+      fmt::format("epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
+                  "{:.3f} ({} pictures)",
+                  step_ / plan_.steps_per_epoch(), metrics.image_to_text.recall_1,
+                  metrics.image_to_text.recall_10, metrics.text_to_image.recall_1,
+                  metrics.text_to_image.recall_10, metrics.images));
 }
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {
@@ -217,11 +222,13 @@ void Trainer::Save() {
                             .metrics_bytes = metrics_bytes,
                             .threads = at::get_num_threads(),
                             .versions = Versions()};
-  CheckpointContent content{.model = model_.parameters(), .optimizer = optimizer_->state(), .states = {}};
+  CheckpointContent content{
+      .model = model_.parameters(), .optimizer = optimizer_->state(), .states = {}};
   content.model.insert(content.model.end(), model_.buffers().begin(), model_.buffers().end());
   if (!objective_->state_columns().empty()) {
     std::vector<std::int64_t> sizes;
-    for (std::int64_t lane = lanes_.first; lane < lanes_.last; ++lane) sizes.push_back(plan_.lane_size(lane));
+    for (std::int64_t lane = lanes_.first; lane < lanes_.last; ++lane)
+      sizes.push_back(plan_.lane_size(lane));
     content.states.push_back({table_.columns(), lanes_, sizes, table_.values()});
   }
   SaveCheckpoint(config_->run, meta, content, static_cast<int>(config_->checkpoint.keep));

@@ -1,5 +1,3 @@
-#include "trainer/trainer.h"
-
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -17,6 +15,7 @@
 #include "trainer/resolved_config.h"
 #include "trainer/run_setup.h"
 #include "trainer/safetensors.h"
+#include "trainer/trainer.h"
 #include "trainer/versions.h"
 
 // Opening a run: everything that is checked and read before the first step.
@@ -68,8 +67,8 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       zeroshot_(ZeroShotSet::Open(config, SourceOf(*config, ""))),
       plan_(PlanOf(config, *source_)),
       lanes_(plan_.LanesOf(comm.rank(), plan_.EvenLanes(comm.world_size()))),
-      model_(model_config_, config->train.seed, config->temperature.init, PrecisionOf(config->train.precision).parameters,
-             config->model.lock),
+      model_(model_config_, config->train.seed, config->temperature.init,
+             PrecisionOf(config->train.precision).parameters, config->model.lock),
       objective_(MakeObjective(ObjectiveOf(*config))),
       table_(plan_, lanes_, objective_->state_columns(), objective_->initial_state(),
              PrecisionOf(config->train.precision).parameters),
@@ -100,9 +99,10 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
 void Trainer::OpenRun(const std::string& command) {
   const auto found = FindNewestCheckpoint(config_->run);
   if (found && !config_->resume) {
-    throw ConfigError(fmt::format(
-        "{} already holds a run (step {}); resume=true goes on with it, another run=FOLDER starts anew",
-        config_->run, found->meta.step));
+    throw ConfigError(
+        fmt::format("{} already holds a run (step {}); resume=true goes on with it, another "
+                    "run=FOLDER starts anew",
+                    config_->run, found->meta.step));
   }
   std::error_code absent;
   const std::string metrics = config_->run + "/metrics.jsonl";
@@ -115,7 +115,8 @@ void Trainer::OpenRun(const std::string& command) {
   if (found) {
     Resume(*found);
   } else {
-    if (config_->resume) console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
+    if (config_->resume)
+      console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
     if (!config_->model.pretrained.empty()) {
       model_.Load(ReadSafetensors(config_->model.pretrained).tensors, config_->model.pretrained);
     }
@@ -162,20 +163,24 @@ void Trainer::RefuseOtherData(const FoundCheckpoint& found) const {
   const CheckpointMeta& meta = found.meta;
   const OrderOptions& now = plan_.options();
   const auto refuse = [&](const char* what, const auto& before, const auto& asked) {
-    throw ConfigError(fmt::format(
-        "{}: {} was {} in this run and is {} now: the order of the samples would change. Set it back, "
-        "or start a new run from these weights with train.init = \"{}\"",
-        found.path, what, before, asked, found.path));
+    throw ConfigError(
+        fmt::format("{}: {} was {} in this run and is {} now: the order of the samples would "
+                    "change. Set it back, "
+                    "or start a new run from these weights with train.init = \"{}\"",
+                    found.path, what, before, asked, found.path));
   };
   if (meta.data_hash != source_->hash()) refuse("the data's hash", meta.data_hash, source_->hash());
   if (meta.order.size != now.size) refuse("the number of records", meta.order.size, now.size);
-  if (meta.order.batch_size != now.batch_size) refuse("train.batch_size", meta.order.batch_size, now.batch_size);
+  if (meta.order.batch_size != now.batch_size)
+    refuse("train.batch_size", meta.order.batch_size, now.batch_size);
   if (meta.order.lanes != now.lanes) refuse("data.lanes", meta.order.lanes, now.lanes);
   if (meta.order.chunk != now.chunk) refuse("data.chunk", meta.order.chunk, now.chunk);
   if (meta.order.window != now.window) refuse("data.window", meta.order.window, now.window);
   if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
-  if (meta.objective != config_->objective.name) refuse("objective.name", meta.objective, config_->objective.name);
-  if (meta.mode != config_->objective.mode) refuse("objective.mode", meta.mode, config_->objective.mode);
+  if (meta.objective != config_->objective.name)
+    refuse("objective.name", meta.objective, config_->objective.name);
+  if (meta.mode != config_->objective.mode)
+    refuse("objective.mode", meta.mode, config_->objective.mode);
 }
 
 /// Checkpoints that do not tell model and tokenizer are taken at the user's word.
@@ -217,16 +222,19 @@ void Trainer::StartFrom(const std::string& init) {
   }
   const CheckpointMeta meta = CheckCheckpoint(folder);
   if (meta.data_hash != source_->hash()) {
-    console_.Say(fmt::format("weights from {}; its estimators belong to other data and are left", from.file));
+    console_.Say(fmt::format("weights from {}; its estimators belong to other data and are left",
+                             from.file));
     return;
   }
   const OrderPlan before(meta.order);
   const StateRows rows = LoadState(folder, {0, meta.order.lanes});
   if (rows.columns != table_.columns()) {
-    console_.Say(fmt::format("weights from {}; its estimators belong to another objective and are left", from.file));
+    console_.Say(fmt::format(
+        "weights from {}; its estimators belong to another objective and are left", from.file));
     return;
   }
-  SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(), PrecisionOf(config_->train.precision).parameters);
+  SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(),
+                  PrecisionOf(config_->train.precision).parameters);
   old.values().copy_(rows.values);
   std::vector<std::int64_t> mine;
   for (std::int64_t index = 0; index < source_->size(); ++index) {

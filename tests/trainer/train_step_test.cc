@@ -31,8 +31,10 @@ ModelConfig ThinModel(const std::string& objective) {
   ModelConfig model;
   if (objective == "siglip") model.init_logit_bias = -2;
   model.embed_dim = 8;
-  model.vision = {.image_size = 16, .patch_size = 8, .width = 16, .layers = 1, .head_width = 8, .mlp_ratio = 2};
-  model.text = {.context_length = 8, .vocab_size = 32, .width = 8, .heads = 2, .layers = 1, .mlp_ratio = 2};
+  model.vision = {
+      .image_size = 16, .patch_size = 8, .width = 16, .layers = 1, .head_width = 8, .mlp_ratio = 2};
+  model.text = {
+      .context_length = 8, .vocab_size = 32, .width = 8, .heads = 2, .layers = 1, .mlp_ratio = 2};
   return model;
 }
 
@@ -41,14 +43,16 @@ struct Rank {
   Rank(const std::string& objective_name, const std::vector<std::int64_t>& lanes_per_rank,
        Communicator& comm, double clip_norm = 0, const char* precision = "fp64",
        const std::optional<ModelConfig>& config = {})
-      : plan({.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
+      : plan(
+            {.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
         lanes(plan.LanesOf(comm.rank(), lanes_per_rank)),
         dtype(PrecisionOf(precision).parameters),
         model(config ? *config : ThinModel(objective_name), 5, 0.07, dtype),
         objective(MakeObjective({.name = objective_name, .mode = "exact", .rho = 1})),
         table(plan, lanes, objective->state_columns(), objective->initial_state(), dtype),
         optimizer(MakeOptimizer(model.trainable(), {})),
-        step(model, *objective, table, *optimizer, comm, {clip_norm, PrecisionOf(precision)}, lanes_per_rank) {}
+        step(model, *objective, table, *optimizer, comm, {clip_norm, PrecisionOf(precision)},
+             lanes_per_rank) {}
 
   /// Step `number` on this rank's rows of the planned batch, in `parts` micro-batches.
   StepReport Run(std::int64_t number, std::int64_t parts = 1) {
@@ -68,13 +72,17 @@ struct Rank {
       }
       micro.push_back({at::stack(images), at::stack(tokens), at::stack(pool)});
     }
-    return step.Run({.micro = micro, .indices = indices, .epoch = number, .gamma = number == 0 ? 1.0 : 0.6,
+    return step.Run({.micro = micro,
+                     .indices = indices,
+                     .epoch = number,
+                     .gamma = number == 0 ? 1.0 : 0.6,
                      .rates = {1e-3, 1e-3}});
   }
 
   at::Tensor Weights() const {
     std::vector<at::Tensor> flat;
-    for (const auto& [name, parameter] : model.parameters()) flat.push_back(parameter.detach().flatten());
+    for (const auto& [name, parameter] : model.parameters())
+      flat.push_back(parameter.detach().flatten());
     return at::cat(flat);
   }
 
@@ -90,8 +98,8 @@ struct Rank {
 
 class EveryObjective : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(TrainStep, EveryObjective,
-                         testing::Values("fastclip_v0", "fastclip_v1", "fastclip_v2", "fastclip_v3", "openclip",
-                                         "siglip"));
+                         testing::Values("fastclip_v0", "fastclip_v1", "fastclip_v2", "fastclip_v3",
+                                         "openclip", "siglip"));
 
 TEST_P(EveryObjective, IsTheSameStepHoweverTheRowsAreCutIntoRanks) {
   const auto alone = WorldOfOne();
@@ -135,10 +143,12 @@ TEST_P(EveryObjective, HasTheGradientsAndEstimatorsOfTheBigBatchInTwoPasses) {
       const at::Tensor ours = parts.model.parameters()[i].second.grad(), theirs = parameter.grad();
       ASSERT_EQ(ours.defined(), theirs.defined()) << name;
       if (!ours.defined()) continue;
-      EXPECT_LE((ours - theirs).abs().max().item<double>(), 1e-12 * theirs.abs().max().item<double>() + 1e-18)
+      EXPECT_LE((ours - theirs).abs().max().item<double>(),
+                1e-12 * theirs.abs().max().item<double>() + 1e-18)
           << name << ", " << count << " micro-batches";
     }
-    EXPECT_TRUE(at::allclose(whole.table.values(), parts.table.values(), 0, 1e-12, /*equal_nan=*/true));
+    EXPECT_TRUE(
+        at::allclose(whole.table.values(), parts.table.values(), 0, 1e-12, /*equal_nan=*/true));
   }
 }
 
@@ -148,7 +158,8 @@ TEST_P(EveryObjective, WritesNothingWhereAGradientIsNotFinite) {
   rank.Run(0);
   // A weight that no row's feature stays finite with.
   for (const auto& [name, parameter] : rank.model.parameters()) {
-    if (name == "visual.proj") parameter.detach().view(-1)[0] = std::numeric_limits<double>::infinity();
+    if (name == "visual.proj")
+      parameter.detach().view(-1)[0] = std::numeric_limits<double>::infinity();
   }
   const at::Tensor weights = rank.Weights().clone(), state = rank.table.values().clone();
   EXPECT_FALSE(rank.Run(1).applied);
@@ -221,7 +232,8 @@ TEST(TrainStep, HalfPrecisionFollowsTheFloat32Step) {
   const auto comm = WorldOfOne();
   Rank exact("fastclip_v3", {kLanes}, *comm, 0, "fp32");
   const double loss = exact.Run(0).loss;
-  for (const auto& [precision, tolerance] : {std::pair("amp_bf16", 0.03), std::pair("amp", 0.004)}) {
+  for (const auto& [precision, tolerance] :
+       {std::pair("amp_bf16", 0.03), std::pair("amp", 0.004)}) {
     Rank half("fastclip_v3", {kLanes}, *comm, 0, precision);
     const StepReport report = half.Run(0);
     EXPECT_TRUE(report.applied);
@@ -249,14 +261,16 @@ TEST(TrainStep, AnOverflowOfTheGradientScaleAdvancesNothingButTheScale) {
   rank.step.scaler().scale = std::ldexp(1.0, 100);
   const at::Tensor weights = rank.Weights().clone(), state = rank.table.values().clone();
   NamedTensors moments;
-  for (const auto& [name, tensor] : rank.optimizer->state()) moments.emplace_back(name, tensor.clone());
+  for (const auto& [name, tensor] : rank.optimizer->state())
+    moments.emplace_back(name, tensor.clone());
   const StepReport report = rank.Run(1);
   EXPECT_FALSE(report.applied);
   EXPECT_TRUE(report.scale_shrank);
   EXPECT_TRUE(at::equal(rank.Weights(), weights));
   EXPECT_TRUE(at::equal(rank.table.values(), state));
   for (std::size_t i = 0; i < moments.size(); ++i) {
-    EXPECT_TRUE(at::equal(rank.optimizer->state()[i].second, moments[i].second)) << moments[i].first;
+    EXPECT_TRUE(at::equal(rank.optimizer->state()[i].second, moments[i].second))
+        << moments[i].first;
   }
   EXPECT_EQ(rank.step.scaler().scale, std::ldexp(1.0, 99));
   EXPECT_EQ(rank.step.scaler().good_steps, 0);

@@ -40,8 +40,8 @@ def load_config(path, words):
     return config
 
 
-def read_shards(pattern):
-    images, captions = [], []
+def read_records(pattern):
+    """Each record of the shards as its picture and its members by ending."""
     for shard in sorted(glob.glob(pattern)):
         records = {}
         with tarfile.open(shard) as tar:
@@ -50,8 +50,14 @@ def read_shards(pattern):
                 records.setdefault(key, {})[ending] = tar.extractfile(member).read()
         for record in records.values():
             picture = record.get("jpg") or record.get("png")
-            images.append(Image.open(io.BytesIO(picture)).convert("RGB"))
-            captions.append(record["txt"].decode())
+            yield Image.open(io.BytesIO(picture)).convert("RGB"), record
+
+
+def read_shards(pattern):
+    images, captions = [], []
+    for image, record in read_records(pattern):
+        images.append(image)
+        captions.append(record["txt"].decode())
     return images, captions
 
 

@@ -6,36 +6,26 @@ does (its own function does not run with this environment's numpy). Prints top-1
 as one line of JSON. Records without .cls, or with a label that is no class, are left out.
 """
 
-import glob
-import io
 import json
 import sys
-import tarfile
 import tomllib
 
 import open_clip
 import torch
 from open_clip.model import CLIP
-from PIL import Image
 from safetensors.torch import load_file
 from torchvision.transforms.functional import center_crop, resize
 
-from reference_train import BICUBIC, to_tensor
+from reference_train import BICUBIC, read_records, to_tensor
 
 
 def read_labelled(pattern, classes):
     images, labels = [], []
-    for shard in sorted(glob.glob(pattern)):
-        records = {}
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                key, ending = member.name.split(".", 1)
-                records.setdefault(key, {})[ending] = tar.extractfile(member).read()
-        for record in records.values():
-            label = int(record.get("cls", b"-1"))
-            if 0 <= label < classes:
-                images.append(Image.open(io.BytesIO(record.get("jpg") or record.get("png"))).convert("RGB"))
-                labels.append(label)
+    for image, record in read_records(pattern):
+        label = int(record.get("cls", b"-1"))
+        if 0 <= label < classes:
+            images.append(image)
+            labels.append(label)
     return images, torch.tensor(labels)
 
 

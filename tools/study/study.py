@@ -46,19 +46,17 @@ def write_aside(path, text):
 
 
 def pack(table, folder):
-    if not folder.is_dir():
-        run([PROGRAM, "shards", "convert", str(table), str(folder), "--resize", "80", "--background", "ffffff",
-             "--records-per-shard", "1000"], folder.with_suffix(".log"))
+    if folder.is_dir():
+        return
+    part = folder.with_name(folder.name + ".part")  # renamed once it is whole
+    shutil.rmtree(part, ignore_errors=True)
+    run([PROGRAM, "shards", "convert", str(table), str(part), "--resize", "80", "--background", "ffffff",
+         "--records-per-shard", "1000"], folder.with_suffix(".log"))
+    part.rename(folder)
 
 
 def prepare(work, validation):
-    """Shards of everything, and a part of the training pictures set aside to validate settings."""
-    if not (QUICKSTART / "complete").exists():
-        shutil.rmtree(QUICKSTART, ignore_errors=True)
-        run(["python3", "tools/openclipart.py", str(QUICKSTART)], work / "data.log")
-        for part in ("train", "heldout"):
-            pack(QUICKSTART / f"{part}.tsv", QUICKSTART / part)
-        (QUICKSTART / "complete").touch()
+    """The quickstart's training pictures once more, a part of them set aside to validate settings."""
     with open(QUICKSTART / "train.tsv", encoding="utf-8", newline="\n") as file:
         head, *rows = file.read().splitlines(keepends=True)
     uses = collections.Counter(row.split("\t")[1].lower() for row in rows)

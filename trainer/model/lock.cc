@@ -71,7 +71,7 @@ std::optional<LockFault> FaultOf(const ModelConfig& model, const LockOptions& lo
 
 bool IsLocked(const ModelConfig& model, const LockOptions& lock, std::string_view name) {
   constexpr std::string_view kVisual = "visual.";
-  if (name == "logit_scale") return false;
+  if (name == "logit_scale" || name == "logit_bias") return false;
   if (name.starts_with(kVisual)) {
     if (!lock.image || model.vision.is_resnet()) return lock.image;
     name.remove_prefix(kVisual.size());

@@ -13,7 +13,8 @@ struct ModelConfig;
 /// https://arxiv.org/abs/2111.07991), under the names of OpenCLIP's options and with their meaning.
 ///
 /// A transformer tower has layers + 2 groups: its embeddings (and ln_pre), each block but the last,
-/// the last block with the norm behind it, and the projection. `logit_scale` is never locked.
+/// the last block with the norm behind it, and the projection. `logit_scale` and `logit_bias` belong
+/// to neither tower and are never locked.
 struct LockOptions {
   bool image = false;                      ///< lock_image
   std::int64_t image_unlocked_groups = 0;  ///< the last n groups learn all the same; a ViT's only

@@ -36,7 +36,6 @@ struct LossReport {
                     ///< the compositional objectives τ·½·mean(ln(ε+u1)+ln(ε+u2)) (spec: a loss that
                     ///< means something)
   at::Tensor log_u_mean;  ///< 0-d share of ½·mean(ln u1 + ln u2)
-  at::Tensor log_u_max;   ///< 0-d maximum over this rank's rows
   at::Tensor tau_mean;  ///< 0-d share of ½·mean(τ1 + τ2); undefined where all samples share τ
   std::int64_t first_visits = 0;  ///< this rank's sides whose estimator was unseen or broken
 };

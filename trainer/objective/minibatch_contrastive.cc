@@ -33,7 +33,6 @@ ObjectiveResult MinibatchContrastive::Evaluate(const Features& features, const a
   result.report.loss = loss.sum().div_(2 * rows);
   const at::Tensor none = at::full({}, std::numeric_limits<double>::quiet_NaN(), loss.options());
   result.report.log_u_mean = none;
-  result.report.log_u_max = none;
   return result;
 }
 

@@ -120,7 +120,6 @@ ObjectiveResult RobustContrastive::Evaluate(const Features& features, const at::
 
   result.report.loss = (old.tau * log_u_epsilon).sum().div_(2 * rows);
   result.report.log_u_mean = log_u.sum().div_(2 * rows);
-  result.report.log_u_max = log_u.max();
   result.report.tau_mean = old.tau.sum().div_(2 * rows);
   result.report.first_visits = seen.numel() - seen.sum().item<std::int64_t>();
   return result;

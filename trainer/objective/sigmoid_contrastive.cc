@@ -64,7 +64,6 @@ ObjectiveResult SigmoidContrastive::Evaluate(const Features& features, const at:
   result.report.loss = image.loss / rows;  // each pair once, where its image is
   const at::Tensor none = at::full({}, std::numeric_limits<double>::quiet_NaN(), options);
   result.report.log_u_mean = none;
-  result.report.log_u_max = none;
   return result;
 }
 

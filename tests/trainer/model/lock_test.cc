@@ -50,6 +50,14 @@ std::set<std::string> Learning(const ModelConfig& config, const LockOptions& loc
   return parts;
 }
 
+TEST(Lock, LeavesTheSigmoidLosssBiasToLearn) {
+  ModelConfig config = Small();
+  config.init_logit_bias = -10;
+  const ClipModel model(config, 1, 0.07, at::kFloat, {.text = true});
+  EXPECT_TRUE(model.logit_bias().requires_grad());
+  EXPECT_TRUE(model.logit_scale().requires_grad());
+}
+
 std::set<std::string> Joined(std::set<std::string> a, const std::set<std::string>& b) {
   a.insert(b.begin(), b.end());
   return a;

@@ -73,78 +73,73 @@ int RunFastClip(const GoldenFile& file) {
     const auto ranks = static_cast<double>(RanksOf(at("index")));
     const std::int64_t steps = at("index").size(0);
     const std::int64_t n = GlobalRows(at("index"), 0).size(0);
-    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
-      for (const std::string mode : {"reference", "exact"}) {
-        const std::string gradient_name = mode == "exact" ? "indep/grad_t_avg_half" : "grad_t_avg";
-        const bool learns = TemperatureOf(*name) == TemperatureKind::kLearned;
-        // A constant temperature leaves the modes nothing to differ in.
-        if (learns ? !file.Has(world + gradient_name) : mode == "exact") continue;
-        for (const std::vector<std::int64_t>& cut : Cuts(n)) {
-          for (const std::int64_t tile : Tiles(cut, n)) {
-            SCOPED_TRACE(testing::Message() << file.name << " " << world << " " << mode << " "
-                                            << cut.size() << " ranks, tile " << tile << ", "
-                                            << (dtype == at::kFloat ? "float32" : "float64"));
-            const auto objective = MakeObjective({.name = *name,
-                                                  .mode = mode,
-                                                  .rho = config.at("rho"),
-                                                  .epsilon = config.at("eps"),
-                                                  .tile = tile});
-            LogitScale logit_scale(config, at("t_before")[0], dtype);
-            for (std::int64_t s = 0; s < steps; ++s) {
-              SCOPED_TRACE(testing::Message() << "step " << s);
-              const at::Tensor index = GlobalRows(at("index"), s);
-              PerSide<at::Tensor> table = {at("u_im_before")[s].clone(),
-                                           at("u_tt_before")[s].clone()};
-              const at::Tensor state = at::stack({table.image.index_select(0, index).log(),
-                                                  table.text.index_select(0, index).log()},
-                                                 1);
-              StepScalars scalars;
-              scalars.gamma = Gamma(gamma, at("epoch")[s].item<std::int64_t>(), 0);
-              EXPECT_NEAR(scalars.gamma, at("gamma")[s].item<double>(), 1e-12);
-              scalars.logit_scale = at("t_before")[s];
-              const double lr_tau = TemperatureRate(
-                  temperature, {.lr_min = config.at("lr_min"), .warmup = config.at("warmup")}, s,
-                  {steps}, scalars.logit_scale);
-              EXPECT_NEAR(lr_tau, at("lr_tau")[s].item<double>(), 1e-12);
+    for (const std::string mode : {"reference", "exact"}) {
+      const std::string gradient_name = mode == "exact" ? "indep/grad_t_avg_half" : "grad_t_avg";
+      const bool learns = TemperatureOf(*name) == TemperatureKind::kLearned;
+      // A constant temperature leaves the modes nothing to differ in.
+      if (learns ? !file.Has(world + gradient_name) : mode == "exact") continue;
+      const auto run = [&](at::ScalarType dtype, const std::vector<std::int64_t>& cut,
+                           std::int64_t tile) {
+        const auto objective = MakeObjective({.name = *name,
+                                              .mode = mode,
+                                              .rho = config.at("rho"),
+                                              .epsilon = config.at("eps"),
+                                              .tile = tile});
+        LogitScale logit_scale(config, at("t_before")[0], dtype);
+        for (std::int64_t s = 0; s < steps; ++s) {
+          SCOPED_TRACE(testing::Message() << "step " << s);
+          const at::Tensor index = GlobalRows(at("index"), s);
+          PerSide<at::Tensor> table = {at("u_im_before")[s].clone(), at("u_tt_before")[s].clone()};
+          const at::Tensor state = at::stack(
+              {table.image.index_select(0, index).log(), table.text.index_select(0, index).log()},
+              1);
+          StepScalars scalars;
+          scalars.gamma = Gamma(gamma, at("epoch")[s].item<std::int64_t>(), 0);
+          EXPECT_NEAR(scalars.gamma, at("gamma")[s].item<double>(), 1e-12);
+          scalars.logit_scale = at("t_before")[s];
+          const double lr_tau = TemperatureRate(
+              temperature, {.lr_min = config.at("lr_min"), .warmup = config.at("warmup")}, s,
+              {steps}, scalars.logit_scale);
+          EXPECT_NEAR(lr_tau, at("lr_tau")[s].item<double>(), 1e-12);
 
-              const Whole ours = EvaluateCut(*objective,
-                                             {GlobalRows(at("image_features"), s).to(dtype),
-                                              GlobalRows(at("text_features"), s).to(dtype)},
-                                             state.to(dtype), scalars, cut);
+          const Whole ours = EvaluateCut(*objective,
+                                         {GlobalRows(at("image_features"), s).to(dtype),
+                                          GlobalRows(at("text_features"), s).to(dtype)},
+                                         state.to(dtype), scalars, cut);
 
-              EXPECT_TRUE(Agrees(ours.features.image * ranks, GlobalRows(at("grad_image"), s)));
-              EXPECT_TRUE(Agrees(ours.features.text * ranks, GlobalRows(at("grad_text"), s)));
-              const at::Tensor u = ours.state.exp();
-              EXPECT_TRUE(Agrees(u.select(1, 0), GlobalRows(at("u_im_batch"), s)));
-              EXPECT_TRUE(Agrees(u.select(1, 1), GlobalRows(at("u_tt_batch"), s)));
-              table = {table.image.to(dtype), table.text.to(dtype)};
-              for (std::int64_t row = 0; row < n; ++row) {  // the last of equal indices wins
-                table.image[index[row].item<std::int64_t>()] = u[row][0];
-                table.text[index[row].item<std::int64_t>()] = u[row][1];
-              }
-              EXPECT_TRUE(Agrees(table.image, at("u_im_after")[s]));
-              EXPECT_TRUE(Agrees(table.text, at("u_tt_after")[s]));
-
-              const at::Tensor log_u = at::stack(
-                  {GlobalRows(at("u_im_batch"), s).log(), GlobalRows(at("u_tt_batch"), s).log()});
-              EXPECT_TRUE(Agrees(ours.log_u_mean, log_u.mean()));
-              const at::Tensor loss =
-                  (log_u.exp() + config.at("eps").get<double>()).log().mean() * at("tau_before")[s];
-              EXPECT_TRUE(Agrees(ours.loss, loss));
-              EXPECT_EQ(learns, ours.gradient.defined());
-              if (learns) {
-                EXPECT_TRUE(Agrees(ours.gradient, at(gradient_name)[s], at(gradient_name)));
-              }
-              if (learns && mode == "reference") {
-                logit_scale.Step(ours.gradient, lr_tau);
-                EXPECT_TRUE(Agrees(logit_scale.value(), at("t_after")[s]));
-              }
-              ++cases;
-              if (testing::Test::HasFailure()) return cases;
-            }
+          EXPECT_TRUE(Agrees(ours.features.image * ranks, GlobalRows(at("grad_image"), s)));
+          EXPECT_TRUE(Agrees(ours.features.text * ranks, GlobalRows(at("grad_text"), s)));
+          const at::Tensor u = ours.state.exp();
+          EXPECT_TRUE(Agrees(u.select(1, 0), GlobalRows(at("u_im_batch"), s)));
+          EXPECT_TRUE(Agrees(u.select(1, 1), GlobalRows(at("u_tt_batch"), s)));
+          table = {table.image.to(dtype), table.text.to(dtype)};
+          for (std::int64_t row = 0; row < n; ++row) {  // the last of equal indices wins
+            table.image[index[row].item<std::int64_t>()] = u[row][0];
+            table.text[index[row].item<std::int64_t>()] = u[row][1];
           }
+          EXPECT_TRUE(Agrees(table.image, at("u_im_after")[s]));
+          EXPECT_TRUE(Agrees(table.text, at("u_tt_after")[s]));
+
+          const at::Tensor log_u = at::stack(
+              {GlobalRows(at("u_im_batch"), s).log(), GlobalRows(at("u_tt_batch"), s).log()});
+          EXPECT_TRUE(Agrees(ours.log_u_mean, log_u.mean()));
+          const at::Tensor loss =
+              (log_u.exp() + config.at("eps").get<double>()).log().mean() * at("tau_before")[s];
+          EXPECT_TRUE(Agrees(ours.loss, loss));
+          EXPECT_EQ(learns, ours.gradient.defined());
+          if (learns) {
+            EXPECT_TRUE(Agrees(ours.gradient, at(gradient_name)[s], at(gradient_name)));
+          }
+          if (learns && mode == "reference") {
+            logit_scale.Step(ours.gradient, lr_tau);
+            EXPECT_TRUE(Agrees(logit_scale.value(), at("t_after")[s]));
+          }
+          ++cases;
+          if (testing::Test::HasFailure()) return;
         }
-      }
+      };
+      ForEachCut(n, file.name + " " + world + " " + mode, run);
+      if (testing::Test::HasFailure()) return cases;
     }
   }
   return cases;
@@ -159,42 +154,38 @@ int RunOpenClip(const GoldenFile& file) {
     const auto ranks = static_cast<double>(RanksOf(at("image_features")));
     const std::int64_t steps = at("image_features").size(0);
     const std::int64_t n = GlobalRows(at("image_features"), 0).size(0);
-    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
-      for (const std::vector<std::int64_t>& cut : Cuts(n)) {
-        for (const std::int64_t tile : Tiles(cut, n)) {
-          SCOPED_TRACE(testing::Message()
-                       << file.name << " " << world << " " << cut.size() << " ranks, tile " << tile
-                       << ", " << (dtype == at::kFloat ? "float32" : "float64"));
-          const auto objective = MakeObjective(
-              {.name = siglip ? "siglip" : "openclip", .mode = "exact", .tile = tile});
-          LogitScale logit_scale(config, at("t_before")[0], dtype,
-                                 siglip ? at("bias_before")[0] : at::Tensor());
-          for (std::int64_t s = 0; s < steps; ++s) {
-            SCOPED_TRACE(testing::Message() << "step " << s);
-            StepScalars scalars;
-            scalars.logit_scale = at("t_before")[s];
-            if (siglip) scalars.logit_bias = at("bias_before")[s];
-            const Whole ours = EvaluateCut(*objective,
-                                           {GlobalRows(at("image_features"), s).to(dtype),
-                                            GlobalRows(at("text_features"), s).to(dtype)},
-                                           {}, scalars, cut);
-            EXPECT_TRUE(Agrees(ours.features.image * ranks, GlobalRows(at("grad_image"), s)));
-            EXPECT_TRUE(Agrees(ours.features.text * ranks, GlobalRows(at("grad_text"), s)));
-            EXPECT_TRUE(Agrees(ours.gradient, at("grad_t_avg")[s], at("grad_t_avg")));
-            EXPECT_TRUE(Agrees(ours.loss, at("loss")[s].mean()));
-            logit_scale.Step(ours.gradient, config.at("lr_tau"), ours.bias_gradient);
-            EXPECT_TRUE(Agrees(logit_scale.value(), at("t_after")[s]));
-            EXPECT_EQ(ours.bias_gradient.defined(), siglip);
-            if (siglip) {
-              EXPECT_TRUE(Agrees(ours.bias_gradient, at("grad_bias_avg")[s], at("grad_bias_avg")));
-              EXPECT_TRUE(Agrees(logit_scale.bias(), at("bias_after")[s]));
-            }
-            ++cases;
-            if (testing::Test::HasFailure()) return cases;
-          }
+    const auto run = [&](at::ScalarType dtype, const std::vector<std::int64_t>& cut,
+                         std::int64_t tile) {
+      const auto objective =
+          MakeObjective({.name = siglip ? "siglip" : "openclip", .mode = "exact", .tile = tile});
+      LogitScale logit_scale(config, at("t_before")[0], dtype,
+                             siglip ? at("bias_before")[0] : at::Tensor());
+      for (std::int64_t s = 0; s < steps; ++s) {
+        SCOPED_TRACE(testing::Message() << "step " << s);
+        StepScalars scalars;
+        scalars.logit_scale = at("t_before")[s];
+        if (siglip) scalars.logit_bias = at("bias_before")[s];
+        const Whole ours = EvaluateCut(*objective,
+                                       {GlobalRows(at("image_features"), s).to(dtype),
+                                        GlobalRows(at("text_features"), s).to(dtype)},
+                                       {}, scalars, cut);
+        EXPECT_TRUE(Agrees(ours.features.image * ranks, GlobalRows(at("grad_image"), s)));
+        EXPECT_TRUE(Agrees(ours.features.text * ranks, GlobalRows(at("grad_text"), s)));
+        EXPECT_TRUE(Agrees(ours.gradient, at("grad_t_avg")[s], at("grad_t_avg")));
+        EXPECT_TRUE(Agrees(ours.loss, at("loss")[s].mean()));
+        logit_scale.Step(ours.gradient, config.at("lr_tau"), ours.bias_gradient);
+        EXPECT_TRUE(Agrees(logit_scale.value(), at("t_after")[s]));
+        EXPECT_EQ(ours.bias_gradient.defined(), siglip);
+        if (siglip) {
+          EXPECT_TRUE(Agrees(ours.bias_gradient, at("grad_bias_avg")[s], at("grad_bias_avg")));
+          EXPECT_TRUE(Agrees(logit_scale.bias(), at("bias_after")[s]));
         }
+        ++cases;
+        if (testing::Test::HasFailure()) return;
       }
-    }
+    };
+    ForEachCut(n, file.name + " " + world, run);
+    if (testing::Test::HasFailure()) return cases;
   }
   return cases;
 }

@@ -77,6 +77,22 @@ inline std::vector<std::int64_t> Tiles(const std::vector<std::int64_t>& cut, std
   return {0, 3};
 }
 
+// Calls `run(dtype, cut, tile)` for both precisions, every cut of n rows and its tiles, until a
+// case fails; `what` names the case in failures.
+template <class Run>
+void ForEachCut(std::int64_t n, const std::string& what, const Run& run) {
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+    for (const std::vector<std::int64_t>& cut : Cuts(n)) {
+      for (const std::int64_t tile : Tiles(cut, n)) {
+        SCOPED_TRACE(testing::Message() << what << ", " << cut.size() << " ranks, tile " << tile
+                                        << ", " << (dtype == at::kFloat ? "float32" : "float64"));
+        run(dtype, cut, tile);
+        if (testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
 // The worlds "K1", "K2", … that a file holds.
 inline std::set<std::string> Worlds(const GoldenFile& file) {
   std::set<std::string> worlds;
