@@ -1,8 +1,10 @@
 """tools/study: what it chooses, what it runs again, what it writes. The runs themselves are made up here."""
 
+import concurrent.futures
 import importlib.util
 import json
 import pathlib
+import subprocess
 import tempfile
 import tomllib
 import xml.dom.minidom
@@ -25,42 +27,53 @@ PLAN = {
 ran = []
 
 
-def made_up(command, log=None):
+def made_up_training(command, log):
     """A run is as good as its setting a.b, and a little of its seed."""
-    if command[1] == "train":
-        words = dict(word.split("=", 1) for word in command[3:])
-        ran.append(command)
-        folder = pathlib.Path(words["run"])
-        folder.mkdir(parents=True)
-        (folder / "metrics.jsonl").write_text(json.dumps({"event": "train", "tau": 0.05}) + "\n")
-        (folder / "good").write_text(str(0.1 * int(words["a.b"]) + 0.01 * int(words["train.seed"])))
-        return ""
+    if "a.b=9" in command:
+        raise subprocess.CalledProcessError(1, command)
+    words = dict(word.split("=", 1) for word in command[3:])
+    ran.append(command)
+    folder = pathlib.Path(words["run"])
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text(json.dumps({"event": "train", "tau": 0.05}) + "\n")
+    (folder / "good").write_text(str(0.1 * int(words["a.b"]) + 0.01 * int(words["train.seed"])))
+    return 7
+
+
+def made_up_evaluation(command):
     good = float((pathlib.Path(command[3]) / "good").read_text())
     return json.dumps({f"{way}_R@{k}": good for way in ("image_to_text", "text_to_image") for k in (1, 5, 10)})
 
 
 def main():
-    study.run = made_up
-    with tempfile.TemporaryDirectory() as folder:
+    study.run_logged, study.run = made_up_training, made_up_evaluation
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(2) as workers:
         folder = pathlib.Path(folder)
         shards = {"search": ("fit", "validation"), "final": ("train", "heldout")}
-        fresh = lambda: study.Study(PLAN, folder / "work", folder / "results", shards)
-        first = fresh()
-        method = PLAN["method"][0]
-        assert first.best_setting(method) == ["a.b=3"]
-        assert len(ran) == 3
+        fresh = lambda plan=PLAN: study.Study(plan, folder / "work", folder / "results", shards)
+        chosen = fresh().search(workers)
+        assert [setting for _, setting in chosen] == [["a.b=3"], ["a.b=0"]]
+        assert len(ran) == 4
         # A study that goes on runs nothing again, and nothing of the runs but their results is kept.
-        assert fresh().best_setting(method) == ["a.b=3"] and len(ran) == 3
+        assert fresh().search(workers) == chosen and len(ran) == 4
         assert not any((folder / "work").rglob("metrics.jsonl"))
         # Another setting under the same name is another run.
-        changed = dict(method, settings=[["a.b=1"], ["a.b=4"], ["a.b=2"]])
-        assert fresh().best_setting(changed) == ["a.b=4"] and len(ran) == 4
-        rows = [(m, s, first.final(m, s)) for m, s in ((method, ["a.b=3"]), (PLAN["method"][1], ["a.b=0"]))]
-        assert len(ran) == 8
+        method = dict(PLAN["method"][0], settings=[["a.b=1"], ["a.b=4"], ["a.b=2"]])
+        assert fresh(PLAN | {"method": [method]}).search(workers)[0][1] == ["a.b=4"] and len(ran) == 5
+        rows = fresh().final(chosen[::-1], workers)
+        assert len(ran) == 9
         text = study.table(rows)
-        assert "| v3 exact | b=3 | 31.5 ± 0.7 |" in text, text
+        assert "| v3 exact | b=3 | 31.5 ± 0.7 |" in text.splitlines()[2], "the best stands first: " + text
+        assert text.splitlines()[2].endswith("| 0.050 | 7 |"), text
         plot = xml.dom.minidom.parseString(study.plot(rows))
         assert len(plot.getElementsByTagName("circle")) == 4
+        # A run that fails ends the study.
+        failing = dict(PLAN["method"][0], settings=[["a.b=9"]])
+        try:
+            fresh(PLAN | {"method": [failing]}).search(workers)
+            raise AssertionError("a failed run was passed over")
+        except subprocess.CalledProcessError:
+            pass
 
     with open(HERE / "methods.toml", "rb") as file:
         plan = tomllib.load(file)

@@ -5,10 +5,14 @@ part of the training pictures and validated on the rest of them. Then the best s
 is trained with several seeds and evaluated on the held-out pictures, once. Every run leaves one JSON
 file in the results' folder and is not run again while its command is the same, so that a study that
 was stopped goes on where it was. At the end results.md and results.svg are written beside them.
+
+Runs have one thread each and go side by side, one a core: no run waits for another, and the seconds
+of a core that it took hardly depend on what else the machine does.
 """
 
 import argparse
 import collections
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -26,13 +30,20 @@ QUICKSTART = pathlib.Path("build/quickstart")
 METRICS = ("R@1", "R@5", "R@10")
 
 
-def run(command, log=None):
-    """Runs a command; its words to a log, or what it prints as the result."""
-    if log is None:
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+def run(command):
+    """What a command prints."""
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def run_logged(command, log):
+    """Runs a command, its words to a log. Returns the core-seconds that it took."""
     with open(log, "a", encoding="utf-8") as out:
-        subprocess.run(command, check=True, stdout=out, stderr=out)
-    return ""
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_utime + usage.ru_stime
 
 
 def write_aside(path, text):
@@ -50,8 +61,8 @@ def pack(table, folder):
         return
     part = folder.with_name(folder.name + ".part")  # renamed once it is whole
     shutil.rmtree(part, ignore_errors=True)
-    run([PROGRAM, "shards", "convert", str(table), str(part), "--resize", "80", "--background", "ffffff",
-         "--records-per-shard", "1000"], folder.with_suffix(".log"))
+    run_logged([PROGRAM, "shards", "convert", str(table), str(part), "--resize", "80", "--background", "ffffff",
+                "--records-per-shard", "1000"], folder.with_suffix(".log"))
     part.rename(folder)
 
 
@@ -88,36 +99,54 @@ class Study:
             if known["words"] == words:
                 return known
         folder = self.work / "runs" / phase / name
-        stamp = folder / "words.json"
-        if not stamp.exists() or json.loads(stamp.read_text()) != words:
-            shutil.rmtree(folder, ignore_errors=True)
-            write_aside(stamp, json.dumps(words))
-        print(f"{time.strftime('%H:%M:%S')} {phase}: {name}", flush=True)
-        log, started = folder / "log.txt", time.time()
-        run([PROGRAM, "train", self.plan["config"], f"run={folder}/run", "resume=true", *words], log)
-        seconds = time.time() - started
+        shutil.rmtree(folder, ignore_errors=True)  # of a study that was stopped
+        folder.mkdir(parents=True)
+        print(f"{time.strftime('%H:%M:%S')} {phase}: {name}\n", end="", flush=True)
+        seconds = run_logged([PROGRAM, "train", self.plan["config"], f"run={folder}/run", *words],
+                             folder / "log.txt")
         figures = json.loads(run([PROGRAM, "eval", "retrieval", f"{folder}/run", "--shards", test, "--json"]))
         lines = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
         last = [line for line in lines if line["event"] == "train"][-1]
-        result = {"method": name, "words": words, "seconds": round(seconds, 1), "tau": last["tau"]}
+        result = {"method": name, "words": words, "core_seconds": round(seconds, 1), "tau": last["tau"]}
         result |= {key: value for key, value in figures.items() if "R@" in key or key == "num_samples"}
         result["mean_R@10"] = (figures["image_to_text_R@10"] + figures["text_to_image_R@10"]) / 2
         write_aside(file, json.dumps(result, indent=1) + "\n")
         shutil.rmtree(folder)
         return result
 
-    def best_setting(self, method):
-        plan, found = self.plan["search"], []
-        for number, setting in enumerate(method["settings"]):
-            name = f"{method['name'].replace(' ', '-')}-{number}"
-            result = self.one("search", name, self.words(method, setting), plan["epochs"], plan["seed"])
-            found.append((result["mean_R@10"], -number))
-        return method["settings"][-max(found)[1]]
+    def search(self, workers):
+        """Each method with its best setting."""
+        plan, found = self.plan["search"], {}
+        for method in self.plan["method"]:
+            for number, setting in enumerate(method["settings"]):
+                name = f"{method['name'].replace(' ', '-')}-{number}"
+                found[method["name"], number] = workers.submit(
+                    self.one, "search", name, self.words(method, setting), plan["epochs"], plan["seed"])
+        wait(found.values())
 
-    def final(self, method, setting):
-        plan, name = self.plan["final"], method["name"].replace(" ", "-")
-        return [self.one("final", f"{name}-{seed}", self.words(method, setting), plan["epochs"], seed)
-                for seed in plan["seeds"]]
+        def best(method):
+            numbers = range(len(method["settings"]))
+            return max(numbers, key=lambda number: found[method["name"], number].result()["mean_R@10"])
+
+        return [(method, method["settings"][best(method)]) for method in self.plan["method"]]
+
+    def final(self, chosen, workers):
+        """(method, setting, the results of its seeds) of each, the best mean R@10 first."""
+        plan, rows = self.plan["final"], []
+        for method, setting in chosen:
+            name = method["name"].replace(" ", "-")
+            rows.append((method, setting, [
+                workers.submit(self.one, "final", f"{name}-{seed}", self.words(method, setting), plan["epochs"], seed)
+                for seed in plan["seeds"]]))
+        wait([run for _, _, runs in rows for run in runs])
+        rows = [(method, setting, [run.result() for run in runs]) for method, setting, runs in rows]
+        return sorted(rows, key=lambda row: -statistics.mean(both(result, "R@10") for result in row[2]))
+
+
+def wait(runs):
+    """Until all are done, or one has failed: that one's error."""
+    for run in concurrent.futures.as_completed(runs):
+        run.result()
 
 
 def both(result, metric):
@@ -129,13 +158,13 @@ def spread(values):
 
 
 def table(rows):
-    out = ["| method | setting | " + " | ".join(METRICS) + " | τ at the end | s a run |",
+    out = ["| method | setting | " + " | ".join(METRICS) + " | τ at the end | core-s a run |",
            "|---|---|" + "---|" * (len(METRICS) + 2)]
     for method, setting, results in rows:
         figures = " | ".join(spread([both(result, metric) for result in results]) for metric in METRICS)
         words = ", ".join(word.partition(".")[2] for word in setting)
         tau = statistics.mean(result["tau"] for result in results)
-        seconds = statistics.mean(result["seconds"] for result in results)
+        seconds = statistics.mean(result["core_seconds"] for result in results)
         out.append(f"| {method['name']} | {words} | {figures} | {tau:.3f} | {seconds:.0f} |")
     return "\n".join(out) + "\n"
 
@@ -171,6 +200,7 @@ def main():
     parser.add_argument("--methods", default=HERE / "methods.toml", type=pathlib.Path, help="what is compared")
     parser.add_argument("--work", default="build/study", type=pathlib.Path, help="folder of shards and runs")
     parser.add_argument("--results", default=HERE / "results", type=pathlib.Path, help="folder of the results' files")
+    parser.add_argument("--jobs", default=os.cpu_count(), type=int, help="runs side by side, one thread each")
     arguments = parser.parse_args()
     with open(arguments.methods, "rb") as file:
         plan = tomllib.load(file)
@@ -179,15 +209,16 @@ def main():
             sys.exit(f"study: {method['name']} has {len(method['settings'])} settings; 1 to 6 keep the effort equal")
     arguments.work.mkdir(parents=True, exist_ok=True)
     study = Study(plan, arguments.work, arguments.results, prepare(arguments.work, plan["search"]["validation"]))
-    try:
-        chosen = [(method, study.best_setting(method)) for method in plan["method"]]
-        rows = [(method, setting, study.final(method, setting)) for method, setting in chosen]
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"study: {' '.join(error.cmd[:3])} … ended with {error.returncode}; its log.txt lies under "
-                 f"{arguments.work}/runs. The same command goes on from here")
-    except KeyboardInterrupt:
-        sys.exit("study: stopped; the same command goes on from here")
-    rows.sort(key=lambda each: -statistics.mean(both(result, "R@10") for result in each[2]))
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as workers:
+        try:
+            rows = study.final(study.search(workers), workers)
+        except subprocess.CalledProcessError as error:
+            workers.shutdown(cancel_futures=True)
+            sys.exit(f"study: {' '.join(error.cmd[:3])} … ended with {error.returncode}; its log.txt lies under "
+                     f"{arguments.work}/runs. The same command goes on from here")
+        except KeyboardInterrupt:
+            workers.shutdown(cancel_futures=True)
+            sys.exit("study: stopped; the same command goes on from here")
     write_aside(arguments.results / "results.md", table(rows))
     write_aside(arguments.results / "results.svg", plot(rows))
     print(table(rows) + f"\nwritten: {arguments.results}/results.md and results.svg")
