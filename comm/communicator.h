@@ -32,6 +32,8 @@ class Communicator {
   [[nodiscard]] virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor values) = 0;
   virtual void Broadcast(at::Tensor& values, int root) = 0;
   virtual void Barrier() = 0;
+  /// The step that the calls from here on belong to: for messages when a rank fails.
+  virtual void AtStep(std::int64_t) {}
 };
 
 /// The world of one: no socket, no copy.

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+
+namespace fastclip {
+
+/// Small things that ranks tell each other outside the step: over tensors on the CPU.
+
+/// Each rank's text, in rank order. Every rank calls it.
+std::vector<std::string> GatherTexts(Communicator& comm, const std::string& mine);
+/// Each rank's number, in rank order. Every rank calls it.
+std::vector<std::int64_t> GatherNumbers(Communicator& comm, std::int64_t mine);
+/// Whether any rank says so. Every rank calls it.
+bool AnyRank(Communicator& comm, bool mine);
+
+}  // namespace fastclip

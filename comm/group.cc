@@ -1,0 +1,52 @@
+#include "comm/group.h"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "comm/c10d_communicator.h"
+#include "comm/comm_error.h"
+#include "comm/rendezvous.h"
+
+namespace fastclip {
+namespace {
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "?";
+}
+
+}  // namespace
+
+Group::Group(const Launch& launch, const GroupOptions& options,
+             const std::function<void(const std::string&)>& say,
+             std::function<void(const std::string&)> on_failure) {
+  if (launch.world_size == 1) {
+    comm_ = WorldOfOne();
+    return;
+  }
+  store_ = OpenTcpStore(launch, options.join_timeout);
+  const std::string nonce =
+      JoinRanks(*store_, launch.rank, launch.world_size, options.join_timeout, say);
+  watch_ = std::make_unique<Watch>(store_->Clone(), nonce, launch.rank, launch.world_size,
+                                   HostName(), std::move(on_failure));
+  try {
+    comm_ = ConnectGloo(*store_, nonce + "/gloo", launch.rank, launch.world_size, options.timeout,
+                        watch_.get());
+  } catch (const CommError& error) {
+    throw CommError(watch_->Fail(error.what(), /*of_others=*/true));
+  }
+}
+
+Group::~Group() = default;
+
+std::string Group::Fail(const std::string& error, bool of_others) {
+  return watch_ ? watch_->Fail(error, of_others) : error;
+}
+
+void Group::Leave() {
+  if (watch_) watch_->Retire();
+  comm_->Barrier();
+}
+
+}  // namespace fastclip

@@ -1,0 +1,95 @@
+#include "comm/watch.h"
+
+#include <gtest/gtest.h>
+
+#include <latch>
+
+#include "comm/c10d_communicator.h"
+
+namespace fastclip {
+namespace {
+
+RankStatus Status(std::int64_t calls, const std::string& call, const std::string& error = "",
+                  bool of_others = false) {
+  return {.step = 7,
+          .calls = calls,
+          .call = call,
+          .seconds = 61,
+          .error = error,
+          .of_others = of_others,
+          .host = "h"};
+}
+
+TEST(Verdict, BlamesTheRankThatSaysNothing) {
+  EXPECT_EQ(
+      Verdict({Status(9, "AllGather", "closed", true), std::nullopt, Status(9, "AllGather")}, 7),
+      "rank 1 did not answer at step 7: killed, hung, or out of reach");
+}
+
+TEST(Verdict, BlamesTheRankWithAnErrorOfItsOwn) {
+  EXPECT_EQ(
+      Verdict({Status(9, "AllGather", "closed", true), Status(8, "", "disk full"), std::nullopt},
+              7),
+      "rank 1 on h failed at step 7: disk full");
+}
+
+TEST(Verdict, BlamesTheRankThatDoesNotComeToACollective) {
+  EXPECT_EQ(
+      Verdict({Status(9, "AllGather", "timed out", true), Status(9, "AllGather"), Status(8, "")},
+              7),
+      "rank 2 on h did not come to its collective number 9 at step 7: for 61 s it has "
+      "computed, read or written");
+}
+
+TEST(Watch, LetsAllRanksNameTheOneThatFailed) {
+  const auto store = MakeLocalStore();
+  std::vector<std::string> heard(3);
+  std::latch all_heard(2);
+  std::vector<std::unique_ptr<Watch>> watches;
+  for (int rank = 0; rank < 3; ++rank) {
+    watches.push_back(std::make_unique<Watch>(store->Clone(), "start", rank, 3, "host",
+                                              [&, rank](const std::string& verdict) {
+                                                heard[rank] = verdict;
+                                                all_heard.count_down();
+                                              }));
+    watches.back()->AtStep(12);
+  }
+  watches[0]->BeginCall("AllReduceSum");
+  EXPECT_EQ(watches[2]->Fail("the disk is full", false),
+            "rank 2 on host failed at step 12: the disk is full");
+  all_heard.wait();
+  EXPECT_EQ(heard[0], "rank 2 on host failed at step 12: the disk is full");
+  EXPECT_EQ(heard[1], heard[0]);
+}
+
+TEST(Watch, NamesTheRankThatIsGone) {
+  const auto store = MakeLocalStore();
+  Watch zero(store->Clone(), "start", 0, 3, "host", [](const std::string&) {});
+  std::string heard;
+  std::latch done(1);
+  Watch one(store->Clone(), "start", 1, 3, "host", [&](const std::string& verdict) {
+    heard = verdict;
+    done.count_down();
+  });
+  EXPECT_EQ(zero.Fail("connection closed", true),
+            "rank 2 did not answer at step 0: killed, hung, or out of reach");
+  done.wait();
+  EXPECT_EQ(heard, "rank 2 did not answer at step 0: killed, hung, or out of reach");
+}
+
+TEST(Watch, IsQuietAboutAnEarlierStart) {
+  const auto store = MakeLocalStore();
+  {
+    Watch before(store->Clone(), "first", 0, 1, "host", [](const std::string&) {});
+    before.Fail("gone", false);
+  }
+  bool called = false;
+  {
+    Watch now(store->Clone(), "second", 0, 1, "host", [&](const std::string&) { called = true; });
+    now.Retire();
+  }
+  EXPECT_FALSE(called);
+}
+
+}  // namespace
+}  // namespace fastclip
