@@ -15,6 +15,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <utility>
 #include <vector>
 
 #include "comm/comm_error.h"
@@ -89,6 +90,11 @@ class C10dCommunicator final : public Communicator {
   int world_size() const override { return backend_->getSize(); }
   void AtStep(std::int64_t step) override {
     if (watch_ != nullptr) watch_->AtStep(step);
+  }
+
+  std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) override {
+    backend_->setTimeout(timeout);
+    return std::exchange(timeout_, timeout);
   }
 
   at::Tensor AllGather(const at::Tensor& rows,

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -32,6 +33,11 @@ class Communicator {
   [[nodiscard]] virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor values) = 0;
   virtual void Broadcast(at::Tensor& values, int root) = 0;
   virtual void Barrier() = 0;
+  /// What a call waits for the other ranks from here on; returns what it was. Every rank sets it at
+  /// the same place.
+  virtual std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) {
+    return timeout;
+  }
   /// The step that the calls from here on belong to: for messages when a rank fails.
   virtual void AtStep(std::int64_t) {}
 };

@@ -25,6 +25,9 @@ class CountedCommunicator final : public Communicator {
   int rank() const override { return comm_.rank(); }
   int world_size() const override { return comm_.world_size(); }
   void AtStep(std::int64_t step) override { comm_.AtStep(step); }
+  std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) override {
+    return comm_.SetTimeout(timeout);
+  }
   at::Tensor AllGather(const at::Tensor& rows,
                        std::span<const std::int64_t> rows_per_rank) override;
   void AllReduceSum(at::Tensor& values) override;

@@ -1,8 +1,10 @@
 #include "comm/exchange.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <cstring>
+#include <stdexcept>
 
 namespace fastclip {
 
@@ -32,6 +34,23 @@ bool AnyRank(Communicator& comm, bool mine) {
   at::Tensor count = at::full({1}, static_cast<std::int64_t>(mine), at::kLong);
   comm.AllReduceSum(count);
   return count.item<std::int64_t>() > 0;
+}
+
+void Together(Communicator& comm, const std::function<void()>& work) {
+  if (comm.world_size() == 1) return work();
+  std::string error;
+  try {
+    work();
+  } catch (const std::exception& thrown) {
+    error = thrown.what();
+    if (error.empty()) error = "unknown error";
+  }
+  const std::vector<std::string> errors = GatherTexts(comm, error);
+  for (std::size_t rank = 0; rank < errors.size(); ++rank) {
+    if (!errors[rank].empty()) {
+      throw std::runtime_error(fmt::format("rank {}: {}", rank, errors[rank]));
+    }
+  }
 }
 
 }  // namespace fastclip

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,5 +17,8 @@ std::vector<std::string> GatherTexts(Communicator& comm, const std::string& mine
 std::vector<std::int64_t> GatherNumbers(Communicator& comm, std::int64_t mine);
 /// Whether any rank says so. Every rank calls it.
 bool AnyRank(Communicator& comm, bool mine);
+/// Runs `work` on every rank, without collectives in it. Where it throws on one rank, all throw
+/// std::runtime_error with what that one said and its number. In a world of one it is just run.
+void Together(Communicator& comm, const std::function<void()>& work);
 
 }  // namespace fastclip

@@ -2,15 +2,17 @@
 
 #include <fmt/ranges.h>
 
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
+#include "comm/launch.h"
 #include "tools/cli.h"
+#include "tools/train_ranks.h"
+#include "tools/usage_error.h"
+#include "trainer/config.h"
 #include "trainer/dry_run.h"
-#include "trainer/stop_signal.h"
-#include "trainer/trainer.h"
 
 namespace fastclip {
 
@@ -18,6 +20,7 @@ int RunTrain(int argc, const char* const* argv) {
   std::string config_path;
   std::vector<std::string> overrides;
   bool dry_run = false;
+  int ranks = 1;
   CLI::App app(
       "Trains a CLIP model. The config is the manual: configs/quickstart.toml explains every key.\n"
       "Ctrl-C, SIGTERM and SIGUSR1 save and end; the word resume=true goes on at the very step. A\n"
@@ -28,21 +31,30 @@ int RunTrain(int argc, const char* const* argv) {
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
   app.add_flag("--dry-run", dry_run,
                "say what the run would be (model, steps, memory, state, what is read) and end");
+  app.add_option("--ranks", ranks,
+                 "start this many processes on this host and train in all of them; under torchrun, "
+                 "mpirun or srun leave it out")
+      ->check(CLI::Range(1, 1024));
   app.footer(
       "example: fastclip train configs/quickstart.toml run=runs/mine "
       "data.train='shards/{00000..00099}.tar' train.epochs=10");
   if (!ParseArguments(app, argc, argv)) return 0;
 
-  const StopSignal stop;  // before LibTorch starts threads
-  const LoadedConfig config(config_path, overrides);
+  const TrainRequest request{config_path, overrides,
+                             fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " "))};
+  const Launch launch = ReadLaunch([](const char* name) { return std::getenv(name); });
   if (dry_run) {
-    fmt::print("{}", DryRun(config));
+    fmt::print("{}", DryRun(LoadedConfig(config_path, overrides)));
     return 0;
   }
-  const auto comm = WorldOfOne();
-  Trainer trainer(config, fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " ")), *comm);
-  const bool stopped = trainer.Run(stop) == Trainer::End::kStopped;
-  return stopped ? 128 + stop.received() : 0;
+  if (ranks == 1) return TrainAsRank(request, launch);
+  if (!launch.launcher.empty()) {
+    throw UsageError(fmt::format(
+        "--ranks starts ranks of its own, and {} has started this process as one of {} already: "
+        "leave --ranks out",
+        launch.launcher, launch.world_size));
+  }
+  return TrainLocalRanks(request, ranks);
 }
 
 }  // namespace fastclip

@@ -11,6 +11,8 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "comm/comm_error.h"
+#include "comm/exchange.h"
 #include "pipeline/file.h"
 #include "trainer/checkpoint_meta.h"
 #include "trainer/file_io.h"
@@ -154,20 +156,22 @@ StateRows ReadState(const fs::path& file) {
   return state;
 }
 
-void WriteContent(const fs::path& folder, const CheckpointMeta& meta,
-                  const CheckpointContent& content) {
-  fs::create_directories(folder);
-  WriteSafetensors(folder / kModel, content.model, {{"format", "pt"}});
-  WriteSafetensors(folder / kOptimizer, content.optimizer);
-  std::vector<std::string> names = {kModel, kOptimizer};
-  for (std::size_t rank = 0; rank < content.states.size(); ++rank) {
-    names.push_back(StateName(rank));
-    WriteState(folder / names.back(), content.states[rank], meta);
+/// What this rank owns, written into the folder.
+std::map<std::string, FileDigest> WriteOwn(const fs::path& folder, const CheckpointMeta& meta,
+                                           const CheckpointContent& content, int rank) {
+  std::vector<std::string> names;
+  if (content.state) {
+    names.push_back(StateName(static_cast<std::size_t>(rank)));
+    WriteState(folder / names.back(), *content.state, meta);
   }
-  CheckpointDocument document{meta, {}};
-  for (const std::string& name : names) document.files[name] = DigestFile(folder / name);
-  WriteFileSynced(folder / kDocument, FormatDocument(document));
-  SyncFolder(folder);
+  if (rank == 0) {
+    WriteSafetensors(folder / kModel, content.model, {{"format", "pt"}});
+    WriteSafetensors(folder / kOptimizer, content.optimizer);
+    names.insert(names.end(), {kModel, kOptimizer});
+  }
+  std::map<std::string, FileDigest> digests;
+  for (const std::string& name : names) digests[name] = DigestFile(folder / name);
+  return digests;
 }
 
 /// At every moment step_N or step_N.old is whole, if one was.
@@ -209,25 +213,59 @@ void RemoveOld(const fs::path& folder, std::int64_t saved_step, int keep_last) {
 
 }  // namespace
 
+namespace {
+
+void Write(const fs::path& folder, const CheckpointMeta& meta, const CheckpointContent& content,
+           Communicator& comm) {
+  const bool first = comm.rank() == 0;
+  const fs::path unfinished = folder.string() + std::string(kUnfinished);
+  Together(comm, [&] {
+    if (!first) return;
+    fs::remove_all(unfinished);
+    fs::create_directories(unfinished);
+  });
+  json mine = json::object();
+  Together(comm, [&] {
+    for (const auto& [name, digest] : WriteOwn(unfinished, meta, content, comm.rank())) {
+      mine[name] = {digest.size, digest.xxh3};
+    }
+  });
+  const std::vector<std::string> written = GatherTexts(comm, mine.dump());
+  Together(comm, [&] {
+    if (!first) return;
+    CheckpointDocument document{meta, {}};
+    for (const std::string& files : written) {
+      const json digests = json::parse(files);
+      for (const auto& [name, digest] : digests.items()) {
+        document.files[name] = {.size = digest.at(0), .xxh3 = digest.at(1)};
+      }
+    }
+    WriteFileSynced(unfinished / kDocument, FormatDocument(document));
+    SyncFolder(unfinished);
+    PutInPlace(unfinished, folder);
+  });
+}
+
+}  // namespace
+
 void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
-                    const CheckpointContent& content, int keep_last) {
+                    const CheckpointContent& content, int keep_last, Communicator& comm) {
   if (keep_last < 2) throw std::invalid_argument("at least the last 2 checkpoints are kept");
   const fs::path folder = fs::path(run_folder) / kFolder;
   const fs::path final = folder / fmt::format("step_{}", meta.step);
-  const fs::path unfinished = final.string() + std::string(kUnfinished);
   try {
-    fs::remove_all(unfinished);
-    WriteContent(unfinished, meta, content);
-    PutInPlace(unfinished, final);
+    Write(final, meta, content, comm);
+  } catch (const CommError&) {
+    throw;
   } catch (const std::exception& error) {
     std::error_code ignored;
-    fs::remove_all(unfinished, ignored);
+    if (comm.rank() == 0) fs::remove_all(final.string() + std::string(kUnfinished), ignored);
     throw std::runtime_error(
         fmt::format("step {} could not be saved: {}; the checkpoints saved before in {} are "
                     "untouched: mend that, then resume",
                     meta.step, error.what(), folder.string()));
   }
-  RemoveOld(folder, meta.step, keep_last);
+  if (comm.rank() == 0) RemoveOld(folder, meta.step, keep_last);
 }
 
 std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folder) {
@@ -253,6 +291,14 @@ CheckpointMeta CheckCheckpoint(const std::string& checkpoint) {
   } catch (const std::exception& error) {
     throw std::runtime_error(
         fmt::format("{}: {}; use another checkpoint of the run", checkpoint, error.what()));
+  }
+}
+
+CheckpointMeta ReadCheckpointMeta(const std::string& checkpoint) {
+  try {
+    return ReadDocument(checkpoint).meta;
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("{}: {}", checkpoint, error.what()));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "pipeline/order_plan.h"
 #include "pipeline/record.h"
 #include "trainer/grad_scaler.h"
@@ -43,7 +44,8 @@ struct CheckpointMeta {
   std::int64_t refused_in_a_row = 0;  ///< and how many of them came last
   std::int64_t overflowed_steps = 0;  ///< left out while the gradient scale was too large
   std::int64_t metrics_bytes = 0;     ///< length of metrics.jsonl, what MetricsLog::Sync() gave
-  int threads = 0;                    ///< a resume is equal to the bit with the same number only
+  int threads = 0;                    ///< a resume is equal to the bit with the same number only,
+  int world_size = 1;                 ///< and the same number of ranks
   std::map<std::string, std::string> versions;  ///< "fastclip", "torch", …
 };
 
@@ -56,17 +58,20 @@ struct StateRows {
   at::Tensor values;                     ///< [rows, columns]
 };
 
+/// What a rank has to save: rank 0 all of it, the others their part of the sample table.
 struct CheckpointContent {
   NamedTensors model;
   NamedTensors optimizer;
-  std::vector<StateRows> states;  ///< one a rank, in rank order; empty: the objective has no state
+  std::optional<StateRows> state;  ///< of this rank; none where the objective has no state
 };
 
 /// Writes RUN/checkpoints/step_N (N = meta.step), replacing one of that name, then removes what is
-/// older than the newest `keep_last` (2 or more) and what crashes left. Throws std::runtime_error
-/// with the cause, a full disk say; the checkpoints that were there are then untouched.
+/// older than the newest `keep_last` (2 or more) and what crashes left. Every rank calls it and
+/// writes its files at the same time; `meta` and `content.model` are rank 0's. Throws
+/// std::runtime_error on all ranks with the cause and the rank, a full disk say; the checkpoints
+/// that were there are then untouched.
 void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
-                    const CheckpointContent& content, int keep_last);
+                    const CheckpointContent& content, int keep_last, Communicator& comm);
 
 struct FoundCheckpoint {
   std::string path;
@@ -82,6 +87,9 @@ std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folde
 /// The numbers of one checkpoint folder, after all its files were checked. Throws
 /// std::runtime_error naming the file that is missing or damaged.
 CheckpointMeta CheckCheckpoint(const std::string& checkpoint);
+
+/// The numbers alone: the files are not looked at. Throws std::runtime_error.
+CheckpointMeta ReadCheckpointMeta(const std::string& checkpoint);
 
 NamedTensors LoadModel(const std::string& checkpoint);
 NamedTensors LoadOptimizer(const std::string& checkpoint);

@@ -67,6 +67,7 @@ json ToJson(const CheckpointDocument& document) {
             {"overflowed_steps", meta.overflowed_steps},
             {"metrics_bytes", meta.metrics_bytes},
             {"threads", meta.threads},
+            {"world_size", meta.world_size},
             {"versions", meta.versions},
             {"files", files}};
   if (!meta.model_config.empty()) j["model_config"] = json::parse(meta.model_config);
@@ -87,8 +88,8 @@ CheckpointDocument FromJson(const json& j) {
   j.at("mode").get_to(meta.mode);
   j.at("model").get_to(meta.model);
   if (const json& scaler = j.at("scaler"); !scaler.is_null()) {
-    meta.scaler = GradScaler{scaler.at("scale").get<double>(),
-                             scaler.at("good_steps").get<std::int64_t>()};
+    meta.scaler =
+        GradScaler{scaler.at("scale").get<double>(), scaler.at("good_steps").get<std::int64_t>()};
     meta.overflowed_steps = j.at("overflowed_steps").get<std::int64_t>();
   }
   if (j.contains("model_config")) meta.model_config = j.at("model_config").dump();
@@ -103,6 +104,7 @@ CheckpointDocument FromJson(const json& j) {
   j.at("refused_in_a_row").get_to(meta.refused_in_a_row);
   j.at("metrics_bytes").get_to(meta.metrics_bytes);
   j.at("threads").get_to(meta.threads);
+  meta.world_size = j.value("world_size", 1);
   j.at("versions").get_to(meta.versions);
   for (const auto& [name, entry] : j.at("files").items()) {
     document.files[name] = {entry.at("bytes").get<std::int64_t>(),

@@ -39,6 +39,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("data.tokenizer", c.data.tokenizer);
   table.Integer("data.chunk", c.data.chunk, 0, 1 << 20);
   table.Integer("data.lanes", c.data.lanes, 0, 1 << 24);
+  table.IntegerList("data.lanes_per_rank", c.data.lanes_per_rank, 1, 1 << 24);
   table.Integer("data.window", c.data.window, 0, kMany);
   table.Integer("data.max_record_bytes", c.data.max_record_bytes, 1 << 10, std::int64_t{1} << 31);
 
@@ -46,6 +47,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("model.pretrained", c.model.pretrained);
   table.Flag("model.trim_text", c.model.trim_text);
   table.Real("model.patch_dropout", c.model.patch_dropout, 0, 0.999);
+  table.Flag("model.sync_batch_norm", c.model.sync_batch_norm);
   LockOptions& lock = c.model.lock;
   table.Flag("model.lock_image", lock.image);
   table.Integer("model.lock_image_unlocked_groups", lock.image_unlocked_groups, 0, kMany);
@@ -97,6 +99,10 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Real("pipeline.ratio_min", c.pipeline.augment.ratio_min, 0.01, 100);
   table.Real("pipeline.ratio_max", c.pipeline.augment.ratio_max, 0.01, 100);
 
+  table.Integer("comm.join_timeout", c.comm.join_timeout, 1, 1'000'000);
+  table.Integer("comm.timeout", c.comm.timeout, 1, 1'000'000);
+  table.Integer("comm.patience", c.comm.patience, 1, 10'000'000);
+
   table.Integer("eval.every_epochs", c.eval.every_epochs, 0, 1'000'000);
   table.Integer("eval.batch_size", c.eval.batch_size, 1, 1 << 20);
   table.Text("eval.zeroshot", c.eval.zeroshot);
@@ -119,15 +125,16 @@ ObjectiveOptions ObjectiveOf(const TrainConfig& config) {
   return options;
 }
 
-LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::string>& overrides) {
+LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
+                           int local_ranks) {
   BindConfig(config_, table_);
   table_.ReadFile(path);
   for (const std::string& word : overrides) table_.Override(word);
   table_.CheckRequired(path);
-  Check(path);
+  Check(path, local_ranks);
 }
 
-void LoadedConfig::Check(const std::string& path) {
+void LoadedConfig::Check(const std::string& path, int local_ranks) {
   const auto need = [&](const std::string& key, const std::string& value, const char* example) {
     if (value.empty()) {
       throw ConfigError(fmt::format("{}: {} is not set; for example {}", path, key, example));
@@ -190,17 +197,18 @@ void LoadedConfig::Check(const std::string& path) {
   }
   if (config_.train.precision == "amp" && config_.optimizer.name == "lamb" &&
       config_.train.micro_batches > 1) {
-    throw table_.Error("train.precision",
-                       "float16 micro-batches and lamb do not go together: what underflows in a small "
-                       "part is lost, and lamb divides by the norm of what is left; say \"amp_bf16\", "
-                       "train.micro_batches = 1 or another optimizer");
+    throw table_.Error(
+        "train.precision",
+        "float16 micro-batches and lamb do not go together: what underflows in a small "
+        "part is lost, and lamb divides by the norm of what is left; say \"amp_bf16\", "
+        "train.micro_batches = 1 or another optimizer");
   }
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
     throw table_.Error("train.init", "model.pretrained is set too; a run starts from one of them");
   }
   if (config_.train.threads == 0) {
-    config_.train.threads =
-        std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+    config_.train.threads = std::clamp(
+        static_cast<int>(std::thread::hardware_concurrency()) / local_ranks, 1, kMostThreads);
   }
 }
 
@@ -209,24 +217,27 @@ void LoadedConfig::CheckTemperatureFits() const {
   const std::string& name = config_.objective.name;
   const TemperatureKind kind = TemperatureOf(name);
   if (kind == TemperatureKind::kConstant && config_.temperature.lr > 0) {
-    throw table_.Error("temperature.lr",
-                       fmt::format("{} is the rate of a temperature that is learned, and {} keeps it "
-                                   "constant; leave it at -1, or choose fastclip_v3",
-                                   config_.temperature.lr, name));
+    throw table_.Error(
+        "temperature.lr",
+        fmt::format("{} is the rate of a temperature that is learned, and {} keeps it "
+                    "constant; leave it at -1, or choose fastclip_v3",
+                    config_.temperature.lr, name));
   }
   if (kind == TemperatureKind::kIndividual && config_.temperature.schedule != "const") {
-    throw table_.Error("temperature.schedule",
-                       fmt::format("{} moves each sample's temperature at a constant rate: say "
-                                   "temperature.schedule = \"const\", and temperature.lr (0.0133 in "
-                                   "the published recipe)",
-                                   name));
+    throw table_.Error(
+        "temperature.schedule",
+        fmt::format("{} moves each sample's temperature at a constant rate: say "
+                    "temperature.schedule = \"const\", and temperature.lr (0.0133 in "
+                    "the published recipe)",
+                    name));
   }
   if ((name == "sogclr" || name == "isogclr") && config_.gamma.schedule != "constant") {
-    throw table_.Error("gamma.schedule",
-                       fmt::format("{} has a constant gamma: say gamma.schedule = \"constant\"; with "
-                                   "\"{}\" it is {}",
-                                   name, config_.gamma.schedule,
-                                   name == "sogclr" ? "fastclip_v1" : "fastclip_v2"));
+    throw table_.Error(
+        "gamma.schedule",
+        fmt::format("{} has a constant gamma: say gamma.schedule = \"constant\"; with "
+                    "\"{}\" it is {}",
+                    name, config_.gamma.schedule,
+                    name == "sogclr" ? "fastclip_v1" : "fastclip_v2"));
   }
 }
 

@@ -25,11 +25,11 @@ struct TrainConfig {
     std::int64_t epochs = 30;
     std::int64_t batch_size = 128;  ///< global
     std::uint64_t seed = 2024;
-    /// Of the towers; 0: one a core. The threads of `pipeline` come on top: they mostly wait for
-    /// the batches that they made ahead, and a machine of two cores would lose half of itself to
-    /// them.
+    /// Of the towers; 0: this rank's share of the cores. The threads of `pipeline` come on top:
+    /// they mostly wait for the batches that they made ahead, and a machine of two cores would lose
+    /// half of itself to them.
     int threads = 0;
-    std::string precision = "fp32";  ///< one of PrecisionNames()
+    std::string precision = "fp32";   ///< one of PrecisionNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;
     double clip_norm = 0;
@@ -43,6 +43,7 @@ struct TrainConfig {
     std::string manifest;
     std::string tokenizer = "clip";
     std::int64_t chunk = 0, lanes = 0, window = 0;
+    std::vector<std::int64_t> lanes_per_rank;  ///< empty: even
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
   } data;
 
@@ -52,6 +53,7 @@ struct TrainConfig {
     bool trim_text = true;
     LockOptions lock;  ///< written as lock_image, …
     double patch_dropout = 0;
+    bool sync_batch_norm = true;
   } model;
 
   ObjectiveOptions objective;
@@ -60,6 +62,12 @@ struct TrainConfig {
   OptimizerOptions optimizer;
   LearningRateOptions learning_rate;
   LoaderOptions pipeline;
+
+  struct Comm {
+    std::int64_t join_timeout = 300;  ///< seconds, for all ranks to be there
+    std::int64_t timeout = 120;       ///< seconds, for a collective of a step
+    std::int64_t patience = 3600;     ///< seconds, while ranks open data, evaluate or save
+  } comm;
 
   struct Eval {
     std::int64_t every_epochs = 1;
@@ -81,8 +89,10 @@ struct TrainConfig {
 /// A config with its table (for origins of keys in errors) and the file that it came from.
 class LoadedConfig {
  public:
-  /// Reads FILE.toml and applies `section.key=value` words. Throws ConfigError.
-  LoadedConfig(const std::string& path, const std::vector<std::string>& overrides);
+  /// Reads FILE.toml and applies `section.key=value` words. The cores of this host are shared by
+  /// `local_ranks`, where train.threads leaves it open. Throws ConfigError.
+  LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
+               int local_ranks = 1);
   LoadedConfig(const LoadedConfig&) = delete;
   LoadedConfig& operator=(const LoadedConfig&) = delete;
 
@@ -93,7 +103,7 @@ class LoadedConfig {
   const ConfigTable& table() const { return table_; }
 
  private:
-  void Check(const std::string& path);
+  void Check(const std::string& path, int local_ranks);
   void CheckTemperatureFits() const;
 
   TrainConfig config_;

@@ -65,7 +65,8 @@ std::string Nearest(const std::string& word, const std::vector<std::string>& can
   std::string best;
   std::size_t best_distance = std::numeric_limits<std::size_t>::max();
   for (const std::string& candidate : candidates) {
-    std::vector<std::size_t> row(candidate.size() + 1);  // edit distances to the candidate's prefixes
+    std::vector<std::size_t> row(candidate.size() +
+                                 1);  // edit distances to the candidate's prefixes
     std::iota(row.begin(), row.end(), std::size_t{0});
     for (std::size_t i = 1; i <= word.size(); ++i) {
       std::size_t diagonal = std::exchange(row[0], i);
@@ -121,17 +122,17 @@ void ConfigTable::Flag(std::string key, bool& field) {
 
 void ConfigTable::Integer(std::string key, std::int64_t& field, std::int64_t least,
                           std::int64_t most) {
-  entries_.push_back({std::move(key), [&field, least, most](const Value& value) {
-                        return value.ReadInto(field, least, most);
-                      },
-                      [&field] { return std::to_string(field); }, false});
+  entries_.push_back(
+      {std::move(key),
+       [&field, least, most](const Value& value) { return value.ReadInto(field, least, most); },
+       [&field] { return std::to_string(field); }, false});
 }
 
 void ConfigTable::Integer(std::string key, int& field, std::int64_t least, std::int64_t most) {
-  entries_.push_back({std::move(key), [&field, least, most](const Value& value) {
-                        return value.ReadInto(field, least, most);
-                      },
-                      [&field] { return std::to_string(field); }, false});
+  entries_.push_back(
+      {std::move(key),
+       [&field, least, most](const Value& value) { return value.ReadInto(field, least, most); },
+       [&field] { return std::to_string(field); }, false});
 }
 
 void ConfigTable::IntegerOrList(std::string key, std::int64_t& field,
@@ -151,6 +152,24 @@ void ConfigTable::IntegerOrList(std::string key, std::int64_t& field,
                                             : fmt::format("[{}]", fmt::join(list, ", "));
                       },
                       false});
+}
+
+void ConfigTable::IntegerList(std::string key, std::vector<std::int64_t>& list, std::int64_t least,
+                              std::int64_t most) {
+  entries_.push_back({std::move(key),
+                      [&list, least, most](const Value& value) -> std::string {
+                        const toml::array* given = value.node.as_array();
+                        if (given != nullptr && given->empty()) {
+                          list.clear();
+                          return "";
+                        }
+                        const std::size_t count = given == nullptr ? 0 : given->size();
+                        return value.ReadInto(list, count, least, most).empty()
+                                   ? ""
+                                   : fmt::format("must be a list of whole numbers from {} to {}",
+                                                 least, most);
+                      },
+                      [&list] { return fmt::format("[{}]", fmt::join(list, ", ")); }, false});
 }
 
 void ConfigTable::Unsigned(std::string key, std::uint64_t& field) {
@@ -186,8 +205,8 @@ void ConfigTable::Set(const std::string& key, const Value& value, const std::str
   const auto entry = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& candidate) { return candidate.key == key; });
   if (entry == entries_.end()) {
-    throw ConfigError(fmt::format("{}: there is no key '{}'; the nearest is '{}'", where, key,
-                                  NearestKey(key)));
+    throw ConfigError(
+        fmt::format("{}: there is no key '{}'; the nearest is '{}'", where, key, NearestKey(key)));
   }
   if (const std::string wrong = entry->set(value); !wrong.empty()) {
     std::ostringstream given;
@@ -202,7 +221,8 @@ void ConfigTable::ReadText(const std::string& text, const std::string& where) {
   try {
     table = toml::parse(text, where);
   } catch (const toml::parse_error& error) {
-    throw ConfigError(fmt::format("{}:{}: {}", where, error.source().begin.line, error.description()));
+    throw ConfigError(
+        fmt::format("{}:{}: {}", where, error.source().begin.line, error.description()));
   }
   const auto place = [&](const toml::node& node) {
     return fmt::format("{}:{}", where, node.source().begin.line);
@@ -270,6 +290,12 @@ std::vector<std::string> ConfigTable::keys() const {
   std::vector<std::string> keys;
   for (const Entry& entry : entries_) keys.push_back(entry.key);
   return keys;
+}
+
+std::vector<std::pair<std::string, std::string>> ConfigTable::Values() const {
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const Entry& entry : entries_) values.emplace_back(entry.key, entry.write());
+  return values;
 }
 
 std::string ConfigTable::Write() const {

@@ -17,8 +17,8 @@ class ConfigError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The keys of a config file, each bound to a field: read from TOML, overridden by `section.key=value`
-/// words, written back with what was resolved. One table serves all three.
+/// The keys of a config file, each bound to a field: read from TOML, overridden by
+/// `section.key=value` words, written back with what was resolved. One table serves all three.
 class ConfigTable {
  public:
   void Text(std::string key, std::string& field);
@@ -31,12 +31,15 @@ class ConfigTable {
   /// A whole number into `field`, which empties `list`, or a list of `count` of them into `list`.
   void IntegerOrList(std::string key, std::int64_t& field, std::vector<std::int64_t>& list,
                      std::size_t count, std::int64_t least, std::int64_t most);
+  /// A list of any length, maybe none.
+  void IntegerList(std::string key, std::vector<std::int64_t>& list, std::int64_t least,
+                   std::int64_t most);
   void Unsigned(std::string key, std::uint64_t& field);
   /// A finite number in [least, most].
   void Real(std::string key, double& field, double least, double most);
 
-  /// Reads a TOML file. An unknown key or an impossible value is a ConfigError that names file, line
-  /// and the nearest key.
+  /// Reads a TOML file. An unknown key or an impossible value is a ConfigError that names file,
+  /// line and the nearest key.
   void ReadFile(const std::string& path);
   /// Reads TOML text; `where` stands for the file's name in errors.
   void ReadText(const std::string& toml, const std::string& where);
@@ -50,6 +53,8 @@ class ConfigTable {
   /// A ConfigError about the value of `key`, with its origin.
   ConfigError Error(const std::string& key, const std::string& what) const;
   std::vector<std::string> keys() const;
+  /// All keys with their values as TOML.
+  std::vector<std::pair<std::string, std::string>> Values() const;
   /// TOML of all keys with their values.
   std::string Write() const;
 

@@ -8,9 +8,10 @@
 
 namespace fastclip {
 
-Console::Console() : terminal_(isatty(STDERR_FILENO) == 1) {}
+Console::Console(bool silent) : silent_(silent), terminal_(isatty(STDERR_FILENO) == 1) {}
 
 void Console::Status(const std::string& line) {
+  if (silent_) return;
   next_ = Clock::now() + (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10));
   if (terminal_) {
     fmt::print(stderr, "\r\033[K{}", line);
@@ -22,6 +23,7 @@ void Console::Status(const std::string& line) {
 }
 
 void Console::Say(const std::string& line) {
+  if (silent_) return;
   fmt::print(stderr, "{}{}\n", status_shown_ ? "\r\033[K" : "", line);
   status_shown_ = false;
 }

@@ -7,18 +7,20 @@
 namespace fastclip {
 
 /// One line that stands for the state of a run: rewritten in place on a terminal, printed now and
-/// then as a plain line elsewhere. Goes to stderr, so that stdout stays the program's result.
+/// then as a plain line elsewhere. Goes to stderr, so that stdout stays the program's result. One
+/// rank of a run speaks; those of the others are silent.
 class Console {
  public:
-  Console();
+  explicit Console(bool silent = false);
   /// Whether it is time for another status: 10 times a second on a terminal, every 10 s elsewhere.
-  bool StatusDue() const { return Clock::now() >= next_; }
+  bool StatusDue() const { return !silent_ && Clock::now() >= next_; }
   void Status(const std::string& line);
   /// Prints a line that stays.
   void Say(const std::string& line);
 
  private:
   using Clock = std::chrono::steady_clock;
+  bool silent_;
   bool terminal_;
   bool status_shown_ = false;
   Clock::time_point next_{};

@@ -48,25 +48,37 @@ PerSide<at::Tensor> Towers::Forward(std::span<const MicroBatch> micro) {
   return {at::cat(parts.image), at::cat(parts.text)};
 }
 
-void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients) {
+void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients,
+                      const std::function<void()>& before_last) {
   if (micro.size() == 1) {
     // Moved out: the graph is freed here, not at the next step's Forward.
     const PerSide<at::Tensor> features = std::move(kept_);
-    BackwardFrom(features.image, gradients.image);
+    before_last();
     BackwardFrom(features.text, gradients.text);
+    BackwardFrom(features.image, gradients.image);
     return;
   }
   std::int64_t first = 0;
   for (const MicroBatch& batch : micro) {
     const std::int64_t rows = batch.pool.size(0);
+    if (&batch == &micro.back()) before_last();
     // One tower after the other: the graphs of both never stand side by side.
-    if (learns_.image) {
-      EncodeImage(batch, TowerMode::kTrainAgain)
-          .backward(gradients.image.narrow(0, first, rows));
-    }
     if (learns_.text) EncodeText(batch).backward(gradients.text.narrow(0, first, rows));
+    if (learns_.image) {
+      EncodeImage(batch, TowerMode::kTrainAgain).backward(gradients.image.narrow(0, first, rows));
+    }
     first += rows;
   }
+}
+
+NamedTensors Towers::BackwardOrder(const NamedTensors& parameters) {
+  NamedTensors text, image;
+  for (auto named = parameters.rbegin(); named != parameters.rend(); ++named) {
+    if (named->first == "logit_scale" || named->first == "logit_bias") continue;
+    (named->first.starts_with("visual.") ? image : text).push_back(*named);
+  }
+  text.insert(text.end(), image.begin(), image.end());
+  return text;
 }
 
 }  // namespace fastclip

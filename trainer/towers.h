@@ -2,11 +2,13 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "trainer/model/clip_model.h"
+#include "trainer/named_tensors.h"
 #include "trainer/objective/per_side.h"
 
 namespace fastclip {
@@ -31,8 +33,16 @@ class Towers {
 
   /// Features of all rows in order, detached: [b, d] each.
   PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro);
-  /// Adds to the parameters' .grad. `gradients` belong to the rows of the last Forward.
-  void Backward(std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients);
+  /// Adds to the parameters' .grad: the text tower's, whose sums over the ranks then hide behind
+  /// the image tower's. `gradients` belong to the rows of the last Forward. `before_last` is called
+  /// before the last micro-batch: each gradient that it gives is complete.
+  void Backward(
+      std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients,
+      const std::function<void()>& before_last = [] {});
+
+  /// The parameters in the order, roughly, in which Backward completes their gradients; without
+  /// logit_scale and logit_bias, which no tower has.
+  static NamedTensors BackwardOrder(const NamedTensors& parameters);
 
  private:
   at::Tensor EncodeImage(const MicroBatch& batch, TowerMode mode) const;

@@ -54,7 +54,7 @@ TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, Sa
       options_(options),
       rows_per_rank_(std::move(rows_per_rank)),
       towers_(model, options.precision.autocast),
-      reducer_(model.trainable(), comm) {
+      reducer_(Towers::BackwardOrder(model.trainable()), comm) {
   const auto mine = rows_per_rank_.begin() + comm_.rank();
   first_row_ = std::accumulate(rows_per_rank_.begin(), mine, std::int64_t{0});
   batch_size_ = std::accumulate(rows_per_rank_.begin(), rows_per_rank_.end(), std::int64_t{0});
@@ -88,20 +88,26 @@ StepReport TrainStep::Run(const StepInput& input) {
   const double scale = options_.precision.scales_gradients ? scaler_.scale : 1;
   Scale({result.features.image, result.features.text}, scale);
   Scale(result.parameters, scale);
-  towers_.Backward(input.micro, result.features);
-  if (objective_.learns_temperature()) {
-    model_.logit_scale().mutable_grad() = result.parameters.at(0).to(model_.logit_scale().dtype());
-  }
-  if (objective_.learns_bias()) {
-    model_.logit_bias().mutable_grad() = result.parameters.at(1).to(model_.logit_bias().dtype());
+  towers_.Backward(input.micro, result.features, [this] { reducer_.BeginLast(); });
+  std::vector<std::size_t> scalar_gradients;
+  for (const at::Tensor& gradient : result.parameters) {
+    scalar_gradients.push_back(reducer_.Add(gradient));
   }
   const std::size_t loss = reducer_.Add(result.report.loss);
   const std::size_t log_u = has_state ? reducer_.Add(result.report.log_u_mean) : 0;
   const bool has_taus = result.report.tau_mean.defined();
   const std::size_t tau = has_taus ? reducer_.Add(result.report.tau_mean) : 0;
   const std::size_t visits =
-      reducer_.Add(at::scalar_tensor(static_cast<double>(result.report.first_visits), at::kDouble));
+      reducer_.Add(at::full_like(result.report.loss, result.report.first_visits, at::kDouble));
   reducer_.Finish();
+  if (objective_.learns_temperature()) {
+    model_.logit_scale().mutable_grad() =
+        reducer_.SumTensor(scalar_gradients.at(0)).to(model_.logit_scale().dtype());
+  }
+  if (objective_.learns_bias()) {
+    model_.logit_bias().mutable_grad() =
+        reducer_.SumTensor(scalar_gradients.at(1)).to(model_.logit_bias().dtype());
+  }
   Scale(GradientsOf(model_.trainable()), 1 / scale);
 
   // Summed values decide: all ranks alike.

@@ -1,14 +1,19 @@
 #include "trainer/trainer.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "comm/comm_error.h"
+#include "comm/exchange.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/eval/encode_set.h"
+#include "trainer/eval/gather_set.h"
 #include "trainer/eval/retrieval.h"
 #include "trainer/metrics.h"
 #include "trainer/model/presets.h"
@@ -22,39 +27,65 @@ constexpr int kRefusedStepsInARow = 5;
 }  // namespace
 
 // A resume enters the same loop: what the stopped run still owed of its last step comes first.
-Trainer::End Trainer::Run(const StopSignal& stop) {
+int Trainer::Run(const StopSignal& stop) {
   std::optional<BatchLoader> loader;
   for (;;) {
+    comm_.AtStep(step_);
     clock_.Pause([&] {
       if (OwesEvaluation()) EvaluateOrSave(stop.token());
       if (OwesCheckpoint()) Save();
     });
     if (step_ >= total_steps_ && !OwesEvaluation()) break;
-    if (stop.received() != 0) {
+    std::optional<Batch> batch;
+    double starved = 0;
+    if (step_ < total_steps_) {
+      if (!loader) {
+        loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
+      }
+      starved = loader->stats().starved_seconds;
+      batch = loader->Next(stop.token());
+      starved = loader->stats().starved_seconds - starved;
+    }
+    if (const int signal = AgreedStop(stop); signal != 0) {
       if (!saved_) Save();
       console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_,
                                total_steps_));
-      return End::kStopped;
+      return signal;
     }
-    if (!loader) {
-      loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
-    }
-    const double starved = loader->stats().starved_seconds;
-    const std::optional<Batch> batch = loader->Next(stop.token());
-    if (!batch && stop.received() != 0) continue;
     if (!batch) throw std::logic_error("the loader ended before the run");
     const StepReport report = TrainOn(*batch);
-    clock_.StepDone(config_->train.batch_size, loader->stats().starved_seconds - starved);
+    clock_.StepDone(config_->train.batch_size, starved);
     CountRefusal(report);
     ++step_;
     saved_ = false;
     if (step_ % config_->train.log_every == 0 || step_ == total_steps_) Log(report, *batch);
     ShowProgress(report);
   }
-  const std::string skips = DescribeSkips(skips_);
+  const std::string skips = DescribeSkips(TotalSkips());
   console_.Say(fmt::format("done: {} steps; {}; records passed over: {}", step_, last_checkpoint_,
                            skips.empty() ? "none" : skips));
-  return End::kDone;
+  return 0;
+}
+
+bool Trainer::AnyStopped(bool mine) {
+  return comm_.world_size() == 1 ? mine : AnyRank(comm_, mine);
+}
+
+// Ranks agree before each step: one that waits for data, or was told alone, must not leave the
+// others in a collective.
+int Trainer::AgreedStop(const StopSignal& stop) {
+  if (!AnyStopped(stop.received() != 0)) return 0;
+  const auto signals = GatherNumbers(comm_, stop.received());
+  return static_cast<int>(*std::ranges::max_element(signals));
+}
+
+SkipCounts Trainer::TotalSkips() {
+  at::Tensor counts =
+      at::tensor(std::vector<std::int64_t>(skips_.begin(), skips_.end()), at::kLong);
+  comm_.AllReduceSum(counts);
+  SkipCounts total{};
+  std::copy_n(counts.const_data_ptr<std::int64_t>(), total.size(), total.begin());
+  return total;
 }
 
 bool Trainer::IsDue(std::int64_t every_epochs) const {
@@ -63,12 +94,11 @@ bool Trainer::IsDue(std::int64_t every_epochs) const {
 }
 
 bool Trainer::OwesRetrieval() const {
-  return val_source_ && IsDue(config_->eval.every_epochs) && !log_->Has("retrieval", step_);
+  return val_source_ && IsDue(config_->eval.every_epochs) && retrieval_at_ != step_;
 }
 
 bool Trainer::OwesZeroShot() const {
-  return zeroshot_.source && IsDue(config_->eval.zeroshot_every_epochs) &&
-         !log_->Has("zeroshot", step_);
+  return zeroshot_.source && IsDue(config_->eval.zeroshot_every_epochs) && zeroshot_at_ != step_;
 }
 
 /// While an evaluation is owed, only a stop saves: a checkpoint holds its line of metrics.
@@ -124,6 +154,8 @@ double Trainer::Tau(const StepReport& report) const {
 
 void Trainer::Log(const StepReport& report, const Batch& batch) {
   const RunClock::Rate rate = clock_.Look();
+  const SkipCounts skips = TotalSkips();
+  if (!log_) return;
   const RunLog::Scalars scalars = {{"loss", report.loss},
                                    {"gradient_norm", report.gradient_norm},
                                    {"lr", rates_.model},
@@ -139,7 +171,9 @@ void Trainer::Log(const StepReport& report, const Batch& batch) {
                {"overflowed_steps", overflowed_},
                {"samples", step_ * config_->train.batch_size},
                {"refused_steps", refused_},
-               {"skips", NamedSkips(skips_)}});
+               {"gathered_bytes", comm_.traffic().gathered},
+               {"summed_bytes", comm_.traffic().summed},
+               {"skips", NamedSkips(skips)}});
 }
 
 void Trainer::ShowProgress(const StepReport& report) {
@@ -169,11 +203,24 @@ EncodeOptions Trainer::EncodeForEval(const char* what, std::int64_t total,
 }
 
 void Trainer::Evaluate(const std::stop_token& stop) {
-  const std::int64_t total = val_source_->size();
-  const EncodedSet set = EncodeSet(model_, *val_source_, SampleIndex{0}, SampleIndex{total},
-                                   *tokenizer_, EncodeForEval("evaluating", total, stop));
+  const SetShare share = ShareOf(val_source_->size(), comm_.rank(), comm_.world_size());
+  const std::int64_t records = ToInt(share.last) - ToInt(share.first);
+  EncodedSet mine;
+  bool stopped = false;
+  Together(comm_, [&] {
+    try {
+      mine = EncodeSet(model_, *val_source_, share.first, share.last, *tokenizer_,
+                       EncodeForEval("evaluating", records, stop));
+    } catch (const EncodingStopped&) {
+      stopped = true;
+    }
+  });
+  if (AnyStopped(stopped)) throw EncodingStopped();
+  const EncodedSet set = GatherSet(mine, comm_);
   const RetrievalMetrics metrics =
       ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
+  retrieval_at_ = step_;
+  if (!log_) return;
   log_->Write("retrieval", step_, NamedRetrieval(metrics),
               {{"epoch", step_ / plan_.steps_per_epoch()},
                {"images", metrics.images},
@@ -188,12 +235,16 @@ void Trainer::Evaluate(const std::stop_token& stop) {
 }
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {
+  const Patience patience(comm_, config_->comm.patience);
+  if (!config_->model.sync_batch_norm) BroadcastFromRank0(model_.buffers());
   try {
     if (OwesRetrieval()) Evaluate(stop);
     if (OwesZeroShot()) EvaluateZeroShot(stop);
     saved_ = false;
   } catch (const EncodingStopped&) {
     // The run is saved without its line; a resume evaluates first.
+  } catch (const CommError&) {
+    throw;
   } catch (...) {  // the evaluation's data is at fault: the epoch's work is not lost with it
     Save();
     throw;
@@ -201,7 +252,8 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
 }
 
 void Trainer::Save() {
-  const std::int64_t metrics_bytes = log_->Sync();
+  const Patience patience(comm_, config_->comm.patience);
+  const std::int64_t metrics_bytes = log_ ? log_->Sync() : 0;
   std::optional<GradScaler> scaler;
   if (PrecisionOf(config_->train.precision).scales_gradients) scaler = train_step_.scaler();
   const CheckpointMeta meta{.step = step_,
@@ -215,23 +267,24 @@ void Trainer::Save() {
                             .tokenizer = config_->data.tokenizer,
                             .vocabulary_hash = vocabulary_hash_,
                             .scaler = scaler,
-                            .skips = skips_,
+                            .skips = TotalSkips(),
                             .refused_steps = refused_,
                             .refused_in_a_row = refused_in_a_row_,
                             .overflowed_steps = overflowed_,
                             .metrics_bytes = metrics_bytes,
                             .threads = at::get_num_threads(),
+                            .world_size = comm_.world_size(),
                             .versions = Versions()};
   CheckpointContent content{
-      .model = model_.parameters(), .optimizer = optimizer_->state(), .states = {}};
+      .model = model_.parameters(), .optimizer = optimizer_->state(), .state = {}};
   content.model.insert(content.model.end(), model_.buffers().begin(), model_.buffers().end());
   if (!objective_->state_columns().empty()) {
     std::vector<std::int64_t> sizes;
     for (std::int64_t lane = lanes_.first; lane < lanes_.last; ++lane)
       sizes.push_back(plan_.lane_size(lane));
-    content.states.push_back({table_.columns(), lanes_, sizes, table_.values()});
+    content.state = {table_.columns(), lanes_, sizes, table_.values()};
   }
-  SaveCheckpoint(config_->run, meta, content, static_cast<int>(config_->checkpoint.keep));
+  SaveCheckpoint(config_->run, meta, content, static_cast<int>(config_->checkpoint.keep), comm_);
   last_checkpoint_ = fmt::format("{}/checkpoints/step_{}", config_->run, step_);
   saved_ = true;
 }

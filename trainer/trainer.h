@@ -4,14 +4,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
+#include "comm/counted_communicator.h"
 #include "pipeline/batch_loader.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/console.h"
 #include "trainer/eval/class_prompts.h"
 #include "trainer/eval/encode_set.h"
+#include "trainer/ranks.h"
 #include "trainer/run_clock.h"
 #include "trainer/run_lock.h"
 #include "trainer/run_log.h"
@@ -32,25 +35,35 @@ struct ZeroShotSet {
 
 /// A run: epochs of steps with their schedules, evaluation, checkpoints, stop and resume.
 ///
-/// All that a step depends on is a function of its number, the config and the checkpointed state, so
-/// a resumed run repeats an uninterrupted one.
+/// All that a step depends on is a function of its number, the config and the checkpointed state,
+/// so a resumed run repeats an uninterrupted one.
 class Trainer {
  public:
-  /// Opens data, model and run folder, and the checkpoint to go on from. Every check that can be made
-  /// before the first step is made here: throws ConfigError or std::runtime_error.
+  /// Opens data, model and run folder, and the checkpoint to go on from. Every check that can be
+  /// made before the first step is made here: throws ConfigError or std::runtime_error.
+  ///
+  /// Every rank makes one, with the same config, and runs it; only rank 0 prints and writes
+  /// metrics.
   Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm);
 
-  enum class End { kDone, kStopped };
-  /// Trains to the end, or until a signal asks to stop: then it saves after the last whole step,
-  /// even where it waits for data or evaluates.
-  End Run(const StopSignal& stop);
+  /// Trains to the end, or until a signal asks one of the ranks to stop: then all save after the
+  /// last whole step, even where they wait for data or evaluate. Returns the signal, or 0.
+  int Run(const StopSignal& stop);
 
  private:
+  void SayRanks();
   void OpenRun(const std::string& command);
+  std::optional<FoundCheckpoint> FindCheckpoint();
+  void BroadcastFromRank0(const NamedTensors& tensors);
+  void StartLogs(const std::string& command, std::int64_t keep_bytes);
   void Resume(const FoundCheckpoint& found);
   void RefuseOtherData(const FoundCheckpoint& found) const;
   void RefuseOtherModel(const FoundCheckpoint& found) const;
   void StartFrom(const std::string& checkpoint);
+  /// The signal that some rank got, or 0: agreed.
+  int AgreedStop(const StopSignal& stop);
+  bool AnyStopped(bool mine);
+  SkipCounts TotalSkips();
   StepReport TrainOn(const Batch& batch);
   void CountRefusal(const StepReport& report);
   double Tau(const StepReport& report) const;
@@ -70,30 +83,34 @@ class Trainer {
   std::int64_t epoch() const { return step_ / plan_.steps_per_epoch(); }
 
   const LoadedConfig& config_;
-  Communicator& comm_;
+  CountedCommunicator comm_;
+  std::optional<Patience> opening_;  // while the constructor runs
   Console console_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::uint64_t vocabulary_hash_ = 0;  // of the file that it was read from
   ModelConfig model_config_;
   LoaderOptions loader_options_;
-  RunLock lock_;  // before anything is written into the run folder
+  std::optional<RunLock> lock_;  // before anything is written into the run folder
   std::unique_ptr<RecordSource> source_;
   std::unique_ptr<RecordSource> val_source_;
   ZeroShotSet zeroshot_;
   OrderPlan plan_;
+  std::vector<std::int64_t> lanes_per_rank_;
   LaneRange lanes_;
   ClipModel model_;
   std::unique_ptr<ContrastiveObjective> objective_;
   SampleTable table_;
   std::unique_ptr<Optimizer> optimizer_;
   TrainStep train_step_;
-  std::optional<RunLog> log_;
+  std::optional<RunLog> log_;  // on rank 0
 
   std::int64_t step_ = 0;  // steps done
   std::int64_t total_steps_ = 0;
-  LearningRates rates_;  // of the last step
-  double gamma_ = 1;     // of the last step
-  SkipCounts skips_{};
+  LearningRates rates_;             // of the last step
+  double gamma_ = 1;                // of the last step
+  std::int64_t retrieval_at_ = -1;  // step of the last line of each kind
+  std::int64_t zeroshot_at_ = -1;
+  SkipCounts skips_{};           // of this rank; rank 0's begin with those of all before a resume
   std::int64_t overflowed_ = 0;  // steps that a too large gradient scale cost
   std::int64_t refused_ = 0;
   std::int64_t refused_in_a_row_ = 0;

@@ -1,6 +1,9 @@
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -8,6 +11,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "comm/exchange.h"
 #include "pipeline/open_source.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"
@@ -45,6 +49,11 @@ double Millions(const NamedTensors& tensors) {
                          [](double sum, const auto& named) { return sum + named.second.numel(); });
 }
 
+std::vector<std::int64_t> RowsOf(std::vector<std::int64_t> lanes_per_rank, const OrderPlan& plan) {
+  for (std::int64_t& rows : lanes_per_rank) rows *= plan.rows_per_lane();
+  return lanes_per_rank;
+}
+
 void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
   for (const std::string& reason : reasons) {
     console.Say(fmt::format("passed over a damaged checkpoint: {}", reason));
@@ -56,33 +65,44 @@ void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
 Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm)
     : config_(config),
       comm_(comm),
+      opening_(std::in_place, comm, config->comm.patience),
+      console_(comm.rank() != 0),
       tokenizer_(OpenTokenizer(config->data.tokenizer)),
       vocabulary_hash_(DigestFile(VocabularyFile(ParseTokenizerSpec(config->data.tokenizer))).xxh3),
       model_config_(CheckedModel(config, *tokenizer_)),
       loader_options_(LoaderOf(*config, model_config_)),
-      lock_(config->run),
-      source_(OpenData(*config, config->data.train, config->data.manifest, console_)),
-      val_source_(config->data.val.empty() ? nullptr
-                                           : OpenData(*config, config->data.val, "", console_)),
-      zeroshot_(ZeroShotSet::Open(config, SourceOf(*config, ""))),
+      lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
+      source_(Rank0First(
+          comm,
+          [&] { return OpenData(*config, config->data.train, config->data.manifest, console_); })),
+      val_source_(
+          config->data.val.empty()
+              ? nullptr
+              : Rank0First(comm,
+                           [&] { return OpenData(*config, config->data.val, "", console_); })),
+      zeroshot_(Rank0First(comm, [&] { return ZeroShotSet::Open(config, SourceOf(*config, "")); })),
       plan_(PlanOf(config, *source_)),
-      lanes_(plan_.LanesOf(comm.rank(), plan_.EvenLanes(comm.world_size()))),
+      lanes_per_rank_(LanesPerRank(config, plan_, comm.world_size())),
+      lanes_(plan_.LanesOf(comm.rank(), lanes_per_rank_)),
       model_(model_config_, config->train.seed, config->temperature.init,
              PrecisionOf(config->train.precision).parameters, config->model.lock),
       objective_(MakeObjective(ObjectiveOf(*config))),
       table_(plan_, lanes_, objective_->state_columns(), objective_->initial_state(),
              PrecisionOf(config->train.precision).parameters),
       optimizer_(MakeOptimizer(model_.trainable(), config->optimizer)),
-      train_step_(model_, *objective_, table_, *optimizer_, comm,
+      train_step_(model_, *objective_, table_, *optimizer_, comm_,
                   {config->train.clip_norm, PrecisionOf(config->train.precision)},
-                  [&] {
-                    auto rows = plan_.EvenLanes(comm.world_size());
-                    for (auto& count : rows) count *= plan_.rows_per_lane();
-                    return rows;
-                  }()),
+                  RowsOf(lanes_per_rank_, plan_)),
       total_steps_(plan_.steps(config->train.epochs)) {
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   model_.set_grad_checkpointing(config_->train.grad_checkpointing);
+  if (config_->model.sync_batch_norm) model_.SyncBatchNormOver(comm_);
+  std::vector<std::pair<std::string, std::string>> data = {
+      {"the hash of data.train", fmt::format("{:016x}", source_->hash())},
+      {"the hash of the vocabulary", fmt::format("{:016x}", vocabulary_hash_)}};
+  if (val_source_)
+    data.emplace_back("the hash of data.val", fmt::format("{:016x}", val_source_->hash()));
+  RefuseDifferences(data, comm_);
 
   OpenRun(command);
   console_.Say(fmt::format(
@@ -94,10 +114,46 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
           : fmt::format(", {:.1f} M of them not locked", Millions(model_.trainable())),
       source_->size(), plan_.options().lanes, config_->train.epochs, plan_.steps_per_epoch(),
       config_->train.batch_size, at::get_num_threads(), config_->pipeline.threads));
+  if (comm_.world_size() > 1) SayRanks();
+  opening_.reset();
+}
+
+void Trainer::SayRanks() {
+  const std::vector<std::int64_t> rows = RowsOf(lanes_per_rank_, plan_);
+  const auto [least, most] = std::ranges::minmax(rows);
+  const double idle = IdleShare(lanes_per_rank_);
+  std::string uneven;
+  if (idle > 0) {
+    uneven =
+        fmt::format("; a step waits for the largest: {:.0f}% of the ranks' time idles", 100 * idle);
+    const std::int64_t even = EvenDataLanes(plan_, comm_.world_size());
+    if (config_->data.lanes_per_rank.empty() && even != 0) {
+      uneven += fmt::format(", none with data.lanes = {} in a new run", even);
+    }
+  }
+  console_.Say(fmt::format(
+      "{} ranks, {} rows of a batch each{}", comm_.world_size(),
+      least == most ? fmt::format("{}", most) : fmt::format("{} to {}", least, most), uneven));
+}
+
+/// Rank 0 looks and checks every byte; the others take its word.
+std::optional<FoundCheckpoint> Trainer::FindCheckpoint() {
+  std::optional<FoundCheckpoint> found;
+  Together(comm_, [&] {
+    if (comm_.rank() == 0) found = FindNewestCheckpoint(config_->run);
+  });
+  const std::string path = GatherTexts(comm_, found ? found->path : "").front();
+  Together(comm_, [&] {
+    if (comm_.rank() == 0 || path.empty()) return;
+    found.emplace();
+    found->path = path;
+    found->meta = ReadCheckpointMeta(path);
+  });
+  return found;
 }
 
 void Trainer::OpenRun(const std::string& command) {
-  const auto found = FindNewestCheckpoint(config_->run);
+  const auto found = FindCheckpoint();
   if (found && !config_->resume) {
     throw ConfigError(
         fmt::format("{} already holds a run (step {}); resume=true goes on with it, another "
@@ -106,7 +162,8 @@ void Trainer::OpenRun(const std::string& command) {
   }
   std::error_code absent;
   const std::string metrics = config_->run + "/metrics.jsonl";
-  if (!found && !config_->resume && std::filesystem::file_size(metrics, absent) > 0 && !absent) {
+  if (comm_.rank() == 0 && !found && !config_->resume &&
+      std::filesystem::file_size(metrics, absent) > 0 && !absent) {
     throw ConfigError(fmt::format(
         "{} is a run's, but no checkpoint of it is there: put them back under {}/checkpoints and "
         "add resume=true; without them resume=true starts anew over it, run=FOLDER elsewhere",
@@ -122,14 +179,34 @@ void Trainer::OpenRun(const std::string& command) {
     }
     if (!config_->train.init.empty()) StartFrom(config_->train.init);
   }
+  // Weights made or read by unlike processors might differ in the last bit.
+  BroadcastFromRank0(model_.parameters());
+  BroadcastFromRank0(model_.buffers());
+  const bool wrote = comm_.rank() == 0;
+  if (wrote) StartLogs(command, found ? found->meta.metrics_bytes : 0);
+  retrieval_at_ = GatherNumbers(comm_, wrote && log_->Has("retrieval", step_) ? step_ : -1).front();
+  zeroshot_at_ = GatherNumbers(comm_, wrote && log_->Has("zeroshot", step_) ? step_ : -1).front();
+}
+
+void Trainer::BroadcastFromRank0(const NamedTensors& tensors) {
+  if (comm_.world_size() == 1) return;
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : tensors) {
+    at::Tensor values = tensor.detach();
+    comm_.Broadcast(values, 0);
+  }
+}
+
+void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
   WriteResolvedConfig(*config_);
   LogStart(config_->run, {{"time", std::time(nullptr)},
                           {"step", step_},
                           {"host", HostName()},
                           {"command", command},
                           {"threads", at::get_num_threads()},
+                          {"world_size", comm_.world_size()},
                           {"versions", Versions()}});
-  log_.emplace(config_->run, found ? found->meta.metrics_bytes : 0, step_);
+  log_.emplace(config_->run, keep_bytes, step_);
 }
 
 void Trainer::Resume(const FoundCheckpoint& found) {
@@ -144,7 +221,7 @@ void Trainer::Resume(const FoundCheckpoint& found) {
     table_.values().copy_(LoadState(found.path, lanes_).values);
   }
   step_ = meta.step;
-  skips_ = meta.skips;
+  if (comm_.rank() == 0) skips_ = meta.skips;
   refused_ = meta.refused_steps;
   refused_in_a_row_ = meta.refused_in_a_row;
   overflowed_ = meta.overflowed_steps;
@@ -152,10 +229,10 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   last_checkpoint_ = found.path;
   saved_ = true;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
-  if (meta.threads != at::get_num_threads()) {
-    console_.Say(
-        fmt::format("note: it ran with {} threads, now {}: equal to rounding, not to the bit",
-                    meta.threads, at::get_num_threads()));
+  if (meta.threads != at::get_num_threads() || meta.world_size != comm_.world_size()) {
+    console_.Say(fmt::format(
+        "note: it ran with {} threads on {} ranks, now {} on {}: equal to rounding, not to the bit",
+        meta.threads, meta.world_size, at::get_num_threads(), comm_.world_size()));
   }
 }
 

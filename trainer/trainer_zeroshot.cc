@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "comm/exchange.h"
+#include "trainer/eval/gather_set.h"
 #include "trainer/eval/zero_shot.h"
 #include "trainer/metrics.h"
 #include "trainer/trainer.h"
@@ -42,17 +44,28 @@ ZeroShotSet ZeroShotSet::Open(const LoadedConfig& config, SourceOptions options)
 
 // The ranks share the pictures; each makes the class weights, which need no exchange then.
 void Trainer::EvaluateZeroShot(const std::stop_token& stop) {
-  const std::int64_t total = zeroshot_.source->size(), world = comm_.world_size();
-  const SampleIndex first{total * comm_.rank() / world}, last{total * (comm_.rank() + 1) / world};
-  const EncodeOptions encode = EncodeForEval("zero-shot", ToInt(last) - ToInt(first), stop);
-  const at::Tensor weights =
-      ClassWeights(model_, *tokenizer_, zeroshot_.prompts, encode, [&](std::int64_t done) {
-        if (console_.StatusDue()) console_.Status(fmt::format("zero-shot: {} sentences", done));
-      });
-  ClassHits hits =
-      ClassifyPictures(model_, *zeroshot_.source, first, last, *tokenizer_, weights, encode);
+  const SetShare share = ShareOf(zeroshot_.source->size(), comm_.rank(), comm_.world_size());
+  const EncodeOptions encode =
+      EncodeForEval("zero-shot", ToInt(share.last) - ToInt(share.first), stop);
+  ClassHits hits(static_cast<std::int64_t>(zeroshot_.prompts.classes.size()));
+  bool stopped = false;
+  Together(comm_, [&] {
+    try {
+      const at::Tensor weights =
+          ClassWeights(model_, *tokenizer_, zeroshot_.prompts, encode, [&](std::int64_t done) {
+            if (console_.StatusDue()) console_.Status(fmt::format("zero-shot: {} sentences", done));
+          });
+      hits = ClassifyPictures(model_, *zeroshot_.source, share.first, share.last, *tokenizer_,
+                              weights, encode);
+    } catch (const EncodingStopped&) {
+      stopped = true;
+    }
+  });
+  if (AnyStopped(stopped)) throw EncodingStopped();
   hits.SumOver(comm_);
   const ClassMetrics metrics = hits.Metrics();
+  zeroshot_at_ = step_;
+  if (!log_) return;
   nlohmann::ordered_json left_out = NamedSkips(hits.skips());
   if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
   log_->Write("zeroshot", step_, NamedClassMetrics(metrics, ""),

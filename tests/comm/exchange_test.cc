@@ -19,6 +19,20 @@ TEST(Exchange, GivesEveryRankWhatTheOthersSaid) {
   });
 }
 
+TEST(Exchange, LetsAllRanksThrowWhereOneDoes) {
+  RunRanks(3, [](Communicator& comm) {
+    Together(comm, [] {});
+    try {
+      Together(comm, [&] {
+        if (comm.rank() == 1) throw std::runtime_error("the disk is full");
+      });
+      ADD_FAILURE();
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "rank 1: the disk is full");
+    }
+  });
+}
+
 TEST(CountedCommunicator, CountsThePayloadOfEachKind) {
   RunRanks(2, [](Communicator& comm) {
     CountedCommunicator counted(comm);

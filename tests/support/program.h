@@ -23,8 +23,8 @@ inline std::string ReadText(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// The program under test as a user runs it. Its stdout and stderr go to files; the destructor kills
-/// what still runs.
+/// The program under test as a user runs it. Its stdout and stderr go to files; the destructor
+/// kills what still runs.
 class Program {
  public:
   /// `start_in`: the folder that it runs in; empty: the test's.
@@ -41,7 +41,8 @@ class Program {
     posix_spawn_file_actions_addopen(&actions, 1, out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
     posix_spawn_file_actions_addopen(&actions, 2, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (!start_in.empty()) posix_spawn_file_actions_addchdir_np(&actions, start_in.c_str());
-    if (posix_spawn(&pid_, FASTCLIP_BINARY, &actions, nullptr, argv.data(), environ) != 0) pid_ = -1;
+    if (posix_spawn(&pid_, FASTCLIP_BINARY, &actions, nullptr, argv.data(), environ) != 0)
+      pid_ = -1;
     posix_spawn_file_actions_destroy(&actions);
   }
   ~Program() {
@@ -60,6 +61,12 @@ class Program {
     if (pid_ <= 0) return false;
     if (waitpid(pid_, &status_, WNOHANG) == pid_) pid_ = 0;
     return pid_ > 0;
+  }
+  /// The processes that it started, in that order.
+  std::vector<int> Children() const {
+    const std::string pid = std::to_string(pid_);
+    std::ifstream file("/proc/" + pid + "/task/" + pid + "/children");
+    return {std::istream_iterator<int>(file), {}};
   }
   /// The exit code, or 128 + the signal that ended it.
   int Wait() {

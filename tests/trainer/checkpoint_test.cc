@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/paths.h"
+#include "tests/support/thread_communicator.h"
 #include "trainer/file_io.h"
 #include "trainer/safetensors.h"
 
@@ -47,6 +48,7 @@ CheckpointMeta Meta(std::int64_t step) {
   meta.refused_in_a_row = 1;
   meta.metrics_bytes = 4711;
   meta.threads = 2;
+  meta.world_size = 3;
   meta.versions = {{"fastclip", "0.1.0"}, {"torch", "2.15.0"}};
   return meta;
 }
@@ -93,10 +95,14 @@ std::string MessageOf(const std::function<void()>& action) {
 
 class Checkpoint : public Test {
  protected:
+  void SaveAlone(const CheckpointMeta& meta, const CheckpointContent& content, int keep_last = 2) {
+    const auto alone = WorldOfOne();
+    SaveCheckpoint(run(), meta, content, keep_last, *alone);
+  }
   std::string run() const { return folder_.path(); }
   std::string At(const std::string& name) const { return folder_ / ("checkpoints/" + name); }
   void Save(std::int64_t step, int keep_last = 2) {
-    SaveCheckpoint(run(), Meta(step), Content(static_cast<double>(step)), keep_last);
+    SaveAlone(Meta(step), Content(static_cast<double>(step)), keep_last);
   }
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
@@ -142,6 +148,7 @@ TEST_F(Checkpoint, GivesBackEveryNumberAndTensor) {
   EXPECT_EQ(meta.refused_in_a_row, expected.refused_in_a_row);
   EXPECT_EQ(meta.metrics_bytes, expected.metrics_bytes);
   EXPECT_EQ(meta.threads, expected.threads);
+  EXPECT_EQ(meta.world_size, expected.world_size);
   EXPECT_EQ(meta.versions, expected.versions);
 
   const CheckpointContent content = Content(10);
@@ -156,9 +163,9 @@ TEST_F(Checkpoint, GivesBackEveryNumberAndTensor) {
   equal(LoadModel(found->path), content.model);
   equal(LoadOptimizer(found->path), content.optimizer);
   const StateRows state = LoadState(found->path, {0, 4});
-  EXPECT_EQ(state.columns, content.states[0].columns);
-  EXPECT_EQ(state.lane_sizes, content.states[0].lane_sizes);
-  EXPECT_TRUE(state.values.equal(content.states[0].values));
+  EXPECT_EQ(state.columns, content.state->columns);
+  EXPECT_EQ(state.lane_sizes, content.state->lane_sizes);
+  EXPECT_TRUE(state.values.equal(content.state->values));
 }
 
 TEST_F(Checkpoint, IsNotThereBeforeTheFirstSave) {
@@ -187,7 +194,7 @@ TEST_F(Checkpoint, DoesNotCountADamagedOneAmongThoseKept) {
 TEST_F(Checkpoint, ReplacesOneOfTheSameStep) {
   Save(10);
   Save(20);
-  SaveCheckpoint(run(), Meta(20), Content(21), 2);
+  SaveAlone(Meta(20), Content(21));
   EXPECT_EQ(Names(), (Strings{"step_10", "step_20"}));
   EXPECT_EQ(ModelNumber(FindNewestCheckpoint(run())->path), 21);
 }
@@ -298,11 +305,11 @@ TEST_F(Checkpoint, LeavesTheEarlierOnesAloneWhereTheDiskIsFull) {
     for (const rlim_t limit : {0, 64, 400, 600, 900, 2000}) {
       const rlimit low{.rlim_cur = limit, .rlim_max = before.rlim_max};
       ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
-      const std::string message = MessageOf([&] { SaveCheckpoint(run(), Meta(30), big, 2); });
+      const std::string message = MessageOf([&] { SaveAlone(Meta(30), big); });
       ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
       if (message.empty()) {
         fs::remove_all(At("step_30"));
-        SaveCheckpoint(run(), Meta(10), Content(10), 2);  // what the success pushed out
+        SaveAlone(Meta(10), Content(10));  // what the success pushed out
         continue;
       }
       ++failures;
@@ -320,9 +327,14 @@ TEST_F(Checkpoint, LeavesTheEarlierOnesAloneWhereTheDiskIsFull) {
 }
 
 TEST_F(Checkpoint, GivesTheRowsOfAnyLanesFromAnyNumberOfRanks) {
-  CheckpointContent content = Content(1);
-  content.states = {Rows({0, 2}, {16, 15}), Rows({2, 3}, {14}), Rows({3, 7}, {14, 13, 12, 11})};
-  SaveCheckpoint(run(), Meta(1), content, 2);
+  const std::vector<StateRows> parts = {Rows({0, 2}, {16, 15}), Rows({2, 3}, {14}),
+                                        Rows({3, 7}, {14, 13, 12, 11})};
+  RunRanks(3, [&](Communicator& comm) {
+    CheckpointContent content = comm.rank() == 0 ? Content(1) : CheckpointContent{};
+    content.state = parts[static_cast<std::size_t>(comm.rank())];
+    SaveCheckpoint(run(), Meta(1), content, 2, comm);
+  });
+  CheckCheckpoint(At("step_1"));
   const std::vector<std::int64_t> sizes = {16, 15, 14, 14, 13, 12, 11};
   for (std::int64_t first = 0; first < 7; ++first) {
     for (std::int64_t last = first + 1; last <= 7; ++last) {
@@ -334,6 +346,19 @@ TEST_F(Checkpoint, GivesTheRowsOfAnyLanesFromAnyNumberOfRanks) {
     }
   }
   EXPECT_NE(MessageOf([&] { LoadState(At("step_1"), {5, 8}); }).find("lane 7"), std::string::npos);
+}
+
+TEST_F(Checkpoint, IsNotMadeWhereOneRankCannotWriteItsPart) {
+  Save(10);
+  RunRanks(3, [&](Communicator& comm) {
+    CheckpointContent content = comm.rank() == 0 ? Content(20) : CheckpointContent{};
+    content.state = Rows({comm.rank(), comm.rank() + 1}, {4});
+    if (comm.rank() == 1) content.state->lane_sizes = {5};  // a table that cannot be
+    const std::string message =
+        MessageOf([&] { SaveCheckpoint(run(), Meta(20), content, 2, comm); });
+    EXPECT_NE(message.find("step 20 could not be saved: rank 1: "), std::string::npos) << message;
+  });
+  EXPECT_EQ(Names(), Strings{"step_10"});
 }
 
 TEST_F(Checkpoint, HasStateFilesWhoseHeaderTellsTheLayout) {
@@ -351,8 +376,8 @@ TEST_F(Checkpoint, HasStateFilesWhoseHeaderTellsTheLayout) {
 
 TEST_F(Checkpoint, HasNoStateFileWhereTheObjectiveHasNone) {
   CheckpointContent content = Content(1);
-  content.states.clear();
-  SaveCheckpoint(run(), Meta(1), content, 2);
+  content.state.reset();
+  SaveAlone(Meta(1), content);
   EXPECT_FALSE(fs::exists(At("step_1") + "/state_0.safetensors"));
   EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_1"));
 }
@@ -386,7 +411,7 @@ TEST_F(Checkpoint, IsResolvedFromWhatAUserTypes) {
 TEST_F(Checkpoint, MayLackModelAndTokenizer) {
   CheckpointMeta meta = Meta(10);
   meta.model_config = meta.tokenizer = "";
-  SaveCheckpoint(run(), meta, Content(10), 2);
+  SaveAlone(meta, Content(10));
   const CheckpointMeta read = CheckCheckpoint(At("step_10"));
   EXPECT_EQ(read.model_config, "");
   EXPECT_EQ(read.tokenizer, "");

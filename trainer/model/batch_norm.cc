@@ -6,6 +6,8 @@
 
 #include <stdexcept>
 
+#include "trainer/model/sync_batch_norm.h"
+
 namespace fastclip {
 namespace {
 
@@ -22,18 +24,27 @@ BatchNorm::BatchNorm(FreshWeights& weights, const std::string& name, std::int64_
       running_var(weights.Buffer(name + ".running_var", {channels}, 1)),
       num_batches_tracked(weights.Counter(name + ".num_batches_tracked")) {}
 
-at::Tensor BatchNorm::operator()(const at::Tensor& x, TowerMode mode) const {
-  const bool training = mode != TowerMode::kEvaluate;
+at::Tensor BatchNorm::operator()(const at::Tensor& x, const NormScope& scope) const {
+  const bool training = scope.mode != TowerMode::kEvaluate;
+  const bool follow = scope.mode == TowerMode::kTrain;
+  if (follow) {
+    const at::NoGradGuard no_grad;
+    num_batches_tracked.add_(1);
+  }
+  if (training && scope.comm != nullptr && scope.comm->world_size() > 1) {
+    const SyncedNorm synced = SyncBatchNorm(x, weight, bias, kEpsilon, *scope.comm);
+    if (follow) {
+      const at::NoGradGuard no_grad;
+      running_mean.lerp_(synced.mean.to(running_mean.dtype()), kMomentum);
+      running_var.lerp_(synced.variance.to(running_var.dtype()), kMomentum);
+    }
+    return synced.y;
+  }
   if (training && x.size(0) * x.size(2) * x.size(3) < 2) {
     throw std::invalid_argument(
         fmt::format("batch normalisation of {} row of {}x{} places: a variance needs two values a "
                     "channel; take more rows a micro-batch, or larger pictures",
                     x.size(0), x.size(2), x.size(3)));
-  }
-  const bool follow = mode == TowerMode::kTrain;
-  if (follow) {
-    const at::NoGradGuard no_grad;
-    num_batches_tracked.add_(1);
   }
   const bool statistics = follow || !training;
   return at::batch_norm(x, weight, bias, statistics ? running_mean : at::Tensor(),

@@ -20,8 +20,8 @@ namespace {
 
 // Under autocast x comes in half precision, in which a norm is too coarse.
 at::Tensor Normalise(const at::Tensor& projected) {
-  const at::Tensor x = at::isReducedFloatingType(projected.scalar_type()) ? projected.to(at::kFloat)
-                                                                          : projected;
+  const at::Tensor x =
+      at::isReducedFloatingType(projected.scalar_type()) ? projected.to(at::kFloat) : projected;
   return x / at::linalg_vector_norm(x, 2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
 }
 
@@ -124,7 +124,7 @@ struct ClipModel::Impl {
         logit_bias(model.init_logit_bias
                        ? weights.Constant("logit_bias", {}, *model.init_logit_bias)
                        : at::Tensor()),
-                parameters(std::move(weights.made())),
+        parameters(std::move(weights.made())),
         buffers(std::move(weights.buffers())) {
     // A state_dict lists a module's own parameters before its children's.
     std::stable_partition(parameters.begin(), parameters.end(), [](const auto& named) {
@@ -213,6 +213,10 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
   if (!misshaped.empty())
     text += fmt::format("; {} of another shape: {}", misshaped.size(), FirstOf(misshaped));
   throw std::runtime_error(text + (hint.empty() ? "; is it another model's?" : hint));
+}
+
+void ClipModel::SyncBatchNormOver(Communicator& comm) {
+  if (auto* resnet = std::get_if<ModifiedResNet>(&impl_->visual)) resnet->SyncOver(comm);
 }
 
 void ClipModel::set_grad_checkpointing(bool on) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "trainer/model/lock.h"
 #include "trainer/model/tower_mode.h"
 #include "trainer/named_tensors.h"
@@ -86,6 +87,9 @@ class ClipModel {
   /// Activation checkpointing in the blocks of all transformers: less memory for a second forward
   /// pass, the same numbers to the bit. A ResNet's stages keep their activations.
   void set_grad_checkpointing(bool on);
+  /// A ResNet in training normalises over the rows of all ranks, which must all encode then. `comm`
+  /// is borrowed. Nothing changes for other towers.
+  void SyncBatchNormOver(Communicator& comm);
 
   /// L2-normalised features [b, embed_dim] of normalised pictures [b, 3, h, w]. Each call names its
   /// mode, so that no evaluation can leave a model in the wrong one; kTrain writes buffers(). A ViT

@@ -25,10 +25,10 @@ ModifiedResNet::ConvNorm::ConvNorm(FreshWeights& weights, const std::string& con
                              OneOverRoot(in * kernel * kernel))),
       norm(weights, norm_name, out, gain) {}
 
-at::Tensor ModifiedResNet::ConvNorm::operator()(const at::Tensor& x, TowerMode mode,
+at::Tensor ModifiedResNet::ConvNorm::operator()(const at::Tensor& x, const NormScope& scope,
                                                 std::int64_t stride) const {
   const std::int64_t padding = weight.size(3) / 2;
-  return norm(at::conv2d(x, weight, {}, {stride, stride}, {padding, padding}), mode);
+  return norm(at::conv2d(x, weight, {}, {stride, stride}, {padding, padding}), scope);
 }
 
 // Members are made in the order of a state_dict. The last gain of a residual branch starts at zero:
@@ -46,11 +46,12 @@ ModifiedResNet::Bottleneck::Bottleneck(FreshWeights& weights, const std::string&
   }
 }
 
-at::Tensor ModifiedResNet::Bottleneck::operator()(const at::Tensor& x, TowerMode mode) const {
-  at::Tensor out = first(x, mode).relu_();
-  out = AveragePool(second(out, mode).relu_(), stride);
-  out = third(out, mode);
-  out.add_(downsample ? (*downsample)(AveragePool(x, stride), mode) : x);
+at::Tensor ModifiedResNet::Bottleneck::operator()(const at::Tensor& x,
+                                                  const NormScope& scope) const {
+  at::Tensor out = first(x, scope).relu_();
+  out = AveragePool(second(out, scope).relu_(), stride);
+  out = third(out, scope);
+  out.add_(downsample ? (*downsample)(AveragePool(x, stride), scope) : x);
   return out.relu_();
 }
 
@@ -117,10 +118,11 @@ ModifiedResNet::ModifiedResNet(FreshWeights& weights, const ModelConfig& config)
                 config.embed_dim) {}
 
 at::Tensor ModifiedResNet::Forward(const at::Tensor& images, TowerMode mode) const {
-  at::Tensor x = stem_1_(images, mode, /*stride=*/2).relu_();
-  x = stem_2_(x, mode).relu_();
-  x = AveragePool(stem_3_(x, mode).relu_(), 2);
-  for (const Bottleneck& block : blocks_) x = block(x, mode);
+  const NormScope scope{mode, comm_};
+  at::Tensor x = stem_1_(images, scope, /*stride=*/2).relu_();
+  x = stem_2_(x, scope).relu_();
+  x = AveragePool(stem_3_(x, scope).relu_(), 2);
+  for (const Bottleneck& block : blocks_) x = block(x, scope);
   return attnpool_(x);
 }
 

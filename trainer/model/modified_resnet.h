@@ -22,13 +22,16 @@ class ModifiedResNet {
   /// [b, embed_dim], not normalised, of images [b, 3, size, size]; fastest where they are
   /// channels_last. kTrain writes the running statistics.
   at::Tensor Forward(const at::Tensor& images, TowerMode mode) const;
+  /// In training, normalises over the rows of all ranks, which must all run Forward then. Borrowed.
+  void SyncOver(Communicator& comm) { comm_ = &comm; }
 
  private:
   // A convolution without offset, and the normalisation behind it.
   struct ConvNorm {
     ConvNorm(FreshWeights& weights, const std::string& conv, const std::string& norm,
              std::int64_t out, std::int64_t in, std::int64_t kernel, double gain = 1);
-    at::Tensor operator()(const at::Tensor& x, TowerMode mode, std::int64_t stride = 1) const;
+    at::Tensor operator()(const at::Tensor& x, const NormScope& scope,
+                          std::int64_t stride = 1) const;
 
     at::Tensor weight;  // [out, in, kernel, kernel]
     BatchNorm norm;
@@ -36,7 +39,7 @@ class ModifiedResNet {
   struct Bottleneck {
     Bottleneck(FreshWeights& weights, const std::string& name, std::int64_t in, std::int64_t planes,
                std::int64_t stride);
-    at::Tensor operator()(const at::Tensor& x, TowerMode mode) const;
+    at::Tensor operator()(const at::Tensor& x, const NormScope& scope) const;
 
     std::int64_t stride;
     ConvNorm first, second, third;
@@ -64,6 +67,7 @@ class ModifiedResNet {
   ConvNorm stem_1_, stem_2_, stem_3_;
   std::vector<Bottleneck> blocks_;
   AttentionPool attnpool_;
+  Communicator* comm_ = nullptr;
 };
 
 }  // namespace fastclip

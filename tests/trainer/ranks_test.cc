@@ -1,0 +1,154 @@
+#include <signal.h>
+
+#include "pipeline/record.h"
+#include "tests/trainer/ranks_fixture.h"
+
+namespace fastclip {
+namespace {
+
+TEST_F(Ranks, TrainAsOneDoesAndEvaluateTogether) {
+  const std::vector<std::string> words = {"data.val=synthetic:37", "eval.every_epochs=4"};
+  ASSERT_EQ(Run(Words("one", 1, words)), 0) << errors_;
+  ASSERT_EQ(Run(Words("three", 3, words)), 0) << errors_;
+  EXPECT_NE(errors_.find("3 ranks, 8 to 12 rows of a batch each; a step waits for the largest: 11% "
+                         "of the ranks' time idles"),
+            std::string::npos)
+      << errors_;
+  ExpectClose(Read("three", 20, "model.safetensors"), Read("one", 20, "model.safetensors"), 1e-8);
+  ExpectSameState(State("three", 20), State("one", 20));
+  const auto one = Metrics("one"), three = Metrics("three");
+  ASSERT_EQ(one.size(), three.size());
+  EXPECT_EQ(one.back(), three.back()) << "the retrieval line";
+  for (std::size_t i = 0; i + 1 < one.size(); ++i) {
+    EXPECT_NEAR(one[i].at("loss").get<double>(), three[i].at("loss").get<double>(), 1e-9);
+    EXPECT_EQ(one[i].at("skips"), three[i].at("skips"));
+    EXPECT_EQ(one[i].at("gathered_bytes"), 0);
+  }
+}
+
+TEST_F(Ranks, CountTheBytesThatTheReadmeTells) {
+  ASSERT_EQ(Run(Words("two", 2, {"train.precision=fp32"})), 0) << errors_;
+  std::int64_t parameters = 0;
+  for (const auto& [name, tensor] : Read("two", 20, "model.safetensors")) {
+    if (name != "logit_scale") parameters += tensor.numel();
+  }
+  const auto metrics = Metrics("two");
+  const auto per_step = [&](const char* key) {
+    return (metrics[19].at(key).get<std::int64_t>() - metrics[9].at(key).get<std::int64_t>()) / 10;
+  };
+  const std::int64_t rows = 32, width = 16, scalars = 4;  // loss, ln u, first visits, dL/dt
+  EXPECT_EQ(per_step("gathered_bytes"), 2 * rows * width * 4 + 2 * rows * 4);
+  // Besides gradients and scalars: the agreement to go on, and the skips of the line itself.
+  const std::int64_t agreement = 8, skips = 8 * kSkipCauses;
+  EXPECT_EQ(per_step("summed_bytes"), parameters * 4 + scalars * 8 + agreement + skips);
+}
+
+TEST_F(Ranks, ResumeOnAnyNumberOfThem) {
+  ASSERT_EQ(Run(Words("whole", 1)), 0) << errors_;
+  std::size_t lines = 0;
+  for (const int ranks : {2, 1}) {
+    Program program(folder_.path(), Words("cut", ranks, {"resume=true"}));
+    lines += 6;
+    while (program.running() && Metrics("cut").size() < lines) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    program.Signal(SIGTERM);
+    ASSERT_EQ(program.Wait(), 128 + SIGTERM) << program.errors();
+    EXPECT_NE(program.errors().find("stopped at step "), std::string::npos) << program.errors();
+  }
+  ASSERT_EQ(Run(Words("cut", 4, {"resume=true"})), 0) << errors_;
+  EXPECT_NE(errors_.find("it ran with 1 threads on 1 ranks, now 1 on 4"), std::string::npos)
+      << errors_;
+  ExpectClose(Read("cut", 20, "model.safetensors"), Read("whole", 20, "model.safetensors"), 1e-8);
+  ExpectSameState(State("cut", 20), State("whole", 20));
+  EXPECT_EQ(Metrics("cut").size(), Metrics("whole").size());
+}
+
+TEST_F(Ranks, StopTogetherWhereOneIsAsked) {
+  Program program(folder_.path(), Words("run", 3, {"train.epochs=10000"}));
+  while (program.running() && Metrics("run").size() < 3) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const std::vector<int> children = program.Children();
+  ASSERT_EQ(children.size(), 3u) << program.errors();
+  kill(children[1], SIGUSR1);
+  EXPECT_EQ(program.Wait(), 128 + SIGUSR1) << program.errors();
+  EXPECT_NE(program.errors().find("stopped at step "), std::string::npos) << program.errors();
+  EXPECT_EQ(Checkpoints("run").size(), 1u);
+}
+
+TEST_F(Ranks, NameTheOneThatWasKilled) {
+  for (const int victim : {0, 2}) {
+    const std::string run = "run" + std::to_string(victim);
+    Program program(folder_.path(), Words(run, 3, {"train.epochs=10000"}));
+    while (program.running() && Metrics(run).size() < 3) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    const std::vector<int> children = program.Children();
+    ASSERT_EQ(children.size(), 3u) << program.errors();
+    kill(children[static_cast<std::size_t>(victim)], SIGKILL);
+    EXPECT_EQ(program.Wait(), 128 + SIGKILL);
+    const std::string errors = program.errors();
+    EXPECT_NE(errors.find("rank " + std::to_string(victim) + " was killed by signal 9"),
+              std::string::npos)
+        << errors;
+    EXPECT_NE(errors.find(victim == 0 ? "train: rank 1: the store of rank 0 is gone at step "
+                                      : "train: rank 1: rank 2 did not answer at step "),
+              std::string::npos)
+        << errors;
+  }
+}
+
+TEST_F(Ranks, NameTheOneThatHangs) {
+  Program program(folder_.path(), Words("run", 2, {"train.epochs=10000", "comm.timeout=2"}));
+  while (program.running() && Metrics("run").size() < 3) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const std::vector<int> children = program.Children();
+  ASSERT_EQ(children.size(), 2u) << program.errors();
+  kill(children[1], SIGSTOP);
+  EXPECT_EQ(program.Wait(), 75) << program.errors();
+  EXPECT_NE(program.errors().find("rank 0: rank 1 did not answer at step "), std::string::npos)
+      << program.errors();
+}
+
+TEST_F(Ranks, RefuseAWorldLargerThanTheLanes) {
+  EXPECT_EQ(Run(Words("run", 4, {"data.lanes=2"})), 2) << errors_;
+  EXPECT_NE(errors_.find("4 ranks cannot share 2 lanes of a batch of 32: data.lanes = 4 fits"),
+            std::string::npos)
+      << errors_;
+  EXPECT_EQ(Run(Words("run", 2, {"data.lanes_per_rank=[5,2]"})), 2) << errors_;
+  EXPECT_NE(errors_.find("lists 2 ranks with 7 lanes in all; there are 2 ranks and 8 lanes"),
+            std::string::npos)
+      << errors_;
+}
+
+TEST_F(Ranks, RefuseConfigsThatDiffer) {
+  const auto start = [&](int rank, const std::string& seed) {
+    setenv("RANK", std::to_string(rank).c_str(), 1);
+    const std::string folder = folder_ / ("rank" + std::to_string(rank));
+    std::filesystem::create_directories(folder);
+    return std::make_unique<Program>(folder, Words("run", 1, {"train.seed=" + seed}));
+  };
+  setenv("WORLD_SIZE", "2", 1);
+  setenv("MASTER_ADDR", "127.0.0.1", 1);
+  setenv("MASTER_PORT", "29713", 1);
+  setenv("GLOO_SOCKET_IFNAME", "lo", 1);
+  const auto zero = start(0, "1"), one = start(1, "2");
+  for (const char* name :
+       {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME"}) {
+    unsetenv(name);
+  }
+  EXPECT_EQ(one->Wait(), 1);
+  EXPECT_EQ(zero->Wait(), 1);
+  for (const auto& [rank, program] : {std::pair(0, &zero), std::pair(1, &one)}) {
+    EXPECT_NE(
+        (*program)->errors().find("rank " + std::to_string(rank) +
+                                  ": the ranks differ: train.seed is 2 on rank 1, but 1 on rank 0"),
+        std::string::npos)
+        << (*program)->errors();
+  }
+}
+
+}  // namespace
+}  // namespace fastclip

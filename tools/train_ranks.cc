@@ -1,0 +1,101 @@
+#include "tools/train_ranks.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "comm/comm_error.h"
+#include "comm/group.h"
+#include "comm/local_ranks.h"
+#include "trainer/ranks.h"
+#include "trainer/stop_signal.h"
+#include "trainer/trainer.h"
+
+namespace fastclip {
+namespace {
+
+constexpr int kFailed = 1, kWrongUse = 2, kOtherRankFailed = 75;
+
+/// Where torchrun looks for the reason of a failure.
+void WriteErrorFile(const std::string& message) {
+  const char* file = std::getenv("TORCHELASTIC_ERROR_FILE");
+  if (file == nullptr || *file == '\0') return;
+  const nlohmann::json content = {
+      {"message",
+       {{"message", message}, {"extraInfo", {{"timestamp", std::to_string(std::time(nullptr))}}}}}};
+  std::ofstream(file) << content.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// No destructor may wait for ranks that are gone.
+[[noreturn]] void EndRank(int rank, int code, const std::string& why) {
+  const std::string line = fmt::format("rank {}: {}", rank, why.substr(0, why.find('\n')));
+  fmt::print(stderr, "fastclip train: {}\n", line);
+  std::fflush(nullptr);
+  WriteErrorFile(line);
+  _exit(code);
+}
+
+int TrainIn(Group& group, const LoadedConfig& config, const TrainRequest& request,
+            const StopSignal& stop) {
+  RefuseOtherConfigs(config, group.comm());
+  Trainer trainer(config, request.command, group.comm());
+  const int signal = trainer.Run(stop);
+  group.Leave();
+  return signal == 0 ? 0 : 128 + signal;
+}
+
+}  // namespace
+
+int TrainLocalRanks(const TrainRequest& request, int ranks) {
+  const LoadedConfig config(request.config_path, request.overrides, ranks);
+  std::vector<std::string> words = {"train", request.config_path};
+  words.insert(words.end(), request.overrides.begin(), request.overrides.end());
+  // A rank that hangs keeps the others for the timeout of a collective.
+  constexpr int kToEnd = 5;
+  return RunLocalRanks(ranks, words, static_cast<int>(config->comm.timeout) + kToEnd);
+}
+
+int TrainAsRank(const TrainRequest& request, const Launch& launch) {
+  const StopSignal stop;  // before LibTorch starts threads
+  if (launch.world_size == 1) {
+    const LoadedConfig config(request.config_path, request.overrides);
+    Group group(launch, {}, {}, {});
+    return TrainIn(group, config, request, stop);
+  }
+  const int rank = launch.rank;
+  std::optional<Group> group;
+  const auto own_fault = [&](int code, const std::string& why) {
+    if (group) group->Fail(why, /*of_others=*/false);
+    EndRank(rank, code, why);
+  };
+  try {
+    const LoadedConfig config(request.config_path, request.overrides, launch.local_world_size);
+    group.emplace(
+        launch,
+        GroupOptions{.join_timeout = std::chrono::seconds(config->comm.join_timeout),
+                     .timeout = std::chrono::seconds(config->comm.timeout)},
+        [](const std::string& line) { fmt::print(stderr, "{}\n", line); },
+        [rank](const std::string& verdict) { EndRank(rank, kOtherRankFailed, verdict); });
+    return TrainIn(*group, config, request, stop);
+  } catch (const CommError& error) {
+    EndRank(rank, kOtherRankFailed, group ? group->Fail(error.what(), true) : error.what());
+  } catch (const ConfigError& error) {
+    own_fault(kWrongUse, error.what());
+  } catch (const std::bad_alloc&) {
+    own_fault(kFailed,
+              "this machine's memory is used up; a smaller batch, smaller pictures or fewer "
+              "threads need less");
+  } catch (const std::exception& error) {
+    own_fault(kFailed, error.what());
+  }
+  return kFailed;  // not reached
+}
+
+}  // namespace fastclip
