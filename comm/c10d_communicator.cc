@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "comm/comm_error.h"
+#include "comm/cuda_library.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -82,18 +83,20 @@ class C10dStore final : public Store {
 
 class C10dCommunicator final : public Communicator {
  public:
-  C10dCommunicator(c10::intrusive_ptr<c10d::Backend> backend, std::chrono::milliseconds timeout,
-                   Watch* watch)
-      : backend_(std::move(backend)), timeout_(timeout), watch_(watch) {}
+  /// `nccl` may be null.
+  C10dCommunicator(c10::intrusive_ptr<c10d::Backend> gloo, c10::intrusive_ptr<c10d::Backend> nccl,
+                   std::chrono::milliseconds timeout, Watch* watch)
+      : gloo_(std::move(gloo)), nccl_(std::move(nccl)), timeout_(timeout), watch_(watch) {}
 
-  int rank() const override { return backend_->getRank(); }
-  int world_size() const override { return backend_->getSize(); }
+  int rank() const override { return gloo_->getRank(); }
+  int world_size() const override { return gloo_->getSize(); }
   void AtStep(std::int64_t step) override {
     if (watch_ != nullptr) watch_->AtStep(step);
   }
 
   std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) override {
-    backend_->setTimeout(timeout);
+    gloo_->setTimeout(timeout);
+    if (nccl_) nccl_->setTimeout(timeout);
     return std::exchange(timeout_, timeout);
   }
 
@@ -115,7 +118,9 @@ class C10dCommunicator final : public Communicator {
     }
     shape[0] = most * world_size();
     at::Tensor all = part.new_empty(shape);
-    Run("AllGather", [&] { return backend_->all_gather_single(all, part); });
+    Run("AllGather", part, [&](c10d::Backend& backend) {
+      return backend.all_gather_single(all, part);
+    });
     if (least == most) return all;
     std::vector<at::Tensor> parts;
     for (std::size_t r = 0; r < rows_per_rank.size(); ++r) {
@@ -126,7 +131,7 @@ class C10dCommunicator final : public Communicator {
 
   void AllReduceSum(at::Tensor& values) override {
     std::vector<at::Tensor> tensors = {values};
-    Run("AllReduceSum", [&] { return backend_->allreduce(tensors); });
+    Run("AllReduceSum", values, [&](c10d::Backend& backend) { return backend.allreduce(tensors); });
   }
 
   at::Tensor ReduceScatterSum(const at::Tensor& values) override {
@@ -134,14 +139,16 @@ class C10dCommunicator final : public Communicator {
     std::vector<std::int64_t> shape = all.sizes().vec();
     shape[0] /= world_size();
     at::Tensor mine = all.new_empty(shape);
-    Run("ReduceScatterSum", [&] { return backend_->reduce_scatter_single(mine, all); });
+    Run("ReduceScatterSum", all, [&](c10d::Backend& backend) {
+      return backend.reduce_scatter_single(mine, all);
+    });
     return mine;
   }
 
   std::unique_ptr<Pending> StartAllReduceSum(at::Tensor values) override {
-    std::vector<at::Tensor> tensors = {std::move(values)};
+    std::vector<at::Tensor> tensors = {values};
     return Try("StartAllReduceSum", [&]() -> std::unique_ptr<Pending> {
-      return std::make_unique<PendingWork>(*this, backend_->allreduce(tensors));
+      return std::make_unique<PendingWork>(*this, values, BackendOf(values).allreduce(tensors));
     });
   }
 
@@ -149,24 +156,26 @@ class C10dCommunicator final : public Communicator {
     std::vector<at::Tensor> tensors = {values};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    Run("Broadcast", [&] { return backend_->broadcast(tensors, options); });
+    Run("Broadcast", values,
+        [&](c10d::Backend& backend) { return backend.broadcast(tensors, options); });
   }
 
   void Barrier() override {
-    Run("Barrier", [&] { return backend_->barrier(); });
+    Run("Barrier", {}, [&](c10d::Backend& backend) { return backend.barrier(); });
   }
 
  private:
   class PendingWork final : public Pending {
    public:
-    PendingWork(C10dCommunicator& comm, c10::intrusive_ptr<c10d::Work> work)
-        : comm_(comm), work_(std::move(work)) {}
+    PendingWork(C10dCommunicator& comm, at::Tensor values, c10::intrusive_ptr<c10d::Work> work)
+        : comm_(comm), values_(std::move(values)), work_(std::move(work)) {}
     void Wait() override {
-      comm_.Run("AllReduceSum", [&] { return work_; });
+      comm_.Run("AllReduceSum", values_, [&](c10d::Backend&) { return work_; });
     }
 
    private:
     C10dCommunicator& comm_;
+    at::Tensor values_;  // lives until the sum is done
     c10::intrusive_ptr<c10d::Work> work_;
   };
 
@@ -179,15 +188,27 @@ class C10dCommunicator final : public Communicator {
     }
   }
 
+  c10d::Backend& BackendOf(const at::Tensor& tensor) {
+    if (!tensor.defined() || tensor.device().is_cpu()) return *gloo_;
+    if (!nccl_) throw std::logic_error("a tensor on a GPU, and ranks without NCCL");
+    return *nccl_;
+  }
+
   // A failed call stays "under way" for the others to hear of.
   template <class Start>
-  void Run(const char* call, const Start& start) {
+  void Run(const char* call, const at::Tensor& tensor, const Start& start) {
     if (watch_ != nullptr) watch_->BeginCall(call);
-    Try(call, [&] { start()->wait(timeout_); });
+    Try(call, [&] {
+      c10d::Backend& backend = BackendOf(tensor);
+      const c10::intrusive_ptr<c10d::Work> work = start(backend);
+      // Gloo's wait blocks, and only with a timeout of its own surely ends. NCCL's orders the
+      // current stream behind the call; its watchdog keeps the time.
+      &backend == gloo_.get() ? work->wait(timeout_) : work->wait();
+    });
     if (watch_ != nullptr) watch_->EndCall();
   }
 
-  c10::intrusive_ptr<c10d::Backend> backend_;
+  c10::intrusive_ptr<c10d::Backend> gloo_, nccl_;
   std::chrono::milliseconds timeout_;
   Watch* watch_;
 };
@@ -252,23 +273,30 @@ std::unique_ptr<Store> MakeLocalStore() {
   return std::make_unique<C10dStore>(c10::make_intrusive<c10d::HashStore>());
 }
 
-std::unique_ptr<Communicator> ConnectGloo(Store& store, const std::string& prefix, int rank,
-                                          int world_size, std::chrono::milliseconds timeout,
-                                          Watch* watch) {
+std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& options) {
   CheckInterfaces();
+  const auto keys_of = [&](const char* backend) {
+    return c10::make_intrusive<c10d::PrefixStore>(options.prefix + backend,
+                                                  dynamic_cast<C10dStore&>(store).c10d());
+  };
   try {
     // Connected at once, a device of its own: a lazy one shared by two groups hangs for ever.
-    auto options = c10d::ProcessGroupGloo::Options::create_default(timeout);
-    auto keys =
-        c10::make_intrusive<c10d::PrefixStore>(prefix, dynamic_cast<C10dStore&>(store).c10d());
-    return std::make_unique<C10dCommunicator>(
-        c10::make_intrusive<c10d::ProcessGroupGloo>(keys, rank, world_size, options), timeout,
-        watch);
+    auto gloo_options = c10d::ProcessGroupGloo::Options::create_default(options.timeout);
+    auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
+        keys_of("/gloo"), options.rank, options.world_size, std::move(gloo_options));
+    c10::intrusive_ptr<c10d::Backend> nccl;
+    if (options.cuda_device) {
+      nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(LoadedCuda()->make_backend(
+          keys_of("/nccl"), options.rank, options.world_size, options.timeout.count(),
+          *options.cuda_device));
+    }
+    return std::make_unique<C10dCommunicator>(std::move(gloo), std::move(nccl), options.timeout,
+                                              options.watch);
   } catch (const std::exception& error) {
     throw CommError(fmt::format(
         "rank {} of {} could not connect to the others: {}; GLOO_SOCKET_IFNAME chooses the network "
         "interface ({} are up)",
-        rank, world_size, Reason(error), fmt::join(Interfaces(), ", ")));
+        options.rank, options.world_size, Reason(error), fmt::join(Interfaces(), ", ")));
   }
 }
 

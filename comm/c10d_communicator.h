@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "comm/communicator.h"
@@ -18,11 +19,18 @@ std::unique_ptr<Store> OpenTcpStore(const Launch& launch, std::chrono::milliseco
 /// Values of one process, for tests and threads: c10d's HashStore.
 std::unique_ptr<Store> MakeLocalStore();
 
-/// c10d's Gloo over a full mesh of connections: for tensors on the CPU. `store` is one of those
-/// above; `prefix` keeps this group's keys apart. `watch`, if given, must outlive the communicator
-/// and hears of each call. Throws CommError, naming the interface where that is at fault.
-std::unique_ptr<Communicator> ConnectGloo(Store& store, const std::string& prefix, int rank,
-                                          int world_size, std::chrono::milliseconds timeout,
-                                          Watch* watch);
+struct ConnectOptions {
+  std::string prefix;  ///< keeps this group's keys apart
+  int rank = 0;
+  int world_size = 1;
+  std::chrono::milliseconds timeout{};
+  /// The GPU whose tensors go over NCCL; LoadCuda() and UseCudaDevice() came before. None: no NCCL.
+  std::optional<int> cuda_device{};
+  Watch* watch = nullptr;  ///< hears of each call; must outlive the communicator
+};
+
+/// Tensors on the CPU go over c10d's Gloo, a full mesh of connections, those on a GPU over NCCL.
+/// `store` is one of those above. Throws CommError, naming the interface where that is at fault.
+std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& options);
 
 }  // namespace fastclip

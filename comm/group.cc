@@ -31,8 +31,12 @@ Group::Group(const Launch& launch, const GroupOptions& options,
   watch_ = std::make_unique<Watch>(store_->Clone(), nonce, launch.rank, launch.world_size,
                                    HostName(), std::move(on_failure));
   try {
-    comm_ = ConnectGloo(*store_, nonce + "/gloo", launch.rank, launch.world_size, options.timeout,
-                        watch_.get());
+    comm_ = ConnectRanks(*store_, {.prefix = nonce,
+                                   .rank = launch.rank,
+                                   .world_size = launch.world_size,
+                                   .timeout = options.timeout,
+                                   .cuda_device = options.cuda_device,
+                                   .watch = watch_.get()});
   } catch (const CommError& error) {
     throw CommError(watch_->Fail(error.what(), /*of_others=*/true));
   }

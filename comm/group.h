@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "comm/communicator.h"
@@ -17,6 +18,8 @@ struct GroupOptions {
   std::chrono::seconds join_timeout{300};
   /// For one collective: what a rank may lag behind the others.
   std::chrono::seconds timeout{120};
+  /// The GPU of this rank; none: tensors stay on the CPU.
+  std::optional<int> cuda_device{};
 };
 
 /// The ranks of a run, from their meeting to their end. A world of one opens no socket.

@@ -7,18 +7,20 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'TEXT'
-usage: tools/setup.sh [--no-torch] [--openclipart]
+usage: tools/setup.sh [--no-torch] [--openclipart] [--cuda]
   --no-torch     only what the data tools need (build them with -DFASTCLIP_TRAINER=OFF)
   --openclipart  also the pictures that the quickstart trains on (Debian's openclipart, 320 MB on the disk)
+  --cuda         also torch's NVIDIA wheels, in build/venv-cuda (some 3 GB): configure with -DFASTCLIP_CUDA=ON then
 example: tools/setup.sh && cmake --preset release && cmake --build build
 TEXT
 }
 
-torch=1 openclipart=0
+torch=1 openclipart=0 cuda=0
 for word in "$@"; do
   case "$word" in
     --no-torch) torch=0 ;;
     --openclipart) openclipart=1 ;;
+    --cuda) cuda=1 ;;
     --help|-h) usage; exit 0 ;;
     *) echo "setup: unknown option '$word'" >&2; usage >&2; exit 2 ;;
   esac
@@ -61,6 +63,17 @@ if [ "$torch" = 1 ]; then
     step "LibTorch, from the torch wheel (539 MB): ${wheels[*]}"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps "${wheels[@]}"
     touch "$venv/torch-$(stamp "${wheels[@]}")"
+    done_step
+  fi
+fi
+if [ "$cuda" = 1 ]; then
+  venv_cuda=build/venv-cuda
+  mark=$venv_cuda/cuda-$(sha256sum tools/requirements-cuda.txt | cut -c1-16)
+  if [ ! -e "$mark" ]; then
+    step "LibTorch for NVIDIA GPUs in $venv_cuda, some 3 GB: tools/requirements-cuda.txt"
+    [ -x "$venv_cuda/bin/pip" ] || /usr/bin/python3 -m venv "$venv_cuda"
+    "$venv_cuda/bin/pip" install --quiet --disable-pip-version-check --no-deps -r tools/requirements-cuda.txt
+    touch "$mark"
     done_step
   fi
 fi

@@ -8,8 +8,8 @@ case "${1:-}" in
   *) echo "usage: tools/test.sh [--all]" >&2; exit 2 ;;
 esac
 
-tools/setup.sh
-cmake --preset release ${FASTCLIP_WERROR:+-DFASTCLIP_WERROR=ON} >build/configure.log || { cat build/configure.log; exit 1; }
+tools/setup.sh ${FASTCLIP_CUDA:+--cuda}
+cmake --preset release ${FASTCLIP_WERROR:+-DFASTCLIP_WERROR=ON} ${FASTCLIP_CUDA:+-DFASTCLIP_CUDA=ON} >build/configure.log || { cat build/configure.log; exit 1; }
 cmake --build --preset release
 ctest --test-dir build -j "$(nproc)" --output-on-failure --no-tests=error -LE slow
 

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "comm/comm_error.h"
+#include "comm/cuda_library.h"
 #include "comm/group.h"
 #include "comm/local_ranks.h"
 #include "trainer/ranks.h"
@@ -42,10 +43,20 @@ void WriteErrorFile(const std::string& message) {
   _exit(code);
 }
 
+/// Before anything else of LibTorch: it looks for CUDA once.
+std::optional<int> OpenDevice(const LoadedConfig& config, const Launch& launch) {
+  if (config->train.device != "cuda") return std::nullopt;
+  LoadCuda();
+  UseCudaDevice(launch.local_rank);
+  return launch.local_rank;
+}
+
 int TrainIn(Group& group, const LoadedConfig& config, const TrainRequest& request,
-            const StopSignal& stop) {
+            std::optional<int> cuda_device, const StopSignal& stop) {
   RefuseOtherConfigs(config, group.comm());
-  Trainer trainer(config, request.command, group.comm());
+  const at::Device device =
+      cuda_device ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(*cuda_device)) : at::kCPU;
+  Trainer trainer(config, request.command, group.comm(), device);
   const int signal = trainer.Run(stop);
   group.Leave();
   return signal == 0 ? 0 : 128 + signal;
@@ -66,8 +77,9 @@ int TrainAsRank(const TrainRequest& request, const Launch& launch) {
   const StopSignal stop;  // before LibTorch starts threads
   if (launch.world_size == 1) {
     const LoadedConfig config(request.config_path, request.overrides);
+    const std::optional<int> cuda_device = OpenDevice(config, launch);
     Group group(launch, {}, {}, {});
-    return TrainIn(group, config, request, stop);
+    return TrainIn(group, config, request, cuda_device, stop);
   }
   const int rank = launch.rank;
   std::optional<Group> group;
@@ -77,13 +89,15 @@ int TrainAsRank(const TrainRequest& request, const Launch& launch) {
   };
   try {
     const LoadedConfig config(request.config_path, request.overrides, launch.local_world_size);
+    const std::optional<int> cuda_device = OpenDevice(config, launch);
     group.emplace(
         launch,
         GroupOptions{.join_timeout = std::chrono::seconds(config->comm.join_timeout),
-                     .timeout = std::chrono::seconds(config->comm.timeout)},
+                     .timeout = std::chrono::seconds(config->comm.timeout),
+                     .cuda_device = cuda_device},
         [](const std::string& line) { fmt::print(stderr, "{}\n", line); },
         [rank](const std::string& verdict) { EndRank(rank, kOtherRankFailed, verdict); });
-    return TrainIn(*group, config, request, stop);
+    return TrainIn(*group, config, request, cuda_device, stop);
   } catch (const CommError& error) {
     EndRank(rank, kOtherRankFailed, group ? group->Fail(error.what(), true) : error.what());
   } catch (const ConfigError& error) {

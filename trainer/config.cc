@@ -26,6 +26,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("train.batch_size", c.train.batch_size, 2, 1 << 24);
   table.Unsigned("train.seed", c.train.seed);
   table.Integer("train.threads", c.train.threads, 0, kMostThreads);
+  table.Choice("train.device", c.train.device, {"cpu", "cuda"});
   table.Choice("train.precision", c.train.precision, PrecisionNames());
   table.Flag("train.grad_checkpointing", c.train.grad_checkpointing);
   table.Integer("train.micro_batches", c.train.micro_batches, 1, 4096);

@@ -29,6 +29,7 @@ struct TrainConfig {
     /// they mostly wait for the batches that they made ahead, and a machine of two cores would lose
     /// half of itself to them.
     int threads = 0;
+    std::string device = "cpu";      ///< or "cuda": a GPU for each rank
     std::string precision = "fp32";   ///< one of PrecisionNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;

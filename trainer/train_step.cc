@@ -82,7 +82,7 @@ StepReport TrainStep::Run(const StepInput& input) {
                             .gamma = input.gamma,
                             .lr_tau = input.rates.tau,
                             .epoch = input.epoch};
-  const at::Tensor state = has_state ? table_.Read(input.indices) : at::Tensor();
+  const at::Tensor state = has_state ? table_.Read(input.indices).to(local.image.device()) : at::Tensor();
   ObjectiveResult result = objective_.Evaluate(features, state, scalars, comm_);
 
   const double scale = options_.precision.scales_gradients ? scaler_.scale : 1;

@@ -109,6 +109,12 @@ bool Trainer::OwesCheckpoint() const {
          (every > 0 && step_ % every == 0);
 }
 
+TensorTarget Trainer::Target() const {
+  return {.device = model_.logit_scale().device(),
+          .dtype = model_.logit_scale().scalar_type(),
+          .trim_text = config_->model.trim_text};
+}
+
 StepReport Trainer::TrainOn(const Batch& batch) {
   for (int i = 0; i < kSkipCauses; ++i) skips_[i] += batch.skips()[i];
   gamma_ = Gamma(config_->gamma, epoch(), config_->train.epochs);
@@ -118,7 +124,7 @@ StepReport Trainer::TrainOn(const Batch& batch) {
                             model_.logit_scale())};
   const std::vector<MicroBatch> micro = MicroBatchesOf(
       batch, static_cast<int>(config_->train.micro_batches),
-      {.dtype = model_.logit_scale().scalar_type(), .trim_text = config_->model.trim_text},
+      Target(),
       {.share = config_->model.patch_dropout,
        .patches = model_config_.vision.patches(),
        .seed = config_->train.seed});
@@ -191,8 +197,7 @@ void Trainer::ShowProgress(const StepReport& report) {
 EncodeOptions Trainer::EncodeForEval(const char* what, std::int64_t total,
                                      const std::stop_token& stop) {
   return {.batch_size = static_cast<int>(config_->eval.batch_size),
-          .target = {.dtype = model_.logit_scale().scalar_type(),
-                     .trim_text = config_->model.trim_text},
+          .target = Target(),
           .loader = config_->pipeline,
           .progress =
               [this, what, total](std::int64_t done) {

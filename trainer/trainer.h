@@ -43,8 +43,9 @@ class Trainer {
   /// made before the first step is made here: throws ConfigError or std::runtime_error.
   ///
   /// Every rank makes one, with the same config, and runs it; only rank 0 prints and writes
-  /// metrics.
-  Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm);
+  /// metrics. `device` holds model, optimizer and features; the sample table stays on the CPU.
+  Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
+          at::Device device = at::kCPU);
 
   /// Trains to the end, or until a signal asks one of the ranks to stop: then all save after the
   /// last whole step, even where they wait for data or evaluate. Returns the signal, or 0.
@@ -64,6 +65,7 @@ class Trainer {
   int AgreedStop(const StopSignal& stop);
   bool AnyStopped(bool mine);
   SkipCounts TotalSkips();
+  TensorTarget Target() const;
   StepReport TrainOn(const Batch& batch);
   void CountRefusal(const StepReport& report);
   double Tau(const StepReport& report) const;

@@ -62,7 +62,8 @@ void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
 
 }  // namespace
 
-Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm)
+Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
+                 at::Device device)
     : config_(config),
       comm_(comm),
       opening_(std::in_place, comm, config->comm.patience),
@@ -85,7 +86,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       lanes_per_rank_(LanesPerRank(config, plan_, comm.world_size())),
       lanes_(plan_.LanesOf(comm.rank(), lanes_per_rank_)),
       model_(model_config_, config->train.seed, config->temperature.init,
-             PrecisionOf(config->train.precision).parameters, config->model.lock),
+             PrecisionOf(config->train.precision).parameters, config->model.lock, device),
       objective_(MakeObjective(ObjectiveOf(*config))),
       table_(plan_, lanes_, objective_->state_columns(), objective_->initial_state(),
              PrecisionOf(config->train.precision).parameters),

@@ -90,7 +90,7 @@ TEST(Gloo, NamesAnInterfaceThatIsNotThere) {
   setenv("GLOO_SOCKET_IFNAME", "nosuch0", 1);
   const auto store = MakeLocalStore();
   try {
-    ConnectGloo(*store, "test", 0, 2, 1s, nullptr);
+    ConnectRanks(*store, {.prefix = "test", .rank = 0, .world_size = 2, .timeout = 1s});
     FAIL();
   } catch (const CommError& error) {
     EXPECT_NE(std::string(error.what()).find("'nosuch0', which is not up on this host: "),

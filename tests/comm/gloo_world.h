@@ -25,7 +25,8 @@ inline void RunGlooRanks(int world_size, const std::function<void(Communicator&)
     for (int rank = 0; rank < world_size; ++rank) {
       threads.emplace_back([&, rank] {
         try {
-          const auto comm = ConnectGloo(*store, "test", rank, world_size, timeout, nullptr);
+          const auto comm = ConnectRanks(
+              *store, {.prefix = "test", .rank = rank, .world_size = world_size, .timeout = timeout});
           body(*comm);
         } catch (...) {
           const std::lock_guard lock(mutex);

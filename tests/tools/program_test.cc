@@ -72,6 +72,16 @@ TEST_F(CommandLine, SaysWhatIsWrongWithTheShardsThatItReplays) {
   EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
 }
 
+// Without the library, without a GPU: never a crash.
+TEST_F(CommandLine, SaysWhatIsMissingForTrainingOnAGpu) {
+  if (std::filesystem::exists("/dev/nvidia0")) GTEST_SKIP() << "this machine has a GPU";
+  EXPECT_EQ(Run("train configs/quickstart.toml train.device=cuda data.train=synthetic:200 "
+                "data.val= run=" + (folder_ / "run")),
+            1);
+  EXPECT_NE(errors_.find("train.device = \"cuda\""), std::string::npos) << errors_;
+  EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+}
+
 TEST_F(CommandLine, NeedsOneLineWhereMemoryDoesNotSuffice) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "AddressSanitizer itself reserves terabytes of address space";

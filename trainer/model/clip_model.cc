@@ -147,13 +147,13 @@ struct ClipModel::Impl {
 };
 
 ClipModel::ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
-                     at::ScalarType dtype, const LockOptions& lock) {
+                     at::ScalarType dtype, const LockOptions& lock, at::Device device) {
   CheckModelConfig(config);
   if (const auto fault = FaultOf(config, lock)) {
     throw std::invalid_argument(
         fmt::format("model '{}': {}: {}", config.name, fault->option, fault->reason));
   }
-  FreshWeights weights(seed, dtype);
+  FreshWeights weights(seed, dtype, device);
   impl_ = std::make_unique<Impl>(config, weights, init_temperature, lock);
 }
 

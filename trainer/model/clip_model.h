@@ -65,7 +65,7 @@ class ClipModel {
   /// Fresh weights, a function of `seed` alone. `init_temperature` is τ. Throws
   /// std::invalid_argument where config or lock cannot be.
   ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
-            at::ScalarType dtype, const LockOptions& lock = {});
+            at::ScalarType dtype, const LockOptions& lock = {}, at::Device device = at::kCPU);
   ~ClipModel();
 
   const ModelConfig& config() const;

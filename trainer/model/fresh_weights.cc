@@ -63,17 +63,17 @@ at::Tensor FreshWeights::Constant(const std::string& name, const Shape& shape, d
 }
 
 at::Tensor FreshWeights::Buffer(const std::string& name, const Shape& shape, double value) {
-  buffers_.emplace_back(name, at::full(shape, value, dtype_));
+  buffers_.emplace_back(name, at::full(shape, value, at::TensorOptions(dtype_).device(device_)));
   return buffers_.back().second;
 }
 
 at::Tensor FreshWeights::Counter(const std::string& name) {
-  buffers_.emplace_back(name, at::zeros({}, at::kLong));
+  buffers_.emplace_back(name, at::zeros({}, at::TensorOptions(at::kLong).device(device_)));
   return buffers_.back().second;
 }
 
 at::Tensor FreshWeights::Keep(const std::string& name, at::Tensor values) {
-  at::Tensor leaf = values.to(dtype_).requires_grad_();
+  at::Tensor leaf = values.to(device_, dtype_).requires_grad_();
   made_.emplace_back(name, leaf);
   return leaf;
 }

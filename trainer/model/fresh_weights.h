@@ -19,7 +19,8 @@ class FreshWeights {
  public:
   using Shape = std::vector<std::int64_t>;
 
-  FreshWeights(std::uint64_t seed, at::ScalarType dtype) : seed_(seed), dtype_(dtype) {}
+  FreshWeights(std::uint64_t seed, at::ScalarType dtype, at::Device device = at::kCPU)
+      : seed_(seed), dtype_(dtype), device_(device) {}
 
   at::Tensor Normal(const std::string& name, const Shape& shape, double deviation);
   at::Tensor Uniform(const std::string& name, const Shape& shape, double bound);  ///< in ±bound
@@ -41,6 +42,7 @@ class FreshWeights {
 
   std::uint64_t seed_;
   at::ScalarType dtype_;
+  at::Device device_;
   NamedTensors made_, buffers_;
 };
 

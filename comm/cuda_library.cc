@@ -1,0 +1,74 @@
+#include "comm/cuda_library.h"
+
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <stdexcept>
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+const CudaLibrary* loaded = nullptr;
+
+int GpuCount() { return c10::impl::VirtualGuardImpl(c10::kCUDA).deviceCount(); }
+
+void* Open() {
+  const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
+  for (const fs::path& file :
+       {folder / kCudaLibraryName, folder.parent_path() / "lib" / kCudaLibraryName}) {
+    if (!fs::exists(file)) continue;
+    if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL)) return handle;
+    throw std::runtime_error(fmt::format("{} cannot be loaded: {}", file.string(), dlerror()));
+  }
+  throw std::runtime_error(fmt::format(
+      "train.device = \"cuda\" needs {} beside the program: tools/setup.sh --cuda, then configure "
+      "with -DFASTCLIP_CUDA=ON and build",
+      kCudaLibraryName));
+}
+
+}  // namespace
+
+void LoadCuda() {
+  if (loaded == nullptr) {
+    void* symbol = dlsym(Open(), kCudaLibrarySymbol);
+    if (symbol == nullptr) {
+      throw std::runtime_error(fmt::format("{} is not of this program", kCudaLibraryName));
+    }
+    const auto* library = reinterpret_cast<const CudaLibrary* (*)()>(symbol)();
+    if (std::string(library->build) != FASTCLIP_CUDA_BUILD) {
+      throw std::runtime_error(fmt::format("{} is of build {}, the program of {}: build both again",
+                                           kCudaLibraryName, library->build, FASTCLIP_CUDA_BUILD));
+    }
+    if (library->nccl_version() != library->nccl_header_version) {
+      throw std::runtime_error(
+          fmt::format("NCCL {} was loaded, but {} was compiled for {}: is another libnccl.so.2 on "
+                      "LD_LIBRARY_PATH?",
+                      library->nccl_version(), kCudaLibraryName, library->nccl_header_version));
+    }
+    loaded = library;
+  }
+  if (GpuCount() == 0) {
+    throw std::runtime_error(
+        "train.device = \"cuda\", but this machine has no NVIDIA GPU, or no driver for it "
+        "(nvidia-smi tells); train.device = \"cpu\" trains on its processor");
+  }
+}
+
+const CudaLibrary* LoadedCuda() { return loaded; }
+
+void UseCudaDevice(int device) {
+  const int count = GpuCount();
+  if (device >= count) {
+    throw std::runtime_error(
+        fmt::format("this is rank {} of this host, which has {} GPUs: one rank a GPU, not more",
+                    device, count));
+  }
+  c10::impl::VirtualGuardImpl(c10::kCUDA)
+      .setDevice(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device)));
+}
+
+}  // namespace fastclip
