@@ -118,9 +118,8 @@ class C10dCommunicator final : public Communicator {
     }
     shape[0] = most * world_size();
     at::Tensor all = part.new_empty(shape);
-    Run("AllGather", part, [&](c10d::Backend& backend) {
-      return backend.all_gather_single(all, part);
-    });
+    Run("AllGather", part,
+        [&](c10d::Backend& backend) { return backend.all_gather_single(all, part); });
     if (least == most) return all;
     std::vector<at::Tensor> parts;
     for (std::size_t r = 0; r < rows_per_rank.size(); ++r) {
@@ -139,9 +138,8 @@ class C10dCommunicator final : public Communicator {
     std::vector<std::int64_t> shape = all.sizes().vec();
     shape[0] /= world_size();
     at::Tensor mine = all.new_empty(shape);
-    Run("ReduceScatterSum", all, [&](c10d::Backend& backend) {
-      return backend.reduce_scatter_single(mine, all);
-    });
+    Run("ReduceScatterSum", all,
+        [&](c10d::Backend& backend) { return backend.reduce_scatter_single(mine, all); });
     return mine;
   }
 
@@ -225,26 +223,25 @@ std::set<std::string> Interfaces() {
   return names;
 }
 
-/// c10d only says that no address was found.
+}  // namespace
+
 void CheckInterfaces() {
   const char* wanted = std::getenv("GLOO_SOCKET_IFNAME");
   if (wanted == nullptr || *wanted == '\0') return;
   const std::set<std::string> there = Interfaces();
-  std::string names = wanted;
+  const std::string names = wanted;
   for (std::size_t at = 0; at <= names.size();) {
     const std::size_t comma = std::min(names.find(',', at), names.size());
     const std::string name = names.substr(at, comma - at);
     if (!there.contains(name)) {
-      throw CommError(
-          fmt::format("GLOO_SOCKET_IFNAME names the interface '{}', which is not up on "
-                      "this host: {} are",
+      throw std::runtime_error(
+          fmt::format("GLOO_SOCKET_IFNAME names the interface '{}', which is not up on this host: "
+                      "{} are",
                       name, fmt::join(there, ", ")));
     }
     at = comma + 1;
   }
 }
-
-}  // namespace
 
 std::unique_ptr<Store> OpenTcpStore(const Launch& launch, std::chrono::milliseconds timeout) {
   // c10d logs each failed attempt with its stack; what people need of it is in the errors.
@@ -274,7 +271,6 @@ std::unique_ptr<Store> MakeLocalStore() {
 }
 
 std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& options) {
-  CheckInterfaces();
   const auto keys_of = [&](const char* backend) {
     return c10::make_intrusive<c10d::PrefixStore>(options.prefix + backend,
                                                   dynamic_cast<C10dStore&>(store).c10d());
@@ -286,9 +282,9 @@ std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& o
         keys_of("/gloo"), options.rank, options.world_size, std::move(gloo_options));
     c10::intrusive_ptr<c10d::Backend> nccl;
     if (options.cuda_device) {
-      nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(LoadedCuda()->make_backend(
-          keys_of("/nccl"), options.rank, options.world_size, options.timeout.count(),
-          *options.cuda_device));
+      nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(
+          LoadedCuda()->make_backend(keys_of("/nccl"), options.rank, options.world_size,
+                                     options.timeout.count(), *options.cuda_device));
     }
     return std::make_unique<C10dCommunicator>(std::move(gloo), std::move(nccl), options.timeout,
                                               options.watch);

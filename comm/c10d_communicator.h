@@ -19,6 +19,10 @@ std::unique_ptr<Store> OpenTcpStore(const Launch& launch, std::chrono::milliseco
 /// Values of one process, for tests and threads: c10d's HashStore.
 std::unique_ptr<Store> MakeLocalStore();
 
+/// Throws std::runtime_error where GLOO_SOCKET_IFNAME names an interface that this host does not
+/// have up: c10d only says that it found no address.
+void CheckInterfaces();
+
 struct ConnectOptions {
   std::string prefix;  ///< keeps this group's keys apart
   int rank = 0;
@@ -30,7 +34,7 @@ struct ConnectOptions {
 };
 
 /// Tensors on the CPU go over c10d's Gloo, a full mesh of connections, those on a GPU over NCCL.
-/// `store` is one of those above. Throws CommError, naming the interface where that is at fault.
+/// `store` is one of those above. Throws CommError.
 std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& options);
 
 }  // namespace fastclip

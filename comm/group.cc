@@ -25,6 +25,7 @@ Group::Group(const Launch& launch, const GroupOptions& options,
     comm_ = WorldOfOne();
     return;
   }
+  CheckInterfaces();
   store_ = OpenTcpStore(launch, options.join_timeout);
   const std::string nonce =
       JoinRanks(*store_, launch.rank, launch.world_size, options.join_timeout, say);

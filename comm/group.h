@@ -27,7 +27,7 @@ class Group {
  public:
   /// Waits for all ranks. `say` hears who is missing (rank 0 only). `on_failure` is called, on a
   /// thread of the group, with what became of another rank; it is expected to end the process.
-  /// Throws CommError.
+  /// Throws CommError, and std::runtime_error where the environment names what is not there.
   Group(const Launch& launch, const GroupOptions& options,
         const std::function<void(const std::string&)>& say,
         std::function<void(const std::string&)> on_failure);

@@ -60,11 +60,13 @@ std::string Verdict(const std::vector<std::optional<RankStatus>>& statuses, std:
                        NameRanks(silent), step);
   }
   // All live: one of them does not come. It has begun fewer calls, and waits in none.
+  const bool some_wait =
+      std::ranges::any_of(statuses, [](const auto& status) { return !status->call.empty(); });
   std::int64_t fewest = statuses.front()->calls;
   for (const auto& status : statuses) fewest = std::min(fewest, status->calls);
   for (std::size_t rank = 0; rank < statuses.size(); ++rank) {
     const RankStatus& status = *statuses[rank];
-    if (status.calls == fewest && status.call.empty()) {
+    if (some_wait && status.calls == fewest && status.call.empty()) {
       return fmt::format(
           "rank {} on {} did not come to its collective number {} at step {}: for "
           "{:.0f} s it has computed, read or written",

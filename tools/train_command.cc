@@ -44,7 +44,7 @@ int RunTrain(int argc, const char* const* argv) {
                              fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " "))};
   const Launch launch = ReadLaunch([](const char* name) { return std::getenv(name); });
   if (dry_run) {
-    fmt::print("{}", DryRun(LoadedConfig(config_path, overrides)));
+    fmt::print("{}", DryRun(LoadedConfig(config_path, overrides, ranks), ranks));
     return 0;
   }
   if (ranks == 1) return TrainAsRank(request, launch);

@@ -10,6 +10,7 @@
 
 #include "trainer/activation_bytes.h"
 #include "trainer/precision.h"
+#include "trainer/ranks.h"
 #include "trainer/run_setup.h"
 
 namespace fastclip {
@@ -50,7 +51,7 @@ class Lines {
 
 }  // namespace
 
-std::string DryRun(const LoadedConfig& config) {
+std::string DryRun(const LoadedConfig& config, int ranks) {
   const auto tokenizer = OpenTokenizer(config->data.tokenizer);
   const ModelConfig model_config = CheckedModel(config, *tokenizer);
   const OpenedSource data =
@@ -87,6 +88,10 @@ std::string DryRun(const LoadedConfig& config) {
   lines.Add("steps", "{} epochs of {} = {} steps of {} rows, {} samples; warm-up {} steps",
             config->train.epochs, plan.steps_per_epoch(), steps, order.batch_size,
             steps * order.batch_size, config->learning_rate.warmup);
+  const std::vector<std::int64_t> lanes_per_rank = LanesPerRank(config, plan, ranks);
+  const double largest = static_cast<double>(*std::ranges::max_element(lanes_per_rank)) /
+                         static_cast<double>(order.lanes);
+  if (ranks > 1) lines.Add("ranks", "{}: {}", ranks, DescribeRows(lanes_per_rank, plan));
   lines.Add("order",
             "{} lanes of {} rows; chunks of {} records, windows of {}; {} records sit out an epoch",
             order.lanes, plan.rows_per_lane(), order.chunk, order.window,
@@ -119,16 +124,18 @@ std::string DryRun(const LoadedConfig& config) {
   // Both halves hold the same bytes, and a CPU is quick with one of them only.
   const auto autocast = precision.autocast ? std::optional(at::kBFloat16) : std::nullopt;
   const auto row = static_cast<double>(ActivationBytesPerRow(model, autocast));
-  const double held = row * std::ceil(static_cast<double>(order.batch_size) /
+  const double held = row * std::ceil(largest * static_cast<double>(order.batch_size) /
                                       static_cast<double>(config->train.micro_batches));
-  lines.Add("memory",
-            "weights {}, gradients {}, optimizer {}, state {}; activations {} a row, {} for {}",
-            Bytes(weights), Bytes(gradients), Bytes(moments), Bytes(state), Bytes(row), Bytes(held),
-            config->train.micro_batches == 1
-                ? std::string("the batch")
-                : fmt::format("one of {} micro-batches", config->train.micro_batches));
-  lines.Add("", "about {} on one rank, with {} threads",
-            Bytes(weights + gradients + moments + state + held), config->train.threads);
+  const double own_state = largest * state;
+  lines.Add(
+      "memory", "weights {}, gradients {}, optimizer {}, state {}; activations {} a row, {} for {}",
+      Bytes(weights), Bytes(gradients), Bytes(moments), Bytes(own_state), Bytes(row), Bytes(held),
+      config->train.micro_batches == 1
+          ? std::string(ranks == 1 ? "the batch" : "the rank's rows")
+          : fmt::format("one of {} micro-batches", config->train.micro_batches));
+  lines.Add("", "about {} on {} rank, with {} threads",
+            Bytes(weights + gradients + moments + own_state + held), ranks == 1 ? "one" : "a",
+            config->train.threads);
   lines.Add("checkpoint", "{}, the last {} are kept: {}", Bytes(weights + moments + state),
             config->checkpoint.keep,
             Bytes((weights + moments + state) * static_cast<double>(config->checkpoint.keep)));

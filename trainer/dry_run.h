@@ -11,6 +11,7 @@ namespace fastclip {
 /// opens the data, whose manifest it may write beside the shards, and makes no run folder.
 /// Config, data, model and objective are checked as at a real start: throws ConfigError or
 /// std::runtime_error. Several lines.
-std::string DryRun(const LoadedConfig& config);
+/// On `ranks` ranks, memory is that of the largest.
+std::string DryRun(const LoadedConfig& config, int ranks = 1);
 
 }  // namespace fastclip

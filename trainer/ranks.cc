@@ -63,19 +63,19 @@ std::int64_t EvenDataLanes(const OrderPlan& plan, int world_size) {
   return NearestLanes(plan.options().batch_size, plan.options().lanes, world_size, world_size);
 }
 
-std::vector<std::int64_t> LanesPerRank(const LoadedConfig& config, const OrderPlan& plan,
+namespace {
+
+std::vector<std::int64_t> FittingLanes(const LoadedConfig& config, const OrderPlan& plan,
                                        int world_size) {
   const std::int64_t lanes = plan.options().lanes, batch_size = plan.options().batch_size;
   const std::vector<std::int64_t>& given = config->data.lanes_per_rank;
   if (!given.empty()) {
     const auto sum = std::accumulate(given.begin(), given.end(), std::int64_t{0});
-    if (given.size() != static_cast<std::size_t>(world_size) || sum != lanes) {
-      throw config.table().Error(
-          "data.lanes_per_rank",
-          fmt::format("lists {} ranks with {} lanes in all; there are {} ranks and {} lanes",
-                      given.size(), sum, world_size, lanes));
-    }
-    return given;
+    if (given.size() == static_cast<std::size_t>(world_size) && sum == lanes) return given;
+    throw config.table().Error(
+        "data.lanes_per_rank",
+        fmt::format("lists {} ranks with {} lanes in all; there are {} ranks and {} lanes",
+                    given.size(), sum, world_size, lanes));
   }
   if (world_size <= lanes) return plan.EvenLanes(world_size);
   std::int64_t fits = EvenDataLanes(plan, world_size);
@@ -85,6 +85,39 @@ std::vector<std::int64_t> LanesPerRank(const LoadedConfig& config, const OrderPl
                                 lanes, batch_size,
                                 fits == 0 ? std::string("take fewer ranks or a larger batch")
                                           : fmt::format("data.lanes = {} fits", fits)));
+}
+
+}  // namespace
+
+std::vector<std::int64_t> LanesPerRank(const LoadedConfig& config, const OrderPlan& plan,
+                                       int world_size) {
+  std::vector<std::int64_t> lanes = FittingLanes(config, plan, world_size);
+  const std::int64_t rows = *std::ranges::min_element(lanes) * plan.rows_per_lane();
+  if (rows < config->train.micro_batches) {
+    throw config.table().Error("train.micro_batches",
+                               fmt::format("{} parts cannot be made of the {} rows of a rank",
+                                           config->train.micro_batches, rows));
+  }
+  return lanes;
+}
+
+std::vector<std::int64_t> RowsPerRank(std::vector<std::int64_t> lanes_per_rank,
+                                      const OrderPlan& plan) {
+  for (std::int64_t& rows : lanes_per_rank) rows *= plan.rows_per_lane();
+  return lanes_per_rank;
+}
+
+std::string DescribeRows(const std::vector<std::int64_t>& lanes_per_rank, const OrderPlan& plan) {
+  const std::vector<std::int64_t> rows = RowsPerRank(lanes_per_rank, plan);
+  const auto [least, most] = std::ranges::minmax(rows);
+  std::string text = least == most ? fmt::format("{} rows of a batch each", most)
+                                   : fmt::format("{} to {} rows of a batch each", least, most);
+  const double idle = IdleShare(lanes_per_rank);
+  if (idle > 0) {
+    text +=
+        fmt::format("; a step waits for the largest: {:.0f}% of the ranks' time idles", 100 * idle);
+  }
+  return text;
 }
 
 double IdleShare(const std::vector<std::int64_t>& lanes_per_rank) {

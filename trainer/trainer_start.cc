@@ -49,17 +49,6 @@ double Millions(const NamedTensors& tensors) {
                          [](double sum, const auto& named) { return sum + named.second.numel(); });
 }
 
-std::vector<std::int64_t> RowsOf(std::vector<std::int64_t> lanes_per_rank, const OrderPlan& plan) {
-  for (std::int64_t& rows : lanes_per_rank) rows *= plan.rows_per_lane();
-  return lanes_per_rank;
-}
-
-void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
-  for (const std::string& reason : reasons) {
-    console.Say(fmt::format("passed over a damaged checkpoint: {}", reason));
-  }
-}
-
 }  // namespace
 
 Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
@@ -93,7 +82,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       optimizer_(MakeOptimizer(model_.trainable(), config->optimizer)),
       train_step_(model_, *objective_, table_, *optimizer_, comm_,
                   {config->train.clip_norm, PrecisionOf(config->train.precision)},
-                  RowsOf(lanes_per_rank_, plan_)),
+                  RowsPerRank(lanes_per_rank_, plan_)),
       total_steps_(plan_.steps(config->train.epochs)) {
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   model_.set_grad_checkpointing(config_->train.grad_checkpointing);
@@ -120,37 +109,13 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
 }
 
 void Trainer::SayRanks() {
-  const std::vector<std::int64_t> rows = RowsOf(lanes_per_rank_, plan_);
-  const auto [least, most] = std::ranges::minmax(rows);
-  const double idle = IdleShare(lanes_per_rank_);
-  std::string uneven;
-  if (idle > 0) {
-    uneven =
-        fmt::format("; a step waits for the largest: {:.0f}% of the ranks' time idles", 100 * idle);
-    const std::int64_t even = EvenDataLanes(plan_, comm_.world_size());
-    if (config_->data.lanes_per_rank.empty() && even != 0) {
-      uneven += fmt::format(", none with data.lanes = {} in a new run", even);
-    }
+  std::string line =
+      fmt::format("{} ranks, {}", comm_.world_size(), DescribeRows(lanes_per_rank_, plan_));
+  const std::int64_t even = EvenDataLanes(plan_, comm_.world_size());
+  if (IdleShare(lanes_per_rank_) > 0 && config_->data.lanes_per_rank.empty() && even != 0) {
+    line += fmt::format(", none with data.lanes = {} in a new run", even);
   }
-  console_.Say(fmt::format(
-      "{} ranks, {} rows of a batch each{}", comm_.world_size(),
-      least == most ? fmt::format("{}", most) : fmt::format("{} to {}", least, most), uneven));
-}
-
-/// Rank 0 looks and checks every byte; the others take its word.
-std::optional<FoundCheckpoint> Trainer::FindCheckpoint() {
-  std::optional<FoundCheckpoint> found;
-  Together(comm_, [&] {
-    if (comm_.rank() == 0) found = FindNewestCheckpoint(config_->run);
-  });
-  const std::string path = GatherTexts(comm_, found ? found->path : "").front();
-  Together(comm_, [&] {
-    if (comm_.rank() == 0 || path.empty()) return;
-    found.emplace();
-    found->path = path;
-    found->meta = ReadCheckpointMeta(path);
-  });
-  return found;
+  console_.Say(line);
 }
 
 void Trainer::OpenRun(const std::string& command) {
@@ -208,119 +173,6 @@ void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
                           {"world_size", comm_.world_size()},
                           {"versions", Versions()}});
   log_.emplace(config_->run, keep_bytes, step_);
-}
-
-void Trainer::Resume(const FoundCheckpoint& found) {
-  SayPassedOver(found.passed_over, console_);
-  RefuseOtherData(found);
-  RefuseOtherModel(found);
-  const CheckpointMeta& meta = found.meta;
-
-  model_.Load(LoadModel(found.path), found.path);
-  optimizer_->LoadState(LoadOptimizer(found.path), found.path);
-  if (!objective_->state_columns().empty()) {
-    table_.values().copy_(LoadState(found.path, lanes_).values);
-  }
-  step_ = meta.step;
-  if (comm_.rank() == 0) skips_ = meta.skips;
-  refused_ = meta.refused_steps;
-  refused_in_a_row_ = meta.refused_in_a_row;
-  overflowed_ = meta.overflowed_steps;
-  if (meta.scaler) train_step_.scaler() = *meta.scaler;
-  last_checkpoint_ = found.path;
-  saved_ = true;
-  console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
-  if (meta.threads != at::get_num_threads() || meta.world_size != comm_.world_size()) {
-    console_.Say(fmt::format(
-        "note: it ran with {} threads on {} ranks, now {} on {}: equal to rounding, not to the bit",
-        meta.threads, meta.world_size, at::get_num_threads(), comm_.world_size()));
-  }
-}
-
-void Trainer::RefuseOtherData(const FoundCheckpoint& found) const {
-  const CheckpointMeta& meta = found.meta;
-  const OrderOptions& now = plan_.options();
-  const auto refuse = [&](const char* what, const auto& before, const auto& asked) {
-    throw ConfigError(
-        fmt::format("{}: {} was {} in this run and is {} now: the order of the samples would "
-                    "change. Set it back, "
-                    "or start a new run from these weights with train.init = \"{}\"",
-                    found.path, what, before, asked, found.path));
-  };
-  if (meta.data_hash != source_->hash()) refuse("the data's hash", meta.data_hash, source_->hash());
-  if (meta.order.size != now.size) refuse("the number of records", meta.order.size, now.size);
-  if (meta.order.batch_size != now.batch_size)
-    refuse("train.batch_size", meta.order.batch_size, now.batch_size);
-  if (meta.order.lanes != now.lanes) refuse("data.lanes", meta.order.lanes, now.lanes);
-  if (meta.order.chunk != now.chunk) refuse("data.chunk", meta.order.chunk, now.chunk);
-  if (meta.order.window != now.window) refuse("data.window", meta.order.window, now.window);
-  if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
-  if (meta.objective != config_->objective.name)
-    refuse("objective.name", meta.objective, config_->objective.name);
-  if (meta.mode != config_->objective.mode)
-    refuse("objective.mode", meta.mode, config_->objective.mode);
-}
-
-/// Checkpoints that do not tell model and tokenizer are taken at the user's word.
-void Trainer::RefuseOtherModel(const FoundCheckpoint& found) const {
-  const CheckpointMeta& meta = found.meta;
-  if (!meta.model_config.empty()) {
-    const auto before = nlohmann::json::parse(meta.model_config).flatten();
-    const auto now = nlohmann::json::parse(OpenClipJson(model_config_)).flatten();
-    for (const auto& [key, value] : now.items()) {
-      const auto was = before.value(key, nlohmann::json());
-      if (was == value) continue;
-      throw ConfigError(
-          fmt::format("{}: {} of the model was {} in this run and is {} in model {} now: its "
-                      "weights are another model's. Set model.name back, or start a new run in "
-                      "another run=FOLDER",
-                      found.path, key.substr(1), was.dump(), value.dump(), config_->model.name));
-    }
-  }
-  if (!meta.tokenizer.empty() && (ParseTokenizerSpec(meta.tokenizer).kind !=
-                                      ParseTokenizerSpec(config_->data.tokenizer).kind ||
-                                  meta.vocabulary_hash != vocabulary_hash_)) {
-    throw ConfigError(fmt::format(
-        "{}: data.tokenizer was {} (hash {:016x}) in this run and is {} (hash {:016x}) now: the "
-        "same ids would be other words. Set it back, or start a new run in another run=FOLDER",
-        found.path, meta.tokenizer, meta.vocabulary_hash, config_->data.tokenizer,
-        vocabulary_hash_));
-  }
-}
-
-void Trainer::StartFrom(const std::string& init) {
-  const ModelSource from = ResolveModel(init);
-  SayPassedOver(from.passed_over, console_);
-  model_.Load(ReadSafetensors(from.file).tensors, from.file);
-  const std::string folder = std::filesystem::path(from.file).parent_path();
-  if (objective_->state_columns().empty() ||
-      !std::filesystem::exists(std::filesystem::path(folder) / "checkpoint.json")) {
-    console_.Say(fmt::format("weights from {}", from.file));
-    return;
-  }
-  const CheckpointMeta meta = CheckCheckpoint(folder);
-  if (meta.data_hash != source_->hash()) {
-    console_.Say(fmt::format("weights from {}; its estimators belong to other data and are left",
-                             from.file));
-    return;
-  }
-  const OrderPlan before(meta.order);
-  const StateRows rows = LoadState(folder, {0, meta.order.lanes});
-  if (rows.columns != table_.columns()) {
-    console_.Say(fmt::format(
-        "weights from {}; its estimators belong to another objective and are left", from.file));
-    return;
-  }
-  SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(),
-                  PrecisionOf(config_->train.precision).parameters);
-  old.values().copy_(rows.values);
-  std::vector<std::int64_t> mine;
-  for (std::int64_t index = 0; index < source_->size(); ++index) {
-    const std::int64_t lane = plan_.PlaceOf(SampleIndex{index}).lane;
-    if (lane >= lanes_.first && lane < lanes_.last) mine.push_back(index);
-  }
-  table_.Write(mine, old.Read(mine));
-  console_.Say(fmt::format("weights and estimators from {}", folder));
 }
 
 }  // namespace fastclip

@@ -41,6 +41,11 @@ TEST(Verdict, BlamesTheRankThatDoesNotComeToACollective) {
       "computed, read or written");
 }
 
+TEST(Verdict, TellsTheErrorWhereNobodyWaits) {
+  EXPECT_EQ(Verdict({Status(0, "", "no route", true), Status(0, "", "no route", true)}, 0),
+            "at step 7: no route");
+}
+
 TEST(Watch, LetsAllRanksNameTheOneThatFailed) {
   const auto store = MakeLocalStore();
   std::vector<std::string> heard(3);

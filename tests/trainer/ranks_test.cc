@@ -1,4 +1,6 @@
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include "pipeline/record.h"
 #include "tests/trainer/ranks_fixture.h"
@@ -24,6 +26,24 @@ TEST_F(Ranks, TrainAsOneDoesAndEvaluateTogether) {
     EXPECT_EQ(one[i].at("skips"), three[i].at("skips"));
     EXPECT_EQ(one[i].at("gathered_bytes"), 0);
   }
+}
+
+TEST_F(Ranks, AccumulateAndLockTowersAsOneDoes) {
+  const std::vector<std::string> words = {"train.micro_batches=2", "model.lock_image=true",
+                                          "model.lock_image_unlocked_groups=1",
+                                          "train.grad_checkpointing=true"};
+  ASSERT_EQ(Run(Words("one", 1, words)), 0) << errors_;
+  ASSERT_EQ(Run(Words("two", 2, words)), 0) << errors_;
+  ExpectClose(Read("two", 20, "model.safetensors"), Read("one", 20, "model.safetensors"), 1e-8);
+  ExpectSameState(State("two", 20), State("one", 20));
+}
+
+TEST_F(Ranks, AreToldOfByADryRun) {
+  std::vector<std::string> words = Words("run", 3);
+  words.push_back("--dry-run");
+  ASSERT_EQ(Run(words), 0) << errors_;
+  EXPECT_NE(output_.find("ranks       3: 8 to 12 rows of a batch each"), std::string::npos)
+      << output_;
 }
 
 TEST_F(Ranks, CountTheBytesThatTheReadmeTells) {
@@ -123,31 +143,101 @@ TEST_F(Ranks, RefuseAWorldLargerThanTheLanes) {
       << errors_;
 }
 
-TEST_F(Ranks, RefuseConfigsThatDiffer) {
-  const auto start = [&](int rank, const std::string& seed) {
-    setenv("RANK", std::to_string(rank).c_str(), 1);
+/// Two ranks started by hand, with what Open MPI would set.
+class RanksByHand : public Ranks {
+ protected:
+  std::string FolderOf(int rank) {
     const std::string folder = folder_ / ("rank" + std::to_string(rank));
     std::filesystem::create_directories(folder);
-    return std::make_unique<Program>(folder, Words("run", 1, {"train.seed=" + seed}));
+    return folder;
+  }
+  std::unique_ptr<Program> Start(int rank, const std::vector<std::string>& words,
+                                 const std::string& interface = "lo") {
+    const std::map<std::string, std::string> variables = {
+        {"OMPI_COMM_WORLD_RANK", std::to_string(rank)},
+        {"OMPI_COMM_WORLD_SIZE", "2"},
+        {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"},
+        {"MASTER_PORT", std::to_string(port_)},
+        {"GLOO_SOCKET_IFNAME", interface}};
+    for (const auto& [name, value] : variables) setenv(name.c_str(), value.c_str(), 1);
+    auto program =
+        std::make_unique<Program>(FolderOf(rank), Words("run", 1, words), FolderOf(rank));
+    for (const auto& [name, value] : variables) unsetenv(name.c_str());
+    return program;
+  }
+  void ExpectBothSay(const std::string& what, int code) {
+    for (int rank = 1; rank >= 0; --rank) {
+      EXPECT_EQ(programs_[rank]->Wait(), code);
+      const std::string errors = programs_[rank]->errors();
+      EXPECT_NE(errors.find("rank " + std::to_string(rank) + ": " + what), std::string::npos)
+          << errors;
+    }
+  }
+
+  const int port_ = 20'000 + getpid() % 20'000;  // other clones test at the same time
+  std::unique_ptr<Program> programs_[2];
+};
+
+TEST_F(RanksByHand, RefuseConfigsThatDiffer) {
+  for (int rank : {0, 1}) programs_[rank] = Start(rank, {"train.seed=" + std::to_string(rank + 1)});
+  ExpectBothSay("the ranks differ: train.seed is 2 on rank 1, but 1 on rank 0", 1);
+}
+
+TEST_F(RanksByHand, RefuseDataThatDiffer) {
+  for (int rank : {0, 1}) {  // hosts that hold copies, and one of them another
+    std::ofstream table(FolderOf(rank) + "/pairs.tsv");
+    table << "filepath\ttitle\n";
+    for (int i = 0; i < 200; ++i) table << i << ".jpg\ta picture of " << i * (rank + 1) << "\n";
+  }
+  for (int rank : {0, 1}) programs_[rank] = Start(rank, {"data.train=pairs.tsv"});
+  ExpectBothSay("the ranks differ: the hash of data.train is ", 1);
+}
+
+TEST_F(RanksByHand, WaitForOneThatComesLate) {
+  programs_[0] = Start(0, {"train.epochs=1"});
+  const auto waiting = [&] {
+    return programs_[0]->errors().find("waiting for rank 1 of 2") != std::string::npos;
   };
-  setenv("WORLD_SIZE", "2", 1);
-  setenv("MASTER_ADDR", "127.0.0.1", 1);
-  setenv("MASTER_PORT", "29713", 1);
-  setenv("GLOO_SOCKET_IFNAME", "lo", 1);
-  const auto zero = start(0, "1"), one = start(1, "2");
-  for (const char* name :
-       {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME"}) {
-    unsetenv(name);
+  while (programs_[0]->running() && !waiting()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  EXPECT_EQ(one->Wait(), 1);
-  EXPECT_EQ(zero->Wait(), 1);
-  for (const auto& [rank, program] : {std::pair(0, &zero), std::pair(1, &one)}) {
-    EXPECT_NE(
-        (*program)->errors().find("rank " + std::to_string(rank) +
-                                  ": the ranks differ: train.seed is 2 on rank 1, but 1 on rank 0"),
-        std::string::npos)
-        << (*program)->errors();
-  }
+  EXPECT_TRUE(waiting()) << programs_[0]->errors();
+  programs_[1] = Start(1, {"train.epochs=1"});
+  EXPECT_EQ(programs_[1]->Wait(), 0) << programs_[1]->errors();
+  EXPECT_EQ(programs_[0]->Wait(), 0) << programs_[0]->errors();
+}
+
+TEST_F(RanksByHand, NameOneThatIsAbsent) {
+  programs_[0] = Start(0, {"comm.join_timeout=2"});
+  EXPECT_EQ(programs_[0]->Wait(), 75);
+  EXPECT_NE(programs_[0]->errors().find("rank 0: rank 1 of 2 did not join in time"),
+            std::string::npos)
+      << programs_[0]->errors();
+}
+
+TEST_F(RanksByHand, NameAPortInUse) {
+  const int held = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_ANY);
+  address.sin_port = htons(static_cast<std::uint16_t>(port_));
+  const int reuse = 1;
+  setsockopt(held, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
+  ASSERT_EQ(bind(held, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(held, 1), 0);
+  programs_[0] = Start(0, {});
+  EXPECT_EQ(programs_[0]->Wait(), 75);
+  EXPECT_NE(programs_[0]->errors().find("127.0.0.1:" + std::to_string(port_) +
+                                        ", where the ranks meet, cannot be opened"),
+            std::string::npos)
+      << programs_[0]->errors();
+  close(held);
+}
+
+TEST_F(RanksByHand, NameAnInterfaceThatIsNotThere) {
+  for (int rank : {0, 1}) programs_[rank] = Start(rank, {}, "nosuch0");
+  ExpectBothSay("GLOO_SOCKET_IFNAME names the interface 'nosuch0', which is not up on this host",
+                1);
 }
 
 }  // namespace
