@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <numeric>
 #include <set>
+#include <thread>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -26,12 +27,8 @@ C10_DECLARE_int(caffe2_log_level);
 namespace fastclip {
 namespace {
 
-/// c10's errors carry a stack; people need their first line.
-std::string Reason(const std::exception& error) {
-  const auto* c10_error = dynamic_cast<const c10::Error*>(&error);
-  const std::string text = c10_error ? c10_error->what_without_backtrace() : error.what();
-  return text.substr(0, text.find('\n'));
-}
+/// NCCL's watchdog ends the process without a word: ours is to come first.
+constexpr auto kNcclMargin = std::chrono::seconds(60);
 
 class C10dStore final : public Store {
  public:
@@ -74,7 +71,7 @@ class C10dStore final : public Store {
     try {
       return body();
     } catch (const std::exception& error) {
-      throw CommError(fmt::format("the ranks' store cannot be reached: {}", Reason(error)));
+      throw CommError(fmt::format("the ranks' store cannot be reached: {}", ErrorText(error)));
     }
   }
 
@@ -94,9 +91,26 @@ class C10dCommunicator final : public Communicator {
     if (watch_ != nullptr) watch_->AtStep(step);
   }
 
+  void Synchronize() override {
+    if (!last_on_gpu_) return;
+    if (watch_ != nullptr) watch_->BeginCall("a call on the GPU");
+    Try("on the GPU", [&] {
+      const auto end = std::chrono::steady_clock::now() + timeout_;
+      while (!last_on_gpu_->isCompleted()) {
+        if (std::chrono::steady_clock::now() > end) {
+          throw std::runtime_error("not all ranks came in time");
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
+      if (last_on_gpu_->exception()) std::rethrow_exception(last_on_gpu_->exception());
+    });
+    last_on_gpu_.reset();
+    if (watch_ != nullptr) watch_->EndCall();
+  }
+
   std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) override {
     gloo_->setTimeout(timeout);
-    if (nccl_) nccl_->setTimeout(timeout);
+    if (nccl_) nccl_->setTimeout(timeout + kNcclMargin);
     return std::exchange(timeout_, timeout);
   }
 
@@ -177,12 +191,17 @@ class C10dCommunicator final : public Communicator {
     c10::intrusive_ptr<c10d::Work> work_;
   };
 
+  /// What c10d throws is the doing of other ranks, but where memory was short.
   template <class Body>
   auto Try(const char* call, const Body& body) -> decltype(body()) {
     try {
       return body();
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const c10::OutOfMemoryError&) {
+      throw;
     } catch (const std::exception& error) {
-      throw CommError(fmt::format("{}: {}", call, Reason(error)));
+      throw CommError(fmt::format("{}: {}", call, ErrorText(error)));
     }
   }
 
@@ -195,18 +214,25 @@ class C10dCommunicator final : public Communicator {
   // A failed call stays "under way" for the others to hear of.
   template <class Start>
   void Run(const char* call, const at::Tensor& tensor, const Start& start) {
+    c10d::Backend& backend = BackendOf(tensor);
     if (watch_ != nullptr) watch_->BeginCall(call);
-    Try(call, [&] {
-      c10d::Backend& backend = BackendOf(tensor);
-      const c10::intrusive_ptr<c10d::Work> work = start(backend);
-      // Gloo's wait blocks, and only with a timeout of its own surely ends. NCCL's orders the
-      // current stream behind the call; its watchdog keeps the time.
-      &backend == gloo_.get() ? work->wait(timeout_) : work->wait();
-    });
+    Try(call, [&] { Wait(backend, start(backend)); });
     if (watch_ != nullptr) watch_->EndCall();
   }
 
+  /// Gloo's wait blocks, and only with a timeout of its own surely ends. NCCL's orders the current
+  /// stream behind the call; Synchronize() keeps the time.
+  void Wait(c10d::Backend& backend, const c10::intrusive_ptr<c10d::Work>& work) {
+    if (&backend == gloo_.get()) {
+      work->wait(timeout_);
+    } else {
+      work->wait();
+      last_on_gpu_ = work;
+    }
+  }
+
   c10::intrusive_ptr<c10d::Backend> gloo_, nccl_;
+  c10::intrusive_ptr<c10d::Work> last_on_gpu_;  // NCCL's calls are done in their order
   std::chrono::milliseconds timeout_;
   Watch* watch_;
 };
@@ -259,7 +285,7 @@ std::unique_ptr<Store> OpenTcpStore(const Launch& launch, std::chrono::milliseco
   } catch (const std::exception& error) {
     throw CommError(fmt::format(
         "{}:{}, where the ranks meet, {}: {}; {}", launch.store_host, launch.store_port,
-        options.isServer ? "cannot be opened" : "cannot be reached", Reason(error),
+        options.isServer ? "cannot be opened" : "cannot be reached", ErrorText(error),
         options.isServer ? "another run may use it: MASTER_PORT chooses another port, MASTER_ADDR "
                            "must be this host"
                          : "is rank 0 up, and are MASTER_ADDR and MASTER_PORT its own?"));
@@ -275,25 +301,32 @@ std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& o
     return c10::make_intrusive<c10d::PrefixStore>(options.prefix + backend,
                                                   dynamic_cast<C10dStore&>(store).c10d());
   };
+  c10::intrusive_ptr<c10d::Backend> gloo, nccl;
   try {
     // Connected at once, a device of its own: a lazy one shared by two groups hangs for ever.
     auto gloo_options = c10d::ProcessGroupGloo::Options::create_default(options.timeout);
-    auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
-        keys_of("/gloo"), options.rank, options.world_size, std::move(gloo_options));
-    c10::intrusive_ptr<c10d::Backend> nccl;
-    if (options.cuda_device) {
-      nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(
-          LoadedCuda()->make_backend(keys_of("/nccl"), options.rank, options.world_size,
-                                     options.timeout.count(), *options.cuda_device));
-    }
-    return std::make_unique<C10dCommunicator>(std::move(gloo), std::move(nccl), options.timeout,
-                                              options.watch);
+    gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(keys_of("/gloo"), options.rank,
+                                                       options.world_size, std::move(gloo_options));
   } catch (const std::exception& error) {
     throw CommError(fmt::format(
         "rank {} of {} could not connect to the others: {}; GLOO_SOCKET_IFNAME chooses the network "
         "interface ({} are up)",
-        options.rank, options.world_size, Reason(error), fmt::join(Interfaces(), ", ")));
+        options.rank, options.world_size, ErrorText(error), fmt::join(Interfaces(), ", ")));
   }
+  if (options.cuda_device) {
+    try {
+      nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(LoadedCuda()->make_backend(
+          keys_of("/nccl"), options.rank, options.world_size,
+          (options.timeout + kNcclMargin).count(), *options.cuda_device));
+    } catch (const std::exception& error) {
+      throw CommError(fmt::format(
+          "rank {} of {} could not connect its GPU to the others over NCCL: {}; NCCL_DEBUG=INFO "
+          "tells more, NCCL_SOCKET_IFNAME chooses the network interface",
+          options.rank, options.world_size, ErrorText(error)));
+    }
+  }
+  return std::make_unique<C10dCommunicator>(std::move(gloo), std::move(nccl), options.timeout,
+                                            options.watch);
 }
 
 }  // namespace fastclip

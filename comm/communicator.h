@@ -33,6 +33,9 @@ class Communicator {
   [[nodiscard]] virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor values) = 0;
   virtual void Broadcast(at::Tensor& values, int root) = 0;
   virtual void Barrier() = 0;
+  /// Waits until all calls so far are done, on a GPU too: throws, like them, after the timeout. To
+  /// be called before the host reads a result: it would wait for a lost rank without end.
+  virtual void Synchronize() {}
   /// What a call waits for the other ranks from here on; returns what it was. Every rank sets it at
   /// the same place.
   virtual std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) {

@@ -60,15 +60,18 @@ void LoadCuda() {
 
 const CudaLibrary* LoadedCuda() { return loaded; }
 
-void UseCudaDevice(int device) {
+int UseCudaDevice(int local_rank) {
   const int count = GpuCount();
+  // Schedulers often show each rank its own GPU alone.
+  const int device = count == 1 ? 0 : local_rank;
   if (device >= count) {
     throw std::runtime_error(
         fmt::format("this is rank {} of this host, which has {} GPUs: one rank a GPU, not more",
-                    device, count));
+                    local_rank, count));
   }
   c10::impl::VirtualGuardImpl(c10::kCUDA)
       .setDevice(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device)));
+  return device;
 }
 
 }  // namespace fastclip

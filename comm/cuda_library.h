@@ -37,7 +37,8 @@ void LoadCuda();
 /// The loaded table; null before LoadCuda().
 const CudaLibrary* LoadedCuda();
 
-/// Makes GPU `device` of this host the current one. Throws std::runtime_error where there are fewer.
-void UseCudaDevice(int device);
+/// Makes the GPU of this rank of the host the current one and returns its number: the only one that
+/// is visible, or that of the rank. Throws std::runtime_error where there are fewer.
+int UseCudaDevice(int local_rank);
 
 }  // namespace fastclip

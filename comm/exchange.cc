@@ -4,7 +4,8 @@
 #include <fmt/format.h>
 
 #include <cstring>
-#include <stdexcept>
+
+#include "comm/comm_error.h"
 
 namespace fastclip {
 
@@ -42,13 +43,12 @@ void Together(Communicator& comm, const std::function<void()>& work) {
   try {
     work();
   } catch (const std::exception& thrown) {
-    error = thrown.what();
-    if (error.empty()) error = "unknown error";
+    error = ErrorText(thrown);
   }
   const std::vector<std::string> errors = GatherTexts(comm, error);
   for (std::size_t rank = 0; rank < errors.size(); ++rank) {
     if (!errors[rank].empty()) {
-      throw std::runtime_error(fmt::format("rank {}: {}", rank, errors[rank]));
+      throw SharedError(static_cast<int>(rank), fmt::format("rank {}: {}", rank, errors[rank]));
     }
   }
 }

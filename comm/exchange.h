@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,18 @@ std::vector<std::string> GatherTexts(Communicator& comm, const std::string& mine
 std::vector<std::int64_t> GatherNumbers(Communicator& comm, std::int64_t mine);
 /// Whether any rank says so. Every rank calls it.
 bool AnyRank(Communicator& comm, bool mine);
+/// Thrown by Together() on every rank.
+class SharedError : public std::runtime_error {
+ public:
+  SharedError(int rank, const std::string& what) : std::runtime_error(what), rank_(rank) {}
+  int rank() const { return rank_; }  ///< of the rank that failed
+
+ private:
+  int rank_;
+};
+
 /// Runs `work` on every rank, without collectives in it. Where it throws on one rank, all throw
-/// std::runtime_error with what that one said and its number. In a world of one it is just run.
+/// SharedError with what that one said and its number. In a world of one it is just run.
 void Together(Communicator& comm, const std::function<void()>& work);
 
 }  // namespace fastclip

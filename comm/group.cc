@@ -25,21 +25,24 @@ Group::Group(const Launch& launch, const GroupOptions& options,
     comm_ = WorldOfOne();
     return;
   }
-  CheckInterfaces();
   store_ = OpenTcpStore(launch, options.join_timeout);
   const std::string nonce =
       JoinRanks(*store_, launch.rank, launch.world_size, options.join_timeout, say);
   watch_ = std::make_unique<Watch>(store_->Clone(), nonce, launch.rank, launch.world_size,
                                    HostName(), std::move(on_failure));
   try {
+    CheckInterfaces();
     comm_ = ConnectRanks(*store_, {.prefix = nonce,
                                    .rank = launch.rank,
                                    .world_size = launch.world_size,
                                    .timeout = options.timeout,
-                                   .cuda_device = options.cuda_device,
+                                   .cuda_device = options.open_device(),
                                    .watch = watch_.get()});
   } catch (const CommError& error) {
     throw CommError(watch_->Fail(error.what(), /*of_others=*/true));
+  } catch (const std::exception& error) {
+    watch_->Fail(ErrorText(error), /*of_others=*/false);
+    throw;
   }
 }
 

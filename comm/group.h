@@ -18,8 +18,9 @@ struct GroupOptions {
   std::chrono::seconds join_timeout{300};
   /// For one collective: what a rank may lag behind the others.
   std::chrono::seconds timeout{120};
-  /// The GPU of this rank; none: tensors stay on the CPU.
-  std::optional<int> cuda_device{};
+  /// What else can fail on one rank alone, once the others can hear of it; returns the GPU of this
+  /// rank, or nothing: tensors stay on the CPU then.
+  std::function<std::optional<int>()> open_device = [] { return std::nullopt; };
 };
 
 /// The ranks of a run, from their meeting to their end. A world of one opens no socket.

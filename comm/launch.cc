@@ -146,6 +146,8 @@ Launch ReadLaunch(const std::function<const char*(const char*)>& get) {
   Launch launch;
   for (const Names& names : kLaunchers) {
     if (!environment.Has(names.rank) || !environment.Has(names.world_size)) continue;
+    // SLURM's pmi2 sets PMI_RANK too, and knows nothing of hosts.
+    if (names.launcher == std::string_view("MPICH") && !environment.Has(names.local_rank)) continue;
     ReadRanks(environment, names, launch);
     if (launch.world_size > 1) ReadStore(environment, launch);
     break;

@@ -16,6 +16,8 @@
 #include <ctime>
 #include <stdexcept>
 
+#include "comm/comm_error.h"
+
 namespace fastclip {
 namespace {
 
@@ -156,10 +158,11 @@ class LocalRanks {
       fmt::print(stderr, "fastclip: rank {} was killed by signal {} ({})\n", rank, WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     }
+    // The rank at fault and those that only heard of it end at about the same time.
+    if (!failed_ || code_ == kOtherRankFailed) code_ = code;
     if (failed_) return;
     failed_ = true;
     failed_at_ = Clock::now();
-    code_ = code;
   }
 
   std::vector<pid_t> pids_;  // 0: not running

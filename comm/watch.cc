@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "comm/comm_error.h"
 #include "comm/rendezvous.h"
@@ -18,6 +21,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kLook = 300ms;  // between two looks at a run that is in order
 constexpr auto kAnswer = 3s;   // for the others' answers: they look every 300 ms
+constexpr auto kLinger = 1s;   // rank 0 may serve the store: the others are still reading
 constexpr const char* kFailed = "/failed";
 
 std::string StatusOf(int rank) { return fmt::format("/status/{}", rank); }
@@ -39,6 +43,13 @@ RankStatus Parse(const std::string& text) {
           .error = json.at("error"),
           .of_others = json.at("of_others"),
           .host = json.at("host")};
+}
+
+std::string StoreIsGone(std::int64_t step) {
+  return fmt::format(
+      "the store of rank 0 does not answer at step {}: rank 0 was killed, hangs, or is out of "
+      "reach",
+      step);
 }
 
 }  // namespace
@@ -79,104 +90,148 @@ std::string Verdict(const std::vector<std::optional<RankStatus>>& statuses, std:
   return fmt::format("at step {} a rank failed and did not say why", step);
 }
 
-Watch::Watch(std::unique_ptr<Store> store, std::string prefix, int rank, int world_size,
-             std::string host, std::function<void(const std::string&)> on_failure)
-    : store_(std::move(store)),
-      prefix_(std::move(prefix)),
-      rank_(rank),
-      world_size_(world_size),
-      host_(std::move(host)),
-      on_failure_(std::move(on_failure)),
-      since_(Clock::now().time_since_epoch().count()),
-      looker_([this](const std::stop_token& stop) { Look(stop); }) {}
+struct Watch::State {
+  std::string Key(const std::string& name) const { return prefix + name; }
+  RankStatus Mine() const;
+  std::string Confer(const RankStatus& mine);
+  void Look();
 
-Watch::~Watch() = default;
+  std::unique_ptr<Store> store;
+  std::string prefix;
+  int rank = 0;
+  int world_size = 1;
+  std::string host;
+  std::function<void(const std::string&)> on_failure;
 
-void Watch::BeginCall(const char* name) {
-  ++calls_;
-  since_ = Clock::now().time_since_epoch().count();
-  call_ = name;
-}
+  std::atomic<std::int64_t> step{0};
+  std::atomic<std::int64_t> calls{0};
+  std::atomic<const char*> call{nullptr};
+  std::atomic<Clock::rep> since{Clock::now().time_since_epoch().count()};
 
-void Watch::EndCall() {
-  call_ = nullptr;
-  since_ = Clock::now().time_since_epoch().count();
-}
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool retire = false;
+  bool ended = false;               // the thread
+  bool others_failed = false;       // the thread is about to end the process
+  std::optional<RankStatus> fault;  // this rank's own, for the thread to tell
+  std::optional<std::string> verdict;
+};
 
-RankStatus Watch::Mine() const {
-  const char* call = call_;
-  const Clock::duration since = Clock::now().time_since_epoch() - Clock::duration(since_);
-  return {.step = step_,
-          .calls = calls_,
-          .call = call == nullptr ? "" : call,
-          .seconds = std::chrono::duration<double>(since).count(),
+RankStatus Watch::State::Mine() const {
+  const char* name = call;
+  const Clock::duration lasted = Clock::now().time_since_epoch() - Clock::duration(since);
+  return {.step = step,
+          .calls = calls,
+          .call = name == nullptr ? "" : name,
+          .seconds = std::chrono::duration<double>(lasted).count(),
           .error = "",
           .of_others = false,
-          .host = host_};
+          .host = host};
 }
 
-std::string Watch::Confer(const RankStatus& mine) {
-  std::vector<std::optional<RankStatus>> all(static_cast<std::size_t>(world_size_));
-  all[static_cast<std::size_t>(rank_)] = mine;
+std::string Watch::State::Confer(const RankStatus& mine) {
+  std::vector<std::optional<RankStatus>> all(static_cast<std::size_t>(world_size));
+  all[static_cast<std::size_t>(rank)] = mine;
   try {
-    store_->Set(Key(StatusOf(rank_)), Format(mine));
-    store_->SetIfAbsent(Key(kFailed), std::to_string(rank_));
+    store->Set(Key(StatusOf(rank)), Format(mine));
+    store->SetIfAbsent(Key(kFailed), std::to_string(rank));
     const auto complete = [&] { return std::ranges::all_of(all, [](auto& s) { return !!s; }); };
     for (const auto end = Clock::now() + kAnswer; Clock::now() < end && !complete();
          std::this_thread::sleep_for(50ms)) {
-      for (int rank = 0; rank < world_size_; ++rank) {
-        auto& status = all[static_cast<std::size_t>(rank)];
+      for (int other = 0; other < world_size; ++other) {
+        auto& status = all[static_cast<std::size_t>(other)];
         if (status) continue;
-        if (const auto text = store_->Get(Key(StatusOf(rank)))) status = Parse(*text);
+        if (const auto text = store->Get(Key(StatusOf(other)))) status = Parse(*text);
       }
     }
+    if (rank == 0) std::this_thread::sleep_for(kLinger);
   } catch (const std::exception&) {
     // Once rank 0 has told what it knows it may end, and the store with it.
-    if (all.front()) return Verdict(all, mine.step);
-    return fmt::format(
-        "the store of rank 0 is gone at step {}: rank 0 was killed, or its host is "
-        "out of reach",
-        mine.step);
+    const bool knows = std::ranges::any_of(all, [&](const auto& status) {
+      return status && !status->error.empty() && !status->of_others;
+    });
+    if (!all.front() && !knows) return StoreIsGone(mine.step);
   }
   return Verdict(all, mine.step);
 }
 
-void Watch::Look(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any stopped;
-  while (!stop.stop_requested()) {
-    {
-      std::unique_lock lock(mutex);
-      stopped.wait_for(lock, stop, kLook, [] { return false; });
+void Watch::State::Look() {
+  std::unique_lock lock(mutex);
+  for (;;) {
+    changed.wait_for(lock, kLook, [this] { return retire || fault; });
+    if (fault) {
+      const RankStatus mine = *fault;
+      lock.unlock();
+      std::string found = Confer(mine);
+      lock.lock();
+      verdict = std::move(found);
+      break;
     }
-    if (stop.stop_requested() || failing_) return;
+    if (retire) break;
+    lock.unlock();
     bool failed = true;
     try {
-      failed = store_->Get(Key(kFailed)).has_value();
+      failed = store->Get(Key(kFailed)).has_value();
     } catch (const CommError&) {
       // Confer() will find the same and say it.
     }
-    if (!failed) continue;
-    if (failing_.exchange(true)) return;
-    on_failure_(Confer(Mine()));
+    lock.lock();
+    if (!failed || fault || retire) continue;
+    others_failed = true;
+    lock.unlock();
+    on_failure(Confer(Mine()));
+    lock.lock();
+    break;
   }
+  ended = true;
+  changed.notify_all();
+}
+
+Watch::Watch(std::unique_ptr<Store> store, std::string prefix, int rank, int world_size,
+             std::string host, std::function<void(const std::string&)> on_failure)
+    : state_(std::make_shared<State>()) {
+  state_->store = std::move(store);
+  state_->prefix = std::move(prefix);
+  state_->rank = rank;
+  state_->world_size = world_size;
+  state_->host = std::move(host);
+  state_->on_failure = std::move(on_failure);
+  std::thread([state = state_] { state->Look(); }).detach();
+}
+
+Watch::~Watch() { Retire(); }
+
+void Watch::AtStep(std::int64_t step) { state_->step = step; }
+
+void Watch::BeginCall(const char* name) {
+  ++state_->calls;
+  state_->since = Clock::now().time_since_epoch().count();
+  state_->call = name;
+}
+
+void Watch::EndCall() {
+  state_->call = nullptr;
+  state_->since = Clock::now().time_since_epoch().count();
 }
 
 void Watch::Retire() {
-  looker_.request_stop();
-  if (looker_.joinable()) looker_.join();
+  std::unique_lock lock(state_->mutex);
+  state_->retire = true;
+  state_->changed.notify_all();
+  state_->changed.wait_for(lock, kAnswer, [this] { return state_->ended; });
 }
 
 std::string Watch::Fail(const std::string& error, bool of_others) {
-  if (failing_.exchange(true)) {
-    if (looker_.joinable()) looker_.join();  // it ends the process
-    return error;
-  }
-  Retire();
-  RankStatus mine = Mine();
+  RankStatus mine = state_->Mine();
   mine.error = error;
   mine.of_others = of_others;
-  return Confer(mine);
+  std::unique_lock lock(state_->mutex);
+  if (!state_->others_failed) state_->fault = mine;
+  state_->changed.notify_all();
+  // As long as Confer() may take, and some more.
+  state_->changed.wait_for(lock, kAnswer + kLinger + 2s, [this] { return state_->ended; });
+  if (state_->verdict) return *state_->verdict;
+  return state_->others_failed ? error : StoreIsGone(mine.step);
 }
 
 }  // namespace fastclip

@@ -1,13 +1,10 @@
 #pragma once
 
-#include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "comm/store.h"
@@ -32,6 +29,9 @@ std::string Verdict(const std::vector<std::optional<RankStatus>>& statuses, std:
 /// Each rank's eye on the others: a thread that looks into the store. A collective tells only that
 /// somebody is missing, and only those that wait in it; here every rank tells what it was doing, so
 /// that all can name the one that was killed, hangs or failed.
+///
+/// All talk with the store is that thread's: c10d waits without end for an answer of a host that
+/// hangs. Whoever waits for the thread does so for a limited time, and then leaves it behind.
 class Watch {
  public:
   /// `prefix` keeps this start's keys apart. `on_failure` is called once, on the watching thread,
@@ -42,36 +42,20 @@ class Watch {
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
-  /// Called by the training thread alone.
-  void AtStep(std::int64_t step) { step_ = step; }
+  /// These three are called by the training thread alone.
+  void AtStep(std::int64_t step);
   void BeginCall(const char* name);
   void EndCall();
 
-  /// Tells the others of this rank's error, hears what they did, and returns the verdict. If the
-  /// watching thread has begun to end the process, this waits for it.
+  /// Tells the others of this rank's error, hears what they did, and returns the verdict, within
+  /// seconds. If the watching thread has begun to end the process, this waits for it.
   std::string Fail(const std::string& error, bool of_others);
   /// Looks no more: from here on a rank that is gone has done its work.
   void Retire();
 
  private:
-  void Look(const std::stop_token& stop);
-  RankStatus Mine() const;
-  std::string Confer(const RankStatus& mine);
-
-  std::string Key(const std::string& name) const { return prefix_ + name; }
-
-  std::unique_ptr<Store> store_;
-  const std::string prefix_;
-  const int rank_;
-  const int world_size_;
-  const std::string host_;
-  const std::function<void(const std::string&)> on_failure_;
-  std::atomic<std::int64_t> step_{0};
-  std::atomic<std::int64_t> calls_{0};
-  std::atomic<const char*> call_{nullptr};
-  std::atomic<std::chrono::steady_clock::rep> since_;
-  std::atomic<bool> failing_{false};
-  std::jthread looker_;
+  struct State;
+  std::shared_ptr<State> state_;  // the thread's too
 };
 
 }  // namespace fastclip

@@ -16,6 +16,16 @@ ConcatenatedSource::ConcatenatedSource(std::vector<std::unique_ptr<RecordSource>
   for (const auto& source : sources_) first_index_.push_back(first_index_.back() + source->size());
 }
 
+std::size_t ConcatenatedSource::PartOf(std::int64_t index) const {
+  const auto above = std::upper_bound(first_index_.begin(), first_index_.end(), index);
+  return static_cast<std::size_t>(above - first_index_.begin()) - 1;
+}
+
+RecordOrigin ConcatenatedSource::OriginOf(SampleIndex index) const {
+  const std::size_t part = PartOf(ToInt(index));
+  return sources_.at(part)->OriginOf(SampleIndex{ToInt(index) - first_index_[part]});
+}
+
 RecordBlock ConcatenatedSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
     throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
@@ -24,9 +34,8 @@ RecordBlock ConcatenatedSource::Read(SampleIndex first, int count, std::stop_tok
   std::int64_t index = ToInt(first);
   const std::int64_t end = index + count;
   while (index < end) {
-    const auto above = std::upper_bound(first_index_.begin(), first_index_.end(), index);
-    const auto which = static_cast<std::size_t>(above - first_index_.begin()) - 1;
-    const std::int64_t here = std::min(end, *above) - index;
+    const std::size_t which = PartOf(index);
+    const std::int64_t here = std::min(end, first_index_[which + 1]) - index;
     const std::int64_t base = first_index_[which];
     builder.Append(sources_[which]->Read(SampleIndex{index - base}, static_cast<int>(here), stop),
                    base);

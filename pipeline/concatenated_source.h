@@ -14,9 +14,13 @@ class ConcatenatedSource final : public RecordSource {
   explicit ConcatenatedSource(std::vector<std::unique_ptr<RecordSource>> sources);
   std::int64_t size() const override { return first_index_.back(); }
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  RecordOrigin OriginOf(SampleIndex index) const override;
   std::uint64_t hash() const override;
 
  private:
+  /// The source that holds a record.
+  std::size_t PartOf(std::int64_t index) const;
+
   std::vector<std::unique_ptr<RecordSource>> sources_;
   std::vector<std::int64_t> first_index_;  // of each source; at the end the size of all
 };

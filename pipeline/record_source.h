@@ -10,6 +10,13 @@
 
 namespace fastclip {
 
+/// Where a record lies, for people: a file, and in it the byte of the record's first tar header, or
+/// the number of a table's row.
+struct RecordOrigin {
+  std::string file;
+  std::int64_t offset = 0;
+};
+
 /// The records of a data set by SampleIndex: tar shards, a table of image files, synthetic.
 class RecordSource {
  public:
@@ -20,6 +27,8 @@ class RecordSource {
   /// wrong with the data is a Skip in the record; throws std::runtime_error naming the file and
   /// offset where the machine fails (EIO after retries), or if `stop` is asked for meanwhile.
   virtual RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const = 0;
+  /// Throws as Read() does where the manifest cannot be read.
+  virtual RecordOrigin OriginOf(SampleIndex index) const = 0;
   /// Identity of the data: over names, order and counts. Stored in checkpoints.
   virtual std::uint64_t hash() const = 0;
 };

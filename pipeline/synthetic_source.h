@@ -16,6 +16,7 @@ class SyntheticSource final : public RecordSource {
       : size_(size), labelled_(labelled) {}
   std::int64_t size() const override { return size_; }
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  RecordOrigin OriginOf(SampleIndex index) const override { return {"synthetic", ToInt(index)}; }
   std::uint64_t hash() const override;
 
  private:

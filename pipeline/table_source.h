@@ -29,6 +29,9 @@ class TableSource final : public RecordSource {
 
   std::int64_t size() const override { return entry().count; }
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  RecordOrigin OriginOf(SampleIndex index) const override {
+    return {files_.paths.front(), ToInt(index)};
+  }
   std::uint64_t hash() const override { return files_.manifest.hash(); }
   /// Which columns are read, for people.
   const std::string& columns() const { return layout_.description; }

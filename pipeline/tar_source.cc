@@ -257,6 +257,19 @@ std::vector<std::uint32_t> TarSource::Starts(std::size_t shard, std::int64_t pla
   return starts;
 }
 
+std::size_t TarSource::ShardOf(std::int64_t index) const {
+  const auto above = std::upper_bound(first_index_.begin(), first_index_.end(), index);
+  return static_cast<std::size_t>(above - first_index_.begin()) - 1;
+}
+
+RecordOrigin TarSource::OriginOf(SampleIndex index) const {
+  const std::size_t shard = ShardOf(ToInt(index));
+  const std::int64_t place = ToInt(index) - first_index_[shard];
+  // A shard that is gone still has its places in the manifest.
+  return {.file = files_.paths.at(shard),
+          .offset = std::int64_t{Starts(shard, place, 1).front()} * kTarBlock};
+}
+
 RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
     throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
@@ -265,9 +278,8 @@ RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) 
   std::int64_t index = ToInt(first);
   const std::int64_t end = index + count;
   while (index < end) {
-    const auto above = std::upper_bound(first_index_.begin(), first_index_.end(), index);
-    const auto shard = static_cast<std::size_t>(above - first_index_.begin()) - 1;
-    const std::int64_t here = std::min(end, *above) - index;
+    const std::size_t shard = ShardOf(index);
+    const std::int64_t here = std::min(end, first_index_[shard + 1]) - index;
     const ManifestEntry& entry = files_.manifest.entries()[shard];
     const std::string& path = files_.paths[shard];
     const std::int64_t place = index - first_index_[shard];

@@ -34,9 +34,12 @@ class TarSource final : public RecordSource {
 
   std::int64_t size() const override { return first_index_.back(); }
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  RecordOrigin OriginOf(SampleIndex index) const override;
   std::uint64_t hash() const override { return files_.manifest.hash(); }
 
  private:
+  /// The shard that holds a record.
+  std::size_t ShardOf(std::int64_t index) const;
   enum class Places : std::uint8_t { kUnchecked, kGood, kRepaired };
   Places CheckPlaces(std::size_t shard) const;
   /// Where `count` records of a shard begin, in blocks, and where the last one ends.

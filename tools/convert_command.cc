@@ -17,6 +17,7 @@
 #include "pipeline/convert.h"
 #include "pipeline/open_source.h"
 #include "tools/cli.h"
+#include "tools/progress_line.h"
 #include "tools/usage_error.h"
 
 namespace fastclip {
@@ -35,35 +36,6 @@ Rgb ParseColour(std::string_view text) {
   return {static_cast<std::uint8_t>(value >> 16), static_cast<std::uint8_t>(value >> 8),
           static_cast<std::uint8_t>(value)};
 }
-
-/// One line that is renewed on a terminal; elsewhere a line every ten seconds. On standard error.
-class ProgressLine {
- public:
-  void Show(const ConvertProgress& progress) {
-    const auto now = Clock::now();
-    const auto apart =
-        is_terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10'000);
-    if (now - shown_ < apart) return;
-    shown_ = now;
-    const double seconds = std::chrono::duration<double>(now - start_).count();
-    const double rate = static_cast<double>(progress.rows) / seconds;
-    const double left =
-        static_cast<double>(progress.rows_total - progress.rows) / std::max(rate, 1e-9);
-    const std::string line =
-        fmt::format("{}/{} rows, {:.0f} rows/s, {:.0f} s left, {} left out", progress.rows,
-                    progress.rows_total, rate, left, progress.rows - progress.written);
-    fmt::print(stderr, "{}{}{}", is_terminal_ ? "\r\033[K" : "", line, is_terminal_ ? "" : "\n");
-    std::fflush(stderr);
-  }
-  void End() const {
-    if (is_terminal_) fmt::print(stderr, "\r\033[K");
-  }
-
- private:
-  const bool is_terminal_ = isatty(STDERR_FILENO) == 1;
-  const Clock::time_point start_ = Clock::now();
-  Clock::time_point shown_ = start_;
-};
 
 void PrintReport(const ConvertReport& report, const std::string& out_dir, double seconds) {
   fmt::print("{}: {} of {} rows in {} shard{}, {:.1f} MiB, {:.1f} s ({:.0f} rows/s)\n", out_dir,
@@ -150,8 +122,10 @@ int RunConvert(int argc, const char* const* argv) {
   ProgressLine line;
   ConvertReport report;
   try {
-    report = Convert(*opened.source, out_dir, options,
-                     [&](const ConvertProgress& progress) { line.Show(progress); });
+    report = Convert(*opened.source, out_dir, options, [&](const ConvertProgress& progress) {
+      line.Show(progress.rows, progress.rows_total, "rows",
+                fmt::format("{} left out", progress.rows - progress.written));
+    });
   } catch (const std::invalid_argument& error) {
     throw UsageError(error.what());
   }

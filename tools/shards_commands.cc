@@ -9,6 +9,7 @@
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/convert_command.h"
+#include "tools/lint_command.h"
 #include "tools/replay_command.h"
 
 namespace fastclip {
@@ -118,6 +119,7 @@ const Command kVerbs[] = {
     {"convert", "pack a table of image and caption into shards", RunConvert},
     {"index", "make or renew the manifest of a list", RunIndex},
     {"info", "what a list holds, and what is wrong with it", RunInfo},
+    {"lint", "decode every record; what is bad, and where", RunLint},
     {"replay", "the hashes of an epoch's global batches", RunReplay},
 };
 

@@ -24,8 +24,10 @@ int RunTrain(int argc, const char* const* argv) {
   CLI::App app(
       "Trains a CLIP model. The config is the manual: configs/quickstart.toml explains every key.\n"
       "Ctrl-C, SIGTERM and SIGUSR1 save and end; the word resume=true goes on at the very step. A\n"
-      "second Ctrl-C or SIGTERM ends at once. The exit code is then 128 + the signal's number\n"
-      "(130, 143, 138), so that scripts can tell a stopped run from a finished one.",
+      "second Ctrl-C, or a SIGTERM some seconds later, ends at once. The exit code is then 128 + "
+      "the\n"
+      "signal's number (130, 143, 138), so that scripts can tell a stopped run from a finished "
+      "one.",
       "fastclip train");
   app.add_option("CONFIG", config_path, "TOML file")->required();
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
@@ -48,7 +50,7 @@ int RunTrain(int argc, const char* const* argv) {
     return 0;
   }
   if (ranks == 1) return TrainAsRank(request, launch);
-  if (!launch.launcher.empty()) {
+  if (launch.world_size > 1) {
     throw UsageError(fmt::format(
         "--ranks starts ranks of its own, and {} has started this process as one of {} already: "
         "leave --ranks out",

@@ -6,13 +6,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <exception>
 #include <fstream>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "comm/comm_error.h"
 #include "comm/cuda_library.h"
+#include "comm/exchange.h"
 #include "comm/group.h"
 #include "comm/local_ranks.h"
 #include "trainer/ranks.h"
@@ -22,7 +23,7 @@
 namespace fastclip {
 namespace {
 
-constexpr int kFailed = 1, kWrongUse = 2, kOtherRankFailed = 75;
+constexpr int kFailed = 1, kWrongUse = 2;
 
 /// Where torchrun looks for the reason of a failure.
 void WriteErrorFile(const std::string& message) {
@@ -43,16 +44,30 @@ void WriteErrorFile(const std::string& message) {
   _exit(code);
 }
 
-/// Before anything else of LibTorch: it looks for CUDA once.
-std::optional<int> OpenDevice(const LoadedConfig& config, const Launch& launch) {
-  if (config->train.device != "cuda") return std::nullopt;
-  LoadCuda();
-  UseCudaDevice(launch.local_rank);
-  return launch.local_rank;
-}
+/// The GPU of this rank, if it is to have one.
+class Device {
+ public:
+  /// Loads CUDA, before anything else of LibTorch, which looks for it once. What fails is told by
+  /// Open(): the other ranks are to hear of it.
+  explicit Device(const LoadedConfig& config) : wanted_(config->train.device == "cuda") {
+    try {
+      if (wanted_) LoadCuda();
+    } catch (const std::exception&) {
+      failure_ = std::current_exception();
+    }
+  }
+  std::optional<int> Open(const Launch& launch) const {
+    if (failure_) std::rethrow_exception(failure_);
+    return wanted_ ? std::optional(UseCudaDevice(launch.local_rank)) : std::nullopt;
+  }
+
+ private:
+  bool wanted_;
+  std::exception_ptr failure_;
+};
 
 int TrainIn(Group& group, const LoadedConfig& config, const TrainRequest& request,
-            std::optional<int> cuda_device, const StopSignal& stop) {
+            std::optional<int> cuda_device, StopSignal& stop) {
   RefuseOtherConfigs(config, group.comm());
   const at::Device device =
       cuda_device ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(*cuda_device)) : at::kCPU;
@@ -74,10 +89,10 @@ int TrainLocalRanks(const TrainRequest& request, int ranks) {
 }
 
 int TrainAsRank(const TrainRequest& request, const Launch& launch) {
-  const StopSignal stop;  // before LibTorch starts threads
+  StopSignal stop;  // before LibTorch starts threads
   if (launch.world_size == 1) {
     const LoadedConfig config(request.config_path, request.overrides);
-    const std::optional<int> cuda_device = OpenDevice(config, launch);
+    const std::optional<int> cuda_device = Device(config).Open(launch);
     Group group(launch, {}, {}, {});
     return TrainIn(group, config, request, cuda_device, stop);
   }
@@ -89,25 +104,29 @@ int TrainAsRank(const TrainRequest& request, const Launch& launch) {
   };
   try {
     const LoadedConfig config(request.config_path, request.overrides, launch.local_world_size);
-    const std::optional<int> cuda_device = OpenDevice(config, launch);
+    const Device device(config);
+    std::optional<int> cuda_device;
     group.emplace(
         launch,
         GroupOptions{.join_timeout = std::chrono::seconds(config->comm.join_timeout),
                      .timeout = std::chrono::seconds(config->comm.timeout),
-                     .cuda_device = cuda_device},
+                     .open_device = [&] { return cuda_device = device.Open(launch); }},
         [](const std::string& line) { fmt::print(stderr, "{}\n", line); },
         [rank](const std::string& verdict) { EndRank(rank, kOtherRankFailed, verdict); });
     return TrainIn(*group, config, request, cuda_device, stop);
   } catch (const CommError& error) {
     EndRank(rank, kOtherRankFailed, group ? group->Fail(error.what(), true) : error.what());
+  } catch (const SharedError& error) {
+    // All ranks know already; each says it, and the one at fault ends as such.
+    if (error.rank() != rank) {
+      group->Fail(error.what(), /*of_others=*/true);
+      EndRank(rank, kOtherRankFailed, error.what());
+    }
+    own_fault(kFailed, error.what());
   } catch (const ConfigError& error) {
     own_fault(kWrongUse, error.what());
-  } catch (const std::bad_alloc&) {
-    own_fault(kFailed,
-              "this machine's memory is used up; a smaller batch, smaller pictures or fewer "
-              "threads need less");
   } catch (const std::exception& error) {
-    own_fault(kFailed, error.what());
+    own_fault(kFailed, ErrorText(error));
   }
   return kFailed;  // not reached
 }

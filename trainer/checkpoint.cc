@@ -260,12 +260,18 @@ void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
   } catch (const std::exception& error) {
     std::error_code ignored;
     if (comm.rank() == 0) fs::remove_all(final.string() + std::string(kUnfinished), ignored);
-    throw std::runtime_error(
-        fmt::format("step {} could not be saved: {}; the checkpoints saved before in {} are "
-                    "untouched: mend that, then resume",
-                    meta.step, error.what(), folder.string()));
+    const std::string text = fmt::format(
+        "step {} could not be saved: {}; the checkpoints saved before in {} are "
+        "untouched: mend that, then resume",
+        meta.step, error.what(), folder.string());
+    if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
+      throw SharedError(shared->rank(), text);
+    }
+    throw std::runtime_error(text);
   }
-  if (comm.rank() == 0) RemoveOld(folder, meta.step, keep_last);
+  Together(comm, [&] {
+    if (comm.rank() == 0) RemoveOld(folder, meta.step, keep_last);
+  });
 }
 
 std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folder) {

@@ -24,7 +24,7 @@ struct GradientReducer::Buckets {
     bool complete = false;
   };
 
-  Buckets(const NamedTensors& parameters, Communicator& comm, BucketSizes sizes);
+  Buckets(const NamedTensors& parameters, Communicator& comm, const ReducerOptions& options);
   ~Buckets() {
     for (const auto& [node, hook] : hooks) node->del_post_hook(hook);
   }
@@ -33,6 +33,7 @@ struct GradientReducer::Buckets {
   void StartFull();
 
   Communicator& comm;
+  bool overlap;
   std::vector<Bucket> buckets;
   std::vector<Place> places;  // one a parameter
   // Kept alive: a parameter knows its node only weakly.
@@ -42,12 +43,12 @@ struct GradientReducer::Buckets {
 };
 
 GradientReducer::Buckets::Buckets(const NamedTensors& parameters, Communicator& communicator,
-                                  BucketSizes sizes)
-    : comm(communicator) {
+                                  const ReducerOptions& options)
+    : comm(communicator), overlap(options.overlap) {
   std::vector<std::vector<at::Tensor>> groups;
   std::int64_t bytes = 0;
   for (const auto& [name, parameter] : parameters) {
-    const std::int64_t limit = groups.size() <= 1 ? sizes.first : sizes.others;
+    const std::int64_t limit = groups.size() <= 1 ? options.first_bucket : options.other_buckets;
     const auto size = static_cast<std::int64_t>(parameter.nbytes());
     if (groups.empty() || bytes + size > limit ||
         groups.back().front().scalar_type() != parameter.scalar_type()) {
@@ -87,7 +88,7 @@ void GradientReducer::Buckets::Complete(std::size_t parameter) {
   if (!last || place.complete) return;
   place.complete = true;
   --buckets[place.bucket].missing;
-  StartFull();
+  if (overlap) StartFull();
 }
 
 // Never out of order: the ranks' calls must match.
@@ -97,9 +98,10 @@ void GradientReducer::Buckets::StartFull() {
   }
 }
 
-GradientReducer::GradientReducer(NamedTensors parameters, Communicator& comm, BucketSizes sizes)
+GradientReducer::GradientReducer(NamedTensors parameters, Communicator& comm,
+                                 const ReducerOptions& options)
     : parameters_(std::move(parameters)), comm_(comm) {
-  if (comm.world_size() > 1) buckets_ = std::make_unique<Buckets>(parameters_, comm, sizes);
+  if (comm.world_size() > 1) buckets_ = std::make_unique<Buckets>(parameters_, comm, options);
 }
 
 GradientReducer::~GradientReducer() = default;
@@ -154,6 +156,13 @@ void GradientReducer::Finish() {
     for (auto& bucket : buckets_->buckets) {
       bucket.sum->Wait();
       bucket.sum.reset();
+    }
+  }
+  comm_.Synchronize();
+  if (buckets_) {
+    // As on one rank: what had no part in the step has no gradient, and the optimizer leaves it.
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      if (!buckets_->places[i].complete) parameters_[i].second.mutable_grad().reset();
     }
   }
   const at::Tensor host = sums_.to(at::kCPU);

@@ -11,10 +11,12 @@
 
 namespace fastclip {
 
-/// Bytes of gradients that are summed in one call: small ones first, so that the sums begin early.
-struct BucketSizes {
-  std::int64_t first = std::int64_t{1} << 20;
-  std::int64_t others = std::int64_t{25} << 20;
+struct ReducerOptions {
+  /// Bytes of gradients that are summed in one call: few first, so that the sums begin early.
+  std::int64_t first_bucket = std::int64_t{1} << 20;
+  std::int64_t other_buckets = std::int64_t{25} << 20;
+  /// Sums begin while backward runs; false only to measure what that saves.
+  bool overlap = true;
 };
 
 /// Sums gradients, and scalars that ride along, over the ranks. Objectives give each rank its share
@@ -28,7 +30,7 @@ class GradientReducer {
  public:
   /// `parameters`: in the order in which Towers::Backward completes their gradients, as far as that
   /// is known: it decides about speed alone.
-  GradientReducer(NamedTensors parameters, Communicator& comm, BucketSizes sizes = {});
+  GradientReducer(NamedTensors parameters, Communicator& comm, const ReducerOptions& options = {});
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;

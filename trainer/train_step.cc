@@ -82,7 +82,8 @@ StepReport TrainStep::Run(const StepInput& input) {
                             .gamma = input.gamma,
                             .lr_tau = input.rates.tau,
                             .epoch = input.epoch};
-  const at::Tensor state = has_state ? table_.Read(input.indices).to(local.image.device()) : at::Tensor();
+  const at::Tensor state =
+      has_state ? table_.Read(input.indices).to(local.image.device()) : at::Tensor();
   ObjectiveResult result = objective_.Evaluate(features, state, scalars, comm_);
 
   const double scale = options_.precision.scales_gradients ? scaler_.scale : 1;
@@ -113,7 +114,8 @@ StepReport TrainStep::Run(const StepInput& input) {
   // Summed values decide: all ranks alike.
   const at::Tensor norm = ClipGradients(
       model_.trainable(),
-      options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity());
+      options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity(),
+      &comm_);
   StepReport report{
       .applied = std::isfinite(reducer_.Sum(loss)) && std::isfinite(norm.item<double>()),
       .loss = reducer_.Sum(loss),

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "comm/comm_error.h"
 #include "comm/exchange.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/eval/encode_set.h"
@@ -27,7 +26,8 @@ constexpr int kRefusedStepsInARow = 5;
 }  // namespace
 
 // A resume enters the same loop: what the stopped run still owed of its last step comes first.
-int Trainer::Run(const StopSignal& stop) {
+int Trainer::Run(StopSignal& stop) {
+  stop.Attend();
   std::optional<BatchLoader> loader;
   for (;;) {
     comm_.AtStep(step_);
@@ -122,12 +122,11 @@ StepReport Trainer::TrainOn(const Batch& batch) {
   rates_ = {LearningRate(config_->learning_rate, step_, run),
             TemperatureRate(config_->temperature, config_->learning_rate, step_, run,
                             model_.logit_scale())};
-  const std::vector<MicroBatch> micro = MicroBatchesOf(
-      batch, static_cast<int>(config_->train.micro_batches),
-      Target(),
-      {.share = config_->model.patch_dropout,
-       .patches = model_config_.vision.patches(),
-       .seed = config_->train.seed});
+  const std::vector<MicroBatch> micro =
+      MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), Target(),
+                     {.share = config_->model.patch_dropout,
+                      .patches = model_config_.vision.patches(),
+                      .seed = config_->train.seed});
   return train_step_.Run({.micro = micro,
                           .indices = batch.indices(),
                           .epoch = epoch(),
@@ -179,6 +178,7 @@ void Trainer::Log(const StepReport& report, const Batch& batch) {
                {"refused_steps", refused_},
                {"gathered_bytes", comm_.traffic().gathered},
                {"summed_bytes", comm_.traffic().summed},
+               {"broadcast_bytes", comm_.traffic().broadcast},
                {"skips", NamedSkips(skips)}});
 }
 
@@ -222,8 +222,10 @@ void Trainer::Evaluate(const std::stop_token& stop) {
   });
   if (AnyStopped(stopped)) throw EncodingStopped();
   const EncodedSet set = GatherSet(mine, comm_);
-  const RetrievalMetrics metrics =
-      ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
+  RetrievalMetrics metrics;
+  Together(comm_, [&] {
+    metrics = ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
+  });
   retrieval_at_ = step_;
   if (!log_) return;
   log_->Write("retrieval", step_, NamedRetrieval(metrics),
@@ -248,10 +250,11 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
     saved_ = false;
   } catch (const EncodingStopped&) {
     // The run is saved without its line; a resume evaluates first.
-  } catch (const CommError&) {
-    throw;
-  } catch (...) {  // the evaluation's data is at fault: the epoch's work is not lost with it
+  } catch (const SharedError&) {  // an evaluation's data is at fault: the epoch's work is not lost
     Save();
+    throw;
+  } catch (const std::exception&) {
+    if (comm_.world_size() == 1) Save();
     throw;
   }
 }

@@ -49,13 +49,14 @@ class Trainer {
 
   /// Trains to the end, or until a signal asks one of the ranks to stop: then all save after the
   /// last whole step, even where they wait for data or evaluate. Returns the signal, or 0.
-  int Run(const StopSignal& stop);
+  int Run(StopSignal& stop);
 
  private:
   void SayRanks();
   void OpenRun(const std::string& command);
   std::optional<FoundCheckpoint> FindCheckpoint();
   void BroadcastFromRank0(const NamedTensors& tensors);
+  void RefuseAFolderOfItsOwn();
   void StartLogs(const std::string& command, std::int64_t keep_bytes);
   void Resume(const FoundCheckpoint& found);
   void RefuseOtherData(const FoundCheckpoint& found) const;

@@ -119,6 +119,7 @@ void Trainer::SayRanks() {
 }
 
 void Trainer::OpenRun(const std::string& command) {
+  RefuseAFolderOfItsOwn();
   const auto found = FindCheckpoint();
   if (found && !config_->resume) {
     throw ConfigError(
@@ -161,6 +162,25 @@ void Trainer::BroadcastFromRank0(const NamedTensors& tensors) {
     at::Tensor values = tensor.detach();
     comm_.Broadcast(values, 0);
   }
+}
+
+/// Each rank writes its part of a checkpoint into the run folder: they must see the same one. What
+/// rank 0 wrote into its lock tells.
+void Trainer::RefuseAFolderOfItsOwn() {
+  const std::string lock = config_->run + "/lock";
+  std::string seen;
+  Together(comm_, [&] {
+    if (comm_.rank() == 0) seen = ReadWholeFile(lock, 4096);
+  });
+  const std::string expected = GatherTexts(comm_, seen).front();
+  Together(comm_, [&] {
+    std::error_code absent;
+    if (std::filesystem::exists(lock, absent) && ReadWholeFile(lock, 4096) == expected) return;
+    throw std::runtime_error(fmt::format(
+        "the run folder {} on {} is not that of rank 0: it must be on a file system that all ranks "
+        "share",
+        config_->run, HostName()));
+  });
 }
 
 void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {

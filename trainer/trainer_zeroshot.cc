@@ -63,7 +63,8 @@ void Trainer::EvaluateZeroShot(const std::stop_token& stop) {
   });
   if (AnyStopped(stopped)) throw EncodingStopped();
   hits.SumOver(comm_);
-  const ClassMetrics metrics = hits.Metrics();
+  ClassMetrics metrics;
+  Together(comm_, [&] { metrics = hits.Metrics(); });
   zeroshot_at_ = step_;
   if (!log_) return;
   nlohmann::ordered_json left_out = NamedSkips(hits.skips());

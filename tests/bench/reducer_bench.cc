@@ -86,20 +86,17 @@ class Way {
 class Ours final : public Way {
  public:
   Ours(const ModelConfig& config, Communicator& comm, bool overlap)
-      : Way(config), reducer_(parameters(), comm), overlap_(overlap) {}
+      : Way(config), reducer_(parameters(), comm, {.overlap = overlap}) {}
   double megabytes() const { return 1e-6 * static_cast<double>(reducer_.bytes()); }
 
  private:
   void Begin() override { reducer_.Begin(); }
-  void BeforeLast() override {
-    if (overlap_) reducer_.BeginLast();
-  }
+  void BeforeLast() override { reducer_.BeginLast(); }
   void Finish() override {
     reducer_.Add(at::zeros({}));
     reducer_.Finish();
   }
   GradientReducer reducer_;
-  bool overlap_;
 };
 
 class Theirs final : public Way {

@@ -91,6 +91,18 @@ TEST(Launch, ReadsASlurmStep) {
   EXPECT_EQ(launch.store_port, 20042);
 }
 
+TEST(Launch, TakesAStepOfSlurmWithPmi2ForSlurm) {
+  const Launch launch = Read({{"SLURM_PROCID", "1"},
+                              {"SLURM_STEP_NUM_TASKS", "2"},
+                              {"SLURM_LOCALID", "1"},
+                              {"SLURM_STEP_TASKS_PER_NODE", "2"},
+                              {"PMI_RANK", "1"},
+                              {"PMI_SIZE", "2"}});
+  EXPECT_EQ(launch.launcher, "SLURM");
+  EXPECT_EQ(launch.local_rank, 1);
+  EXPECT_EQ(launch.local_world_size, 2);
+}
+
 TEST(Launch, TakesABatchScriptOfSlurmForAWorldOfOne) {
   EXPECT_EQ(Read({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "16"}}).world_size, 1);
 }

@@ -32,6 +32,7 @@ class FakeSource final : public RecordSource {
 
   std::int64_t size() const override { return size_; }
   std::uint64_t hash() const override { return 0; }
+  RecordOrigin OriginOf(SampleIndex index) const override { return {"fake", ToInt(index)}; }
 
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override {
     RecordBlock block;

@@ -112,24 +112,31 @@ TEST_F(Ranks, NameTheOneThatWasKilled) {
     EXPECT_NE(errors.find("rank " + std::to_string(victim) + " was killed by signal 9"),
               std::string::npos)
         << errors;
-    EXPECT_NE(errors.find(victim == 0 ? "train: rank 1: the store of rank 0 is gone at step "
-                                      : "train: rank 1: rank 2 did not answer at step "),
-              std::string::npos)
+    EXPECT_NE(
+        errors.find(victim == 0 ? "train: rank 1: the store of rank 0 does not answer at step "
+                                : "train: rank 1: rank 2 did not answer at step "),
+        std::string::npos)
         << errors;
   }
 }
 
 TEST_F(Ranks, NameTheOneThatHangs) {
-  Program program(folder_.path(), Words("run", 2, {"train.epochs=10000", "comm.timeout=2"}));
-  while (program.running() && Metrics("run").size() < 3) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (const int victim : {0, 1}) {  // rank 0 holds the store
+    const std::string run = "run" + std::to_string(victim);
+    Program program(folder_.path(), Words(run, 2, {"train.epochs=10000", "comm.timeout=2"}));
+    while (program.running() && Metrics(run).size() < 3) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    const std::vector<int> children = program.Children();
+    ASSERT_EQ(children.size(), 2u) << program.errors();
+    kill(children[static_cast<std::size_t>(victim)], SIGSTOP);
+    EXPECT_EQ(program.Wait(), 128 + SIGKILL) << "the launcher ends the one that hangs";
+    EXPECT_NE(
+        program.errors().find(victim == 1 ? "rank 0: rank 1 did not answer at step "
+                                          : "rank 1: the store of rank 0 does not answer at step "),
+        std::string::npos)
+        << program.errors();
   }
-  const std::vector<int> children = program.Children();
-  ASSERT_EQ(children.size(), 2u) << program.errors();
-  kill(children[1], SIGSTOP);
-  EXPECT_EQ(program.Wait(), 75) << program.errors();
-  EXPECT_NE(program.errors().find("rank 0: rank 1 did not answer at step "), std::string::npos)
-      << program.errors();
 }
 
 TEST_F(Ranks, RefuseAWorldLargerThanTheLanes) {
@@ -234,10 +241,27 @@ TEST_F(RanksByHand, NameAPortInUse) {
   close(held);
 }
 
-TEST_F(RanksByHand, NameAnInterfaceThatIsNotThere) {
-  for (int rank : {0, 1}) programs_[rank] = Start(rank, {}, "nosuch0");
-  ExpectBothSay("GLOO_SOCKET_IFNAME names the interface 'nosuch0', which is not up on this host",
-                1);
+TEST_F(RanksByHand, HearOfAnInterfaceThatOneOfThemDoesNotHave) {
+  programs_[0] = Start(0, {});
+  programs_[1] = Start(1, {}, "nosuch0");
+  const std::string what = "GLOO_SOCKET_IFNAME names the interface 'nosuch0', which is not up on";
+  EXPECT_EQ(programs_[1]->Wait(), 1);
+  EXPECT_NE(programs_[1]->errors().find("rank 1: " + what), std::string::npos)
+      << programs_[1]->errors();
+  EXPECT_EQ(programs_[0]->Wait(), 75);
+  const std::string errors = programs_[0]->errors();
+  EXPECT_NE(errors.find("rank 0: rank 1 on "), std::string::npos) << errors;
+  EXPECT_NE(errors.find(" failed at step 0: " + what), std::string::npos) << errors;
+}
+
+TEST_F(RanksByHand, RefuseARunFolderThatTheyDoNotShare) {
+  for (int rank : {0, 1}) programs_[rank] = Start(rank, {"run=own"});  // each in its own folder
+  EXPECT_EQ(programs_[1]->Wait(), 1);
+  EXPECT_EQ(programs_[0]->Wait(), 75);
+  for (const auto& program : programs_) {
+    EXPECT_NE(program->errors().find("rank 1: the run folder own on "), std::string::npos)
+        << program->errors();
+  }
 }
 
 }  // namespace

@@ -9,11 +9,13 @@ namespace fastclip {
 namespace {
 
 /// Sends the signals one after the other and then waits for an end that only they can bring.
-void SendAll(std::initializer_list<int> numbers) {
-  const StopSignal stop;
+void SendAll(std::initializer_list<int> numbers, int one_wish_ms = 0, bool attend = true) {
+  StopSignal stop{std::chrono::milliseconds(one_wish_ms)};
+  if (attend) stop.Attend();
   for (const int number : numbers) {
     kill(getpid(), number);
     while (!stop.token().stop_requested()) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   if (stop.received() != *numbers.begin()) _exit(1);
   for (;;) pause();
@@ -23,6 +25,16 @@ TEST(StopSignal, ComesAgainToEndTheProcessAtOnce) {
   EXPECT_EXIT(SendAll({SIGTERM, SIGTERM}), testing::ExitedWithCode(128 + SIGTERM), "");
   EXPECT_EXIT(SendAll({SIGINT, SIGINT}), testing::ExitedWithCode(128 + SIGINT), "");
   EXPECT_EXIT(SendAll({SIGUSR1, SIGTERM, SIGINT}), testing::ExitedWithCode(128 + SIGINT), "");
+}
+
+TEST(StopSignal, TakesSigtermsThatComeTogetherForOneWish) {
+  constexpr int kMinute = 60'000;
+  EXPECT_EXIT(SendAll({SIGTERM, SIGTERM, SIGTERM, SIGINT}, kMinute),
+              testing::ExitedWithCode(128 + SIGINT), "");
+}
+
+TEST(StopSignal, EndsAtOnceWhereThereIsNothingToSaveYet) {
+  EXPECT_EXIT(SendAll({SIGTERM}, 0, /*attend=*/false), testing::ExitedWithCode(128 + SIGTERM), "");
 }
 
 class StopAndResume : public Training {

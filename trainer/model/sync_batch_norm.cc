@@ -28,9 +28,8 @@ class SyncedFunction : public autograd::Function<SyncedFunction> {
   static at::Tensor forward(autograd::AutogradContext* context, const at::Tensor& x,
                             const at::Tensor& weight, const at::Tensor& bias,
                             const at::Tensor& mean, const at::Tensor& inverse_deviation,
-                            double count, c10::intrusive_ptr<CommHolder> comm) {
-    context->save_for_backward({x, weight, mean, inverse_deviation});
-    context->saved_data["count"] = count;
+                            const at::Tensor& count, c10::intrusive_ptr<CommHolder> comm) {
+    context->save_for_backward({x, weight, mean, inverse_deviation, count});
     context->saved_data["comm"] = c10::IValue::make_capsule(std::move(comm));
     const at::Tensor slope = inverse_deviation * weight;
     return at::addcmul(ByChannel((bias - mean * slope).to(weight.dtype())), x,
@@ -51,7 +50,7 @@ class SyncedFunction : public autograd::Function<SyncedFunction> {
     auto comm =
         c10::static_intrusive_pointer_cast<CommHolder>(context->saved_data["comm"].toCapsule());
     comm->comm.AllReduceSum(sums);
-    const at::Tensor means = (sums / context->saved_data["count"].toDouble()).to(weight.dtype());
+    const at::Tensor means = (sums / saved[4]).to(weight.dtype());
     const at::Tensor dx = (dy - ByChannel(means[0]) - normalised * ByChannel(means[1])) *
                           ByChannel(saved[3].to(weight.dtype()) * weight);
     return {dx.to(x.dtype()), mine[1], mine[0], {}, {}, {}, {}};
@@ -82,17 +81,17 @@ SyncedNorm SyncBatchNorm(const at::Tensor& x, const at::Tensor& weight, const at
     mean = (means * counts).sum(0) / count;
     moment = ((all.narrow(1, channels, channels) + (means - mean).square()) * counts).sum(0);
   }
-  const auto total = count.item<double>();
-  if (total < 2) {
+  // Read back only where it may be so: a GPU would wait here in each layer.
+  if (x.numel() / channels < 2 && count.item<double>() < 2) {
     throw std::invalid_argument(
         "batch normalisation of one value a channel over all ranks: take more rows a micro-batch, "
         "or larger pictures");
   }
-  const at::Tensor inverse_deviation = (moment / total + epsilon).rsqrt();
-  return {.y = SyncedFunction::apply(x, weight, bias, mean, inverse_deviation, total,
+  const at::Tensor inverse_deviation = (moment / count + epsilon).rsqrt();
+  return {.y = SyncedFunction::apply(x, weight, bias, mean, inverse_deviation, count,
                                      c10::make_intrusive<CommHolder>(comm)),
           .mean = mean,
-          .variance = moment / (total - 1)};
+          .variance = moment / (count - 1)};
 }
 
 }  // namespace fastclip

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "trainer/named_tensors.h"
 
 namespace fastclip {
@@ -65,7 +66,9 @@ std::unique_ptr<Optimizer> MakeOptimizer(const NamedTensors& parameters,
                                          const OptimizerOptions& options);
 
 /// Scales all gradients by min(1, max_norm / (norm + 1e-6)); returns the global L2 norm before,
-/// 0-d. An infinite max_norm measures only.
-at::Tensor ClipGradients(const NamedTensors& parameters, double max_norm);
+/// 0-d. An infinite max_norm measures only. Ranks scale by the norm that rank 0 found: unlike
+/// numbers of threads would round it differently.
+at::Tensor ClipGradients(const NamedTensors& parameters, double max_norm,
+                         Communicator* comm = nullptr);
 
 }  // namespace fastclip

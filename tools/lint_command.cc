@@ -1,0 +1,114 @@
+#include "tools/lint_command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pipeline/compute_pool.h"
+#include "pipeline/file.h"
+#include "pipeline/lint.h"
+#include "pipeline/open_source.h"
+#include "tools/cli.h"
+#include "tools/progress_line.h"
+
+namespace fastclip {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kNamed = 20;
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string LineOf(const BadRecord& record) {
+  return Dump({{"file", record.origin.file},
+               {"offset", record.origin.offset},
+               {"index", ToInt(record.index)},
+               {"key", record.key},
+               {"cause", SkipName(record.cause)}}) +
+         "\n";
+}
+
+}  // namespace
+
+int RunLint(int argc, const char* const* argv) {
+  CLI::App app(
+      "Reads every record of a list and decodes its picture: what training would pass over is\n"
+      "counted by cause and named. Exit code 0: all are healthy, and no shard is cut short or "
+      "damaged; 1: else.",
+      "fastclip shards lint");
+  std::string list, manifest, out;
+  DecodeOptions decode;
+  int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+  bool json = false;
+  app.add_option("LIST", list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
+  app.add_option("--out", out,
+                 "file for a line of JSON a bad record: file, offset, index, key, cause");
+  app.add_option("--max-pixels", decode.max_pixels, "larger pictures are bad")
+      ->capture_default_str();
+  app.add_option("--manifest", manifest, "manifest file; default: beside the shards");
+  app.add_option("--threads", threads, "threads that read and decode")
+      ->check(CLI::Range(1, kMostThreads))
+      ->capture_default_str();
+  app.add_flag("--json", json, "one JSON object on standard output");
+  app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
+  if (!ParseArguments(app, argc, argv)) return 0;
+
+  SourceOptions source_options;
+  source_options.manifest = manifest;
+  const OpenedSource opened = OpenSourceWithInfo(list, source_options);
+  const std::vector<std::string> warnings = WarningLines(opened.parts);
+  for (const std::string& line : warnings) fmt::print(stderr, "{}\n", line);
+  std::optional<AtomicFile> file;
+  if (!out.empty()) file.emplace(out);
+  ProgressLine progress;
+  std::int64_t named = 0;
+  const LintReport report = Lint(
+      *opened.source, decode, threads,
+      [&](const BadRecord& record) {
+        if (file) {
+          const std::string line = LineOf(record);
+          file->Append(std::as_bytes(std::span(line)));
+        }
+        if (json || named++ >= kNamed) return;
+        progress.End();
+        fmt::print("{}: record {} at {}{}: {}\n", record.origin.file, ToInt(record.index),
+                   record.origin.offset, record.key.empty() ? "" : " (" + record.key + ")",
+                   SkipName(record.cause));
+      },
+      [&](const LintReport& so_far) {
+        progress.Show(so_far.records, opened.source->size(), "records",
+                      fmt::format("{} bad", so_far.records - so_far.healthy));
+      });
+  progress.End();
+  if (file) file->Commit();
+  const std::int64_t bad = report.records - report.healthy;
+  if (json) {
+    Json causes = Json::object();
+    for (int cause = 0; cause < kSkipCauses; ++cause) {
+      const std::int64_t count = report.bad[static_cast<std::size_t>(cause)];
+      if (count > 0) causes[SkipName(static_cast<Skip>(cause))] = count;
+    }
+    fmt::print("{}\n", Dump({{"records", report.records},
+                             {"healthy", report.healthy},
+                             {"bad", causes},
+                             {"warnings", warnings}}));
+  } else {
+    if (named > kNamed) {
+      fmt::print("and {} more: --out FILE names all\n", named - kNamed);
+    }
+    fmt::print("{} records, {} healthy; bad: {}\n", report.records, report.healthy,
+               bad == 0 ? "none" : DescribeSkips(report.bad));
+  }
+  return bad == 0 && warnings.empty() ? 0 : 1;
+}
+
+}  // namespace fastclip
