@@ -14,7 +14,7 @@ cmake --build --preset release
 ctest --test-dir build -j "$(nproc)" --output-on-failure --no-tests=error -LE slow
 
 if [ "${1:-}" = --all ]; then
-  ctest --test-dir build --output-on-failure --no-tests=error -L slow
+  ctest --test-dir build -j "$(nproc)" --output-on-failure --no-tests=error -L slow
   cmake --preset asan-all >build/configure.log || { cat build/configure.log; exit 1; }
   cmake --build --preset asan-all
   # LibTorch keeps what it allocates until the end of the process: leaks are looked for in the build without it.

@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <random>
 
@@ -8,13 +10,23 @@
 namespace fastclip {
 namespace {
 
+/// What a process was started with; empty where it is gone by now, which a stream would throw for.
+std::string WordsOf(const std::string& path) {
+  std::string words(4096, '\0');
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const ssize_t got = fd < 0 ? 0 : read(fd, words.data(), words.size());
+  if (fd >= 0) close(fd);
+  words.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  return words;
+}
+
 /// The ranks that torchrun has started for a run, by what they were started with.
 std::vector<int> RanksOf(const std::string& run_folder) {
   std::vector<int> pids;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const int pid = std::atoi(entry.path().filename().c_str());
     if (pid == 0) continue;
-    const std::string words = ReadText(entry.path().string() + "/cmdline");
+    const std::string words = WordsOf(entry.path().string() + "/cmdline");
     if (words.find("run=" + run_folder) != std::string::npos &&
         words.starts_with(FASTCLIP_BINARY)) {
       pids.push_back(pid);
