@@ -72,6 +72,28 @@ TEST_F(CommandLine, SaysWhatIsWrongWithTheShardsThatItReplays) {
   EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
 }
 
+TEST_F(CommandLine, LintsShards) {
+  WriteShard(folder_ / "0.tar", PlainMembers(40));
+  EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " --json > " + (folder_ / "out")), 1)
+      << "its pictures are none";
+  EXPECT_EQ(ReadFile(folder_ / "out"),
+            "{\"records\":40,\"healthy\":0,\"bad\":{\"undecodable\":40},\"warnings\":[]}\n");
+  EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " --out " + (folder_ / "bad.jsonl") +
+                " > " + (folder_ / "out")),
+            1);
+  const std::string bad = ReadFile(folder_ / "bad.jsonl");
+  EXPECT_EQ(std::count(bad.begin(), bad.end(), '\n'), 40);
+  EXPECT_NE(bad.find("\"offset\":0,\"index\":0,"), std::string::npos) << bad;
+  EXPECT_NE(ReadFile(folder_ / "out").find("and 20 more: --out FILE names all"), std::string::npos);
+  EXPECT_EQ(Run("shards lint synthetic:50 --json > " + (folder_ / "out")), 0);
+  EXPECT_EQ(ReadFile(folder_ / "out"),
+            "{\"records\":50,\"healthy\":50,\"bad\":{},\"warnings\":[]}\n");
+  std::filesystem::resize_file(folder_ / "0.tar",
+                               std::filesystem::file_size(folder_ / "0.tar") / 2);
+  EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " > " + (folder_ / "out")), 1);
+  EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
+}
+
 // Without the library, without a GPU: never a crash.
 TEST_F(CommandLine, SaysWhatIsMissingForTrainingOnAGpu) {
   if (std::filesystem::exists("/dev/nvidia0")) GTEST_SKIP() << "this machine has a GPU";
