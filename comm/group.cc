@@ -1,23 +1,10 @@
 #include "comm/group.h"
 
-#include <unistd.h>
-
-#include <array>
-
 #include "comm/c10d_communicator.h"
 #include "comm/comm_error.h"
 #include "comm/rendezvous.h"
 
 namespace fastclip {
-namespace {
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "?";
-}
-
-}  // namespace
-
 Group::Group(const Launch& launch, const GroupOptions& options,
              const std::function<void(const std::string&)>& say,
              std::function<void(const std::string&)> on_failure) {

@@ -1,8 +1,10 @@
 #include "comm/launch.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <optional>
@@ -37,11 +39,6 @@ class Environment {
                                            name, *text, least, most));
     }
     return value;
-  }
-  std::int64_t NeededNumber(const char* name, std::int64_t least, std::int64_t most) const {
-    if (const auto value = Number(name, least, most)) return *value;
-    throw std::runtime_error(
-        fmt::format("the environment has no {}, which the launcher sets", name));
   }
 
  private:
@@ -84,9 +81,10 @@ std::int64_t LocalWorldSize(const Environment& environment, const Names& names,
                      environment.Number("SLURM_NODEID", 0, kMostRanks).value_or(0));
 }
 
+/// REQUIRES: rank and world size are there.
 void ReadRanks(const Environment& environment, const Names& names, Launch& launch) {
-  const std::int64_t world = environment.NeededNumber(names.world_size, 1, kMostRanks);
-  const std::int64_t rank = environment.NeededNumber(names.rank, 0, world - 1);
+  const std::int64_t world = environment.Number(names.world_size, 1, kMostRanks).value();
+  const std::int64_t rank = environment.Number(names.rank, 0, world - 1).value();
   launch.launcher = names.launcher;
   launch.world_size = static_cast<int>(world);
   launch.rank = static_cast<int>(rank);
@@ -126,6 +124,12 @@ void ReadStore(const Environment& environment, Launch& launch) {
 }
 
 }  // namespace
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  const bool known = gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0';
+  return known ? name.data() : "localhost";
+}
 
 std::string FirstHost(const std::string& node_list) {
   const std::size_t open = node_list.find('[');

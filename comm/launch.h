@@ -25,6 +25,9 @@ struct Launch {
 /// missing or cannot be.
 Launch ReadLaunch(const std::function<const char*(const char*)>& get);
 
+/// This host's name, "localhost" where it has none.
+std::string HostName();
+
 /// The first host of a SLURM list: "gpu[003-008,012],big1" is "gpu003".
 std::string FirstHost(const std::string& node_list);
 

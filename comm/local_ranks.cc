@@ -170,7 +170,7 @@ class LocalRanks {
   int running_ = 0;
   bool failed_ = false;
   Clock::time_point failed_at_;
-  int code_ = 0;  // of the first that failed
+  int code_ = 0;  // what Wait() returns
 };
 
 }  // namespace

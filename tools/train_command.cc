@@ -24,10 +24,9 @@ int RunTrain(int argc, const char* const* argv) {
   CLI::App app(
       "Trains a CLIP model. The config is the manual: configs/quickstart.toml explains every key.\n"
       "Ctrl-C, SIGTERM and SIGUSR1 save and end; the word resume=true goes on at the very step. A\n"
-      "second Ctrl-C, or a SIGTERM some seconds later, ends at once. The exit code is then 128 + "
-      "the\n"
-      "signal's number (130, 143, 138), so that scripts can tell a stopped run from a finished "
-      "one.",
+      "second Ctrl-C, or a SIGTERM some seconds later, ends at once. The exit code is then 128 "
+      "and\n"
+      "the signal's number (130, 143, 138): scripts can tell a stopped run from a finished one.",
       "fastclip train");
   app.add_option("CONFIG", config_path, "TOML file")->required();
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");

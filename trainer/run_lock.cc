@@ -10,8 +10,8 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "comm/launch.h"
 #include "trainer/file_io.h"
-#include "trainer/versions.h"
 
 namespace fastclip {
 

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <filesystem>
 
-#include "trainer/versions.h"
+#include "comm/launch.h"
 
 namespace fastclip {
 namespace {

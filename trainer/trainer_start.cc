@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "comm/exchange.h"
+#include "comm/launch.h"
 #include "pipeline/open_source.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"

@@ -7,7 +7,5 @@ namespace fastclip {
 
 /// What this binary is made of: "fastclip", "torch", "compiler".
 std::map<std::string, std::string> Versions();
-/// Of this machine; "localhost" where it has no name.
-std::string HostName();
 
 }  // namespace fastclip

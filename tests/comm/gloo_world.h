@@ -1,14 +1,10 @@
 #pragma once
 
 #include <cstdlib>
-#include <exception>
 #include <functional>
-#include <memory>
-#include <mutex>
-#include <thread>
-#include <vector>
 
 #include "comm/c10d_communicator.h"
+#include "tests/support/rank_threads.h"
 
 namespace fastclip {
 
@@ -18,24 +14,11 @@ inline void RunGlooRanks(int world_size, const std::function<void(Communicator&)
                          std::chrono::milliseconds timeout = std::chrono::seconds(20)) {
   setenv("GLOO_SOCKET_IFNAME", "lo", 1);
   const auto store = MakeLocalStore();
-  std::mutex mutex;
-  std::exception_ptr first;
-  {
-    std::vector<std::jthread> threads;
-    for (int rank = 0; rank < world_size; ++rank) {
-      threads.emplace_back([&, rank] {
-        try {
-          const auto comm = ConnectRanks(
-              *store, {.prefix = "test", .rank = rank, .world_size = world_size, .timeout = timeout});
-          body(*comm);
-        } catch (...) {
-          const std::lock_guard lock(mutex);
-          if (!first) first = std::current_exception();
-        }
-      });
-    }
-  }
-  if (first) std::rethrow_exception(first);
+  RunRankThreads(world_size, [&](int rank) {
+    const auto comm = ConnectRanks(
+        *store, {.prefix = "test", .rank = rank, .world_size = world_size, .timeout = timeout});
+    body(*comm);
+  });
 }
 
 }  // namespace fastclip

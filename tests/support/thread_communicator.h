@@ -5,16 +5,15 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "comm/communicator.h"
+#include "tests/support/rank_threads.h"
 
 namespace fastclip {
 
@@ -135,26 +134,15 @@ class ThreadCommunicator final : public Communicator {
 /// Runs `body` once a rank, each in a thread of its own, and throws what the first of them threw.
 inline void RunRanks(int world_size, const std::function<void(Communicator&)>& body) {
   ThreadWorld world(world_size);
-  std::mutex mutex;
-  std::exception_ptr first;
-  {
-    std::vector<std::jthread> threads;
-    for (int rank = 0; rank < world_size; ++rank) {
-      threads.emplace_back([&, rank] {
-        try {
-          ThreadCommunicator comm(world, rank);
-          body(comm);
-        } catch (const std::exception& error) {
-          {
-            const std::lock_guard lock(mutex);
-            if (!first) first = std::current_exception();
-          }
-          world.Abandon("rank " + std::to_string(rank) + " failed: " + error.what());
-        }
+  RunRankThreads(
+      world_size,
+      [&](int rank) {
+        ThreadCommunicator comm(world, rank);
+        body(comm);
+      },
+      [&](int rank, const std::exception& error) {
+        world.Abandon("rank " + std::to_string(rank) + " failed: " + error.what());
       });
-    }
-  }
-  if (first) std::rethrow_exception(first);
 }
 
 }  // namespace fastclip

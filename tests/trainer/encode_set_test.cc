@@ -7,18 +7,13 @@
 #include <vector>
 
 #include "tests/support/fake_source.h"
+#include "tests/trainer/small_model.h"
 #include "trainer/eval/retrieval.h"
 
 namespace fastclip {
 namespace {
 
-ModelConfig Small() {
-  ModelConfig config;
-  config.embed_dim = 12;
-  config.vision = {.image_size = 16, .patch_size = 8, .width = 32, .layers = 1, .head_width = 16};
-  config.text = {.context_length = 20, .vocab_size = 259, .width = 32, .heads = 2, .layers = 1};
-  return config;
-}
+ModelConfig Small() { return SmallModel(/*context_length=*/20); }
 
 // Record i has 1 + i % 3 captions; 2 cannot be decoded, 4 has no caption, 6 and 7 no image.
 FakeSource EightRecords() {

@@ -11,17 +11,12 @@
 
 #include "tests/support/fake_source.h"
 #include "tests/support/thread_communicator.h"
+#include "tests/trainer/small_model.h"
 
 namespace fastclip {
 namespace {
 
-ModelConfig Small() {
-  ModelConfig config;
-  config.embed_dim = 12;
-  config.vision = {.image_size = 16, .patch_size = 8, .width = 32, .layers = 1, .head_width = 16};
-  config.text = {.context_length = 40, .vocab_size = 259, .width = 32, .heads = 2, .layers = 1};
-  return config;
-}
+ModelConfig Small() { return SmallModel(/*context_length=*/40); }
 
 EncodeOptions Double(int batch_size) {
   EncodeOptions options;

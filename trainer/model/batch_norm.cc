@@ -27,12 +27,13 @@ BatchNorm::BatchNorm(FreshWeights& weights, const std::string& name, std::int64_
 at::Tensor BatchNorm::operator()(const at::Tensor& x, const NormScope& scope) const {
   const bool training = scope.mode != TowerMode::kEvaluate;
   const bool follow = scope.mode == TowerMode::kTrain;
-  if (follow) {
+  const auto count_batch = [&] {
     const at::NoGradGuard no_grad;
-    num_batches_tracked.add_(1);
-  }
+    if (follow) num_batches_tracked.add_(1);
+  };
   if (training && scope.comm != nullptr && scope.comm->world_size() > 1) {
     const SyncedNorm synced = SyncBatchNorm(x, weight, bias, kEpsilon, *scope.comm);
+    count_batch();
     if (follow) {
       const at::NoGradGuard no_grad;
       running_mean.lerp_(synced.mean.to(running_mean.dtype()), kMomentum);
@@ -46,6 +47,7 @@ at::Tensor BatchNorm::operator()(const at::Tensor& x, const NormScope& scope) co
                     "channel; take more rows a micro-batch, or larger pictures",
                     x.size(0), x.size(2), x.size(3)));
   }
+  count_batch();
   const bool statistics = follow || !training;
   return at::batch_norm(x, weight, bias, statistics ? running_mean : at::Tensor(),
                         statistics ? running_var : at::Tensor(), training, kMomentum, kEpsilon,
