@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "pipeline/image.h"
+#include "pipeline/resize_kernels.h"
 
 namespace fastclip {
 namespace {
@@ -28,66 +29,11 @@ std::int32_t ToFixed(double weight) {
   return static_cast<std::int32_t>(weight < 0 ? scaled - 0.5 : scaled + 0.5);
 }
 
-std::uint8_t ToByte(std::int32_t sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> AxisWeights::kBits, 0, 255));
-}
-
-constexpr std::int32_t kHalf = 1 << (AxisWeights::kBits - 1);
-
-/// A part of a picture: `rows` rows, a row's bytes `stride` apart.
-struct Rows {
-  const std::uint8_t* first = nullptr;
-  std::size_t stride = 0;
-};
-
-/// Every row of `in` scaled along x: [rows, weights.taps.size(), 3].
-void ScaleRows(const Rows& in, int rows, const AxisWeights& weights, std::uint8_t* out) {
-  const int width = static_cast<int>(weights.taps.size());
-  for (int row = 0; row < rows; ++row) {
-    const std::uint8_t* in_row = in.first + row * in.stride;
-    for (int x = 0; x < width; ++x) {
-      const auto [first, count] = weights.taps[x];
-      const std::uint8_t* pixel = in_row + std::size_t{3} * first;
-      const std::int32_t* weight = weights.of(x);
-      std::int32_t red = kHalf, green = kHalf, blue = kHalf;
-      for (int tap = 0; tap < count; ++tap, pixel += 3) {
-        red += pixel[0] * weight[tap];
-        green += pixel[1] * weight[tap];
-        blue += pixel[2] * weight[tap];
-      }
-      *out++ = ToByte(red);
-      *out++ = ToByte(green);
-      *out++ = ToByte(blue);
-    }
-  }
-}
-
-/// `in` scaled along y, `bytes` bytes a row; row 0 of `in` is the picture's row `in_top`.
-void ScaleColumns(const std::uint8_t* in, int in_top, std::size_t bytes, const AxisWeights& weights,
-                  std::uint8_t* out) {
-  constexpr std::size_t kBlock = 96;  // sums that stay in registers and the nearest cache
-  const int height = static_cast<int>(weights.taps.size());
-  for (int y = 0; y < height; ++y, out += bytes) {
-    const auto [first, count] = weights.taps[y];
-    const std::uint8_t* in_rows = in + static_cast<std::size_t>(first - in_top) * bytes;
-    const std::int32_t* weight = weights.of(y);
-    for (std::size_t start = 0; start < bytes; start += kBlock) {
-      const std::size_t size = std::min(kBlock, bytes - start);
-      std::int32_t sums[kBlock];
-      std::fill_n(sums, size, kHalf);
-      for (int tap = 0; tap < count; ++tap) {
-        const std::uint8_t* in_row = in_rows + tap * bytes + start;
-        for (std::size_t i = 0; i < size; ++i) sums[i] += in_row[i] * weight[tap];
-      }
-      for (std::size_t i = 0; i < size; ++i) out[start + i] = ToByte(sums[i]);
-    }
-  }
-}
-
 /// A resize's memory, kept by each thread so that a picture allocates nothing.
 struct Scratch {
-  AxisWeights horizontal;
-  AxisWeights vertical;
+  AxisWeights weights;
+  SplitWeights horizontal;
+  SplitWeights vertical;
   std::vector<std::uint8_t> rows;
 };
 
@@ -112,13 +58,17 @@ void Scale(const Image& image, const CropBox& box, const Axis& columns, int widt
     return;
   }
   thread_local Scratch scratch;
-  scratch.horizontal.Compute(box.width, columns.size, columns.first, width);
-  scratch.vertical.Compute(box.height, rows.size, rows.first, height);
+  scratch.weights.Compute(box.width, columns.size, columns.first, width);
+  scratch.horizontal.Split(scratch.weights);
+  scratch.weights.Compute(box.height, rows.size, rows.first, height);
+  scratch.vertical.Split(scratch.weights);
   const int top = scratch.vertical.taps.front().first;
   const int bottom = scratch.vertical.taps.back().first + scratch.vertical.taps.back().count;
-  scratch.rows.resize((bottom - top) * out_stride);
-  ScaleRows({corner + top * stride, stride}, bottom - top, scratch.horizontal, scratch.rows.data());
-  ScaleColumns(scratch.rows.data(), top, out_stride, scratch.vertical, out);
+  const std::size_t scaled_stride = out_stride + kRowPadding;
+  scratch.rows.resize((bottom - top) * scaled_stride);
+  ScaleRows({corner + top * stride, stride, image.pixels.data() + image.pixels.size()},
+            bottom - top, box.width, scratch.horizontal, scratch.rows.data(), scaled_stride);
+  ScaleColumns(scratch.rows.data(), scaled_stride, top, out_stride, scratch.vertical, out);
 }
 
 void CheckOut(std::span<const std::uint8_t> out, int width, int height) {

@@ -1,6 +1,7 @@
 #include "pipeline/resize.h"
 
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include <cstdint>
 #include <stdexcept>
@@ -126,6 +127,30 @@ TEST(Resize, GivesEveryThreadTheSameBytes) {
     }
   }
   for (const auto& out : made) EXPECT_EQ(out, wanted);
+}
+
+TEST(Resize, EveryInstructionSetGivesTheSameBytes) {
+  struct Case {
+    int width, height;
+    CropBox box;
+    int out_width, out_height;
+  };
+  const Case cases[] = {{301, 199, {10, 20, 150, 250}, 224, 224}, {40, 30, {0, 0, 30, 40}, 97, 64},
+                        {900, 5, {0, 0, 5, 900}, 7, 11},          {1, 1, {0, 0, 1, 1}, 5, 3},
+                        {2, 700, {1, 1, 699, 1}, 1, 13},          {64, 64, {7, 9, 31, 33}, 31, 8}};
+  const std::int64_t all = hwy::SupportedTargets();
+  for (const Case& c : cases) {
+    const Image image = Noise(c.width, c.height);
+    hwy::SetSupportedTargetsForTest(HWY_SCALAR);
+    const auto wanted = Resized(image, c.box, c.out_width, c.out_height);
+    for (std::int64_t left = all; left != 0; left &= left - 1) {
+      const std::int64_t target = left & -left;
+      hwy::SetSupportedTargetsForTest(target);
+      EXPECT_EQ(Resized(image, c.box, c.out_width, c.out_height), wanted)
+          << hwy::TargetName(target) << ", " << c.width << " x " << c.height;
+    }
+    hwy::SetSupportedTargetsForTest(0);
+  }
 }
 
 TEST(Resize, RefusesABoxThatIsNotInside) {
