@@ -23,6 +23,9 @@ int CheckedRows(std::int64_t rows) {
   return static_cast<int>(rows);
 }
 
+/// A thread keeps its decoder's memory from picture to picture, but no more than this.
+constexpr std::size_t kKeptBytes = std::size_t{8} << 20;
+
 /// What both feeds share: a picture and a caption made with the loader's options.
 class RowMaker {
  public:
@@ -31,11 +34,26 @@ class RowMaker {
 
   const LoaderOptions& options() const { return options_; }
 
-  std::variant<Image, Skip> Decode(const Record& record, StageCounters& counters) const {
+  /// Makes a row's picture: `choose` gives the box of the picture's size, `scale` writes the row
+  /// from a part of the picture that holds the box.
+  template <class Choose, class Scale>
+  std::optional<Skip> MakePicture(const Record& record, const Choose& choose, const Scale& scale,
+                                  std::span<std::uint8_t> out, StageCounters& counters) const {
+    thread_local PicturePart part;
     const auto start = Clock::now();
-    auto decoded = DecodeImage(record.image, options_.decode);
+    const auto size = ReadImageSize(record.image, options_.decode);
+    if (const Skip* cause = std::get_if<Skip>(&size)) return *cause;
+    CropBox box = choose(std::get<ImageSize>(size));
+    if (const auto cause = DecodePart(record.image, box, options_.decode, part)) return cause;
     counters.decode.Add(start, record.image.size());
-    return decoded;
+
+    const auto decoded = Clock::now();
+    box.left -= part.left;
+    box.top -= part.top;
+    scale(part.image, box);
+    counters.resize.Add(decoded, out.size());
+    if (part.image.pixels.capacity() > kKeptBytes) part = {};
+    return std::nullopt;
   }
 
   /// Returns the pooling position.
@@ -83,17 +101,18 @@ class TrainingFeed final : public BatchFeed {
   std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
                             Batch::Storage& storage, StageCounters& counters) const override {
     if (record.captions.empty()) return Skip::kNoCaption;
-    const auto decoded = maker_.Decode(record, counters);
-    if (const Skip* cause = std::get_if<Skip>(&decoded)) return *cause;
-    const Image& image = std::get<Image>(decoded);
     const std::uint64_t seed = plan_.options().seed;
     const int size = storage.image_size;
-
-    const auto start = Clock::now();
-    const CropBox box = RandomCrop(image.width, image.height, maker_.options().augment, seed,
-                                   plan.epoch, plan.index);
-    ResizeBicubic(image, box, size, size, storage.PixelsOf(row));
-    counters.resize.Add(start, storage.PixelsOf(row).size());
+    const std::span<std::uint8_t> out = storage.PixelsOf(row);
+    const auto cause = maker_.MakePicture(
+        record,
+        [&](const ImageSize& picture) {
+          return RandomCrop(picture.width, picture.height, maker_.options().augment, seed,
+                            plan.epoch, plan.index);
+        },
+        [&](const Image& image, const CropBox& box) { ResizeBicubic(image, box, size, size, out); },
+        out, counters);
+    if (cause) return cause;
 
     const int caption = ChooseCaption(record.captions, seed, plan.epoch, plan.index);
     const auto tokens = std::span<TokenId>(storage.tokens)
@@ -144,12 +163,17 @@ class EvaluationFeed final : public BatchFeed {
 
   std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
                             Batch::Storage& storage, StageCounters& counters) const override {
-    const auto decoded = maker_.Decode(record, counters);
-    if (const Skip* cause = std::get_if<Skip>(&decoded)) return *cause;
-
-    const auto start = Clock::now();
-    ResizeCenterCrop(std::get<Image>(decoded), storage.image_size, storage.PixelsOf(row));
-    counters.resize.Add(start, storage.PixelsOf(row).size());
+    const std::span<std::uint8_t> out = storage.PixelsOf(row);
+    const auto cause = maker_.MakePicture(
+        record,
+        [](const ImageSize& picture) {
+          return CropBox{0, 0, picture.height, picture.width};
+        },
+        [&](const Image& image, const CropBox&) {
+          ResizeCenterCrop(image, storage.image_size, out);
+        },
+        out, counters);
+    if (cause) return cause;
 
     Batch::Storage::FoundRow& found = storage.found[row];
     const auto context = static_cast<std::size_t>(storage.context_length);

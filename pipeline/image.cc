@@ -1,7 +1,8 @@
 #include "pipeline/image.h"
 
 #include <algorithm>
-#include <array>
+#include <stdexcept>
+#include <utility>
 
 #include "pipeline/jpeg.h"
 #include "pipeline/png.h"
@@ -46,13 +47,35 @@ std::variant<ImageSize, Skip> ReadAllowedSize(Kind kind, std::span<const std::by
   return size;
 }
 
-std::variant<Image, Skip> Decode(std::span<const std::byte> bytes, const Rgb* background,
-                                 const DecodeOptions& options) {
+CropBox Whole(const ImageSize& size) { return {0, 0, size.height, size.width}; }
+
+bool Inside(const CropBox& box, const ImageSize& size) {
+  return box.width >= 1 && box.height >= 1 && box.left >= 0 && box.top >= 0 &&
+         box.width <= size.width - box.left && box.height <= size.height - box.top;
+}
+
+/// Without a box: all of it.
+std::optional<Skip> Decode(std::span<const std::byte> bytes, const CropBox* box,
+                           const Rgb* background, const DecodeOptions& options, PicturePart& part) {
   const Kind kind = KindOf(bytes);
   const auto size = ReadAllowedSize(kind, bytes, options);
   if (const Skip* skip = std::get_if<Skip>(&size)) return *skip;
-  if (kind == Kind::kJpeg) return DecodeJpeg(bytes);
-  return kind == Kind::kPng ? DecodePng(bytes, background) : DecodeWebp(bytes, background);
+  const CropBox wanted = box == nullptr ? Whole(std::get<ImageSize>(size)) : *box;
+  if (!Inside(wanted, std::get<ImageSize>(size))) {
+    throw std::invalid_argument("DecodePart: a box that is not inside of the picture");
+  }
+  if (kind == Kind::kJpeg) return DecodeJpeg(bytes, wanted, part);
+  auto decoded = kind == Kind::kPng ? DecodePng(bytes, background) : DecodeWebp(bytes, background);
+  if (const Skip* skip = std::get_if<Skip>(&decoded)) return *skip;
+  part = {std::move(std::get<Image>(decoded)), 0, 0};
+  return std::nullopt;
+}
+
+std::variant<Image, Skip> DecodeWhole(std::span<const std::byte> bytes, const Rgb* background,
+                                      const DecodeOptions& options) {
+  PicturePart part;
+  if (const auto skip = Decode(bytes, nullptr, background, options, part)) return *skip;
+  return std::move(part.image);
 }
 
 }  // namespace
@@ -64,12 +87,17 @@ std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
 
 std::variant<Image, Skip> DecodeImage(std::span<const std::byte> bytes,
                                       const DecodeOptions& options) {
-  return Decode(bytes, nullptr, options);
+  return DecodeWhole(bytes, nullptr, options);
+}
+
+std::optional<Skip> DecodePart(std::span<const std::byte> bytes, const CropBox& box,
+                               const DecodeOptions& options, PicturePart& part) {
+  return Decode(bytes, &box, nullptr, options, part);
 }
 
 std::variant<Image, Skip> DecodeImageOver(std::span<const std::byte> bytes, const Rgb& background,
                                           const DecodeOptions& options) {
-  return Decode(bytes, &background, options);
+  return DecodeWhole(bytes, &background, options);
 }
 
 }  // namespace fastclip

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kMaxScans = 100;
 constexpr int kRowsPerCall = 16;
+constexpr int kSmoothedCoefficients = 10;  // of a block, the mean included: libjpeg's smoothing
 
 /// How libjpeg's work ended, besides well. Memory is the machine's matter, no property of the
 /// bytes.
@@ -97,21 +98,46 @@ class JpegReader {
     return true;
   }
 
-  /// All rows, [height, width, channels()], and the end marker; false: see skip().
-  bool ReadPixels(std::uint8_t* pixels) {
+  /// Begins to decode, for the pixels of `box`. Which part of the picture comes: part(). False: see
+  /// skip().
+  bool Start(const CropBox& box) {
     if (setjmp(state_.leave) != 0) return false;
     jpeg_decompress_struct& cinfo = state_.cinfo;
     cinfo.out_color_space = channels() == 4 ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(&cinfo);
+    part_ = {0, 0, static_cast<int>(cinfo.output_height), static_cast<int>(cinfo.output_width)};
+    if (!NeighboursMatter()) {
+      Narrow(box);
+      SkipRowsAbove(box);
+    }
+    return true;
+  }
+
+  /// What ReadPixels gives, in the picture's pixels.
+  const CropBox& part() const { return part_; }
+
+  /// The rows of part(), [height, width, channels()], and the end marker; false: see skip().
+  bool ReadPixels(std::uint8_t* pixels) {
+    if (setjmp(state_.leave) != 0) return false;
+    jpeg_decompress_struct& cinfo = state_.cinfo;
     const std::size_t stride = std::size_t{cinfo.output_width} * channels();
+    const auto bottom = static_cast<JDIMENSION>(part_.top + part_.height);
     JSAMPROW rows[kRowsPerCall];
-    while (cinfo.output_scanline < cinfo.output_height) {
-      const JDIMENSION count =
-          std::min<JDIMENSION>(kRowsPerCall, cinfo.output_height - cinfo.output_scanline);
+    while (cinfo.output_scanline < bottom) {
+      const JDIMENSION count = std::min<JDIMENSION>(kRowsPerCall, bottom - cinfo.output_scanline);
       for (JDIMENSION row = 0; row < count; ++row) {
-        rows[row] = pixels + (cinfo.output_scanline + row) * stride;
+        rows[row] = pixels + (cinfo.output_scanline - part_.top + row) * stride;
       }
       jpeg_read_scanlines(&cinfo, rows, count);
+    }
+    if (bottom < cinfo.output_height) {
+      if (EndsWell()) return true;
+      // What is odd behind the part is libjpeg's to judge: a skip must not depend on the box. The
+      // part's last row is kept: it was read, and more follow into this one.
+      std::uint8_t* const last = static_cast<std::uint8_t*>(
+          (*cinfo.mem->alloc_large)(reinterpret_cast<j_common_ptr>(&cinfo), JPOOL_IMAGE, stride));
+      rows[0] = last;
+      while (cinfo.output_scanline < cinfo.output_height) jpeg_read_scanlines(&cinfo, rows, 1);
     }
     jpeg_finish_decompress(&cinfo);
     return true;
@@ -146,7 +172,65 @@ class JpegReader {
   }
 
  private:
+  /// Blocks of a progressive picture whose last scans are not there are smoothed by what lies
+  /// around them, so that a part of it differs from the whole.
+  bool NeighboursMatter() const {
+    const jpeg_decompress_struct& cinfo = state_.cinfo;
+    if (!cinfo.progressive_mode || cinfo.coef_bits == nullptr) return false;
+    for (int component = 0; component < cinfo.num_components; ++component) {
+      for (int coefficient = 1; coefficient < kSmoothedCoefficients; ++coefficient) {
+        if (cinfo.coef_bits[component][coefficient] != 0) return true;
+      }
+    }
+    return false;
+  }
+
+  int block_width() const {
+    return state_.cinfo.num_components == 1 ? DCTSIZE : DCTSIZE * state_.cinfo.max_h_samp_factor;
+  }
+
+  /// Columns are upsampled from their neighbours, so that the outermost of a part differ: a block
+  /// more on either side is decoded.
+  void Narrow(const CropBox& box) {
+    const int block = block_width();
+    const int left = std::max(0, box.left - block);
+    const int right = std::min(part_.width, box.left + box.width + block);
+    if (left < block && right == part_.width) return;
+    auto first = static_cast<JDIMENSION>(left);
+    auto width = static_cast<JDIMENSION>(right - left);
+    jpeg_crop_scanline(&state_.cinfo, &first, &width);
+    part_.left = static_cast<int>(first);
+    part_.width = static_cast<int>(width);
+  }
+
+  void SkipRowsAbove(const CropBox& box) {
+    if (box.top > 0) {
+      part_.top =
+          static_cast<int>(jpeg_skip_scanlines(&state_.cinfo, static_cast<JDIMENSION>(box.top)));
+    }
+    part_.height = box.top + box.height - part_.top;
+  }
+
+  /// Whether decoding to the end would meet the end marker and nothing unusual before: then it can
+  /// stop here. Inside of a scan only restart markers are usual.
+  bool EndsWell() {
+    jpeg_decompress_struct& cinfo = state_.cinfo;
+    if (jpeg_has_multiple_scans(&cinfo)) return true;  // all of the file was read at the start
+    if (cinfo.unread_marker != 0) return cinfo.unread_marker == JPEG_EOI;
+    const JOCTET* at = cinfo.src->next_input_byte;
+    const JOCTET* const end = at + cinfo.src->bytes_in_buffer;
+    while (at != end) {
+      at = static_cast<const JOCTET*>(std::memchr(at, 0xff, static_cast<std::size_t>(end - at)));
+      if (at == nullptr || ++at == end) return false;
+      if (*at == JPEG_EOI) return true;
+      const bool usual = *at == 0 || *at == 0xff || (*at >= JPEG_RST0 && *at < JPEG_RST0 + 8);
+      if (!usual) return false;
+    }
+    return false;
+  }
+
   JpegState state_;
+  CropBox part_;
 };
 
 std::uint8_t MultiplyChannels(int a, int b) {
@@ -181,21 +265,27 @@ std::variant<ImageSize, Skip> ReadJpegSize(std::span<const std::byte> bytes) {
   return reader.size();
 }
 
-std::variant<Image, Skip> DecodeJpeg(std::span<const std::byte> bytes) {
+std::optional<Skip> DecodeJpeg(std::span<const std::byte> bytes, const CropBox& box,
+                               PicturePart& part) {
   JpegReader reader(bytes);
   if (!reader.ReadHeader()) return reader.skip();
   if (!reader.known()) return Skip::kUndecodable;
-  const ImageSize size = reader.size();
-  const std::size_t pixels = static_cast<std::size_t>(size.width) * size.height;
-  Image image{size.width, size.height, std::vector<std::uint8_t>(3 * pixels)};
+  if (!reader.Start(box)) return reader.skip();
+  const CropBox& made = reader.part();
+  part.left = made.left;
+  part.top = made.top;
+  part.image.width = made.width;
+  part.image.height = made.height;
+  const std::size_t pixels = static_cast<std::size_t>(made.width) * made.height;
+  part.image.pixels.resize(3 * pixels);
   if (reader.channels() == 3) {
-    if (!reader.ReadPixels(image.pixels.data())) return reader.skip();
+    if (!reader.ReadPixels(part.image.pixels.data())) return reader.skip();
   } else {
     std::vector<std::uint8_t> cmyk(4 * pixels);
     if (!reader.ReadPixels(cmyk.data())) return reader.skip();
-    ConvertInvertedCmyk(cmyk, image.pixels);
+    ConvertInvertedCmyk(cmyk, part.image.pixels);
   }
-  return image;
+  return std::nullopt;
 }
 
 }  // namespace fastclip

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <variant>
 
@@ -14,7 +15,9 @@ std::variant<ImageSize, Skip> ReadJpegSize(std::span<const std::byte> bytes);
 
 /// Any process that libjpeg knows: baseline, progressive, arithmetic; grey, YCbCr, RGB, CMYK, YCCK.
 /// Four channels are read as inverted, with or without Adobe's marker, as Pillow does. More than
-/// 100 scans are Skip::kTooLarge: each walks over the whole picture. REQUIRES: its size is allowed.
-std::variant<Image, Skip> DecodeJpeg(std::span<const std::byte> bytes);
+/// 100 scans are Skip::kTooLarge: each walks over the whole picture. `part` gets the rows of `box`
+/// and its columns with a block or two on either side. REQUIRES: its size is allowed.
+std::optional<Skip> DecodeJpeg(std::span<const std::byte> bytes, const CropBox& box,
+                               PicturePart& part);
 
 }  // namespace fastclip
