@@ -1,20 +1,18 @@
 #include "tools/bench_commands.h"
 
-#include "tools/bench_step.h"
+#include <vector>
+
+#include "tools/bench_pipeline.h"
 #include "tools/command.h"
 
 namespace fastclip {
-namespace {
-
-const Command kBenches[] = {
-    {"step", "samples/s and memory of whole training steps", RunBenchStep},
-};
-
-}  // namespace
 
 int RunBench(int argc, const char* const* argv) {
-  return RunVerb("bench", kBenches, "", "fastclip bench step configs/quickstart.toml --json", argc,
-                 argv);
+  std::vector<Command> benches = {
+      {"pipeline", "samples/s from shards to batches, against the bare decoder", RunBenchPipeline}};
+  for (const Command& bench : TrainerBenches()) benches.push_back(bench);
+  return RunVerb("bench", benches, "", "fastclip bench pipeline --shards 'cc3m/{00000..00031}.tar'",
+                 argc, argv);
 }
 
 }  // namespace fastclip

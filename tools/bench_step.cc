@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <string>
@@ -17,6 +15,7 @@
 #include "comm/communicator.h"
 #include "pipeline/counter_random.h"
 #include "tools/cli.h"
+#include "tools/measure.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/config.h"
 #include "trainer/model/presets.h"
@@ -25,28 +24,6 @@
 
 namespace fastclip {
 namespace {
-
-// A number of /proc/self/status in MB: "VmRSS" now, "VmHWM" at most so far.
-double MemoryMb(const std::string& field) {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    double kb = 0;
-    if (word == field + ":" && status >> kb) return kb * 1024 / 1e6;
-  }
-  return 0;
-}
-
-double SecondsOf(clockid_t clock) {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
-                   values.end());
-  return values[values.size() / 2];
-}
 
 struct Captions {
   std::vector<TokenId> tokens;     // [rows, context]
@@ -135,7 +112,7 @@ class StepBench {
       core.push_back(SecondsOf(CLOCK_PROCESS_CPUTIME_ID) - core_begin);
     }
     wall.erase(wall.begin()), core.erase(core.begin());
-    return {Median(wall), Median(core), MemoryMb("VmHWM") - start_mb_};
+    return {Quantile(wall, 0.5), Quantile(core, 0.5), MemoryMb("VmHWM") - start_mb_};
   }
 
   // What a peer needs to do the same steps, and our features of the real captions to check it by.

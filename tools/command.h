@@ -23,5 +23,7 @@ int RunVerb(const std::string& command, std::span<const Command> verbs, const st
 /// One table a library: tools that need no LibTorch, and those that do.
 std::span<const Command> DataCommands();
 std::span<const Command> TrainerCommands();
+/// The verbs of `fastclip bench` that need LibTorch.
+std::span<const Command> TrainerBenches();
 
 }  // namespace fastclip

@@ -5,7 +5,7 @@
 #include <array>
 #include <stdexcept>
 
-#include "tools/bench_commands.h"
+#include "tools/bench_step.h"
 #include "tools/command.h"
 #include "tools/eval_command.h"
 #include "tools/train_command.h"
@@ -41,12 +41,16 @@ int Guarded(int argc, const char* const* argv) {
 
 const std::array kCommands = {
     Command{"train", "train a model from a config; resume, stop and go on", Guarded<RunTrain>},
-    Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model", Guarded<RunEval>},
-    Command{"bench", "measure speed and memory", Guarded<RunBench>},
+    Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model",
+            Guarded<RunEval>},
+};
+const std::array kBenches = {
+    Command{"step", "samples/s and memory of whole training steps", Guarded<RunBenchStep>},
 };
 
 }  // namespace
 
 std::span<const Command> TrainerCommands() { return kCommands; }
+std::span<const Command> TrainerBenches() { return kBenches; }
 
 }  // namespace fastclip
