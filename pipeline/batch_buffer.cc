@@ -19,6 +19,7 @@ void Batch::Storage::Shape(std::int64_t new_step, std::int64_t new_epoch, int ro
   indices.resize(count);
   labels.resize(count);
   skips = {};
+  skipped.clear();
 }
 
 std::span<std::uint8_t> Batch::Storage::PixelsOf(int row) {
@@ -65,5 +66,6 @@ std::span<std::int64_t> Batch::caption_row() const { return storage_->caption_ro
 std::span<std::int64_t> Batch::indices() const { return storage_->indices; }
 std::span<std::int32_t> Batch::labels() const { return storage_->labels; }
 const SkipCounts& Batch::skips() const { return storage_->skips; }
+std::span<const SkippedRecord> Batch::skipped() const { return storage_->skipped; }
 
 }  // namespace fastclip

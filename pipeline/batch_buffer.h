@@ -37,6 +37,7 @@ struct Batch::Storage {
   std::pmr::vector<std::int64_t> indices;
   std::pmr::vector<std::int32_t> labels;
   SkipCounts skips{};
+  std::vector<SkippedRecord> skipped;
 
   /// Evaluation only, until the batch is complete: what each row found.
   struct FoundRow {

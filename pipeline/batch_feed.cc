@@ -41,6 +41,7 @@ class RowMaker {
                                   std::span<std::uint8_t> out, StageCounters& counters) const {
     thread_local PicturePart part;
     const auto start = Clock::now();
+    BeginStage(LoaderStage::kDecode);
     const auto size = ReadImageSize(record.image, options_.decode);
     if (const Skip* cause = std::get_if<Skip>(&size)) return *cause;
     CropBox box = choose(std::get<ImageSize>(size));
@@ -48,6 +49,7 @@ class RowMaker {
     counters.decode.Add(start, record.image.size());
 
     const auto decoded = Clock::now();
+    BeginStage(LoaderStage::kResize);
     box.left -= part.left;
     box.top -= part.top;
     scale(part.image, box);
@@ -59,12 +61,17 @@ class RowMaker {
   /// Returns the pooling position.
   int Tokenize(std::string_view text, std::span<TokenId> out, StageCounters& counters) const {
     const auto start = Clock::now();
+    BeginStage(LoaderStage::kTokenize);
     const int pool = EncodeContext(tokenizer_, text, out);
     counters.tokenize.Add(start, text.size());
     return pool;
   }
 
  private:
+  void BeginStage(LoaderStage stage) const {
+    if (options_.before_stage) options_.before_stage(stage);
+  }
+
   const Tokenizer& tokenizer_;
   const LoaderOptions options_;
 };

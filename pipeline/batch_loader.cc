@@ -17,6 +17,7 @@
 #include "pipeline/batch_buffer.h"
 #include "pipeline/batch_feed.h"
 #include "pipeline/compute_pool.h"
+#include "pipeline/row_reader.h"
 
 #if defined(__SANITIZE_THREAD__)
 extern "C" void __tsan_acquire(void*);
@@ -33,21 +34,6 @@ using Clock = std::chrono::steady_clock;
 
 std::int64_t Sum(const SkipCounts& counts) {
   return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
-}
-
-std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last) {
-  return std::runtime_error(
-      fmt::format("{} records in a row cannot be used ({}), the last of them record {}: check the "
-                  "data with fastclip shards info, or raise pipeline.max_skips_in_a_row",
-                  Sum(counts), DescribeSkips(counts), ToInt(last)));
-}
-
-std::int64_t BytesOf(const Record& record) {
-  auto bytes = static_cast<std::int64_t>(record.image.size());
-  for (const Caption& caption : record.captions) {
-    bytes += static_cast<std::int64_t>(caption.text.size());
-  }
-  return bytes;
 }
 
 const LoaderOptions& Checked(const LoaderOptions& options) {
@@ -85,18 +71,14 @@ struct BatchLoader::Impl {
   struct Job {
     Impl* loader;
     BatchInFlight* batch;
-    int row;
-    std::int64_t attempt = 0;
-    SkipCounts causes{};  // of the attempts so far; holes are none
-    RowPlan plan{};
-    RecordBlock block{};
-    std::int64_t bytes = 0;
+    RowSearch row;
   };
 
   Impl(const RecordSource& source, std::unique_ptr<BatchFeed> feed, const LoaderOptions& options)
       : source(source),
         feed(std::move(feed)),
         options(Checked(options)),
+        row_reader(this->source, *this->feed, this->options, counters),
         ring(options.memory),
         pool(options.threads) {
     try {
@@ -146,14 +128,28 @@ struct BatchLoader::Impl {
     }
   }
 
+  /// Adds up how long readers wait: their number, times the time since it changed.
+  /// REQUIRES: the mutex is held.
+  void CountBlocked(int change) {
+    const auto now = Clock::now();
+    blocked_seconds += blocked_readers * std::chrono::duration<double>(now - blocked_at).count();
+    blocked_at = now;
+    blocked_readers += change;
+  }
+
   /// The next row to read; rows that were sent back come first. Nothing when it is time to stop.
   std::unique_ptr<Job> TakeJob() {
     std::unique_lock lock(mutex);
     for (;;) {
-      work.wait(lock, [this] {
+      const auto may_go_on = [this] {
         return stop.stop_requested() || (pending_bytes < options.read_ahead &&
                                          (!retries.empty() || HasRow() || CanOpenBatch()));
-      });
+      };
+      if (!may_go_on()) {
+        CountBlocked(+1);
+        work.wait(lock, may_go_on);
+        CountBlocked(-1);
+      }
       if (stop.stop_requested()) return nullptr;
       if (!retries.empty()) {
         auto job = std::move(retries.front());
@@ -163,7 +159,8 @@ struct BatchLoader::Impl {
       if (!HasRow()) OpenBatch();
       if (!HasRow()) continue;
       BatchInFlight& batch = *in_flight.back();
-      return std::unique_ptr<Job>(new Job{.loader = this, .batch = &batch, .row = batch.taken++});
+      return std::unique_ptr<Job>(new Job{
+          .loader = this, .batch = &batch, .row = {.batch = batch.number, .row = batch.taken++}});
     }
   }
 
@@ -171,58 +168,13 @@ struct BatchLoader::Impl {
     while (auto job = TakeJob()) {
       BatchInFlight* batch = job->batch;
       try {
-        if (Read(*job)) StartWriting(std::move(job));
+        const auto outcome = row_reader.Read(job->row, stop.get_token());
+        if (outcome == RowReader::Outcome::kFound) StartWriting(std::move(job));
+        if (outcome == RowReader::Outcome::kLeftOut) LeaveOut(*job);
       } catch (...) {
         Fail(*batch);
       }
     }
-  }
-
-  /// Reads the row's first record that its source can give. False if there is none to write: the
-  /// row was left out, or the loader stops.
-  bool Read(Job& job) {
-    while (!stop.stop_requested()) {
-      const auto plan = PlanOf(job);
-      if (!plan) {
-        ++job.attempt;
-        continue;
-      }
-      job.plan = *plan;
-      const auto start = Clock::now();
-      job.block = source.Read(plan->index, 1, stop.get_token());
-      const Record& record = job.block.records.at(0);
-      job.bytes = BytesOf(record);
-      counters.read.Add(start, job.bytes);
-      if (!record.skip) return true;
-      if (!PassOver(job, *record.skip)) return false;
-    }
-    return false;
-  }
-
-  std::optional<RowPlan> PlanOf(const Job& job) const {
-    try {
-      return feed->Plan(job.batch->number, job.row, job.attempt);
-    } catch (const WindowUsedUp& error) {
-      if (Sum(job.causes) == 0) throw;
-      throw WindowUsedUp(
-          fmt::format("{} (passed over: {})", error.what(), DescribeSkips(job.causes)));
-    }
-  }
-
-  /// Counts a bad record. True if the row has a further attempt.
-  bool PassOver(Job& job, Skip cause) {
-    ++job.causes[static_cast<int>(cause)];
-    ++job.attempt;
-    job.block = {};
-    if (!feed->substitutes()) {
-      feed->LeaveOut(job.row, cause, *job.batch->storage);
-      Finish(job);
-      return false;
-    }
-    if (Sum(job.causes) >= options.max_skips_in_a_row) {
-      throw TooManySkips(job.causes, job.plan.index);
-    }
-    return true;
   }
 
   // The compute pool.
@@ -230,7 +182,7 @@ struct BatchLoader::Impl {
   void StartWriting(std::unique_ptr<Job> job) {
     {
       const std::lock_guard lock(mutex);
-      pending_bytes += job->bytes;
+      pending_bytes += job->row.bytes;
       ++tasks;
     }
     __tsan_release(job.get());
@@ -241,7 +193,7 @@ struct BatchLoader::Impl {
     __tsan_acquire(argument);
     std::unique_ptr<Job> job(static_cast<Job*>(argument));
     Impl& loader = *job->loader;
-    const std::int64_t bytes = job->bytes;
+    const std::int64_t bytes = job->row.bytes;
     BatchInFlight* batch = job->batch;
     try {
       if (!loader.stop.stop_requested() && !loader.Write(*job)) job = nullptr;
@@ -254,10 +206,15 @@ struct BatchLoader::Impl {
 
   /// False if the row is done; true if it needs the next attempt.
   bool Write(Job& job) {
+    RowSearch& row = job.row;
     const auto cause =
-        feed->Write(job.block.records[0], job.plan, job.row, *job.batch->storage, counters);
-    if (cause) return PassOver(job, *cause);
-    Finish(job);
+        feed->Write(row.block.records[0], row.plan, row.row, *job.batch->storage, counters);
+    if (!cause) {
+      Finish(job);
+      return false;
+    }
+    if (row_reader.PassOver(row, *cause)) return true;
+    LeaveOut(job);
     return false;
   }
 
@@ -272,10 +229,16 @@ struct BatchLoader::Impl {
 
   // Both.
 
+  void LeaveOut(const Job& job) {
+    feed->LeaveOut(job.row.row, job.row.skipped.back().cause, *job.batch->storage);
+    Finish(job);
+  }
+
   void Finish(const Job& job) {
     const std::lock_guard lock(mutex);
-    for (int cause = 0; cause < kSkipCauses; ++cause) {
-      job.batch->storage->skips[cause] += job.causes[cause];
+    for (const SkippedRecord& record : job.row.skipped) {
+      ++job.batch->storage->skips[static_cast<int>(record.cause)];
+      job.batch->storage->skipped.push_back(record);
     }
     if (--job.batch->unfinished == 0) ready.notify_all();
   }
@@ -314,6 +277,7 @@ struct BatchLoader::Impl {
     ++delivered;
     lock.unlock();
     work.notify_all();
+    std::ranges::sort(storage->skipped, {}, &SkippedRecord::index);
     feed->Close(*storage);
     return Batch(std::move(storage));
   }
@@ -335,11 +299,29 @@ struct BatchLoader::Impl {
     }
   }
 
+  LoaderStats Stats() {
+    LoaderStats stats{.read = counters.read.Get(),
+                      .decode = counters.decode.Get(),
+                      .resize = counters.resize.Get(),
+                      .tokenize = counters.tokenize.Get(),
+                      .threads = options.threads,
+                      .io_threads = options.io_threads};
+    const std::lock_guard lock(mutex);
+    CountBlocked(0);
+    stats.blocked_seconds = blocked_seconds;
+    stats.starved_seconds = starved_seconds;
+    stats.queued_records = static_cast<int>(tasks);
+    stats.ready_batches = static_cast<int>(
+        std::ranges::count_if(in_flight, [](const auto& batch) { return batch->unfinished == 0; }));
+    return stats;
+  }
+
   const RecordSource& source;
   const std::unique_ptr<BatchFeed> feed;
   const LoaderOptions options;
-  BatchRing ring;
   StageCounters counters;
+  const RowReader row_reader;
+  BatchRing ring;
   SkipCounts skips_in_a_row{};
   std::stop_source stop;
 
@@ -355,6 +337,9 @@ struct BatchLoader::Impl {
   std::int64_t tasks = 0;          // in the pool
   bool failed = false;
   double starved_seconds = 0;
+  double blocked_seconds = 0;  // of readers
+  int blocked_readers = 0;
+  Clock::time_point blocked_at = Clock::now();
 
   ComputePool pool;
   std::vector<std::jthread> readers;  // last: they use all of the above
@@ -378,14 +363,6 @@ std::optional<Batch> BatchLoader::Next(const std::stop_token& give_up) {
   return impl_->Next(give_up);
 }
 
-LoaderStats BatchLoader::stats() const {
-  LoaderStats stats{.read = impl_->counters.read.Get(),
-                    .decode = impl_->counters.decode.Get(),
-                    .resize = impl_->counters.resize.Get(),
-                    .tokenize = impl_->counters.tokenize.Get()};
-  const std::lock_guard lock(impl_->mutex);
-  stats.starved_seconds = impl_->starved_seconds;
-  return stats;
-}
+LoaderStats BatchLoader::stats() const { return impl_->Stats(); }
 
 }  // namespace fastclip

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <memory_resource>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "pipeline/augment.h"
 #include "pipeline/image.h"
+#include "pipeline/known_bad.h"
 #include "pipeline/order_plan.h"
 #include "pipeline/record_source.h"
 #include "tokenizer/tokenizer.h"
@@ -19,6 +21,8 @@ namespace fastclip {
 /// Bounds within which sizes in bytes and in rows cannot overflow.
 inline constexpr int kMaxImageSize = 8192;
 inline constexpr int kMaxBatchRows = 1 << 24;
+
+enum class LoaderStage { kRead, kDecode, kResize, kTokenize };
 
 struct LoaderOptions {
   /// Side of the square picture, pixels; kMaxImageSize at most.
@@ -38,6 +42,11 @@ struct LoaderOptions {
   /// Stops the run where this many records in a row cannot be used: attempts of one row in
   /// training, neighbours in evaluation.
   int max_skips_in_a_row = 10'000;
+  /// Training: what is known to be bad is not read again, and what is found bad is added. Changes
+  /// no batch. Shared, may be null; must outlive the loader.
+  KnownBad* known_bad = nullptr;
+  /// Tests: called where a stage begins to work on a record, to slow it.
+  std::function<void(LoaderStage)> before_stage;
   /// Where batches live; pinned memory for CUDA. Must outlive the loader and its batches.
   std::pmr::memory_resource* memory = std::pmr::new_delete_resource();
 };
@@ -67,6 +76,8 @@ class Batch {
   std::span<std::int32_t> labels() const;       ///< [b], -1 where unknown
   /// Records passed over while this batch was made; a function of the data.
   const SkipCounts& skips() const;
+  /// The same one by one, by index; a record that two rows passed over comes twice.
+  std::span<const SkippedRecord> skipped() const;
 
  private:
   std::shared_ptr<Storage> storage_;
@@ -80,7 +91,12 @@ struct LoaderStats {
     double busy_seconds = 0;
   };
   Stage read, decode, resize, tokenize;
+  double blocked_seconds = 0;  ///< readers waited, as enough is made ahead
   double starved_seconds = 0;  ///< the consumer waited in Next()
+  int threads = 0;
+  int io_threads = 0;
+  int queued_records = 0;  ///< read and not yet made into a row, now
+  int ready_batches = 0;   ///< complete and not yet asked for, now
 };
 
 /// The steps [first_step, last_step) of the lanes of one rank, in order, made by threads of its

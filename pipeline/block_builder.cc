@@ -30,7 +30,7 @@ void BlockBuilder::AddCaption(std::string_view text, float weight) {
   ++caption_counts_.back();
 }
 
-void BlockBuilder::AddTrimmedCaption(std::string_view text) {
+void BlockBuilder::AddTrimmedCaption(std::string_view text, float weight) {
   static constexpr std::string_view kBlanks = " \t\r\n\v\f";
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return;
@@ -41,7 +41,7 @@ void BlockBuilder::AddTrimmedCaption(std::string_view text) {
     for (int i = 0; i < 3 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80; ++i) --end;
     text = text.substr(0, end);
   }
-  AddCaption(text);
+  AddCaption(text, weight);
 }
 
 void BlockBuilder::Append(RecordBlock block, std::int64_t shift) {

@@ -113,7 +113,20 @@ struct Draft {
   std::vector<ManifestEntry> entries;
   std::vector<std::size_t> to_walk;
   std::vector<std::size_t> to_copy;
+  /// What the manifest told of a file whose size or time is another now; else null.
+  std::vector<const ManifestEntry*> before;
 };
+
+/// A copy with another time is no other file: only what moves SampleIndex counts.
+void RefuseChange(const std::string& path, const ManifestEntry& before, const ManifestEntry& now) {
+  if (before.count == now.count && before.content_hash == now.content_hash) return;
+  throw std::runtime_error(fmt::format(
+      "{}: changed since it was indexed ({} records then, {} now), so that records would get other "
+      "indices: put the old file back, or renew the manifest with fastclip shards index and start "
+      "a "
+      "new run",
+      path, before.count, now.count));
+}
 
 std::vector<std::byte> WalkOne(const std::string& path, const WalkFile& walk,
                                ManifestEntry& entry) {
@@ -151,6 +164,7 @@ void FillBlocks(ManifestWriter& writer, Draft& draft, const Manifest* old,
         ManifestEntry entry;
         entry.name = draft.entries[i].name;
         const std::vector<std::byte> block = WalkOne(paths[i], walk, entry);
+        if (draft.before[i] != nullptr) RefuseChange(paths[i], *draft.before[i], entry);
         const std::lock_guard lock(mutex);
         writer.AddBlock(entry, block);
         draft.entries[i] = std::move(entry);
@@ -281,6 +295,8 @@ IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths,
       draft.to_walk.push_back(i);
       same = false;
     }
+    const bool changed = stamp && found != known.end() && found->second->stamp != *stamp;
+    draft.before.push_back(changed && !options.renew ? found->second : nullptr);
     if (!stamp && is_known) gone.push_back(i);
     if (!stamp && !is_known) unknown.push_back(paths[i]);
     same = same && old->entries()[i].name == entry.name;

@@ -1,12 +1,11 @@
 #include "pipeline/label.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
+#include <utility>
+
+#include "pipeline/json_path.h"
 
 namespace fastclip {
 
@@ -23,29 +22,13 @@ Label ParseLabel(std::string_view text) {
 }
 
 LabelKey ParseLabelKey(const std::string& text) {
-  static constexpr std::string_view kJson = "json.";
-  if (!text.starts_with(kJson)) return {{}, text};
-  LabelKey key;
-  for (std::size_t start = kJson.size(); start <= text.size();) {
-    const std::size_t end = std::min(text.find('.', start), text.size());
-    key.json_path.push_back(text.substr(start, end - start));
-    if (key.json_path.back().empty()) {
-      throw std::runtime_error(
-          fmt::format("label key '{}': write json.NAME, or json.A.B for B in A", text));
-    }
-    start = end + 1;
-  }
-  return key;
+  if (auto path = ParseJsonPath(text, "label key")) return {std::move(*path), ""};
+  return {{}, text};
 }
 
 Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string> path) {
-  const nlohmann::ordered_json* node = &object;
-  for (const std::string& name : path) {
-    if (!node->is_object()) return {};
-    const auto found = node->find(name);
-    if (found == node->end()) return {};
-    node = &*found;
-  }
+  const nlohmann::ordered_json* const node = FindAt(object, path);
+  if (node == nullptr) return {};
   if (node->is_null()) return {};
   if (node->is_string()) return ParseLabel(node->get_ref<const std::string&>());
   // Beyond 2^63 it is unsigned, and negative once it is read.

@@ -40,6 +40,14 @@ std::unique_ptr<RecordSource> OpenSynthetic(const std::string& part, const Sourc
   return std::make_unique<SyntheticSource>(size, options.labels.has_value());
 }
 
+void RefuseCaptionKeys(const std::string& part, const SourceOptions& options) {
+  if (options.captions.empty()) return;
+  throw std::runtime_error(fmt::format(
+      "'{}': captions are named for the members of tar shards; leave the names out, or pack the "
+      "table with fastclip shards convert",
+      part));
+}
+
 void RefuseRemote(const std::string& part) {
   for (const std::string_view scheme :
        {"http://", "https://", "s3://", "gs://", "hdfs://", "pipe:"}) {
@@ -66,6 +74,7 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
 std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOptions& options,
                                        PartInfo& info) {
   if (part.starts_with(kSynthetic)) {
+    RefuseCaptionKeys(part, options);
     info.part = part;
     info.kind = "synthetic";
     return OpenSynthetic(part, options);
@@ -73,6 +82,7 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
   RefuseRemote(part);
   std::vector<std::string> paths = ExpandPart(part);
   if (TableFormatOf(paths.front())) {
+    RefuseCaptionKeys(part, options);
     if (paths.size() > 1)
       throw std::runtime_error(fmt::format("'{}': several tables; join them by '::'", part));
     IndexedFiles files = IndexFiles(part, std::move(paths), ManifestKind::kTable, options,

@@ -11,6 +11,13 @@ const char* SkipName(Skip cause) {
   return kNames[static_cast<int>(cause)];
 }
 
+std::optional<Skip> SkipOfName(std::string_view name) {
+  for (int cause = 0; cause < kSkipCauses; ++cause) {
+    if (name == SkipName(static_cast<Skip>(cause))) return static_cast<Skip>(cause);
+  }
+  return std::nullopt;
+}
+
 std::string DescribeSkips(const SkipCounts& counts) {
   std::string text;
   for (int cause = 0; cause < kSkipCauses; ++cause) {

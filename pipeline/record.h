@@ -34,6 +34,8 @@ constexpr int kSkipCauses = 8;
 /// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing", "no_label",
 /// "bad_label".
 const char* SkipName(Skip cause);
+/// The cause of such a name, if it is one.
+std::optional<Skip> SkipOfName(std::string_view name);
 using SkipCounts = std::array<std::int64_t, kSkipCauses>;
 /// "2 missing, 1 undecodable"; empty where nothing was passed over.
 std::string DescribeSkips(const SkipCounts& counts);

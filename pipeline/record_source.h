@@ -5,7 +5,9 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
+#include "pipeline/caption_key.h"
 #include "pipeline/record.h"
 
 namespace fastclip {
@@ -38,8 +40,14 @@ struct SourceOptions {
   /// in `manifest_fallback_dir` where that folder cannot be written.
   std::string manifest;
   std::string manifest_fallback_dir;
+  /// Take in files that changed since they were indexed. Else, as in training and evaluation, a file
+  /// that holds other records now is refused by name: those behind it would get another SampleIndex.
+  bool renew = true;
   /// Bytes that one record's members may have; more is Skip::kTooLarge.
   std::int64_t max_record_bytes = std::int64_t{256} << 20;
+  /// Where tar shards have their captions; empty: all of the list "captions" of the .json, else the
+  /// .txt, else the .json's "caption".
+  std::vector<CaptionKey> captions;
   /// Set: records are pictures with a label, for evaluation by classes. Captions are then neither
   /// read nor needed; a record without a label has Skip::kNoLabel or kBadLabel. The text says where
   /// the label is: "" the usual place (the member .cls, the column or field "label"), "json.NAME" a

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "pipeline/block_builder.h"
+#include "pipeline/json_path.h"
 #include "pipeline/tar_scan.h"
 
 namespace fastclip {
@@ -76,24 +77,68 @@ void Take(std::string_view field, std::span<const std::byte> data, bool cut, Par
   }
 }
 
-/// The list "captions" of the .json, as `fastclip shards convert` writes it for several captions;
-/// else the .txt; else the text "caption" of the .json.
-void AddCaptions(const Parts& parts, BlockBuilder& builder) {
-  const std::string_view json = AsText(parts.metadata);
-  const auto add = [&](const nlohmann::json& caption) {
-    if (caption.is_string())
-      builder.AddTrimmedCaption(builder.Keep(caption.get_ref<const std::string&>()));
-  };
-  const auto value_of = [&](const char* key) -> nlohmann::json {
-    if (json.size() > kMaxMetadata || json.find(fmt::format("\"{}\"", key)) == json.npos) return {};
-    const auto parsed = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
-    return parsed.is_object() && parsed.contains(key) ? parsed[key] : nlohmann::json();
-  };
-  if (const auto list = value_of("captions"); list.is_array()) {
-    for (const auto& caption : list) add(caption);
+/// The .json of a record, parsed when it is first asked for.
+class Metadata {
+ public:
+  explicit Metadata(std::string_view text) : text_(text) {}
+
+  /// What lies at `path`; null where nothing does. A text without the path's first name is not
+  /// parsed.
+  const nlohmann::ordered_json* At(std::span<const std::string> path) {
+    if (text_.size() > kMaxMetadata ||
+        text_.find(fmt::format("\"{}\"", path.front())) == text_.npos) {
+      return nullptr;
+    }
+    if (!parsed_) {
+      parsed_ = nlohmann::ordered_json::parse(text_, nullptr, /*allow_exceptions=*/false);
+    }
+    return FindAt(*parsed_, path);
+  }
+
+ private:
+  std::string_view text_;
+  std::optional<nlohmann::ordered_json> parsed_;
+};
+
+/// A text, or the texts of a list, which share the weight.
+void AddFrom(const nlohmann::ordered_json* value, float weight, BlockBuilder& builder) {
+  if (value == nullptr) return;
+  if (value->is_string()) {
+    builder.AddTrimmedCaption(builder.Keep(value->get_ref<const std::string&>()), weight);
+  } else if (value->is_array()) {
+    for (const auto& text : *value) {
+      if (!text.is_string()) continue;
+      builder.AddTrimmedCaption(builder.Keep(text.get_ref<const std::string&>()),
+                                weight / static_cast<float>(value->size()));
+    }
+  }
+}
+
+/// The captions that `keys` name. Without keys: the list "captions" of the .json, as `fastclip
+/// shards convert` writes it for several captions; else the .txt; else the text "caption" of the
+/// .json.
+void AddCaptions(const Parts& parts, std::span<const CaptionKey> keys, BlockBuilder& builder) {
+  static const std::string kList[] = {"captions"}, kOne[] = {"caption"};
+  Metadata metadata(AsText(parts.metadata));
+  for (const CaptionKey& key : keys) {
+    if (key.json_path.empty()) {
+      builder.AddTrimmedCaption(AsText(parts.caption), key.weight);
+    } else {
+      AddFrom(metadata.At(key.json_path), key.weight, builder);
+    }
+  }
+  if (!keys.empty()) return;
+  if (const auto* list = metadata.At(kList); list != nullptr && list->is_array()) {
+    for (const auto& caption : *list) {
+      if (caption.is_string()) AddFrom(&caption, 1, builder);
+    }
   }
   if (builder.CaptionsOfLast() == 0) builder.AddTrimmedCaption(AsText(parts.caption));
-  if (builder.CaptionsOfLast() == 0) add(value_of("caption"));
+  if (builder.CaptionsOfLast() == 0) {
+    if (const auto* one = metadata.At(kOne); one != nullptr && one->is_string()) {
+      AddFrom(one, 1, builder);
+    }
+  }
 }
 
 Label LabelOf(const Parts& parts, const LabelKey& key) {
@@ -119,9 +164,8 @@ void AddLabelled(const Parts& parts, const LabelKey& key, bool at_cut, Record& r
 }
 
 /// `at_cut`: the record is the last of a shard that was cut, so what it lacks was cut off.
-/// `labels`: where it is looked for, if labels instead of captions are wanted.
 void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
-               const std::optional<LabelKey>& labels, BlockBuilder& builder) {
+               const WantedFields& wanted, BlockBuilder& builder) {
   const std::string_view kept = builder.Keep(key);
   Record& record = builder.Add(index);
   record.key = kept;
@@ -129,10 +173,10 @@ void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
     record.skip = Skip::kTruncated;
     return;
   }
-  if (labels) return AddLabelled(parts, *labels, at_cut, record);
+  if (wanted.labels) return AddLabelled(parts, *wanted.labels, at_cut, record);
   record.image = parts.image;
   record.label = ParseLabel(AsText(parts.label)).value;
-  AddCaptions(parts, builder);
+  AddCaptions(parts, wanted.captions, builder);
   const bool has_captions = builder.CaptionsOfLast() > 0;
   if (at_cut && (parts.image_rank == 0 || !(has_captions || parts.has_caption))) {
     record.skip = Skip::kTruncated;
@@ -150,7 +194,7 @@ void AddSkipped(SampleIndex index, Skip cause, BlockBuilder& builder) {
 /// The records of one fetched range of a shard: starts[i] − starts[0] is where record i begins in
 /// `bytes`.
 void AddFetched(std::span<const std::byte> bytes, std::span<const std::uint32_t> starts,
-                SampleIndex first, bool last_at_cut, const std::optional<LabelKey>& labels,
+                SampleIndex first, bool last_at_cut, const WantedFields& wanted,
                 BlockBuilder& builder) {
   const std::size_t count = starts.size() - 1;
   std::vector<Parts> parts(count);
@@ -170,7 +214,7 @@ void AddFetched(std::span<const std::byte> bytes, std::span<const std::uint32_t>
   for (std::size_t i = 0; i < count; ++i) {
     const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
     AddRecord(SampleIndex{ToInt(first) + static_cast<std::int64_t>(i)}, keys[i], parts[i],
-              short_read || keys[i].empty() || (last_at_cut && i + 1 == count), labels, builder);
+              short_read || keys[i].empty() || (last_at_cut && i + 1 == count), wanted, builder);
   }
 }
 
@@ -207,7 +251,7 @@ std::vector<std::byte> TarSource::Walk(int fd, const std::string& path, Manifest
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
-      labels_(LabelsOf(options)),
+      wanted_{LabelsOf(options), options.captions},
       first_index_(1, 0),
       cache_(kOpenShards),
       places_(files_.paths.size()) {
@@ -312,7 +356,7 @@ RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) 
       AddFetched(memory.first(got),
                  std::span(starts).subspan(static_cast<std::size_t>(i),
                                            static_cast<std::size_t>(j - i) + 1),
-                 SampleIndex{index + i}, entry.cut && place + j == entry.count, labels_, builder);
+                 SampleIndex{index + i}, entry.cut && place + j == entry.count, wanted_, builder);
       i = j;
     }
     index += here;

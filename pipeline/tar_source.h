@@ -16,14 +16,20 @@
 
 namespace fastclip {
 
+/// What is taken from a record besides its image.
+struct WantedFields {
+  std::optional<LabelKey> labels;  ///< set: a label instead of captions
+  std::vector<CaptionKey> captions;
+};
+
 /// The records of a set of tar shards, by SampleIndex.
 ///
 /// Adjacent members that share a name up to the first dot make one record: its image is the first
 /// there is of .jpg, .png, .jpeg, .webp; its captions all of the list "captions" of its .json, else
-/// its .txt, else the text "caption" of the .json; its label .cls, or with
-/// SourceOptions::labels a field of its .json. A record without image or
-/// caption is still there, with its Skip, so that places in the shard, and with them SampleIndex,
-/// stay true. Captions as BlockBuilder::AddTrimmedCaption gives them.
+/// its .txt, else the text "caption" of the .json, or what SourceOptions::captions names; its label
+/// .cls, or with SourceOptions::labels a field of its .json. A record without image or caption is
+/// still there, with its Skip, so that places in the shard, and with them SampleIndex, stay true.
+/// Captions as BlockBuilder::AddTrimmedCaption gives them.
 class TarSource final : public RecordSource {
  public:
   /// Walks one shard for IndexFiles.
@@ -48,7 +54,7 @@ class TarSource final : public RecordSource {
 
   const IndexedFiles files_;
   const std::int64_t max_record_bytes_;
-  const std::optional<LabelKey> labels_;
+  const WantedFields wanted_;
   std::vector<std::int64_t> first_index_;  // of each shard; at the end the size of the source
   mutable FileCache cache_;
   // A shard's places are checked when they are first used; what was damaged is found again and

@@ -21,6 +21,22 @@ std::string WrongTokenizer(const std::string& spec) {
   }
 }
 
+void CaptionOptions::AddTo(CLI::App& app) {
+  app.add_option("--captions", keys,
+                 "where captions are, txt or json.NAME, as the run's data.captions; default: the "
+                 "usual places")
+      ->delimiter(',');
+  app.add_option("--caption-weights", weights, "how often each is taken")->delimiter(',');
+}
+
+std::vector<CaptionKey> CaptionOptions::Parsed() const {
+  try {
+    return ParseCaptionKeys(keys, weights);
+  } catch (const std::runtime_error& error) {
+    throw UsageError(error.what());
+  }
+}
+
 bool ParseArguments(CLI::App& app, int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);

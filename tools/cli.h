@@ -2,11 +2,24 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
+
+#include "pipeline/caption_key.h"
 
 namespace fastclip {
 
 /// For Option::check(): what is wrong with the words of a --tokenizer, or nothing.
 std::string WrongTokenizer(const std::string& spec);
+
+/// --captions and --caption-weights, as data.captions of a run.
+struct CaptionOptions {
+  std::vector<std::string> keys;
+  std::vector<double> weights;
+
+  void AddTo(CLI::App& app);
+  /// Throws UsageError where they are none.
+  std::vector<CaptionKey> Parsed() const;
+};
 
 /// Parses the words behind argv[0], the command's name, as every command does:
 ///

@@ -45,7 +45,9 @@ int RunLint(int argc, const char* const* argv) {
       "counted by cause and named. Exit code 0: all are healthy, and no shard is cut short or "
       "damaged; 1: else.",
       "fastclip shards lint");
-  std::string list, manifest, out;
+  std::string list, out;
+  SourceOptions source_options;
+  CaptionOptions captions;
   DecodeOptions decode;
   int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   bool json = false;
@@ -54,7 +56,9 @@ int RunLint(int argc, const char* const* argv) {
                  "file for a line of JSON a bad record: file, offset, index, key, cause");
   app.add_option("--max-pixels", decode.max_pixels, "larger pictures are bad")
       ->capture_default_str();
-  app.add_option("--manifest", manifest, "manifest file; default: beside the shards");
+  captions.AddTo(app);
+  app.add_option("--manifest", source_options.manifest,
+                 "manifest file; default: beside the shards");
   app.add_option("--threads", threads, "threads that read and decode")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
@@ -62,8 +66,7 @@ int RunLint(int argc, const char* const* argv) {
   app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
   if (!ParseArguments(app, argc, argv)) return 0;
 
-  SourceOptions source_options;
-  source_options.manifest = manifest;
+  source_options.captions = captions.Parsed();
   const OpenedSource opened = OpenSourceWithInfo(list, source_options);
   const std::vector<std::string> warnings = WarningLines(opened.parts);
   for (const std::string& line : warnings) fmt::print(stderr, "{}\n", line);

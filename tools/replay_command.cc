@@ -25,7 +25,8 @@ namespace {
 
 struct ReplayOptions {
   std::string list;
-  std::string manifest;
+  SourceOptions source;
+  CaptionOptions captions;
   std::string tokenizer = "clip";
   OrderOptions order;
   LoaderOptions loader;
@@ -91,7 +92,8 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_option("--lanes", o.order.lanes, "the run's data.lanes; default: as a run's");
   app.add_option("--chunk", o.order.chunk, "the run's data.chunk; default: as a run's");
   app.add_option("--window", o.order.window, "the run's data.window; default: as a run's");
-  app.add_option("--manifest", o.manifest, "manifest file; default: beside the shards");
+  o.captions.AddTo(app);
+  app.add_option("--manifest", o.source.manifest, "manifest file; default: beside the shards");
   app.footer(
       "example: fastclip shards replay 'shards/{00000..00099}.tar' --seed 1 --epoch 0 "
       "--batch 1024 --world 4 --steps 10");
@@ -159,9 +161,9 @@ OrderPlan MakePlan(const ReplayOptions& o) {
 int RunReplay(int argc, const char* const* argv) {
   ReplayOptions o;
   if (!Parse(argc, argv, o)) return 0;
-  SourceOptions source_options;
-  source_options.manifest = o.manifest;
-  const OpenedSource opened = OpenSourceWithInfo(o.list, source_options);
+  o.source.captions = o.captions.Parsed();
+  o.source.renew = false;
+  const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
   o.order.size = opened.source->size();
   const OrderPlan plan = MakePlan(o);

@@ -43,6 +43,9 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.IntegerList("data.lanes_per_rank", c.data.lanes_per_rank, 1, 1 << 24);
   table.Integer("data.window", c.data.window, 0, kMany);
   table.Integer("data.max_record_bytes", c.data.max_record_bytes, 1 << 10, std::int64_t{1} << 31);
+  table.TextList("data.captions", c.data.captions);
+  table.RealList("data.caption_weights", c.data.caption_weights, 0, 1e6);
+  table.Real("data.max_skips_per_mille", c.data.max_skips_per_mille, 0, 1000);
 
   table.Text("model.name", c.model.name);
   table.Text("model.pretrained", c.model.pretrained);
@@ -169,6 +172,11 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
     }
   };
   checked("data.tokenizer", [&] { ParseTokenizerSpec(config_.data.tokenizer); });
+  try {
+    ParseCaptionKeys(config_.data.captions, config_.data.caption_weights);
+  } catch (const std::runtime_error& error) {
+    throw table_.Error("data.captions", error.what());
+  }
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
   checked("learning_rate.schedule", [&] { CheckLearningRate(rate); });

@@ -29,7 +29,7 @@ struct TrainConfig {
     /// they mostly wait for the batches that they made ahead, and a machine of two cores would lose
     /// half of itself to them.
     int threads = 0;
-    std::string device = "cpu";      ///< or "cuda": a GPU for each rank
+    std::string device = "cpu";       ///< or "cuda": a GPU for each rank
     std::string precision = "fp32";   ///< one of PrecisionNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;
@@ -45,7 +45,10 @@ struct TrainConfig {
     std::string tokenizer = "clip";
     std::int64_t chunk = 0, lanes = 0, window = 0;
     std::vector<std::int64_t> lanes_per_rank;  ///< empty: even
+    std::vector<std::string> captions;         ///< of `train`; empty: the usual places
+    std::vector<double> caption_weights;       ///< empty: all alike
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
+    double max_skips_per_mille = 100;  ///< of the records tried so far; more end the run
   } data;
 
   struct Model {

@@ -172,6 +172,54 @@ void ConfigTable::IntegerList(std::string key, std::vector<std::int64_t>& list, 
                       [&list] { return fmt::format("[{}]", fmt::join(list, ", ")); }, false});
 }
 
+void ConfigTable::TextList(std::string key, std::vector<std::string>& list) {
+  entries_.push_back({std::move(key),
+                      [&list](const Value& value) -> std::string {
+                        const toml::array* given = value.node.as_array();
+                        std::vector<std::string> texts;
+                        for (std::size_t i = 0; given != nullptr && i < given->size(); ++i) {
+                          if (const auto text = given->get(i)->value_exact<std::string>())
+                            texts.push_back(*text);
+                        }
+                        if (given == nullptr || texts.size() != given->size()) {
+                          return "must be a list of texts in quotes";
+                        }
+                        list = std::move(texts);
+                        return "";
+                      },
+                      [&list] {
+                        std::vector<std::string> texts;
+                        for (const std::string& text : list) texts.push_back(TomlString(text));
+                        return fmt::format("[{}]", fmt::join(texts, ", "));
+                      },
+                      false});
+}
+
+void ConfigTable::RealList(std::string key, std::vector<double>& list, double least, double most) {
+  entries_.push_back({std::move(key),
+                      [&list, least, most](const Value& value) -> std::string {
+                        const toml::array* given = value.node.as_array();
+                        std::vector<double> numbers;
+                        for (std::size_t i = 0; given != nullptr && i < given->size(); ++i) {
+                          const auto number = given->get(i)->value<double>();
+                          if (number && *number >= least && *number <= most)
+                            numbers.push_back(*number);
+                        }
+                        if (given == nullptr || numbers.size() != given->size()) {
+                          return fmt::format("must be a list of numbers from {} to {}", least,
+                                             most);
+                        }
+                        list = std::move(numbers);
+                        return "";
+                      },
+                      [&list] {
+                        std::vector<std::string> numbers;
+                        for (const double number : list) numbers.push_back(TomlReal(number));
+                        return fmt::format("[{}]", fmt::join(numbers, ", "));
+                      },
+                      false});
+}
+
 void ConfigTable::Unsigned(std::string key, std::uint64_t& field) {
   entries_.push_back({std::move(key),
                       [&field](const Value& value) -> std::string {

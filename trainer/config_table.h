@@ -34,6 +34,9 @@ class ConfigTable {
   /// A list of any length, maybe none.
   void IntegerList(std::string key, std::vector<std::int64_t>& list, std::int64_t least,
                    std::int64_t most);
+  /// Lists of any length, maybe none: texts in quotes; finite numbers in [least, most].
+  void TextList(std::string key, std::vector<std::string>& list);
+  void RealList(std::string key, std::vector<double>& list, double least, double most);
   void Unsigned(std::string key, std::uint64_t& field);
   /// A finite number in [least, most].
   void Real(std::string key, double& field, double least, double most);

@@ -55,7 +55,7 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
   const auto tokenizer = OpenTokenizer(config->data.tokenizer);
   const ModelConfig model_config = CheckedModel(config, *tokenizer);
   const OpenedSource data =
-      OpenSourceWithInfo(config->data.train, SourceOf(*config, config->data.manifest));
+      OpenSourceWithInfo(config->data.train, TrainSourceOf(*config));
   const OrderPlan plan = PlanOf(config, *data.source);
   const OrderOptions& order = plan.options();
   const Precision precision = PrecisionOf(config->train.precision);

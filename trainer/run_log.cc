@@ -45,16 +45,19 @@ std::int64_t RunLog::Sync() {
 }
 
 void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& scalars,
-                   const nlohmann::json& extra) {
+                   const nlohmann::json& extra, const std::vector<Group>& groups) {
   nlohmann::json line = {{"event", event}, {"step", step}};
-  std::vector<std::string> names;
-  for (const auto& [name, value] : scalars) {
-    line[name] = value;
-    names.push_back(fmt::format("{}/{}", event, name));
-  }
+  std::vector<std::pair<std::string, double>> named;
+  const auto add = [&](std::string_view group, const Scalars& values, nlohmann::json& object) {
+    for (const auto& [name, value] : values) {
+      object[name] = value;
+      named.emplace_back(fmt::format("{}/{}", group, name), value);
+    }
+  };
+  add(event, scalars, line);
   line.update(extra);
-  std::vector<TensorboardWriter::Scalar> board;
-  for (std::size_t i = 0; i < scalars.size(); ++i) board.emplace_back(names[i], scalars[i].second);
+  for (const Group& group : groups) add(group.name, group.scalars, line[group.name]);
+  std::vector<TensorboardWriter::Scalar> board(named.begin(), named.end());
   OrTellHowToGoOn([&] {
     metrics_.Write(line);
     board_.Write(step, board);

@@ -23,10 +23,17 @@ class RunLog {
 
   /// Whether the end of metrics.jsonl has a line of this event and step.
   bool Has(std::string_view event, std::int64_t step) const;
-  /// A line {"event": event, "step": …, each scalar, each field of `extra`}, and EVENT/NAME scalars
-  /// for TensorBoard. Throws std::runtime_error that says how to go on, where the disk is full.
+  /// Scalars that belong together: an object of that name in the line, GROUP/NAME for TensorBoard.
+  struct Group {
+    std::string name;
+    Scalars scalars;
+  };
+
+  /// A line {"event": event, "step": …, each scalar, each field of `extra`, each group}, and
+  /// EVENT/NAME scalars for TensorBoard. Throws std::runtime_error that says how to go on, where
+  /// the disk is full.
   void Write(std::string_view event, std::int64_t step, const Scalars& scalars,
-             const nlohmann::json& extra);
+             const nlohmann::json& extra, const std::vector<Group>& groups = {});
   /// Syncs metrics.jsonl; returns its length. Throws as Write() does.
   std::int64_t Sync();
 

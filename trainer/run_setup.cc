@@ -20,11 +20,19 @@ OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
 
 }  // namespace
 
-SourceOptions SourceOf(const TrainConfig& config, const std::string& manifest) {
-  return {.manifest = manifest,
-          .manifest_fallback_dir = config.run,
-          .max_record_bytes = config.data.max_record_bytes,
-          .labels = {}};
+SourceOptions TrainSourceOf(const TrainConfig& config) {
+  SourceOptions options = OtherSourceOf(config);
+  options.manifest = config.data.manifest;
+  options.captions = ParseCaptionKeys(config.data.captions, config.data.caption_weights);
+  return options;
+}
+
+SourceOptions OtherSourceOf(const TrainConfig& config) {
+  SourceOptions options;
+  options.manifest_fallback_dir = config.run;
+  options.renew = false;
+  options.max_record_bytes = config.data.max_record_bytes;
+  return options;
 }
 
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer) {

@@ -15,7 +15,9 @@ namespace fastclip {
 /// The model of model.name, with what other sections add to it; fits tokenizer, locks and dropout.
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
 
-SourceOptions SourceOf(const TrainConfig& config, const std::string& manifest);
+/// Of data.train; of other lists of the config.
+SourceOptions TrainSourceOf(const TrainConfig& config);
+SourceOptions OtherSourceOf(const TrainConfig& config);
 
 OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source);
 

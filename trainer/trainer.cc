@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <stdexcept>
 
 #include "comm/exchange.h"
@@ -22,6 +24,10 @@ namespace fastclip {
 namespace {
 
 constexpr int kRefusedStepsInARow = 5;
+constexpr double kVerdictSeconds = 10;
+constexpr std::size_t kWorstShards = 10;
+// Of fewer records a share says nothing.
+constexpr std::int64_t kFewestTried = 1000;
 
 }  // namespace
 
@@ -29,8 +35,10 @@ constexpr int kRefusedStepsInARow = 5;
 int Trainer::Run(StopSignal& stop) {
   stop.Attend();
   std::optional<BatchLoader> loader;
+  const std::int64_t first_step = step_;
   for (;;) {
     comm_.AtStep(step_);
+    const bool pauses = OwesEvaluation() || OwesCheckpoint();
     clock_.Pause([&] {
       if (OwesEvaluation()) EvaluateOrSave(stop.token());
       if (OwesCheckpoint()) Save();
@@ -41,6 +49,9 @@ int Trainer::Run(StopSignal& stop) {
     if (step_ < total_steps_) {
       if (!loader) {
         loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
+      }
+      if (pauses || step_ == first_step) {
+        for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
       }
       starved = loader->stats().starved_seconds;
       batch = loader->Next(stop.token());
@@ -58,13 +69,40 @@ int Trainer::Run(StopSignal& stop) {
     CountRefusal(report);
     ++step_;
     saved_ = false;
-    if (step_ % config_->train.log_every == 0 || step_ == total_steps_) Log(report, *batch);
+    const LoaderStats stats = loader->stats();
+    if (step_ % config_->train.log_every == 0 || step_ == total_steps_) Log(report, *batch, stats);
+    if (watched_.seconds() >= kVerdictSeconds) SayVerdict(stats);
     ShowProgress(report);
   }
+  SaySkips();
+  return 0;
+}
+
+void Trainer::SaySkips() {
   const std::string skips = DescribeSkips(TotalSkips());
   console_.Say(fmt::format("done: {} steps; {}; records passed over: {}", step_, last_checkpoint_,
                            skips.empty() ? "none" : skips));
-  return 0;
+  for (const std::string& shard : quarantine_->WorstShards(kWorstShards)) {
+    console_.Say("  " + shard);
+  }
+}
+
+// All ranks have the same sums, and stop alike.
+void Trainer::RefuseGarbage(const SkipCounts& skips) {
+  const std::int64_t bad = std::accumulate(skips.begin(), skips.end(), std::int64_t{0});
+  const std::int64_t tried = step_ * config_->train.batch_size + bad;
+  const double most = config_->data.max_skips_per_mille;
+  if (tried < kFewestTried ||
+      1000.0 * static_cast<double>(bad) <= most * static_cast<double>(tried)) {
+    return;
+  }
+  if (!saved_) Save();
+  throw SharedError(
+      0,
+      fmt::format("{} of {} records tried cannot be used ({}), more than data.max_skips_per_mille "
+                  "= {:g}: {}/quarantine.jsonl names them. Mend the data, or raise that key and "
+                  "go on with resume=true",
+                  bad, tried, DescribeSkips(skips), most, config_->run));
 }
 
 bool Trainer::AnyStopped(bool mine) {
@@ -117,16 +155,21 @@ TensorTarget Trainer::Target() const {
 
 StepReport Trainer::TrainOn(const Batch& batch) {
   for (int i = 0; i < kSkipCauses; ++i) skips_[i] += batch.skips()[i];
+  quarantine_->Note(batch.skipped());
   gamma_ = Gamma(config_->gamma, epoch(), config_->train.epochs);
   const RunLength run{total_steps_, plan_.steps_per_epoch()};
   rates_ = {LearningRate(config_->learning_rate, step_, run),
             TemperatureRate(config_->temperature, config_->learning_rate, step_, run,
                             model_.logit_scale())};
+  const auto start = std::chrono::steady_clock::now();
   const std::vector<MicroBatch> micro =
       MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), Target(),
                      {.share = config_->model.patch_dropout,
                       .patches = model_config_.vision.patches(),
                       .seed = config_->train.seed});
+  const double uploading =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (DataWindow* window : {&logged_, &watched_}) window->Uploaded(uploading);
   return train_step_.Run({.micro = micro,
                           .indices = batch.indices(),
                           .epoch = epoch(),
@@ -157,10 +200,17 @@ double Trainer::Tau(const StepReport& report) const {
                                      : report.tau_mean;
 }
 
-void Trainer::Log(const StepReport& report, const Batch& batch) {
-  const RunClock::Rate rate = clock_.Look();
+void Trainer::Log(const StepReport& report, const Batch& batch, const LoaderStats& stats) {
   const SkipCounts skips = TotalSkips();
-  if (!log_) return;
+  if (log_) WriteMetrics(report, batch, stats, skips);
+  logged_.Begin(stats);
+  RefuseGarbage(skips);
+}
+
+void Trainer::WriteMetrics(const StepReport& report, const Batch& batch, const LoaderStats& stats,
+                           const SkipCounts& skips) {
+  const RunClock::Rate rate = clock_.Look();
+  const StageReport stages = logged_.Report(stats);
   const RunLog::Scalars scalars = {{"loss", report.loss},
                                    {"gradient_norm", report.gradient_norm},
                                    {"lr", rates_.model},
@@ -179,7 +229,17 @@ void Trainer::Log(const StepReport& report, const Batch& batch) {
                {"gathered_bytes", comm_.traffic().gathered},
                {"summed_bytes", comm_.traffic().summed},
                {"broadcast_bytes", comm_.traffic().broadcast},
-               {"skips", NamedSkips(skips)}});
+               {"skips", NamedSkips(skips)},
+               {"limit", BottleneckName(Judge(stages, logged_.uploading()).limit)}},
+              {{"data", NamedStages(stages, logged_.uploading())}});
+}
+
+// Only what changes is said: a run that trains all the time says nothing.
+void Trainer::SayVerdict(const LoaderStats& stats) {
+  const StageVerdict verdict = Judge(watched_.Report(stats), watched_.uploading());
+  if (verdict.limit != said_) console_.Say("held back by " + verdict.text);
+  said_ = verdict.limit;
+  watched_.Begin(stats);
 }
 
 void Trainer::ShowProgress(const StepReport& report) {
@@ -262,6 +322,7 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
 void Trainer::Save() {
   const Patience patience(comm_, config_->comm.patience);
   const std::int64_t metrics_bytes = log_ ? log_->Sync() : 0;
+  quarantine_->Write(comm_);
   std::optional<GradScaler> scaler;
   if (PrecisionOf(config_->train.precision).scales_gradients) scaler = train_step_.scaler();
   const CheckpointMeta meta{.step = step_,

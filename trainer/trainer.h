@@ -12,8 +12,10 @@
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/console.h"
+#include "trainer/data_window.h"
 #include "trainer/eval/class_prompts.h"
 #include "trainer/eval/encode_set.h"
+#include "trainer/quarantine.h"
 #include "trainer/ranks.h"
 #include "trainer/run_clock.h"
 #include "trainer/run_lock.h"
@@ -66,11 +68,16 @@ class Trainer {
   int AgreedStop(const StopSignal& stop);
   bool AnyStopped(bool mine);
   SkipCounts TotalSkips();
+  void RefuseGarbage(const SkipCounts& skips);
+  void SaySkips();
   TensorTarget Target() const;
   StepReport TrainOn(const Batch& batch);
   void CountRefusal(const StepReport& report);
   double Tau(const StepReport& report) const;
-  void Log(const StepReport& report, const Batch& batch);
+  void Log(const StepReport& report, const Batch& batch, const LoaderStats& stats);
+  void WriteMetrics(const StepReport& report, const Batch& batch, const LoaderStats& stats,
+                    const SkipCounts& skips);
+  void SayVerdict(const LoaderStats& stats);
   void ShowProgress(const StepReport& report);
   bool OwesRetrieval() const;
   bool OwesZeroShot() const;
@@ -106,6 +113,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   TrainStep train_step_;
   std::optional<RunLog> log_;  // on rank 0
+  std::optional<Quarantine> quarantine_;
 
   std::int64_t step_ = 0;  // steps done
   std::int64_t total_steps_ = 0;
@@ -121,6 +129,9 @@ class Trainer {
   bool saved_ = false;  // the last checkpoint holds all up to here
 
   RunClock clock_;
+  DataWindow logged_;   // since the last line of metrics
+  DataWindow watched_;  // since the last verdict
+  Bottleneck said_ = Bottleneck::kTraining;
 };
 
 }  // namespace fastclip

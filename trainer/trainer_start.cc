@@ -30,9 +30,9 @@ namespace {
 
 /// Opens a list and says what is wrong with it: truncated, damaged and vanished shards train on,
 /// but not in silence.
-std::unique_ptr<RecordSource> OpenData(const TrainConfig& config, const std::string& list,
-                                       const std::string& manifest, Console& console) {
-  OpenedSource opened = OpenSourceWithInfo(list, SourceOf(config, manifest));
+std::unique_ptr<RecordSource> OpenData(const std::string& list, const SourceOptions& options,
+                                       Console& console) {
+  OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
   return std::move(opened.source);
 }
@@ -64,14 +64,16 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       loader_options_(LoaderOf(*config, model_config_)),
       lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
       source_(Rank0First(
-          comm,
-          [&] { return OpenData(*config, config->data.train, config->data.manifest, console_); })),
-      val_source_(
-          config->data.val.empty()
-              ? nullptr
-              : Rank0First(comm,
-                           [&] { return OpenData(*config, config->data.val, "", console_); })),
-      zeroshot_(Rank0First(comm, [&] { return ZeroShotSet::Open(config, SourceOf(*config, "")); })),
+          comm, [&] { return OpenData(config->data.train, TrainSourceOf(*config), console_); })),
+      val_source_(config->data.val.empty() ? nullptr
+                                           : Rank0First(comm,
+                                                        [&] {
+                                                          return OpenData(config->data.val,
+                                                                          OtherSourceOf(*config),
+                                                                          console_);
+                                                        })),
+      zeroshot_(
+          Rank0First(comm, [&] { return ZeroShotSet::Open(config, OtherSourceOf(*config)); })),
       plan_(PlanOf(config, *source_)),
       lanes_per_rank_(LanesPerRank(config, plan_, comm.world_size())),
       lanes_(plan_.LanesOf(comm.rank(), lanes_per_rank_)),
@@ -152,6 +154,8 @@ void Trainer::OpenRun(const std::string& command) {
   BroadcastFromRank0(model_.buffers());
   const bool wrote = comm_.rank() == 0;
   if (wrote) StartLogs(command, found ? found->meta.metrics_bytes : 0);
+  quarantine_.emplace(config_->run, found.has_value(), *source_, comm_);
+  loader_options_.known_bad = &quarantine_->known();
   retrieval_at_ = GatherNumbers(comm_, wrote && log_->Has("retrieval", step_) ? step_ : -1).front();
   zeroshot_at_ = GatherNumbers(comm_, wrote && log_->Has("zeroshot", step_) ? step_ : -1).front();
 }

@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "tests/pipeline/loader_fixture.h"
@@ -29,11 +30,12 @@ struct Contents {
   std::vector<std::int64_t> pool, caption_row, indices;
   std::vector<std::int32_t> labels;
   SkipCounts skips{};
+  std::vector<SkippedRecord> skipped;  // by index
   bool operator==(const Contents&) const = default;
 };
 
 template <class T>
-void Append(std::vector<T>& to, std::span<T> from) {
+void Append(std::vector<T>& to, std::type_identity_t<std::span<const T>> from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
@@ -48,6 +50,8 @@ void Join(Contents& global, const Batch& batch) {
   Append(global.indices, batch.indices());
   Append(global.labels, batch.labels());
   for (int cause = 0; cause < kSkipCauses; ++cause) global.skips[cause] += batch.skips()[cause];
+  Append(global.skipped, batch.skipped());
+  std::ranges::sort(global.skipped, {}, &SkippedRecord::index);
 }
 
 /// The global batches of the steps [first, last), made by `world` loaders.
@@ -148,6 +152,32 @@ TEST(BatchLoader, GivesEveryRankThePlannedBatchesOverBadRecords) {
     }
     EXPECT_EQ(batch.skips, skips);
   }
+}
+
+TEST(BatchLoader, ReadsNoRecordAgainThatIsKnownToBeBad) {
+  FakeSource source = DirtySource(403);
+  const OrderPlan plan({.size = 403, .batch_size = 32, .lanes = 8, .seed = 2});
+  const auto expected = MakeBatches(source, plan, 0, plan.steps(2), 2, Options());
+
+  KnownBad known;
+  LoaderOptions options = Options();
+  options.known_bad = &known;
+  EXPECT_TRUE(MakeBatches(source, plan, 0, plan.steps(2), 1, options) == expected);
+  int bad = 0;
+  for (std::int64_t i = 0; i < source.size(); ++i) {
+    const auto cause = known.Find(SampleIndex{i});
+    if (!cause) continue;
+    ++bad;
+    EXPECT_EQ(*cause, source.bad.contains(i) ? source.bad.at(i) : Skip::kTruncated);
+  }
+  EXPECT_GT(bad, 20);
+
+  std::atomic<int> bad_reads = 0;
+  source.before_read = [&](std::int64_t i, std::stop_token) {
+    bad_reads += source.bad.contains(i) || source.damaged.contains(i) ? 1 : 0;
+  };
+  EXPECT_TRUE(MakeBatches(source, plan, 0, plan.steps(2), 2, options) == expected);
+  EXPECT_EQ(bad_reads, 0);
 }
 
 TEST(BatchLoader, StopsAtOnceWhenTheConsumerLeaves) {

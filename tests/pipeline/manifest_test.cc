@@ -84,6 +84,21 @@ TEST_F(ManifestTest, WalksOnlyShardsThatChanged) {
   EXPECT_EQ(Open(list_).walked, 0);
 }
 
+TEST_F(ManifestTest, RefusesAShardThatHoldsOtherRecordsThanItKnows) {
+  Open(list_);
+  WriteShard(folder_ / "s/1.tar", PlainMembers(6, "x"));
+  SourceOptions as_it_was;
+  as_it_was.renew = false;
+  for (int again = 0; again < 2; ++again) {
+    const std::string error = ErrorOf([&] { Open(list_, as_it_was); });
+    EXPECT_NE(error.find("s/1.tar: changed since it was indexed (5 records then, 6 now)"),
+              std::string::npos)
+        << error;
+  }
+  EXPECT_EQ(Open(list_).records, 4 + 6 + 6);
+  EXPECT_EQ(Open(list_, as_it_was).records, 4 + 6 + 6);
+}
+
 TEST_F(ManifestTest, TakesOverWhatItKnowsWhenAGlobGrows) {
   Open(folder_ / "s/*.tar");
   WriteShard(folder_ / "s/3.tar", PlainMembers(2));

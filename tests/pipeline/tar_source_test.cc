@@ -12,32 +12,12 @@
 #include "pipeline/block_builder.h"
 #include "pipeline/open_source.h"
 #include "pipeline/tar_scan.h"
+#include "tests/pipeline/record_lines.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
 namespace {
-
-RecordBlock ReadAll(const RecordSource& source) {
-  return source.Read(SampleIndex{0}, static_cast<int>(source.size()), {});
-}
-
-/// "key|image|caption,caption|label|skip" of each record.
-std::vector<std::string> Summary(const RecordBlock& block) {
-  std::vector<std::string> lines;
-  for (const Record& record : block.records) {
-    std::string captions;
-    for (const Caption& caption : record.captions) {
-      if (!captions.empty()) captions += ',';
-      captions += caption.text;
-    }
-    lines.push_back(fmt::format("{}|{}|{}|{}|{}", record.key, AsString(record.image), captions,
-                                record.label, record.skip ? SkipName(*record.skip) : ""));
-  }
-  return lines;
-}
-
-using Lines = std::vector<std::string>;
 
 /// A tar of any of libarchive's kinds ("gnutar", "pax", "ustar", "v7tar").
 void WriteKind(const std::string& path, const char* kind, const Members& members) {
@@ -292,17 +272,6 @@ TEST(TarSource, LimitsWhatIsTooLarge) {
   EXPECT_EQ(block.records[2].captions[0].text, "\xff\xfe not UTF-8");
 }
 
-TEST(TarSource, CutsALongCaptionBetweenCharacters) {
-  BlockBuilder builder;
-  builder.Add(SampleIndex{0});
-  std::string text = "x";
-  while (text.size() < 2 * kMaxCaptionBytes) text += "€";
-  builder.AddTrimmedCaption(text);
-  const RecordBlock block = builder.Finish();
-  EXPECT_LE(block.records[0].captions[0].text.size(), kMaxCaptionBytes);
-  EXPECT_EQ(block.records[0].captions[0].text.size() % 3, 1u);
-}
-
 TEST(TarSource, StopsWhenAsked) {
   const TemporaryFolder folder;
   WriteShard(folder / "0.tar", PlainMembers(2));
@@ -376,37 +345,6 @@ TEST(SyntheticSource, IsAFunctionOfTheIndex) {
        {"synthetic:", "synthetic:0", "synthetic:-1", "synthetic:x", "synthetic:99999999999999"}) {
     EXPECT_THROW(OpenSource(bad), std::runtime_error) << bad;
   }
-}
-
-TEST(TarSource, TakesCaptionsThatLiveInTheJson) {
-  const TemporaryFolder folder;
-  WriteShard(folder / "0.tar", {{"a.jpg", "A"},
-                                {"a.json", R"({"caption": "alone"})"},
-                                {"b.jpg", "B"},
-                                {"b.json", R"({"caption": "less", "captions": ["one", "two"]})"},
-                                {"c.jpg", "C"},
-                                {"c.json", R"({"caption": "less"})"},
-                                {"c.txt", "more"},
-                                {"d.jpg", "D"},
-                                {"d.json", R"({"caption": null})"}});
-  const OpenedSource opened = OpenSourceWithInfo(folder / "0.tar");
-  EXPECT_EQ(Summary(ReadAll(*opened.source)),
-            (Lines{"a|A|alone|-1|", "b|B|one,two|-1|", "c|C|more|-1|", "d|D||-1|no_caption"}));
-  EXPECT_TRUE(opened.parts[0].warnings.empty()) << opened.parts[0].warnings[0];
-}
-
-TEST(TarSource, KeepsTheLastRecordOfACutShardWhoseCaptionIsInTheJson) {
-  const TemporaryFolder folder;
-  const std::string path = folder / "0.tar";
-  WriteShard(path, {{"a.jpg", "A"},
-                    {"a.json", R"({"caption": "one"})"},
-                    {"b.jpg", "B"},
-                    {"b.json", R"({"caption": "two"})"}});
-  std::filesystem::resize_file(path, 4 * 1024);  // the members, without the mark of the end
-  const OpenedSource opened = OpenSourceWithInfo(path);
-  EXPECT_EQ(Summary(ReadAll(*opened.source)), (Lines{"a|A|one|-1|", "b|B|two|-1|"}));
-  ASSERT_EQ(opened.parts[0].warnings.size(), 1u);
-  EXPECT_NE(opened.parts[0].warnings[0].find("cut short"), std::string::npos);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
+#include <map>
 #include <random>
 
+#include "pipeline/lint.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
 #include "tests/trainer/training_fixture.h"
@@ -35,6 +37,24 @@ class TrainingOnShards : public Training {
   std::vector<std::string> OnShards(std::vector<std::string> words = {}) {
     words.insert(words.begin(), {"data.train=" + (folder_ / "{0..3}.tar"), "train.epochs=1"});
     return words;
+  }
+  /// index → cause, of RUN/quarantine.jsonl, which names nothing twice.
+  std::map<std::int64_t, std::string> Quarantined(const std::string& run) {
+    std::map<std::int64_t, std::string> causes;
+    std::ifstream file(folder_ / (run + "/quarantine.jsonl"));
+    for (std::string text; std::getline(file, text);) {
+      const auto line = nlohmann::json::parse(text);
+      EXPECT_TRUE(std::filesystem::path(line["shard"]).extension() == ".tar") << text;
+      EXPECT_TRUE(causes.emplace(line["index"], line["cause"]).second) << text;
+    }
+    return causes;
+  }
+  /// The same of all that is bad in the shards.
+  std::map<std::int64_t, std::string> Injected() {
+    std::map<std::int64_t, std::string> causes;
+    Lint(*OpenSource(folder_ / "{0..3}.tar"), {}, 1,
+         [&](const BadRecord& bad) { causes[ToInt(bad.index)] = SkipName(bad.cause); }, {});
+    return causes;
   }
   void ExpectFailure(const std::string& reason) {
     EXPECT_EQ(Run(Train("bad", OnShards())), 1);
@@ -74,15 +94,31 @@ TEST_F(TrainingOnShards, EndsOnOneLineWhereAShardCannotBeRead) {
   ExpectFailure("1 of 4 files missing: " + (folder_ / "2.tar"));
 }
 
+TEST_F(TrainingOnShards, AShardThatChangedIsRefusedByName) {
+  const auto words = OnShards({"data.max_skips_per_mille=1000"});
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  const std::string bytes = ReadText(folder_ / "1.tar");
+  Truncate("1.tar");
+  auto on = Train("run", words);
+  on.insert(on.end(), {"resume=true", "train.epochs=2"});
+  ASSERT_EQ(Run(on), 1);
+  EXPECT_NE(errors_.find("1.tar: changed since it was indexed"), std::string::npos) << errors_;
+  WriteFile(folder_ / "1.tar", bytes);
+  EXPECT_EQ(Run(on), 0) << errors_;
+}
+
 TEST_F(TrainingOnShards, KillsAndStopsChangeNothingOverDamagedShards) {
   Truncate("2.tar");
   const std::vector<std::string> words =
-      OnShards({"data.val=" + (folder_ / "val.tar"), "train.epochs=4", "checkpoint.every_steps=5"});
+      OnShards({"data.val=" + (folder_ / "val.tar"), "train.epochs=4", "checkpoint.every_steps=5",
+                "data.max_skips_per_mille=500"});
   ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
   const auto whole = Metrics("whole");
   const int steps = whole.back()["step"];
   ASSERT_GT(steps, 30);
   EXPECT_EQ(whole.back()["event"], "retrieval");
+  EXPECT_EQ(Quarantined("whole"), Injected());
+  EXPECT_NE(errors_.find("2.tar: "), std::string::npos) << errors_;
   EXPECT_EQ(std::count_if(whole.begin(), whole.end(),
                           [](const auto& line) { return line["event"] == "retrieval"; }),
             4);
@@ -101,6 +137,52 @@ TEST_F(TrainingOnShards, KillsAndStopsChangeNothingOverDamagedShards) {
   }
   ASSERT_EQ(Run(Train("cut", resume)), 0) << errors_;
   ExpectSameEnd("whole", "cut", steps);
+  EXPECT_EQ(Quarantined("cut"), Injected());
+}
+
+TEST_F(TrainingOnShards, TwoRanksPassOverTheSameRecordsAsOne) {
+  Truncate("2.tar");
+  OpenSource(folder_ / "{0..3}.tar");  // indexed before a shard goes
+  std::filesystem::remove(folder_ / "3.tar");
+  const auto words = OnShards({"train.epochs=3", "data.max_skips_per_mille=1000"});
+  ASSERT_EQ(Run(Train("one", words)), 0) << errors_;
+  auto ranks = Train("two", words);
+  ranks.insert(ranks.end(), {"--ranks", "2"});
+  ASSERT_EQ(Run(ranks), 0) << errors_;
+  EXPECT_EQ(Metrics("one").back()["skips"], Metrics("two").back()["skips"]);
+  EXPECT_EQ(Quarantined("one"), Injected());
+  EXPECT_EQ(Quarantined("two"), Injected());
+}
+
+TEST_F(TrainingOnShards, GarbageStopsTheRunWithoutLoss) {
+  for (const char* shard : {"0.tar", "2.tar"}) Truncate(shard);
+  const auto words = OnShards({"train.epochs=9"});
+  ASSERT_EQ(Run(Train("run", words)), 1);
+  EXPECT_NE(errors_.find("more than data.max_skips_per_mille = 100: " + (folder_ / "run")),
+            std::string::npos)
+      << errors_;
+  const int stopped = Metrics("run").back()["step"];
+  EXPECT_FALSE(Quarantined("run").empty());
+
+  auto on = Train("run", words);
+  on.insert(on.end(), {"resume=true", "data.max_skips_per_mille=900"});
+  ASSERT_EQ(Run(on), 0) << errors_;
+  EXPECT_NE(errors_.find("at step " + std::to_string(stopped)), std::string::npos) << errors_;
+}
+
+TEST_F(TrainingOnShards, AQuarantineThatIsNoneIsNamed) {
+  const auto words = OnShards();
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  const std::string file = folder_ / "run/quarantine.jsonl";
+  const std::string sound = ReadText(file);
+  auto on = Train("run", words);
+  on.insert(on.end(), {"resume=true", "train.epochs=2"});
+  WriteFile(file, sound + R"({"shard":"0.tar","offset":0,"index":240,"cause":"missing"})" + "\n");
+  ASSERT_EQ(Run(on), 1);
+  EXPECT_NE(errors_.find("quarantine.jsonl:"), std::string::npos) << errors_;
+  WriteFile(file, sound + R"({"shard":"0.t)");  // a crash
+  ASSERT_EQ(Run(on), 0) << errors_;
+  EXPECT_TRUE(ReadText(file).starts_with(sound));
 }
 
 TEST_F(TrainingOnShards, KeepsAConfigThatWorksFromAnyFolder) {

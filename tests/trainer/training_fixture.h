@@ -87,7 +87,7 @@ layers = 1
     for (std::string line; std::getline(file, line);) {
       nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
       if (json.is_discarded()) break;  // read while it is being written
-      for (const char* time : {"samples_per_second", "data_wait", "seconds"}) json.erase(time);
+      for (const char* time : {"samples_per_second", "data_wait", "seconds", "data", "limit"}) json.erase(time);
       lines.push_back(json);
     }
     return lines;

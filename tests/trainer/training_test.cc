@@ -1,12 +1,38 @@
 #include <ATen/ATen.h>
 
 #include <map>
+#include <set>
 
 #include "tests/trainer/training_fixture.h"
 #include "trainer/safetensors.h"
 
 namespace fastclip {
 namespace {
+
+TEST_F(Training, SaysWhatItsDataDoesAndWhatHoldsItBack) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1", "pipeline.io_threads=2"})), 0) << errors_;
+  std::ifstream file(folder_ / "run/metrics.jsonl");
+  int lines = 0;
+  for (std::string text; std::getline(file, text); ++lines) {
+    const auto line = nlohmann::json::parse(text);
+    ASSERT_EQ(line["event"], "train");
+    const auto& data = line["data"];
+    for (const char* stage : {"read", "decode", "resize", "tokenize"}) {
+      for (const char* what : {"_per_second", "_mb_per_second", "_busy"}) {
+        EXPECT_GE(data.at(std::string(stage) + what), 0) << text;
+      }
+    }
+    for (const char* share : {"readers_blocked", "workers_idle", "readiness", "uploading"}) {
+      EXPECT_GE(data.at(share), 0) << text;
+      EXPECT_LE(data.at(share), 1) << text;
+    }
+    EXPECT_GE(data.at("queued_records"), 0);
+    const std::set<std::string> limits = {"disk",     "decode", "resize",
+                                          "tokenize", "upload", "training"};
+    EXPECT_TRUE(limits.contains(line["limit"])) << text;
+  }
+  EXPECT_EQ(lines, 12);
+}
 
 TEST_F(Training, WritesARunFolderAndLowersTheLoss) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=8"})), 0) << errors_;
@@ -143,7 +169,9 @@ TEST_F(Training, TowerOptionsThatDoNotFitTheModelAreRefused) {
 TEST_F(Training, AnInitStartsFromWeightsAndEstimators) {
   ASSERT_EQ(Run(Train("first", {"train.epochs=2"})), 0) << errors_;
   ASSERT_EQ(Run(Train("second", {"train.init=" + (folder_ / "first"), "train.batch_size=32",
-                                 "train.epochs=1"})), 0) << errors_;
+                                 "train.epochs=1"})),
+            0)
+      << errors_;
   EXPECT_NE(errors_.find("weights and estimators"), std::string::npos) << errors_;
   // The first epoch replaces u whatever it was (γ = 1), but no sample is seen for the first time.
   EXPECT_EQ(Metrics("second").front()["first_visits"].get<double>(), 0.0);
@@ -160,7 +188,8 @@ TEST_F(Training, AVocabularyThatDoesNotFitTheModelIsRefused) {
 TEST_F(Training, StepsWithoutFiniteLossWriteNothingAndFiveInARowEndTheRun) {
   EXPECT_EQ(Run(Train("run", {"learning_rate.lr=100", "learning_rate.warmup=0",
                               "optimizer.weight_decay=100", "train.epochs=50",
-                              "checkpoint.every_steps=1"})), 1);
+                              "checkpoint.every_steps=1"})),
+            1);
   EXPECT_NE(errors_.find("in 5 steps in a row"), std::string::npos) << errors_;
   EXPECT_NE(errors_.find("checkpoints/step_"), std::string::npos) << errors_;
 }

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <unordered_map>
+
+#include "pipeline/record.h"
+
+namespace fastclip {
+
+/// A record that was passed over, and why.
+struct SkippedRecord {
+  SampleIndex index{};
+  Skip cause{};
+  bool operator==(const SkippedRecord&) const = default;
+};
+
+/// Records that are known to be of no use. A loader that knows one goes straight to its substitute,
+/// which is what it would find by itself: batches do not depend on what is known, only the reads
+/// that it saves. Some 50 bytes a record. Thread-safe.
+class KnownBad {
+ public:
+  std::optional<Skip> Find(SampleIndex index) const {
+    const std::shared_lock lock(mutex_);
+    const auto found = causes_.find(ToInt(index));
+    return found == causes_.end() ? std::nullopt : std::optional(found->second);
+  }
+  void Add(const SkippedRecord& record) {
+    const std::unique_lock lock(mutex_);
+    causes_.emplace(ToInt(record.index), record.cause);
+  }
+
+ private:
+  mutable std::shared_mutex mutex_;
+  std::unordered_map<std::int64_t, Skip> causes_;
+};
+
+}  // namespace fastclip

@@ -1,0 +1,92 @@
+#include "pipeline/row_reader.h"
+
+#include <fmt/format.h>
+
+#include <numeric>
+#include <stdexcept>
+
+namespace fastclip {
+namespace {
+
+std::int64_t BytesOf(const Record& record) {
+  auto bytes = static_cast<std::int64_t>(record.image.size());
+  for (const Caption& caption : record.captions) {
+    bytes += static_cast<std::int64_t>(caption.text.size());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+SkipCounts CountsOf(const std::vector<SkippedRecord>& skipped) {
+  SkipCounts counts{};
+  for (const SkippedRecord& record : skipped) ++counts[static_cast<int>(record.cause)];
+  return counts;
+}
+
+std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last) {
+  return std::runtime_error(
+      fmt::format("{} records in a row cannot be used ({}), the last of them record {}: check the "
+                  "data with fastclip shards lint, or raise pipeline.max_skips_in_a_row",
+                  std::accumulate(counts.begin(), counts.end(), std::int64_t{0}),
+                  DescribeSkips(counts), ToInt(last)));
+}
+
+RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) const {
+  while (!stop.stop_requested()) {
+    const auto plan = PlanOf(row);
+    if (!plan) {
+      ++row.attempt;
+      continue;
+    }
+    row.plan = *plan;
+    if (const auto cause = KnownCause(plan->index)) {
+      if (!Next(row, *cause)) return Outcome::kLeftOut;
+      continue;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    if (options_.before_stage) options_.before_stage(LoaderStage::kRead);
+    row.block = source_.Read(plan->index, 1, stop);
+    const Record& record = row.block.records.at(0);
+    row.bytes = BytesOf(record);
+    counters_.read.Add(start, row.bytes);
+    if (!record.skip) return Outcome::kFound;
+    if (!PassOver(row, *record.skip)) return Outcome::kLeftOut;
+  }
+  return Outcome::kStopped;
+}
+
+bool RowReader::PassOver(RowSearch& row, Skip cause) const {
+  if (options_.known_bad != nullptr && feed_.substitutes()) {
+    options_.known_bad->Add({row.plan.index, cause});
+  }
+  return Next(row, cause);
+}
+
+bool RowReader::Next(RowSearch& row, Skip cause) const {
+  row.skipped.push_back({row.plan.index, cause});
+  ++row.attempt;
+  row.block = {};
+  if (!feed_.substitutes()) return false;
+  if (std::ssize(row.skipped) >= options_.max_skips_in_a_row) {
+    throw TooManySkips(CountsOf(row.skipped), row.plan.index);
+  }
+  return true;
+}
+
+std::optional<RowPlan> RowReader::PlanOf(const RowSearch& row) const {
+  try {
+    return feed_.Plan(row.batch, row.row, row.attempt);
+  } catch (const WindowUsedUp& error) {
+    if (row.skipped.empty()) throw;
+    throw WindowUsedUp(
+        fmt::format("{} (passed over: {})", error.what(), DescribeSkips(CountsOf(row.skipped))));
+  }
+}
+
+std::optional<Skip> RowReader::KnownCause(SampleIndex index) const {
+  if (options_.known_bad == nullptr || !feed_.substitutes()) return std::nullopt;
+  return options_.known_bad->Find(index);
+}
+
+}  // namespace fastclip

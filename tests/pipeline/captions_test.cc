@@ -1,0 +1,102 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/block_builder.h"
+#include "pipeline/caption_key.h"
+#include "pipeline/open_source.h"
+#include "tests/pipeline/record_lines.h"
+#include "tests/support/paths.h"
+
+namespace fastclip {
+namespace {
+
+TEST(TarSource, TakesCaptionsThatLiveInTheJson) {
+  const TemporaryFolder folder;
+  WriteShard(folder / "0.tar", {{"a.jpg", "A"},
+                                {"a.json", R"({"caption": "alone"})"},
+                                {"b.jpg", "B"},
+                                {"b.json", R"({"caption": "less", "captions": ["one", "two"]})"},
+                                {"c.jpg", "C"},
+                                {"c.json", R"({"caption": "less"})"},
+                                {"c.txt", "more"},
+                                {"d.jpg", "D"},
+                                {"d.json", R"({"caption": null})"}});
+  const OpenedSource opened = OpenSourceWithInfo(folder / "0.tar");
+  EXPECT_EQ(Summary(ReadAll(*opened.source)),
+            (Lines{"a|A|alone|-1|", "b|B|one,two|-1|", "c|C|more|-1|", "d|D||-1|no_caption"}));
+  EXPECT_TRUE(opened.parts[0].warnings.empty()) << opened.parts[0].warnings[0];
+}
+
+TEST(TarSource, TakesTheCaptionsThatItIsTold) {
+  const TemporaryFolder folder;
+  WriteShard(folder / "a.tar",
+             {{"1.jpg", "x"},
+              {"1.txt", "web"},
+              {"1.json", R"({"caption":"not asked for","new":{"long":"made up","all":["a","b"]}})"},
+              {"2.jpg", "x"},
+              {"2.txt", "web"},
+              {"2.json", R"({"new":{"long":7}})"},
+              {"3.jpg", "x"},
+              {"3.json", "{broken"}});
+  SourceOptions options;
+  options.captions =
+      ParseCaptionKeys(std::vector<std::string>{"txt", "json.new.long", "json.new.all"},
+                       std::vector<double>{0.5, 0.2, 0.3});
+  const auto source = OpenSource(folder / "a.tar", options);
+  const RecordBlock block = source->Read(SampleIndex{0}, 3, {});
+  std::vector<std::pair<std::string, float>> captions;
+  for (const Caption& caption : block.records[0].captions) {
+    captions.emplace_back(caption.text, caption.weight);
+  }
+  EXPECT_EQ(captions, (std::vector<std::pair<std::string, float>>{
+                          {"web", 0.5F}, {"made up", 0.2F}, {"a", 0.15F}, {"b", 0.15F}}));
+  EXPECT_EQ(block.records[1].captions.size(), 1u);
+  EXPECT_EQ(block.records[2].skip, Skip::kNoCaption);
+}
+
+TEST(CaptionKeys, AreRefusedWhereTheyAreNone) {
+  using Keys = std::vector<std::string>;
+  using Weights = std::vector<double>;
+  EXPECT_TRUE(ParseCaptionKeys(Keys{}, Weights{}).empty());
+  EXPECT_THROW(ParseCaptionKeys(Keys{"text"}, Weights{}), std::runtime_error);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"json."}, Weights{}), std::runtime_error);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"txt"}, Weights{1, 2}), std::runtime_error);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"txt", "json.a"}, Weights{0, 0}), std::runtime_error);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"txt", "json.a"}, Weights{1, -1}), std::runtime_error);
+  SourceOptions options;
+  options.captions = ParseCaptionKeys(Keys{"txt"}, Weights{});
+  EXPECT_THROW(OpenSource("synthetic:9", options), std::runtime_error);
+}
+
+TEST(TarSource, KeepsTheLastRecordOfACutShardWhoseCaptionIsInTheJson) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "0.tar";
+  WriteShard(path, {{"a.jpg", "A"},
+                    {"a.json", R"({"caption": "one"})"},
+                    {"b.jpg", "B"},
+                    {"b.json", R"({"caption": "two"})"}});
+  std::filesystem::resize_file(path, 4 * 1024);  // the members, without the mark of the end
+  const OpenedSource opened = OpenSourceWithInfo(path);
+  EXPECT_EQ(Summary(ReadAll(*opened.source)), (Lines{"a|A|one|-1|", "b|B|two|-1|"}));
+  ASSERT_EQ(opened.parts[0].warnings.size(), 1u);
+  EXPECT_NE(opened.parts[0].warnings[0].find("cut short"), std::string::npos);
+}
+
+TEST(TarSource, CutsALongCaptionBetweenCharacters) {
+  BlockBuilder builder;
+  builder.Add(SampleIndex{0});
+  std::string text = "x";
+  while (text.size() < 2 * kMaxCaptionBytes) text += "€";
+  builder.AddTrimmedCaption(text);
+  const RecordBlock block = builder.Finish();
+  EXPECT_LE(block.records[0].captions[0].text.size(), kMaxCaptionBytes);
+  EXPECT_EQ(block.records[0].captions[0].text.size() % 3, 1u);
+}
+
+}  // namespace
+}  // namespace fastclip
