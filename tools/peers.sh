@@ -12,6 +12,7 @@ usage: tools/peers.sh [VERB …]
   checkpoint [CHECKPOINT]   OpenCLIP loads our weights (a run, a checkpoint, or fresh ones) and we load its
   zeroshot MODEL.safetensors MODEL.toml SHARDS CLASSES TEMPLATES
                             OpenCLIP's zero-shot figures with our weights, as one JSON object
+  pixels [N]                N pictures of all kinds (1000), decoded, cropped and scaled by Pillow and by us
   train CONFIG [KEY=VALUE …] OpenCLIP's Python model trained on a config's shards, and its retrieval figures
 example: tools/peers.sh step configs/quickstart.toml
 TEXT
@@ -19,7 +20,7 @@ TEXT
 
 verb=${1:-}
 case "$verb" in
-  ''|step|checkpoint|zeroshot|train) ;;
+  ''|step|checkpoint|zeroshot|pixels|train) ;;
   --help|-h) usage; exit 0 ;;
   *) echo "peers: unknown verb '$verb'" >&2; usage >&2; exit 2 ;;
 esac
@@ -43,6 +44,16 @@ case "$verb" in
   step) exec "$venv/bin/python" tools/peers/compare_step.py "$@" ;;
   checkpoint)
     FASTCLIP_PEERS=$venv FASTCLIP_CHECKPOINT=${1:-} exec build/tests/openclip_peer_test ;;
+  pixels)
+    if ! command -v jpegtran >/dev/null; then
+      echo "peers: Debian package libjpeg-turbo-progs (jpegtran, for arithmetic coding) …" >&2
+      if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
+      $sudo apt-get install -y -qq --no-install-recommends libjpeg-turbo-progs >/dev/null
+    fi
+    mkdir -p build/peers-pixels
+    "$venv/bin/python" tests/golden/make_pixels.py build/peers-pixels "${1:-1000}"
+    FASTCLIP_PIXELS=build/peers-pixels exec build/tests/pipeline_pixels_golden_test --gtest_brief=1 \
+      --gtest_filter='*InAFolderThatIsNamed' ;;
   zeroshot) exec "$venv/bin/python" tools/peers/zero_shot.py "$@" ;;
   train) exec "$venv/bin/python" tools/peers/reference_train.py "$@" ;;
 esac

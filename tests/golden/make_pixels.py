@@ -2,9 +2,10 @@
 reads, with what Pillow makes of them. Needs Pillow 12.2, torchvision, safetensors, and jpegtran (Debian's
 libjpeg-turbo-progs) for arithmetic coding:
 
-    python tests/golden/make_pixels.py [FOLDER]
+    python tests/golden/make_pixels.py [FOLDER [PICTURES]]
 
-The files are committed; the script is for the day when a kind is added.
+The files are committed; the script is for the day when a kind is added. With PICTURES, so many or some more
+of random sizes, scaled to 224 (tools/peers.sh pixels).
 """
 
 import io
@@ -49,8 +50,8 @@ def saved(image, **options):
     return out.getvalue()
 
 
-def rgb(width=WIDTH, height=HEIGHT):
-    return Image.fromarray(picture(width, height, 3))
+def rgb(width=None, height=None):
+    return Image.fromarray(picture(width or WIDTH, height or HEIGHT, 3))
 
 
 def jpegtran(data, *options):
@@ -205,10 +206,25 @@ def files():
     yield "evaluation_size", saved(rgb(SIZE, SIZE + 7), format="PNG")
 
 
-def main(folder):
+def rounds(pictures):
+    """The files, again and again with other sizes, until there are enough."""
+    global SIZE, WIDTH, HEIGHT
+    if pictures == 0:
+        yield from files()
+        return
+    SIZE = 224
+    made = 0
+    while made < pictures:
+        WIDTH, HEIGHT = (int(side) for side in random.integers(24, 240, 2))  # an animation needs 24
+        for name, data in files():
+            yield f"{made}_{name}", data
+            made += 1
+
+
+def main(folder, pictures):
     warnings.simplefilter("ignore")
     cases, tensors = [], {}
-    for name, data in files():
+    for name, data in rounds(pictures):
         original = Image.open(io.BytesIO(data))
         mode, kind = original.mode, original.format
         image = original.convert("RGB")
@@ -242,4 +258,5 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent))
+    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent),
+         int(sys.argv[2]) if len(sys.argv) > 2 else 0)

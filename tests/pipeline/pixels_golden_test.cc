@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -53,6 +54,12 @@ int CompareCase(const nlohmann::json& entry, const SafetensorsReader& file) {
     ResizeBicubic(image, box, size, size, made);
     const std::string tensor = name + "/crop" + std::to_string(i) + "_" + suffix;
     ExpectEqual(made, file.at(tensor).bytes, tensor);
+    PicturePart part;
+    EXPECT_EQ(DecodePart(std::as_bytes(file.at(name + "/file").bytes), box, {}, part),
+              std::nullopt);
+    ResizeBicubic(part.image, {box.top - part.top, box.left - part.left, box.height, box.width},
+                  size, size, made);
+    ExpectEqual(made, file.at(tensor).bytes, tensor + " of a part");
   }
   if (file.tensors().contains(name + "/rgb")) {
     ExpectEqual(image.pixels, file.at(name + "/rgb").bytes, name + "/rgb");
@@ -89,6 +96,12 @@ TEST(PixelsGolden, EqualPillowsInTheProjectsOwnCases) { CompareAll("tests/golden
 TEST(PixelsGolden, EqualPillowsInTheSharedCases) {
   if (SharedFolder().empty()) GTEST_SKIP() << "no golden/openclip: FASTCLIP_SHARED is not set";
   CompareAll(SharedFolder() / "golden" / "openclip");
+}
+
+TEST(PixelsGolden, EqualPillowsInAFolderThatIsNamed) {
+  const char* folder = std::getenv("FASTCLIP_PIXELS");
+  if (folder == nullptr) GTEST_SKIP() << "FASTCLIP_PIXELS is not set; tools/peers.sh pixels does";
+  CompareAll(folder);
 }
 
 }  // namespace
