@@ -31,6 +31,7 @@ cmake --preset fuzz >build/configure.log || { cat build/configure.log; exit 1; }
 cmake --build --preset fuzz
 mkdir -p build/fuzz/found
 export FASTCLIP_SHARE=build/share
+[ ! -d /dev/shm ] || export TMPDIR=/dev/shm  # small files are synced all the time
 for target in "${chosen[@]}"; do
   corpus=build/fuzz/corpus/$target
   mkdir -p "$corpus"
