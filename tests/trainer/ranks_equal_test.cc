@@ -1,3 +1,7 @@
+#include <random>
+
+#include "pipeline/encode.h"
+#include "tests/pipeline/shard_files.h"
 #include "tests/support/two_hosts.h"
 #include "tests/trainer/ranks_fixture.h"
 
@@ -34,6 +38,25 @@ std::vector<std::vector<Cut>> Cuts() {
 
 class RanksEqual : public Ranks {
  protected:
+  /// As many pictures without a flat place as the cut's list has. In a flat one a batch norm gives
+  /// rounding, which a ReLU turns into a place that is on or off.
+  std::string Noise(const Cut& cut) {
+    const int records = cut.words.empty() ? 160 : 220;
+    const std::string path = folder_ / ("noise" + std::to_string(records) + ".tar");
+    if (std::filesystem::exists(path)) return path;
+    std::mt19937 random(9);
+    Members members;
+    for (int i = 0; i < records; ++i) {
+      Image image{40, 40, std::vector<std::uint8_t>(3 * 40 * 40)};
+      for (std::uint8_t& value : image.pixels) value = static_cast<std::uint8_t>(random());
+      const std::string key = std::to_string(1000 + i);
+      members.emplace_back(key + ".png", AsString(EncodePng(image)));
+      members.emplace_back(key + ".txt", "noise number " + key);
+    }
+    WriteShard(path, members);
+    return path;
+  }
+
   int RunCut(const Cut& cut, const std::string& run, const std::vector<std::string>& words) {
     if (cut.ranks != kTwoHosts) return Run(Words(run, cut.ranks, words));
     const int code = hosts_.RunRanks(Words(run, 1, words), folder_ / "hosts.log");
@@ -52,6 +75,7 @@ class RanksEqual : public Ranks {
         std::vector<std::string> words = ObjectiveWords(objective);
         words.push_back("model.name=" + model);
         words.insert(words.end(), cut.words.begin(), cut.words.end());
+        if (has_kinks) words.push_back("data.train=" + Noise(cut));
         ASSERT_EQ(RunCut(cut, cut.name, words), 0) << errors_;
         words.insert(words.end(),
                      {"train.precision=fp32", "optimizer.name=sgdm", "optimizer.weight_decay=0",
@@ -67,9 +91,8 @@ class RanksEqual : public Ranks {
         const Tensors gradient = Read(single, 1, "optimizer.safetensors");
         const Tensors expected = Read(one + "_float32", 1, "optimizer.safetensors");
         if (has_kinks) {
-          // A ReLU whose input is rounding turns a whole place on or off: one in 32 in the last
-          // layer. Float32 itself is that far from float64 then, on one rank too.
-          EXPECT_LE(Apart(gradient, expected), 2e-2);
+          // Over 20 steps kinks and the norms of few rows let rounding grow without bound.
+          EXPECT_LE(Apart(gradient, expected), 2e-5);
           continue;
         }
         ExpectClose(gradient, expected, 2e-6);
