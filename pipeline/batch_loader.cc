@@ -17,6 +17,7 @@
 #include "pipeline/batch_buffer.h"
 #include "pipeline/batch_feed.h"
 #include "pipeline/compute_pool.h"
+#include "pipeline/memory_plan.h"
 #include "pipeline/row_reader.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -78,6 +79,7 @@ struct BatchLoader::Impl {
       : source(source),
         feed(std::move(feed)),
         options(Checked(options)),
+        memory(PlanMemory(options, this->feed->batches() > 0 ? this->feed->rows(0) : 0)),
         row_reader(this->source, *this->feed, this->options, counters),
         ring(options.memory),
         pool(options.threads) {
@@ -103,8 +105,7 @@ struct BatchLoader::Impl {
   // Readers.
 
   bool CanOpenBatch() const {
-    return !failed && next_batch < feed->batches() &&
-           in_flight.size() < static_cast<std::size_t>(options.prefetch);
+    return !failed && next_batch < feed->batches() && std::ssize(in_flight) < memory.batches;
   }
   bool HasRow() const {
     return !in_flight.empty() && in_flight.back()->taken < in_flight.back()->rows;
@@ -137,19 +138,23 @@ struct BatchLoader::Impl {
     blocked_readers += change;
   }
 
+  template <class MayGoOn>
+  void WaitBlocked(std::unique_lock<std::mutex>& lock, const MayGoOn& may_go_on) {
+    if (may_go_on()) return;
+    CountBlocked(+1);
+    work.wait(lock, may_go_on);
+    CountBlocked(-1);
+  }
+
   /// The next row to read; rows that were sent back come first. Nothing when it is time to stop.
   std::unique_ptr<Job> TakeJob() {
     std::unique_lock lock(mutex);
     for (;;) {
       const auto may_go_on = [this] {
-        return stop.stop_requested() || (pending_bytes < options.read_ahead &&
-                                         (!retries.empty() || HasRow() || CanOpenBatch()));
+        return stop.stop_requested() ||
+               (pending_bytes < memory.records && (!retries.empty() || HasRow() || CanOpenBatch()));
       };
-      if (!may_go_on()) {
-        CountBlocked(+1);
-        work.wait(lock, may_go_on);
-        CountBlocked(-1);
-      }
+      WaitBlocked(lock, may_go_on);
       if (stop.stop_requested()) return nullptr;
       if (!retries.empty()) {
         auto job = std::move(retries.front());
@@ -179,10 +184,18 @@ struct BatchLoader::Impl {
 
   // The compute pool.
 
+  /// Waits until the memory for the record and its decoder is there: tasks of the pool give it
+  /// back, and never wait themselves. A record that is larger than all goes alone.
   void StartWriting(std::unique_ptr<Job> job) {
     {
-      const std::lock_guard lock(mutex);
-      pending_bytes += job->row.bytes;
+      std::unique_lock lock(mutex);
+      const std::int64_t bytes = job->row.bytes;
+      WaitBlocked(lock, [&] {
+        return stop.stop_requested() || pending_bytes == 0 ||
+               pending_bytes + bytes <= memory.records;
+      });
+      if (stop.stop_requested()) return;
+      pending_bytes += bytes;
       ++tasks;
     }
     __tsan_release(job.get());
@@ -220,9 +233,8 @@ struct BatchLoader::Impl {
 
   void EndTask(std::unique_ptr<Job> again, std::int64_t bytes) {
     const std::lock_guard lock(mutex);
-    const bool readers_paused = pending_bytes >= options.read_ahead;
     pending_bytes -= bytes;
-    if (readers_paused || again != nullptr) work.notify_all();
+    if (blocked_readers > 0) work.notify_all();
     if (again != nullptr) retries.push_back(std::move(again));
     if (--tasks == 0) idle.notify_all();
   }
@@ -319,6 +331,7 @@ struct BatchLoader::Impl {
   const RecordSource& source;
   const std::unique_ptr<BatchFeed> feed;
   const LoaderOptions options;
+  const MemoryPlan memory;
   StageCounters counters;
   const RowReader row_reader;
   BatchRing ring;

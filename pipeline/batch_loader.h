@@ -35,10 +35,11 @@ struct LoaderOptions {
   /// a batch.
   int threads = 2;
   int io_threads = 2;
-  /// Batches made ahead of the consumer.
+  /// Batches made ahead of the consumer, at most.
   int prefetch = 2;
-  /// Bytes of records read but not yet decoded, at which readers pause. Does not change a batch.
-  std::int64_t read_ahead = std::int64_t{256} << 20;
+  /// Limit of the memory for batches, records and decoders; 0: what prefetch needs, and 256 MiB. One
+  /// record that exceeds it by itself is still read, alone. Does not change a batch.
+  std::int64_t memory_bytes = 0;
   /// Stops the run where this many records in a row cannot be used: attempts of one row in
   /// training, neighbours in evaluation.
   int max_skips_in_a_row = 10'000;

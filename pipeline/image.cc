@@ -85,6 +85,15 @@ std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
   return ReadAllowedSize(KindOf(bytes), bytes, options);
 }
 
+std::int64_t DecodeMemory(std::span<const std::byte> bytes, const DecodeOptions& options) {
+  const Kind kind = KindOf(bytes);
+  const auto size = ReadAllowedSize(kind, bytes, options);
+  if (std::holds_alternative<Skip>(size)) return 0;
+  const auto [width, height] = std::get<ImageSize>(size);
+  const std::int64_t bytes_a_pixel = kind == Kind::kJpeg ? JpegBytesAPixel(bytes) : 8;
+  return bytes_a_pixel * width * height;
+}
+
 std::variant<Image, Skip> DecodeImage(std::span<const std::byte> bytes,
                                       const DecodeOptions& options) {
   return DecodeWhole(bytes, nullptr, options);

@@ -45,6 +45,10 @@ using Rgb = std::array<std::uint8_t, 3>;
 std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
                                             const DecodeOptions& options = {});
 
+/// What decoding takes at most, besides the file: pixels, and what the decoder keeps of the whole
+/// picture (coefficients of progressive JPEGs, a WebP's canvas). 0 where ReadImageSize gives a skip.
+std::int64_t DecodeMemory(std::span<const std::byte> bytes, const DecodeOptions& options = {});
+
 /// A JPEG, PNG or WebP as Pillow 10 to 12 gives it after convert("RGB"), to the byte: alpha is
 /// dropped, not blended; of an animation the first frame. The kind is told from the first bytes,
 /// never from a name. Colour profiles, gamma and EXIF rotation are ignored, as OpenCLIP does.

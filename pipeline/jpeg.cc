@@ -148,6 +148,7 @@ class JpegReader {
     const int components = state_.cinfo.num_components;
     return components == 1 || components == 3 || components == 4;
   }
+  bool keeps_coefficients() { return jpeg_has_multiple_scans(&state_.cinfo) != FALSE; }
   /// Of what ReadPixels gives: RGB, or four inverted ones.
   int channels() const { return state_.cinfo.num_components == 4 ? 4 : 3; }
   ImageSize size() const {
@@ -263,6 +264,13 @@ std::variant<ImageSize, Skip> ReadJpegSize(std::span<const std::byte> bytes) {
   if (!reader.ReadHeader()) return reader.skip();
   if (!reader.known()) return Skip::kUndecodable;
   return reader.size();
+}
+
+int JpegBytesAPixel(std::span<const std::byte> bytes) {
+  JpegReader reader(bytes);
+  if (!reader.ReadHeader()) return 0;
+  const int pixels = reader.channels() == 4 ? 7 : 3;
+  return pixels + (reader.keeps_coefficients() ? 2 * reader.channels() : 0);
 }
 
 std::optional<Skip> DecodeJpeg(std::span<const std::byte> bytes, const CropBox& box,

@@ -50,6 +50,7 @@ RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) 
     const Record& record = row.block.records.at(0);
     row.bytes = BytesOf(record);
     counters_.read.Add(start, row.bytes);
+    row.bytes += DecodeMemory(record.image, options_.decode);
     if (!record.skip) return Outcome::kFound;
     if (!PassOver(row, *record.skip)) return Outcome::kLeftOut;
   }

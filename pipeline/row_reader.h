@@ -23,7 +23,7 @@ struct RowSearch {
   std::vector<SkippedRecord> skipped{};  ///< of the attempts so far; holes are none
   RowPlan plan{};                        ///< of the record in `block`
   RecordBlock block{};
-  std::int64_t bytes = 0;  ///< of that record
+  std::int64_t bytes = 0;  ///< of that record, and what decoding it will take
 };
 
 /// Reads the record of a row; where it is bad, the next one of the row's plan. Const and

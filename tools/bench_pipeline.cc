@@ -61,6 +61,9 @@ bool Parse(int argc, const char* const* argv, BenchOptions& o) {
   app.add_option("--io-threads", o.loader.io_threads, "threads that read")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
+  app.add_option("--memory", o.loader.memory_bytes,
+                 "bytes, as pipeline.memory of a run; 0: by rule")
+      ->capture_default_str();
   app.add_option("--batch", o.order.batch_size, "rows of a batch")
       ->check(CLI::Range(1, kMaxBatchRows))
       ->capture_default_str();

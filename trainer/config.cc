@@ -96,6 +96,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("pipeline.threads", c.pipeline.threads, 1, kMostThreads);
   table.Integer("pipeline.io_threads", c.pipeline.io_threads, 1, kMostThreads);
   table.Integer("pipeline.prefetch", c.pipeline.prefetch, 1, 4096);
+  table.Integer("pipeline.memory", c.pipeline.memory_bytes, 0, std::int64_t{1} << 46);
   table.Integer("pipeline.max_pixels", c.pipeline.decode.max_pixels, 1, std::int64_t{1} << 31);
   table.Integer("pipeline.max_skips_in_a_row", c.pipeline.max_skips_in_a_row, 1, 1 << 30);
   table.Real("pipeline.scale_min", c.pipeline.augment.scale_min, 0.001, 1);

@@ -50,7 +50,8 @@ void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& v
 
 void RefuseOtherConfigs(const LoadedConfig& config, Communicator& comm) {
   static const std::set<std::string> kOwn = {"train.threads", "pipeline.threads",
-                                             "pipeline.io_threads", "pipeline.prefetch"};
+                                             "pipeline.io_threads", "pipeline.prefetch",
+                                             "pipeline.memory"};
   std::vector<std::pair<std::string, std::string>> values;
   for (const auto& [name, version] : Versions()) values.emplace_back(name, version);
   for (const auto& [key, value] : config.table().Values()) {

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "pipeline/memory_plan.h"
 #include "trainer/model/presets.h"
 
 namespace fastclip {
@@ -55,6 +56,14 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
     throw config.table().Error("model." + fault->option, fault->reason);
   }
   return model;
+}
+
+void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows) {
+  try {
+    PlanMemory(options, static_cast<int>(rows));
+  } catch (const std::invalid_argument& error) {
+    throw config.table().Error("pipeline.memory", error.what());
+  }
 }
 
 OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {

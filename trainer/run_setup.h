@@ -19,6 +19,9 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
 SourceOptions TrainSourceOf(const TrainConfig& config);
 SourceOptions OtherSourceOf(const TrainConfig& config);
 
+/// What pipeline.memory must hold: batches of so many rows.
+void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows);
+
 OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source);
 
 }  // namespace fastclip

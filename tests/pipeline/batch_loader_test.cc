@@ -120,7 +120,7 @@ TEST(BatchLoader, MakesEqualBatchesForEveryThreadCountAndWorld) {
       LoaderOptions options = Options(threads);
       options.io_threads = 1 + threads % 3;
       options.prefetch = 1 + world % 3;
-      options.read_ahead = world == 3 ? 1 : 1 << 20;  // one record at a time
+      options.memory_bytes = world == 3 ? 50 << 20 : 0;
       EXPECT_TRUE(MakeBatches(source, plan, 3, plan.steps(1) + 4, world, options) == expected)
           << threads << " threads, world " << world;
     }

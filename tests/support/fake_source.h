@@ -45,7 +45,7 @@ class FakeSource final : public RecordSource {
       if (bad.contains(i)) {
         record.skip = bad.at(i);
       } else {
-        auto image = PngOf(i);
+        auto image = image_of(i);
         if (damaged.contains(i)) image.resize(image.size() / 2);
         record.image = {Store(block, image.data(), image.size()), image.size()};
         const std::size_t first_caption = block.captions.size();
@@ -66,6 +66,7 @@ class FakeSource final : public RecordSource {
   std::function<int(std::int64_t)> captions_of = [](std::int64_t i) {
     return 1 + static_cast<int>(i % 3);
   };
+  std::function<std::vector<std::byte>(std::int64_t)> image_of = PngOf;
   std::function<void(std::int64_t, std::stop_token)> before_read;
 
  private:

@@ -61,6 +61,14 @@ TEST_F(Training, ResumesToTheBitAfterATermSignal) {
   ExpectSameEnd("whole", "cut");
 }
 
+TEST_F(Training, MemoryThatHoldsNoBatchesIsRefusedBeforeTheStart) {
+  EXPECT_EQ(Run(Train("run", {"pipeline.memory=1000000"})), 2);
+  EXPECT_NE(errors_.find("pipeline.memory = 0 MiB holds no two batches of 16 rows"),
+            std::string::npos)
+      << errors_;
+  EXPECT_EQ(Run(Train("run", {"pipeline.memory=60000000", "train.epochs=1"})), 0) << errors_;
+}
+
 TEST_F(Training, ARunIsNeverOverwritten) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
   EXPECT_EQ(Run(Train("run")), 2);
