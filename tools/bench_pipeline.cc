@@ -23,6 +23,7 @@
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
 #include "tools/measure.h"
+#include "tools/usage_error.h"
 
 namespace fastclip {
 namespace {
@@ -298,7 +299,13 @@ int RunBenchPipeline(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
   BenchOptions options;
   if (!Parse(argc, argv, options)) return 0;
-  const auto json = Measure(options, start_mb);
+  nlohmann::ordered_json json;
+  try {
+    json = Measure(options, start_mb);
+  } catch (
+      const std::invalid_argument& error) {  // batches that the data or the memory does not hold
+    throw UsageError(error.what());
+  }
   if (options.json) {
     fmt::print("{}\n", json.dump());
   } else {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
@@ -78,8 +79,8 @@ TEST_F(CommandLine, LintsShards) {
       << "its pictures are none";
   EXPECT_EQ(ReadFile(folder_ / "out"),
             "{\"records\":40,\"healthy\":0,\"bad\":{\"undecodable\":40},\"warnings\":[]}\n");
-  EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " --out " + (folder_ / "bad.jsonl") +
-                " > " + (folder_ / "out")),
+  EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " --out " + (folder_ / "bad.jsonl") + " > " +
+                (folder_ / "out")),
             1);
   const std::string bad = ReadFile(folder_ / "bad.jsonl");
   EXPECT_EQ(std::count(bad.begin(), bad.end(), '\n'), 40);
@@ -94,11 +95,47 @@ TEST_F(CommandLine, LintsShards) {
   EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
 }
 
+TEST_F(CommandLine, MeasuresTheLoaderAgainstItsKernels) {
+  const std::string bench =
+      "bench pipeline --shards synthetic:300 --size 64 --batch 16 --seconds 0 ";
+  ASSERT_EQ(Run(bench + "--json > " + (folder_ / "out")), 0) << errors_;
+  const auto result = nlohmann::json::parse(ReadFile(folder_ / "out"));
+  for (const char* name : {"samples_per_second", "decode_only_per_second",
+                           "kernels_only_per_second", "cpu_ms_per_sample", "peak_rss_mb"}) {
+    EXPECT_GT(result.at(name), 0) << name;
+  }
+  for (const char* name : {"of_decode_only", "of_kernels_only"}) {
+    EXPECT_LE(result.at(name).at("quartiles").at(0), result.at(name).at("median"));
+    EXPECT_GE(result.at(name).at("quartiles").at(1), result.at(name).at("median"));
+  }
+  for (const char* stage : {"read", "decode", "resize", "tokenize"}) {
+    EXPECT_GT(result.at("stages").at(stage).at("ms_per_sample"), 0) << stage;
+  }
+  ASSERT_EQ(Run(bench + " > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_NE(ReadFile(folder_ / "out").find("kernels alone"), std::string::npos);
+  ExpectRefused(bench + "--memory 1000", "pipeline.memory");
+  ExpectRefused("bench pipeline --shards synthetic:30 --batch 64", "batch");
+}
+
+TEST_F(CommandLine, MeasuresTokenizers) {
+  WriteFile(folder_ / "captions.txt", "a photo of a cat\n\ntwo dogs, one bone\n");
+  ASSERT_EQ(Run("bench tokenizer --captions " + (folder_ / "captions.txt") + " --json > " +
+                (folder_ / "out")),
+            0)
+      << errors_;
+  const auto result = nlohmann::json::parse(ReadFile(folder_ / "out"));
+  EXPECT_EQ(result.at("captions"), 2);
+  EXPECT_GT(result.at("median_us"), 0);
+  EXPECT_EQ(Run("bench tokenizer --captions /dev/null"), 1);
+  EXPECT_NE(errors_.find("no captions"), std::string::npos) << errors_;
+}
+
 // Without the library, without a GPU: never a crash.
 TEST_F(CommandLine, SaysWhatIsMissingForTrainingOnAGpu) {
   if (std::filesystem::exists("/dev/nvidia0")) GTEST_SKIP() << "this machine has a GPU";
   EXPECT_EQ(Run("train configs/quickstart.toml train.device=cuda data.train=synthetic:200 "
-                "data.val= run=" + (folder_ / "run")),
+                "data.val= run=" +
+                (folder_ / "run")),
             1);
   EXPECT_NE(errors_.find("train.device = \"cuda\""), std::string::npos) << errors_;
   EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
