@@ -45,7 +45,10 @@ class RowMaker {
     const auto size = ReadImageSize(record.image, options_.decode);
     if (const Skip* cause = std::get_if<Skip>(&size)) return *cause;
     CropBox box = choose(std::get<ImageSize>(size));
-    if (const auto cause = DecodePart(record.image, box, options_.decode, part)) return cause;
+    if (const auto cause = DecodePart(record.image, box, options_.decode, part)) {
+      if (part.image.pixels.capacity() > kKeptBytes) part = {};
+      return cause;
+    }
     counters.decode.Add(start, record.image.size());
 
     const auto decoded = Clock::now();

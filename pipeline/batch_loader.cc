@@ -190,16 +190,27 @@ struct BatchLoader::Impl {
     {
       std::unique_lock lock(mutex);
       const std::int64_t bytes = job->row.bytes;
+      const std::int64_t ticket = next_ticket++;  // in turn: small ones must not starve a large one
       WaitBlocked(lock, [&] {
-        return stop.stop_requested() || pending_bytes == 0 ||
-               pending_bytes + bytes <= memory.records;
+        return stop.stop_requested() ||
+               (ticket == serving &&
+                (pending_bytes == 0 || pending_bytes + bytes <= memory.records));
       });
       if (stop.stop_requested()) return;
+      ++serving;
+      if (blocked_readers > 0) work.notify_all();
       pending_bytes += bytes;
       ++tasks;
     }
     __tsan_release(job.get());
-    pool.Start(&Impl::WriteJob, job.release());
+    const std::int64_t bytes = job->row.bytes;
+    try {
+      pool.Start(&Impl::WriteJob, job.get());
+      job.release();
+    } catch (...) {
+      EndTask(nullptr, bytes);
+      throw;
+    }
   }
 
   static void WriteJob(void* argument) noexcept {
@@ -346,6 +357,8 @@ struct BatchLoader::Impl {
   std::deque<std::unique_ptr<Job>> retries;
   std::int64_t next_batch = 0;
   std::int64_t delivered = 0;
+  std::int64_t next_ticket = 0;  // of readers that wait to hand on a record
+  std::int64_t serving = 0;
   std::int64_t pending_bytes = 0;  // read and not yet written
   std::int64_t tasks = 0;          // in the pool
   bool failed = false;

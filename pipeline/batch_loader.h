@@ -38,7 +38,8 @@ struct LoaderOptions {
   /// Batches made ahead of the consumer, at most.
   int prefetch = 2;
   /// Limit of the memory for batches, records and decoders; 0: what prefetch needs, and 256 MiB. One
-  /// record that exceeds it by itself is still read, alone. Does not change a batch.
+  /// record that exceeds it by itself is still read, alone; besides, each reader may hold one that
+  /// waits. Does not change a batch.
   std::int64_t memory_bytes = 0;
   /// Stops the run where this many records in a row cannot be used: attempts of one row in
   /// training, neighbours in evaluation.

@@ -58,7 +58,8 @@ RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) 
 }
 
 bool RowReader::PassOver(RowSearch& row, Skip cause) const {
-  if (options_.known_bad != nullptr && feed_.substitutes()) {
+  // What is missing may come back: that is a matter of the disk, not of the bytes.
+  if (options_.known_bad != nullptr && feed_.substitutes() && cause != Skip::kMissing) {
     options_.known_bad->Add({row.plan.index, cause});
   }
   return Next(row, cause);

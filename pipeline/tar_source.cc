@@ -85,10 +85,10 @@ class Metadata {
   /// What lies at `path`; null where nothing does. A text without the path's first name is not
   /// parsed.
   const nlohmann::ordered_json* At(std::span<const std::string> path) {
-    if (text_.size() > kMaxMetadata ||
-        text_.find(fmt::format("\"{}\"", path.front())) == text_.npos) {
-      return nullptr;
-    }
+    // Names may be written with escapes.
+    const bool may_have = text_.find(fmt::format("\"{}\"", path.front())) != text_.npos ||
+                          text_.find('\\') != text_.npos;
+    if (text_.size() > kMaxMetadata || !may_have) return nullptr;
     if (!parsed_) {
       parsed_ = nlohmann::ordered_json::parse(text_, nullptr, /*allow_exceptions=*/false);
     }
@@ -106,10 +106,14 @@ void AddFrom(const nlohmann::ordered_json* value, float weight, BlockBuilder& bu
   if (value->is_string()) {
     builder.AddTrimmedCaption(builder.Keep(value->get_ref<const std::string&>()), weight);
   } else if (value->is_array()) {
+    const auto is_text = [](const nlohmann::ordered_json& text) {
+      return text.is_string() && text.get_ref<const std::string&>().find_first_not_of(
+                                     " \t\r\n\v\f") != std::string::npos;
+    };
+    const auto texts = static_cast<float>(std::ranges::count_if(*value, is_text));
     for (const auto& text : *value) {
-      if (!text.is_string()) continue;
-      builder.AddTrimmedCaption(builder.Keep(text.get_ref<const std::string&>()),
-                                weight / static_cast<float>(value->size()));
+      if (!is_text(text)) continue;
+      builder.AddTrimmedCaption(builder.Keep(text.get_ref<const std::string&>()), weight / texts);
     }
   }
 }

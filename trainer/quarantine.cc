@@ -65,7 +65,6 @@ void Quarantine::Read() {
                       "is bad is found again",
                       path_, number));
     }
-    known_.Add(entry->record);
     noted_.insert(ToInt(entry->record.index));
     Count(entry->shard, entry->record.cause);
   }

@@ -17,7 +17,8 @@ namespace fastclip {
 
 /// RUN/quarantine.jsonl: the records that a run met and could not use, each once:
 /// {"shard": file, "offset": byte of its first header or row, "index": SampleIndex, "cause": name}.
-/// Nothing depends on the file: what it names is passed over anyway, it only spares the reads.
+/// Nothing depends on the file: a run that goes on reads what it names once more, as data and caps may
+/// have been mended meanwhile, and does not name it again.
 class Quarantine {
  public:
   /// Every rank makes one. Reads what earlier starts of the run wrote, where `keep`; else rank 0
@@ -26,7 +27,7 @@ class Quarantine {
   Quarantine(const std::string& run_folder, bool keep, const RecordSource& source,
              Communicator& comm);
 
-  /// For the loader.
+  /// For the loader: what this start has met.
   KnownBad& known() { return known_; }
   /// What a batch of this rank passed over.
   void Note(std::span<const SkippedRecord> skipped);

@@ -35,7 +35,7 @@ constexpr std::int64_t kFewestTried = 1000;
 int Trainer::Run(StopSignal& stop) {
   stop.Attend();
   std::optional<BatchLoader> loader;
-  const std::int64_t first_step = step_;
+  first_step_ = step_;
   for (;;) {
     comm_.AtStep(step_);
     const bool pauses = OwesEvaluation() || OwesCheckpoint();
@@ -50,7 +50,7 @@ int Trainer::Run(StopSignal& stop) {
       if (!loader) {
         loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
       }
-      if (pauses || step_ == first_step) {
+      if (pauses || step_ == first_step_) {
         for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
       }
       starved = loader->stats().starved_seconds;
@@ -89,8 +89,12 @@ void Trainer::SaySkips() {
 
 // All ranks have the same sums, and stop alike.
 void Trainer::RefuseGarbage(const SkipCounts& skips) {
-  const std::int64_t bad = std::accumulate(skips.begin(), skips.end(), std::int64_t{0});
-  const std::int64_t tried = step_ * config_->train.batch_size + bad;
+  const auto sum = [](const SkipCounts& counts) {
+    return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  };
+  // Since this start: what was mended before it is forgiven.
+  const std::int64_t bad = sum(skips) - sum(skips_before_);
+  const std::int64_t tried = (step_ - first_step_) * config_->train.batch_size + bad;
   const double most = config_->data.max_skips_per_mille;
   if (tried < kFewestTried ||
       1000.0 * static_cast<double>(bad) <= most * static_cast<double>(tried)) {

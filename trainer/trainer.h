@@ -122,6 +122,8 @@ class Trainer {
   std::int64_t retrieval_at_ = -1;  // step of the last line of each kind
   std::int64_t zeroshot_at_ = -1;
   SkipCounts skips_{};           // of this rank; rank 0's begin with those of all before a resume
+  SkipCounts skips_before_{};    // of all ranks, before this start
+  std::int64_t first_step_ = 0;  // of this start
   std::int64_t overflowed_ = 0;  // steps that a too large gradient scale cost
   std::int64_t refused_ = 0;
   std::int64_t refused_in_a_row_ = 0;

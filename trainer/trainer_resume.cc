@@ -54,6 +54,7 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   }
   step_ = meta.step;
   if (comm_.rank() == 0) skips_ = meta.skips;
+  skips_before_ = meta.skips;
   refused_ = meta.refused_steps;
   refused_in_a_row_ = meta.refused_in_a_row;
   overflowed_ = meta.overflowed_steps;

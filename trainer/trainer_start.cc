@@ -89,7 +89,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       total_steps_(plan_.steps(config->train.epochs)) {
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   CheckMemory(config_, loader_options_, (lanes_.last - lanes_.first) * plan_.rows_per_lane());
-  if (val_source_) CheckMemory(config_, loader_options_, config_->eval.batch_size);
+  if (val_source_ || zeroshot_.source) CheckMemory(config_, loader_options_, config_->eval.batch_size);
   model_.set_grad_checkpointing(config_->train.grad_checkpointing);
   if (config_->model.sync_batch_norm) model_.SyncBatchNormOver(comm_);
   std::vector<std::pair<std::string, std::string>> data = {

@@ -34,15 +34,16 @@ TEST(TarSource, TakesCaptionsThatLiveInTheJson) {
 
 TEST(TarSource, TakesTheCaptionsThatItIsTold) {
   const TemporaryFolder folder;
-  WriteShard(folder / "a.tar",
-             {{"1.jpg", "x"},
-              {"1.txt", "web"},
-              {"1.json", R"({"caption":"not asked for","new":{"long":"made up","all":["a","b"]}})"},
-              {"2.jpg", "x"},
-              {"2.txt", "web"},
-              {"2.json", R"({"new":{"long":7}})"},
-              {"3.jpg", "x"},
-              {"3.json", "{broken"}});
+  WriteShard(
+      folder / "a.tar",
+      {{"1.jpg", "x"},
+       {"1.txt", "web"},
+       {"1.json", R"({"caption":"not asked for","new":{"long":"made up","all":["a","b"," ",5]}})"},
+       {"2.jpg", "x"},
+       {"2.txt", "web"},
+       {"2.json", R"({"n\u0065w":{"long":"escaped"}})"},
+       {"3.jpg", "x"},
+       {"3.json", "{broken"}});
   SourceOptions options;
   options.captions =
       ParseCaptionKeys(std::vector<std::string>{"txt", "json.new.long", "json.new.all"},
@@ -55,7 +56,7 @@ TEST(TarSource, TakesTheCaptionsThatItIsTold) {
   }
   EXPECT_EQ(captions, (std::vector<std::pair<std::string, float>>{
                           {"web", 0.5F}, {"made up", 0.2F}, {"a", 0.15F}, {"b", 0.15F}}));
-  EXPECT_EQ(block.records[1].captions.size(), 1u);
+  EXPECT_EQ(block.records[1].captions.size(), 2u);
   EXPECT_EQ(block.records[2].skip, Skip::kNoCaption);
 }
 
