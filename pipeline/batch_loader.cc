@@ -187,9 +187,9 @@ struct BatchLoader::Impl {
   /// Waits until the memory for the record and its decoder is there: tasks of the pool give it
   /// back, and never wait themselves. A record that is larger than all goes alone.
   void StartWriting(std::unique_ptr<Job> job) {
+    const std::int64_t bytes = job->row.bytes;
     {
       std::unique_lock lock(mutex);
-      const std::int64_t bytes = job->row.bytes;
       const std::int64_t ticket = next_ticket++;  // in turn: small ones must not starve a large one
       WaitBlocked(lock, [&] {
         return stop.stop_requested() ||
@@ -203,7 +203,6 @@ struct BatchLoader::Impl {
       ++tasks;
     }
     __tsan_release(job.get());
-    const std::int64_t bytes = job->row.bytes;
     try {
       pool.Start(&Impl::WriteJob, job.get());
       job.release();
