@@ -36,29 +36,22 @@ class RowMaker {
 
   /// Makes a row's picture: `choose` gives the box of the picture's size, `scale` writes the row
   /// from a part of the picture that holds the box.
-  template <class Choose, class Scale>
-  std::optional<Skip> MakePicture(const Record& record, const Choose& choose, const Scale& scale,
+  template <class Scale>
+  std::optional<Skip> MakePicture(const Record& record, const ChooseBox& choose, const Scale& scale,
                                   std::span<std::uint8_t> out, StageCounters& counters) const {
     thread_local PicturePart part;
     const auto start = Clock::now();
     BeginStage(LoaderStage::kDecode);
-    const auto size = ReadImageSize(record.image, options_.decode);
-    if (const Skip* cause = std::get_if<Skip>(&size)) return *cause;
-    CropBox box = choose(std::get<ImageSize>(size));
-    if (const auto cause = DecodePart(record.image, box, options_.decode, part)) {
-      if (part.image.pixels.capacity() > kKeptBytes) part = {};
-      return cause;
+    const auto cause = DecodePart(record.image, choose, options_.decode, part);
+    if (!cause) {
+      counters.decode.Add(start, record.image.size());
+      const auto decoded = Clock::now();
+      BeginStage(LoaderStage::kResize);
+      scale(part);
+      counters.resize.Add(decoded, out.size());
     }
-    counters.decode.Add(start, record.image.size());
-
-    const auto decoded = Clock::now();
-    BeginStage(LoaderStage::kResize);
-    box.left -= part.left;
-    box.top -= part.top;
-    scale(part.image, box);
-    counters.resize.Add(decoded, out.size());
     if (part.image.pixels.capacity() > kKeptBytes) part = {};
-    return std::nullopt;
+    return cause;
   }
 
   /// Returns the pooling position.
@@ -120,8 +113,8 @@ class TrainingFeed final : public BatchFeed {
           return RandomCrop(picture.width, picture.height, maker_.options().augment, seed,
                             plan.epoch, plan.index);
         },
-        [&](const Image& image, const CropBox& box) { ResizeBicubic(image, box, size, size, out); },
-        out, counters);
+        [&](const PicturePart& part) { ResizeBicubic(part.image, part.box, size, size, out); }, out,
+        counters);
     if (cause) return cause;
 
     const int caption = ChooseCaption(record.captions, seed, plan.epoch, plan.index);
@@ -179,9 +172,7 @@ class EvaluationFeed final : public BatchFeed {
         [](const ImageSize& picture) {
           return CropBox{0, 0, picture.height, picture.width};
         },
-        [&](const Image& image, const CropBox&) {
-          ResizeCenterCrop(image, storage.image_size, out);
-        },
+        [&](const PicturePart& part) { ResizeCenterCrop(part.image, storage.image_size, out); },
         out, counters);
     if (cause) return cause;
 

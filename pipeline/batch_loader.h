@@ -37,15 +37,15 @@ struct LoaderOptions {
   int io_threads = 2;
   /// Batches made ahead of the consumer, at most.
   int prefetch = 2;
-  /// Limit of the memory for batches, records and decoders; 0: what prefetch needs, and 256 MiB. One
-  /// record that exceeds it by itself is still read, alone; besides, each reader may hold one that
-  /// waits. Does not change a batch.
+  /// Limit of the memory for batches, records and decoders; 0: what prefetch needs, and 256 MiB.
+  /// One record that exceeds it by itself is still read, alone; besides, each reader may hold one
+  /// that waits. Does not change a batch.
   std::int64_t memory_bytes = 0;
   /// Stops the run where this many records in a row cannot be used: attempts of one row in
   /// training, neighbours in evaluation.
   int max_skips_in_a_row = 10'000;
-  /// Training: what is known to be bad is not read again, and what is found bad is added. Changes
-  /// no batch. Shared, may be null; must outlive the loader.
+  /// What is known to be bad is not read again, and what is found bad is added. Changes no batch.
+  /// Shared, may be null; must outlive the loader.
   KnownBad* known_bad = nullptr;
   /// Tests: called where a stage begins to work on a record, to slow it.
   std::function<void(LoaderStage)> before_stage;

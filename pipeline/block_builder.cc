@@ -30,7 +30,7 @@ void BlockBuilder::AddCaption(std::string_view text, float weight) {
   ++caption_counts_.back();
 }
 
-void BlockBuilder::AddTrimmedCaption(std::string_view text, float weight) {
+void BlockBuilder::AddTrimmedCaption(std::string_view text) {
   static constexpr std::string_view kBlanks = " \t\r\n\v\f";
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return;
@@ -41,7 +41,13 @@ void BlockBuilder::AddTrimmedCaption(std::string_view text, float weight) {
     for (int i = 0; i < 3 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80; ++i) --end;
     text = text.substr(0, end);
   }
-  AddCaption(text, weight);
+  AddCaption(text);
+}
+
+void BlockBuilder::ShareWeight(std::size_t count, float weight) {
+  for (Caption& caption : std::span(block_.captions).last(count)) {
+    caption.weight = weight / static_cast<float>(count);
+  }
 }
 
 void BlockBuilder::Append(RecordBlock block, std::int64_t shift) {

@@ -22,8 +22,10 @@ class BlockBuilder {
   void AddCaption(std::string_view text, float weight = 1);
   /// A caption as the makers of records all treat it: blanks at its ends are dropped, what is left
   /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left.
-  void AddTrimmedCaption(std::string_view text, float weight = 1);
+  void AddTrimmedCaption(std::string_view text);
   std::size_t CaptionsOfLast() const { return caption_counts_.back(); }
+  /// The last `count` captions share `weight` evenly.
+  void ShareWeight(std::size_t count, float weight);
   /// The records of `block`, their indices moved up by `shift`.
   void Append(RecordBlock block, std::int64_t shift);
 

@@ -23,28 +23,38 @@ Kind KindOf(std::span<const std::byte> bytes) {
 /// A file too short to tell its kind is cut off; anything longer is no picture.
 constexpr std::size_t kLongestSignature = 12;
 
-std::variant<ImageSize, Skip> ReadSizeOf(Kind kind, std::span<const std::byte> bytes) {
-  switch (kind) {
-    case Kind::kJpeg:
-      return ReadJpegSize(bytes);
-    case Kind::kPng:
-      return ReadPngSize(bytes);
-    case Kind::kWebp:
-      return ReadWebpSize(bytes);
-    case Kind::kNone:
-      break;
-  }
+Skip NoPicture(std::span<const std::byte> bytes) {
   return bytes.size() < kLongestSignature ? Skip::kTruncated : Skip::kUndecodable;
 }
 
-std::variant<ImageSize, Skip> ReadAllowedSize(Kind kind, std::span<const std::byte> bytes,
-                                              const DecodeOptions& options) {
-  const auto size = ReadSizeOf(kind, bytes);
-  if (const ImageSize* claimed = std::get_if<ImageSize>(&size)) {
-    if (claimed->width <= 0 || claimed->height <= 0) return Skip::kUndecodable;
-    if (std::int64_t{claimed->width} * claimed->height > options.max_pixels) return Skip::kTooLarge;
+std::optional<Skip> RefuseSize(const ImageSize& size, const DecodeOptions& options) {
+  if (size.width <= 0 || size.height <= 0) return Skip::kUndecodable;
+  if (std::int64_t{size.width} * size.height > options.max_pixels) return Skip::kTooLarge;
+  return std::nullopt;
+}
+
+/// What the header tells, as far as a picture may be so.
+struct Header {
+  ImageSize size;
+  int bytes_a_pixel = 0;  // that decoding takes
+};
+
+std::variant<Header, Skip> ReadHeader(Kind kind, std::span<const std::byte> bytes,
+                                      const DecodeOptions& options) {
+  constexpr int kPixelsAndCanvas = 8;
+  Header header{.size = {}, .bytes_a_pixel = kPixelsAndCanvas};
+  if (kind == Kind::kNone) return NoPicture(bytes);
+  if (kind == Kind::kJpeg) {
+    const auto jpeg = ReadJpegHeader(bytes);
+    if (const Skip* skip = std::get_if<Skip>(&jpeg)) return *skip;
+    header = {std::get<JpegHeader>(jpeg).size, std::get<JpegHeader>(jpeg).bytes_a_pixel};
+  } else {
+    const auto size = kind == Kind::kPng ? ReadPngSize(bytes) : ReadWebpSize(bytes);
+    if (const Skip* skip = std::get_if<Skip>(&size)) return *skip;
+    header.size = std::get<ImageSize>(size);
   }
-  return size;
+  if (const auto cause = RefuseSize(header.size, options)) return *cause;
+  return header;
 }
 
 CropBox Whole(const ImageSize& size) { return {0, 0, size.height, size.width}; }
@@ -54,27 +64,30 @@ bool Inside(const CropBox& box, const ImageSize& size) {
          box.width <= size.width - box.left && box.height <= size.height - box.top;
 }
 
-/// Without a box: all of it.
-std::optional<Skip> Decode(std::span<const std::byte> bytes, const CropBox* box,
+/// A JPEG's header is read once: it costs as much as some thousand pixels.
+std::optional<Skip> Decode(std::span<const std::byte> bytes, const ChooseBox& choose,
                            const Rgb* background, const DecodeOptions& options, PicturePart& part) {
-  const Kind kind = KindOf(bytes);
-  const auto size = ReadAllowedSize(kind, bytes, options);
-  if (const Skip* skip = std::get_if<Skip>(&size)) return *skip;
-  const CropBox wanted = box == nullptr ? Whole(std::get<ImageSize>(size)) : *box;
-  if (!Inside(wanted, std::get<ImageSize>(size))) {
+  const auto wanted = [&](const ImageSize& size) -> std::variant<CropBox, Skip> {
+    if (const auto cause = RefuseSize(size, options)) return *cause;
+    const CropBox box = choose(size);
+    if (Inside(box, size)) return box;
     throw std::invalid_argument("DecodePart: a box that is not inside of the picture");
-  }
+  };
+  const Kind kind = KindOf(bytes);
   if (kind == Kind::kJpeg) return DecodeJpeg(bytes, wanted, part);
+  const auto header = ReadHeader(kind, bytes, options);
+  if (const Skip* skip = std::get_if<Skip>(&header)) return *skip;
+  const auto box = wanted(std::get<Header>(header).size);
   auto decoded = kind == Kind::kPng ? DecodePng(bytes, background) : DecodeWebp(bytes, background);
   if (const Skip* skip = std::get_if<Skip>(&decoded)) return *skip;
-  part = {std::move(std::get<Image>(decoded)), 0, 0};
+  part = {std::move(std::get<Image>(decoded)), std::get<CropBox>(box)};
   return std::nullopt;
 }
 
 std::variant<Image, Skip> DecodeWhole(std::span<const std::byte> bytes, const Rgb* background,
                                       const DecodeOptions& options) {
   PicturePart part;
-  if (const auto skip = Decode(bytes, nullptr, background, options, part)) return *skip;
+  if (const auto skip = Decode(bytes, Whole, background, options, part)) return *skip;
   return std::move(part.image);
 }
 
@@ -82,16 +95,16 @@ std::variant<Image, Skip> DecodeWhole(std::span<const std::byte> bytes, const Rg
 
 std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
                                             const DecodeOptions& options) {
-  return ReadAllowedSize(KindOf(bytes), bytes, options);
+  const auto header = ReadHeader(KindOf(bytes), bytes, options);
+  if (const Skip* skip = std::get_if<Skip>(&header)) return *skip;
+  return std::get<Header>(header).size;
 }
 
 std::int64_t DecodeMemory(std::span<const std::byte> bytes, const DecodeOptions& options) {
-  const Kind kind = KindOf(bytes);
-  const auto size = ReadAllowedSize(kind, bytes, options);
-  if (std::holds_alternative<Skip>(size)) return 0;
-  const auto [width, height] = std::get<ImageSize>(size);
-  const std::int64_t bytes_a_pixel = kind == Kind::kJpeg ? JpegBytesAPixel(bytes) : 8;
-  return bytes_a_pixel * width * height;
+  const auto header = ReadHeader(KindOf(bytes), bytes, options);
+  if (std::holds_alternative<Skip>(header)) return 0;
+  const auto& [size, bytes_a_pixel] = std::get<Header>(header);
+  return std::int64_t{bytes_a_pixel} * size.width * size.height;
 }
 
 std::variant<Image, Skip> DecodeImage(std::span<const std::byte> bytes,
@@ -99,9 +112,9 @@ std::variant<Image, Skip> DecodeImage(std::span<const std::byte> bytes,
   return DecodeWhole(bytes, nullptr, options);
 }
 
-std::optional<Skip> DecodePart(std::span<const std::byte> bytes, const CropBox& box,
+std::optional<Skip> DecodePart(std::span<const std::byte> bytes, const ChooseBox& choose,
                                const DecodeOptions& options, PicturePart& part) {
-  return Decode(bytes, &box, nullptr, options, part);
+  return Decode(bytes, choose, nullptr, options, part);
 }
 
 std::variant<Image, Skip> DecodeImageOver(std::span<const std::byte> bytes, const Rgb& background,

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <variant>
@@ -20,13 +21,6 @@ struct Image {
   std::vector<std::uint8_t> pixels;
 };
 
-/// A part of a picture; its corner lies at (left, top) of the picture.
-struct PicturePart {
-  Image image;
-  int left = 0;
-  int top = 0;
-};
-
 struct DecodeOptions {
   /// Pictures with more pixels are Skip::kTooLarge, told from the header, before any is decoded.
   std::int64_t max_pixels = 25'000'000;
@@ -37,6 +31,15 @@ struct ImageSize {
   int height = 0;
 };
 
+/// A part of a picture, and where in it lies the box that was wanted.
+struct PicturePart {
+  Image image;
+  CropBox box;
+};
+
+/// The box that is wanted of a picture of some size.
+using ChooseBox = std::function<CropBox(const ImageSize&)>;
+
 /// Red, green, blue.
 using Rgb = std::array<std::uint8_t, 3>;
 
@@ -46,7 +49,8 @@ std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
                                             const DecodeOptions& options = {});
 
 /// What decoding takes at most, besides the file: pixels, and what the decoder keeps of the whole
-/// picture (coefficients of progressive JPEGs, a WebP's canvas). 0 where ReadImageSize gives a skip.
+/// picture (coefficients of progressive JPEGs, a WebP's canvas). 0 where ReadImageSize gives a
+/// skip.
 std::int64_t DecodeMemory(std::span<const std::byte> bytes, const DecodeOptions& options = {});
 
 /// A JPEG, PNG or WebP as Pillow 10 to 12 gives it after convert("RGB"), to the byte: alpha is
@@ -61,11 +65,12 @@ std::int64_t DecodeMemory(std::span<const std::byte> bytes, const DecodeOptions&
 std::variant<Image, Skip> DecodeImage(std::span<const std::byte> bytes,
                                       const DecodeOptions& options = {});
 
-/// DecodeImage for who needs only the pixels of `box`: `part` gets a part of the picture that holds
-/// them, the same bytes, and its memory is used again. For JPEGs that saves the work of the rest.
-/// What is a skip with one box is the same skip with any. Throws as DecodeImage, and
-/// std::invalid_argument for a box that is not inside of what ReadImageSize gives.
-std::optional<Skip> DecodePart(std::span<const std::byte> bytes, const CropBox& box,
+/// DecodeImage for who needs only the pixels of a box, which `choose` tells once the size is known:
+/// `part` gets a part of the picture that holds them, the same bytes, and its memory is used again.
+/// For JPEGs that saves the work of the rest. What is a skip with one box is the same skip with
+/// any. Throws as DecodeImage, and std::invalid_argument for a box that is not inside of the
+/// picture.
+std::optional<Skip> DecodePart(std::span<const std::byte> bytes, const ChooseBox& choose,
                                const DecodeOptions& options, PicturePart& part);
 
 /// As DecodeImage, but what is transparent is laid over `background`, rounded as Pillow's

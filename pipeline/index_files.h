@@ -34,8 +34,8 @@ using WalkFile =
 /// folder, so that moving the folder keeps manifest and hash.
 ///
 /// Throws std::runtime_error: a file that is missing and in no manifest, one that holds
-/// another number of records than when it was indexed (but for options.renew), all files gone, a folder, an
-/// options.manifest that is something else's file, what `walk` throws.
+/// another number of records than when it was indexed (but for options.renew), all files gone, a
+/// folder, an options.manifest that is something else's file, what `walk` throws.
 IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths, ManifestKind kind,
                         const SourceOptions& options, const WalkFile& walk);
 

@@ -133,7 +133,7 @@ class JpegReader {
     if (bottom < cinfo.output_height) {
       if (EndsWell()) return true;
       // What is odd behind the part is libjpeg's to judge: a skip must not depend on the box. The
-      // part's last row is kept: it was read, and more follow into this one.
+      // rows there are read into one that nobody looks at.
       std::uint8_t* const last = static_cast<std::uint8_t*>(
           (*cinfo.mem->alloc_large)(reinterpret_cast<j_common_ptr>(&cinfo), JPOOL_IMAGE, stride));
       rows[0] = last;
@@ -259,29 +259,27 @@ bool LooksLikeJpeg(std::span<const std::byte> bytes) {
          std::memcmp(bytes.data(), kStart.data(), kStart.size()) == 0;
 }
 
-std::variant<ImageSize, Skip> ReadJpegSize(std::span<const std::byte> bytes) {
+std::variant<JpegHeader, Skip> ReadJpegHeader(std::span<const std::byte> bytes) {
   JpegReader reader(bytes);
   if (!reader.ReadHeader()) return reader.skip();
   if (!reader.known()) return Skip::kUndecodable;
-  return reader.size();
-}
-
-int JpegBytesAPixel(std::span<const std::byte> bytes) {
-  JpegReader reader(bytes);
-  if (!reader.ReadHeader()) return 0;
   const int pixels = reader.channels() == 4 ? 7 : 3;
-  return pixels + (reader.keeps_coefficients() ? 2 * reader.channels() : 0);
+  const int coefficients = reader.keeps_coefficients() ? 2 * reader.channels() : 0;
+  return JpegHeader{reader.size(), pixels + coefficients};
 }
 
-std::optional<Skip> DecodeJpeg(std::span<const std::byte> bytes, const CropBox& box,
-                               PicturePart& part) {
+std::optional<Skip> DecodeJpeg(
+    std::span<const std::byte> bytes,
+    const std::function<std::variant<CropBox, Skip>(const ImageSize&)>& wanted, PicturePart& part) {
   JpegReader reader(bytes);
   if (!reader.ReadHeader()) return reader.skip();
   if (!reader.known()) return Skip::kUndecodable;
+  const auto answer = wanted(reader.size());
+  if (const Skip* skip = std::get_if<Skip>(&answer)) return *skip;
+  const CropBox& box = std::get<CropBox>(answer);
   if (!reader.Start(box)) return reader.skip();
   const CropBox& made = reader.part();
-  part.left = made.left;
-  part.top = made.top;
+  part.box = {box.top - made.top, box.left - made.left, box.height, box.width};
   part.image.width = made.width;
   part.image.height = made.height;
   const std::size_t pixels = static_cast<std::size_t>(made.width) * made.height;

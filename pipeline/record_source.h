@@ -40,9 +40,9 @@ struct SourceOptions {
   /// in `manifest_fallback_dir` where that folder cannot be written.
   std::string manifest;
   std::string manifest_fallback_dir;
-  /// Take in files that changed since they were indexed. Else, as in training and evaluation, a file
-  /// that holds another number of records now (a table: other bytes) is refused by name: those behind
-  /// it would get another SampleIndex.
+  /// Take in files that changed since they were indexed. Else, as in training and evaluation, a
+  /// file that holds another number of records now (a table: other bytes) is refused by name: those
+  /// behind it would get another SampleIndex.
   bool renew = true;
   /// Bytes that one record's members may have; more is Skip::kTooLarge.
   std::int64_t max_record_bytes = std::int64_t{256} << 20;

@@ -50,8 +50,10 @@ RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) 
     const Record& record = row.block.records.at(0);
     row.bytes = BytesOf(record);
     counters_.read.Add(start, row.bytes);
-    row.bytes += DecodeMemory(record.image, options_.decode);
-    if (!record.skip) return Outcome::kFound;
+    if (!record.skip) {
+      row.bytes += DecodeMemory(record.image, options_.decode);
+      return Outcome::kFound;
+    }
     if (!PassOver(row, *record.skip)) return Outcome::kLeftOut;
   }
   return Outcome::kStopped;
@@ -59,7 +61,7 @@ RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) 
 
 bool RowReader::PassOver(RowSearch& row, Skip cause) const {
   // What is missing may come back: that is a matter of the disk, not of the bytes.
-  if (options_.known_bad != nullptr && feed_.substitutes() && cause != Skip::kMissing) {
+  if (options_.known_bad != nullptr && cause != Skip::kMissing) {
     options_.known_bad->Add({row.plan.index, cause});
   }
   return Next(row, cause);
@@ -87,8 +89,7 @@ std::optional<RowPlan> RowReader::PlanOf(const RowSearch& row) const {
 }
 
 std::optional<Skip> RowReader::KnownCause(SampleIndex index) const {
-  if (options_.known_bad == nullptr || !feed_.substitutes()) return std::nullopt;
-  return options_.known_bad->Find(index);
+  return options_.known_bad == nullptr ? std::nullopt : options_.known_bad->Find(index);
 }
 
 }  // namespace fastclip

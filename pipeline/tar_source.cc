@@ -100,22 +100,18 @@ class Metadata {
   std::optional<nlohmann::ordered_json> parsed_;
 };
 
-/// A text, or the texts of a list, which share the weight.
-void AddFrom(const nlohmann::ordered_json* value, float weight, BlockBuilder& builder) {
-  if (value == nullptr) return;
-  if (value->is_string()) {
-    builder.AddTrimmedCaption(builder.Keep(value->get_ref<const std::string&>()), weight);
-  } else if (value->is_array()) {
-    const auto is_text = [](const nlohmann::ordered_json& text) {
-      return text.is_string() && text.get_ref<const std::string&>().find_first_not_of(
-                                     " \t\r\n\v\f") != std::string::npos;
-    };
-    const auto texts = static_cast<float>(std::ranges::count_if(*value, is_text));
-    for (const auto& text : *value) {
-      if (!is_text(text)) continue;
-      builder.AddTrimmedCaption(builder.Keep(text.get_ref<const std::string&>()), weight / texts);
-    }
+void AddIfText(const nlohmann::ordered_json& value, BlockBuilder& builder) {
+  if (value.is_string()) {
+    builder.AddTrimmedCaption(builder.Keep(value.get_ref<const std::string&>()));
   }
+}
+
+/// A text, or the texts of a list.
+void AddFrom(const nlohmann::ordered_json* value, BlockBuilder& builder) {
+  if (value == nullptr) return;
+  AddIfText(*value, builder);
+  if (!value->is_array()) return;
+  for (const auto& text : *value) AddIfText(text, builder);
 }
 
 /// The captions that `keys` name. Without keys: the list "captions" of the .json, as `fastclip
@@ -125,23 +121,21 @@ void AddCaptions(const Parts& parts, std::span<const CaptionKey> keys, BlockBuil
   static const std::string kList[] = {"captions"}, kOne[] = {"caption"};
   Metadata metadata(AsText(parts.metadata));
   for (const CaptionKey& key : keys) {
+    const std::size_t before = builder.CaptionsOfLast();
     if (key.json_path.empty()) {
-      builder.AddTrimmedCaption(AsText(parts.caption), key.weight);
+      builder.AddTrimmedCaption(AsText(parts.caption));
     } else {
-      AddFrom(metadata.At(key.json_path), key.weight, builder);
+      AddFrom(metadata.At(key.json_path), builder);
     }
+    builder.ShareWeight(builder.CaptionsOfLast() - before, key.weight);
   }
   if (!keys.empty()) return;
   if (const auto* list = metadata.At(kList); list != nullptr && list->is_array()) {
-    for (const auto& caption : *list) {
-      if (caption.is_string()) AddFrom(&caption, 1, builder);
-    }
+    AddFrom(list, builder);
   }
   if (builder.CaptionsOfLast() == 0) builder.AddTrimmedCaption(AsText(parts.caption));
   if (builder.CaptionsOfLast() == 0) {
-    if (const auto* one = metadata.At(kOne); one != nullptr && one->is_string()) {
-      AddFrom(one, 1, builder);
-    }
+    if (const auto* one = metadata.At(kOne); one != nullptr) AddIfText(*one, builder);
   }
 }
 

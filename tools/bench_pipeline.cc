@@ -175,10 +175,8 @@ class PipelineBench {
 
   void Decode(const Row& row) const {
     thread_local PicturePart part;
-    const auto size = ReadImageSize(row.record().image);
-    if (std::holds_alternative<Skip>(size)) return;
-    const auto [width, height] = std::get<ImageSize>(size);
-    DecodePart(row.record().image, {0, 0, height, width}, {}, part);
+    const auto whole = [](const ImageSize& size) { return CropBox{0, 0, size.height, size.width}; };
+    DecodePart(row.record().image, whole, {}, part);
   }
 
   void DecodeAndResize(const Row& row) const {
@@ -186,15 +184,12 @@ class PipelineBench {
     thread_local std::vector<std::uint8_t> out;
     const int side = options_.loader.image_size;
     out.resize(std::size_t{3} * side * side);
-    const auto size = ReadImageSize(row.record().image);
-    if (std::holds_alternative<Skip>(size)) return;
-    const auto [width, height] = std::get<ImageSize>(size);
-    CropBox box = RandomCrop(width, height, options_.loader.augment, options_.order.seed,
-                             row.plan.epoch, row.plan.index);
-    if (DecodePart(row.record().image, box, {}, part)) return;
-    box.left -= part.left;
-    box.top -= part.top;
-    ResizeBicubic(part.image, box, side, side, out);
+    const auto crop = [&](const ImageSize& size) {
+      return RandomCrop(size.width, size.height, options_.loader.augment, options_.order.seed,
+                        row.plan.epoch, row.plan.index);
+    };
+    if (DecodePart(row.record().image, crop, {}, part)) return;
+    ResizeBicubic(part.image, part.box, side, side, out);
   }
 
   const BenchOptions& options_;

@@ -1,11 +1,8 @@
 #include "pipeline/image.h"
 
 #include <gtest/gtest.h>
-#include <jpeglib.h>
 
 #include <cstdint>
-#include <cstdio>  // jpeglib.h needs FILE
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <variant>
@@ -13,6 +10,7 @@
 
 #include "pipeline/counter_random.h"
 #include "pipeline/encode.h"
+#include "tests/support/jpeg_maker.h"
 #include "tests/support/safetensors_reader.h"
 
 namespace fastclip {
@@ -188,37 +186,13 @@ TEST(Image, HugeClaimedSizesAreRefusedWithoutMemory) {
 
 /// A progressive JPEG with a scan for every coefficient of every component.
 Bytes ManyScans(int width, int height) {
-  jpeg_compress_struct cinfo;
-  jpeg_error_mgr errors;
-  cinfo.err = jpeg_std_error(&errors);
-  jpeg_create_compress(&cinfo);
-  unsigned char* file = nullptr;
-  unsigned long size = 0;
-  jpeg_mem_dest(&cinfo, &file, &size);
-  cinfo.image_width = static_cast<JDIMENSION>(width);
-  cinfo.image_height = static_cast<JDIMENSION>(height);
-  cinfo.input_components = 3;
-  cinfo.in_color_space = JCS_RGB;
-  jpeg_set_defaults(&cinfo);
-  std::vector<jpeg_scan_info> scans;
-  scans.push_back({3, {0, 1, 2, 0}, 0, 0, 0, 0});
+  JpegKind kind;
+  kind.script.push_back({3, {0, 1, 2, 0}, 0, 0, 0, 0});
   for (int component = 0; component < 3; ++component) {
-    for (int k = 1; k < 64; ++k) scans.push_back({1, {component, 0, 0, 0}, k, k, 0, 0});
+    for (int k = 1; k < 64; ++k) kind.script.push_back({1, {component, 0, 0, 0}, k, k, 0, 0});
   }
-  cinfo.scan_info = scans.data();
-  cinfo.num_scans = static_cast<int>(scans.size());
-  jpeg_start_compress(&cinfo, TRUE);
-  std::vector<std::uint8_t> row(std::size_t{3} * width, 77);
-  while (cinfo.next_scanline < cinfo.image_height) {
-    JSAMPROW line = row.data();
-    jpeg_write_scanlines(&cinfo, &line, 1);
-  }
-  jpeg_finish_compress(&cinfo);
-  jpeg_destroy_compress(&cinfo);
-  const auto* bytes = reinterpret_cast<const std::byte*>(file);
-  Bytes result(bytes, bytes + size);
-  std::free(file);
-  return result;
+  const std::vector<std::uint8_t> pixels(std::size_t{3} * width * height, 77);
+  return MakeJpeg(pixels, width, height, kind);
 }
 
 TEST(Image, AJpegOfTooManyScansIsTooLarge) {

@@ -13,7 +13,8 @@
 namespace fastclip {
 namespace {
 
-std::vector<BadRecord> BadOf(const RecordSource& source, int threads, LintReport* report = nullptr) {
+std::vector<BadRecord> BadOf(const RecordSource& source, int threads,
+                             LintReport* report = nullptr) {
   std::vector<BadRecord> bad;
   const LintReport found =
       Lint(source, {}, threads, [&](const BadRecord& record) { bad.push_back(record); });

@@ -15,12 +15,12 @@ inline RecordBlock ReadAll(const RecordSource& source) {
 }
 
 /// "key|image|caption,caption|label|skip" of each record.
-inline std::vector<std::string> Summary(const RecordBlock& block) {
+inline std::vector<std::string> Summary(const RecordBlock& block, char between = ',') {
   std::vector<std::string> lines;
   for (const Record& record : block.records) {
     std::string captions;
     for (const Caption& caption : record.captions) {
-      if (!captions.empty()) captions += ',';
+      if (!captions.empty()) captions += between;
       captions += caption.text;
     }
     lines.push_back(fmt::format("{}|{}|{}|{}|{}", record.key, AsString(record.image), captions,

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "pipeline/open_source.h"
-#include "tests/pipeline/shard_files.h"
+#include "tests/pipeline/record_lines.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
@@ -22,18 +22,7 @@ class TableTest : public testing::Test {
   std::vector<std::string> Rows(const std::string& name, const std::string& text) const {
     WriteFile(folder_ / name, text);
     const auto source = OpenSource(folder_ / name);
-    const RecordBlock block = source->Read(SampleIndex{0}, static_cast<int>(source->size()), {});
-    std::vector<std::string> lines;
-    for (const Record& record : block.records) {
-      std::string captions;
-      for (const Caption& caption : record.captions) {
-        if (!captions.empty()) captions += '/';
-        captions += caption.text;
-      }
-      lines.push_back(fmt::format("{}|{}|{}|{}|{}", record.key, AsString(record.image), captions,
-                                  record.label, record.skip ? SkipName(*record.skip) : ""));
-    }
-    return lines;
+    return Summary(ReadAll(*source), '/');
   }
   std::string Error(const std::string& name, const std::string& text) const {
     WriteFile(folder_ / name, text);

@@ -22,6 +22,8 @@ struct JpegKind {
   int quality = 90;
   /// Scans written of a progressive picture; 0: all.
   int scans = 0;
+  /// The scans one by one, instead of `progressive`'s.
+  std::vector<jpeg_scan_info> script;
 };
 
 inline int ChannelsOf(J_COLOR_SPACE space) {
@@ -55,6 +57,10 @@ inline std::vector<std::byte> MakeJpeg(std::span<const std::uint8_t> pixels, int
   cinfo.arith_code = kind.arithmetic ? TRUE : FALSE;
   cinfo.restart_interval = static_cast<unsigned>(kind.restart_interval);
   if (kind.progressive) jpeg_simple_progression(&cinfo);
+  if (!kind.script.empty()) {
+    cinfo.scan_info = kind.script.data();
+    cinfo.num_scans = static_cast<int>(kind.script.size());
+  }
   if (kind.scans > 0 && kind.scans < cinfo.num_scans) cinfo.num_scans = kind.scans;
   jpeg_start_compress(&cinfo, TRUE);
   const std::size_t stride = static_cast<std::size_t>(width) * cinfo.input_components;

@@ -7,7 +7,8 @@
 namespace fastclip {
 
 /// The folder of golden files that lies outside the repository: FASTCLIP_SHARED, or ../shared from
-/// the project's root (tests run there). Empty where it is absent: those cases are then skipped by name.
+/// the project's root (tests run there). Empty where it is absent: those cases are then skipped by
+/// name.
 inline std::filesystem::path SharedFolder() {
   const char* set = std::getenv("FASTCLIP_SHARED");
   std::filesystem::path folder = set != nullptr && *set != '\0' ? set : "../shared";

@@ -9,8 +9,8 @@
 
 namespace fastclip {
 
-/// Two network namespaces joined by a virtual cable, as two hosts would be: what ranks say crosses a
-/// wire, and nothing of the machine's own network is seen.
+/// Two network namespaces joined by a virtual cable, as two hosts would be: what ranks say crosses
+/// a wire, and nothing of the machine's own network is seen.
 class TwoHosts {
  public:
   TwoHosts() : names_{Name("a"), Name("b")} {
