@@ -91,12 +91,20 @@ class TrainingFeed final : public BatchFeed {
 
   void Open(std::int64_t batch, Batch::Storage& storage) const override {
     const std::int64_t step = first_step_ + batch;
-    storage.Shape(step, step / plan_.steps_per_epoch(), rows_, maker_.options().image_size,
+    storage.Shape(step, plan_.EpochOf(step), rows_, maker_.options().image_size,
                   maker_.options().context_length);
   }
 
   std::optional<RowPlan> Plan(std::int64_t batch, int row, std::int64_t attempt) const override {
     return plan_.Row(first_step_ + batch, first_row_ + row, attempt);
+  }
+
+  std::optional<RecordRange> Ahead(std::int64_t batch, int row) const override {
+    return plan_.Ahead(first_step_ + batch, first_row_ + row);
+  }
+  /// The window that is being used, and the next one.
+  std::int64_t records_ahead() const override {
+    return 2 * plan_.window_records() * (rows_ / plan_.rows_per_lane());
   }
 
   // One task does picture and caption: a batch has rows enough to keep all threads busy, and a
@@ -163,6 +171,10 @@ class EvaluationFeed final : public BatchFeed {
   std::optional<RowPlan> Plan(std::int64_t batch, int row, std::int64_t) const override {
     return RowPlan{.index = SampleIndex{first_ + batch * batch_size_ + row}, .epoch = 0};
   }
+
+  // Records in order: the kernel sees by itself what comes next.
+  std::optional<RecordRange> Ahead(std::int64_t, int) const override { return std::nullopt; }
+  std::int64_t records_ahead() const override { return 0; }
 
   std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
                             Batch::Storage& storage, StageCounters& counters) const override {

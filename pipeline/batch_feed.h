@@ -49,6 +49,9 @@ class BatchFeed {
   /// The record of a row: the planned one, then its substitutes. std::nullopt is a hole: the next
   /// attempt follows. Throws WindowUsedUp.
   virtual std::optional<RowPlan> Plan(std::int64_t batch, int row, std::int64_t attempt) const = 0;
+  /// What is to be read ahead when a row is read, and how many records that makes at one time.
+  virtual std::optional<RecordRange> Ahead(std::int64_t batch, int row) const = 0;
+  virtual std::int64_t records_ahead() const = 0;
   /// Whether a bad record's row takes the next attempt; else it is left out.
   virtual bool substitutes() const = 0;
   /// Makes the row, or says why the record cannot be used.

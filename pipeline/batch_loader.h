@@ -41,6 +41,11 @@ struct LoaderOptions {
   /// One record that exceeds it by itself is still read, alone; besides, each reader may hold one
   /// that waits. Does not change a batch.
   std::int64_t memory_bytes = 0;
+  /// Memory that the machine's cache of files may give to reading ahead, a window of the order
+  /// before it is needed: whole chunks in large requests, where records alone would be small ones
+  /// all over a shard. 0: none; -1: half of what is available at the start. Where two windows are
+  /// more than this, nothing is read ahead. Changes no batch.
+  std::int64_t read_ahead_bytes = -1;
   /// Stops the run where this many records in a row cannot be used: attempts of one row in
   /// training, neighbours in evaluation.
   int max_skips_in_a_row = 10'000;

@@ -16,6 +16,12 @@ ConcatenatedSource::ConcatenatedSource(std::vector<std::unique_ptr<RecordSource>
   for (const auto& source : sources_) first_index_.push_back(first_index_.back() + source->size());
 }
 
+std::vector<std::int64_t> ConcatenatedSource::part_sizes() const {
+  std::vector<std::int64_t> sizes;
+  for (const auto& source : sources_) sizes.push_back(source->size());
+  return sizes;
+}
+
 std::size_t ConcatenatedSource::PartOf(std::int64_t index) const {
   const auto above = std::upper_bound(first_index_.begin(), first_index_.end(), index);
   return static_cast<std::size_t>(above - first_index_.begin()) - 1;
@@ -26,22 +32,36 @@ RecordOrigin ConcatenatedSource::OriginOf(SampleIndex index) const {
   return sources_.at(part)->OriginOf(SampleIndex{ToInt(index) - first_index_[part]});
 }
 
-RecordBlock ConcatenatedSource::Read(SampleIndex first, int count, std::stop_token stop) const {
+template <class Piece>
+void ConcatenatedSource::ForEachPiece(SampleIndex first, int count, const Piece& piece) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
     throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
   }
-  BlockBuilder builder;
   std::int64_t index = ToInt(first);
   const std::int64_t end = index + count;
   while (index < end) {
     const std::size_t which = PartOf(index);
     const std::int64_t here = std::min(end, first_index_[which + 1]) - index;
     const std::int64_t base = first_index_[which];
-    builder.Append(sources_[which]->Read(SampleIndex{index - base}, static_cast<int>(here), stop),
-                   base);
+    piece(*sources_[which], SampleIndex{index - base}, static_cast<int>(here), base);
     index += here;
   }
+}
+
+RecordBlock ConcatenatedSource::Read(SampleIndex first, int count, std::stop_token stop) const {
+  BlockBuilder builder;
+  ForEachPiece(first, count,
+               [&](const RecordSource& source, SampleIndex local, int here, std::int64_t base) {
+                 builder.Append(source.Read(local, here, stop), base);
+               });
   return builder.Finish();
+}
+
+void ConcatenatedSource::ReadAhead(SampleIndex first, int count) const {
+  ForEachPiece(first, count,
+               [](const RecordSource& source, SampleIndex local, int here, std::int64_t) {
+                 source.ReadAhead(local, here);
+               });
 }
 
 std::uint64_t ConcatenatedSource::hash() const {

@@ -13,11 +13,16 @@ class ConcatenatedSource final : public RecordSource {
  public:
   explicit ConcatenatedSource(std::vector<std::unique_ptr<RecordSource>> sources);
   std::int64_t size() const override { return first_index_.back(); }
+  std::vector<std::int64_t> part_sizes() const override;
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  void ReadAhead(SampleIndex first, int count) const override;
   RecordOrigin OriginOf(SampleIndex index) const override;
   std::uint64_t hash() const override;
 
  private:
+  /// Calls `piece(source, first of its own indices, count, base)` for each source of the records.
+  template <class Piece>
+  void ForEachPiece(SampleIndex first, int count, const Piece& piece) const;
   /// The source that holds a record.
   std::size_t PartOf(std::int64_t index) const;
 

@@ -15,6 +15,7 @@ enum class RandomStream : std::uint64_t {
   kPlaces = 5,       ///< OrderPlan: places in a window, by (seed, epoch, lane, window)
   kSubstitutes = 6,  ///< OrderPlan: substitutes, by (seed, epoch, lane, window, step in the epoch)
   kPatches = 7,      ///< KeptPatches, by (seed, epoch, index)
+  kParts = 8,        ///< OrderPlan: the seed of a part of a mix, by (seed, part)
 };
 
 /// Steele, Lea and Flood's SplitMix64 finalizer: a bijection of 64-bit words in which every input

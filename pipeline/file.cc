@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -94,6 +95,14 @@ std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const 
     }
   }
   return done;
+}
+
+void AdviseToRead(int fd, std::int64_t begin, std::int64_t end) {
+  // Linux cuts one advice off at the size of a device's largest request.
+  constexpr std::int64_t kPiece = 256 << 10;
+  for (; begin < end; begin += kPiece) {
+    posix_fadvise(fd, begin, std::min(kPiece, end - begin), POSIX_FADV_WILLNEED);
+  }
 }
 
 void SyncFolder(const std::string& folder) {

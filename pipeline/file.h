@@ -42,6 +42,10 @@ FileStamp StampOf(int fd, const std::string& path);
 std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const std::string& path,
                    const std::stop_token& stop = {});
 
+/// Tells the kernel that bytes [begin, end) will be read soon: it fills its cache with them in
+/// large requests meanwhile. A hint: what comes of it shows in no result.
+void AdviseToRead(int fd, std::int64_t begin, std::int64_t end);
+
 /// Syncs a folder, so that a rename in it outlives a power cut. Throws std::system_error.
 void SyncFolder(const std::string& folder);
 

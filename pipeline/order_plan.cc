@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <numeric>
+#include <stdexcept>
 
 #include "pipeline/counter_random.h"
 
@@ -28,15 +30,83 @@ std::int64_t NearestDivisor(std::int64_t number, std::int64_t wanted) {
 
 std::int64_t CeilDiv(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0); }
 
-/// Places of an epoch that every lane can fill: ⌊C/L⌋·k.
-std::int64_t CommonPlaces(std::int64_t size, std::int64_t chunk, std::int64_t lanes) {
+enum class Round { kDown, kUp };
+
+/// ⌊a·b / c⌋ or ⌈a·b / c⌉ without overflow. REQUIRES: c > 0.
+std::int64_t MulDiv(std::int64_t a, std::int64_t b, std::int64_t c, Round round) {
+  __extension__ using Wide = __int128;
+  const Wide product = static_cast<Wide>(a) * b;
+  return static_cast<std::int64_t>(product / c + (round == Round::kUp && product % c != 0));
+}
+
+/// Rows of a lane's epoch where `rows` are there.
+std::int64_t WithTail(std::int64_t rows, std::int64_t rows_per_step, Tail tail) {
+  if (tail == Tail::kCarry) return rows;
+  return (tail == Tail::kPad ? CeilDiv(rows, rows_per_step) : rows / rows_per_step) * rows_per_step;
+}
+
+SourceOrder::Options SourceOptionsOf(const OrderOptions& o, std::int64_t size, std::uint64_t seed) {
+  std::int64_t chunk = o.chunk;
+  if (chunk == 0) chunk = std::clamp<std::int64_t>(size / (64 * o.lanes), 1, 64);
+  chunk = std::min(chunk, size);
+  const std::int64_t window =
+      o.window == 0 ? std::max<std::int64_t>(1024, 8 * (o.batch_size / o.lanes)) : o.window;
+  return {.size = size,
+          .lanes = o.lanes,
+          .chunk = chunk,
+          .window = CeilDiv(std::min(window, size), chunk) * chunk,
+          .seed = seed};
+}
+
+/// The rows that the parts of a mix ask for, all together.
+std::int64_t CheckedRows(const OrderOptions& o) {
+  constexpr std::int64_t kMostRows = std::int64_t{1} << 53;
+  std::int64_t size = 0, rows = 0;
+  for (const MixPart& part : o.parts) {
+    if (part.size <= 0 || part.rows < 0 || part.rows > kMostRows - rows) {
+      throw std::invalid_argument(fmt::format(
+          "a part of {} records cannot fill {} rows of an epoch", part.size, part.rows));
+    }
+    size += part.size;
+    rows += part.rows;
+  }
+  if (size != o.size) {
+    throw std::invalid_argument(
+        fmt::format("the parts of the mix have {} records, the data {}", size, o.size));
+  }
+  return rows;
+}
+
+/// Makes the parts' rows add up to `now` instead of `before`, each within one row of its share.
+void ScaleRows(std::vector<MixPart>& parts, std::int64_t before, std::int64_t now) {
+  std::int64_t seen = 0, given = 0;
+  for (MixPart& part : parts) {
+    seen += part.rows;
+    const std::int64_t end = MulDiv(seen, now, before, Round::kDown);
+    part.rows = end - given;
+    given = end;
+  }
+}
+
+std::invalid_argument TooSmall(const OrderOptions& o, std::size_t part, std::int64_t drawn) {
+  return std::invalid_argument(
+      fmt::format("part {} of the mix has {} records in {} lanes, and a batch takes up to {} of "
+                  "each lane: they "
+                  "would come twice in one batch; let it fill fewer rows than {} of an epoch, or "
+                  "set data.lanes "
+                  "lower",
+                  part, o.parts[part].size, o.lanes, drawn, o.parts[part].rows));
+}
+
+/// Slots of the lane that has the fewest.
+std::int64_t LeastSlots(std::int64_t size, std::int64_t chunk, std::int64_t lanes) {
   return CeilDiv(size, chunk) / lanes * chunk;
 }
 
 std::invalid_argument NoStep(const OrderOptions& o) {
   // A rarely seen error may search: the largest chunk that leaves a step. Chunks of one always do.
   std::int64_t chunk = std::min(o.chunk, o.size / o.lanes);
-  while (CommonPlaces(o.size, chunk, o.lanes) < o.batch_size / o.lanes) --chunk;
+  while (LeastSlots(o.size, chunk, o.lanes) < o.batch_size / o.lanes) --chunk;
   return std::invalid_argument(
       fmt::format("{} records in chunks of {} over {} lanes give an epoch no step of batch_size "
                   "{}: data.chunk = {} gives one",
@@ -67,89 +137,147 @@ OrderOptions Resolve(OrderOptions o) {
         fmt::format("data.lanes {} does not divide batch_size {}: {} does", o.lanes, o.batch_size,
                     NearestDivisor(o.batch_size, std::min(o.lanes, o.batch_size))));
   }
-  if (o.chunk == 0) o.chunk = std::clamp<std::int64_t>(o.size / (64 * o.lanes), 1, 64);
-  o.chunk = std::min(o.chunk, o.size);
-  if (o.window == 0) o.window = std::max<std::int64_t>(1024, 8 * (o.batch_size / o.lanes));
-  o.window = CeilDiv(std::min(o.window, o.size), o.chunk) * o.chunk;
   return o;
 }
 
 }  // namespace
 
-OrderPlan::OrderPlan(const OrderOptions& options)
-    : options_(Resolve(options)),
-      chunks_(CeilDiv(options_.size, options_.chunk)),
-      steps_per_epoch_(CommonPlaces(options_.size, options_.chunk, options_.lanes) /
-                       rows_per_lane()),
-      dealing_(Mix(static_cast<std::uint64_t>(RandomStream::kDeal), chunks_, options_.lanes),
-               chunks_) {
-  if (steps_per_epoch_ == 0) throw NoStep(options_);
+const char* TailName(Tail tail) {
+  static constexpr const char* kNames[] = {"drop", "pad", "carry"};
+  return kNames[static_cast<int>(tail)];
 }
 
-std::int64_t OrderPlan::ChunksOf(std::int64_t lane) const {
-  return chunks_ / options_.lanes + (lane < chunks_ % options_.lanes);
+Tail TailOfName(std::string_view name) {
+  for (const Tail tail : {Tail::kDrop, Tail::kPad, Tail::kCarry}) {
+    if (name == TailName(tail)) return tail;
+  }
+  throw std::invalid_argument(fmt::format("tail '{}' is none of drop, pad, carry", name));
 }
 
-std::int64_t OrderPlan::lane_size(std::int64_t lane) const {
-  return ChunksOf(lane) * options_.chunk;
+OrderPlan::OrderPlan(const OrderOptions& options) : options_(Resolve(options)) {
+  if (options_.parts.empty()) {
+    PlanOneSource();
+  } else {
+    PlanMix();
+  }
 }
 
-OrderPlan::Place OrderPlan::PlaceOf(SampleIndex index) const {
-  const std::int64_t dealt = dealing_.At(ToInt(index) / options_.chunk);
-  return {.lane = dealt % options_.lanes,
-          .slot = dealt / options_.lanes * options_.chunk + ToInt(index) % options_.chunk};
+void OrderPlan::PlanOneSource() {
+  const OrderOptions& o = options_;
+  SourceOrder& source = parts_.emplace_back(SourceOptionsOf(o, o.size, o.seed));
+  options_.chunk = source.options().chunk;
+  options_.window = source.options().window;
+  if (source.least_slots() < rows_per_lane()) throw NoStep(options_);
+  epoch_ = WithTail(o.tail == Tail::kDrop ? source.least_slots() : source.most_slots(),
+                    rows_per_lane(), o.tail);
+  source.SetEpoch(epoch_);
 }
 
-OrderPlan::Window OrderPlan::WindowAt(std::int64_t lane, std::int64_t position) const {
-  const std::int64_t places = lane_size(lane);
-  const std::int64_t windows =
-      std::max<std::int64_t>(1, (places + options_.window / 2) / options_.window);
-  const std::int64_t number = std::min(position / options_.window, windows - 1);
-  const std::int64_t begin = number * options_.window;
-  return {.number = number,
-          .begin = begin,
-          .end = number == windows - 1 ? places : begin + options_.window};
+void OrderPlan::PlanMix() {
+  const std::int64_t wanted = CheckedRows(options_);
+  epoch_ = WithTail(CeilDiv(wanted, options_.lanes), rows_per_lane(), options_.tail);
+  if (epoch_ < rows_per_lane()) {
+    throw std::invalid_argument(fmt::format(
+        "the parts of the mix fill {} rows of an epoch, fewer than one batch of {}: take "
+        "more of them",
+        wanted, options_.batch_size));
+  }
+  ScaleRows(options_.parts, wanted, epoch_ * options_.lanes);
+
+  std::int64_t rest = epoch_ * options_.lanes, most = rows_per_lane();
+  for (std::size_t p = 0; p < options_.parts.size(); ++p) {
+    const MixPart& part = options_.parts[p];
+    // The first part's numbers are those of a run without the others.
+    const std::uint64_t seed =
+        p == 0 ? options_.seed
+               : Mix(options_.seed, static_cast<std::uint64_t>(RandomStream::kParts), p);
+    const SourceOrder& source = parts_.emplace_back(SourceOptionsOf(options_, part.size, seed));
+    if (part.rows == 0) continue;
+    // An epoch's border may lie inside of a step and round twice.
+    const std::int64_t drawn =
+        MulDiv(most, part.rows, rest, Round::kUp) + (options_.tail == Tail::kCarry ? 1 : 0);
+    // Half for the plan, half for what takes the place of records that come twice.
+    if (source.least_slots() < 2 * drawn) throw TooSmall(options_, p, drawn);
+    most = MulDiv(most, rest - part.rows, rest, Round::kUp);
+    rest -= part.rows;
+  }
+}
+
+OrderPlan::Cell OrderPlan::CellOf(std::int64_t step, std::int64_t row) const {
+  assert(step >= 0 && row >= 0 && row < options_.batch_size);
+  Cell cell;
+  cell.lane = row / rows_per_lane();
+  cell.row = row % rows_per_lane();
+  const std::int64_t first = step * rows_per_lane(), last = first + rows_per_lane();
+  if (options_.parts.empty()) {
+    const std::int64_t number = options_.tail == Tail::kCarry ? step : step % steps_per_epoch();
+    cell.draw = {first, rows_per_lane(), number};
+    return cell;
+  }
+  // The rows of an epoch, lane after lane, are one line. The parts share any beginning of it in
+  // proportion, each rounding what is left to it: what one has never shrinks from place to place,
+  // and is exact at the end.
+  const std::int64_t start = cell.lane * epoch_;
+  std::array<std::int64_t, 4> before = {start, start + epoch_, start + first % epoch_,
+                                        start + last % epoch_};
+  std::int64_t rest = epoch_ * options_.lanes;
+  for (; cell.part < parts_.size(); cell.base += options_.parts[cell.part++].size) {
+    const std::int64_t rows = options_.parts[cell.part].rows;
+    if (rows == 0) continue;
+    std::array<std::int64_t, 4> mine;
+    for (std::size_t i = 0; i < mine.size(); ++i) {
+      mine[i] = MulDiv(before[i], rows, rest, Round::kDown);
+      before[i] -= mine[i];
+    }
+    rest -= rows;
+    const auto streamed = [&](std::int64_t place, std::int64_t here) {
+      return place / epoch_ * (mine[1] - mine[0]) + here - mine[0];
+    };
+    const std::int64_t begin = streamed(first, mine[2]), drawn = streamed(last, mine[3]) - begin;
+    if (cell.row < drawn) {
+      cell.draw = {begin, drawn, step};
+      return cell;
+    }
+    cell.row -= drawn;
+  }
+  throw std::logic_error("OrderPlan: the parts of a mix do not fill its lane");
 }
 
 std::optional<RowPlan> OrderPlan::Row(std::int64_t step, std::int64_t row,
                                       std::int64_t attempt) const {
-  assert(step >= 0 && row >= 0 && row < options_.batch_size && attempt >= 0);
-  const auto key = [this](RandomStream stream, auto... words) {
-    return Mix(options_.seed, static_cast<std::uint64_t>(stream), words...);
-  };
-  const std::int64_t epoch = step / steps_per_epoch_;
-  const std::int64_t epoch_step = step % steps_per_epoch_;
-  const std::int64_t lane = row / rows_per_lane();
-  const std::int64_t first = epoch_step * rows_per_lane();  // the step's first place in the lane
-  std::int64_t position = first + row % rows_per_lane();
-  const Window window = WindowAt(lane, position);
+  assert(attempt >= 0);
+  const Cell cell = CellOf(step, row);
+  auto plan = parts_[cell.part].Row(cell.lane, cell.draw, cell.row, attempt);
+  if (plan) plan->index = SampleIndex{ToInt(plan->index) + cell.base};
+  return plan;
+}
 
-  if (attempt > 0) {
-    // The step's rows in this window; they lie side by side, so what is not planned is the rest.
-    const std::int64_t begin = std::max(first, window.begin);
-    const std::int64_t m = std::min(first + rows_per_lane(), window.end) - begin;
-    const std::int64_t spare = window.end - window.begin - m;
-    const std::int64_t element = (attempt - 1) * m + (position - begin);
-    if (element >= spare) {
-      throw WindowUsedUp(fmt::format(
-          "step {} of epoch {}: the {} records of window {} in lane {} hold no further substitute "
-          "for row {}; repair the shards, or raise data.window",
-          epoch_step, epoch, window.end - window.begin, window.number, lane, row));
-    }
-    const Permutation substitutes(
-        key(RandomStream::kSubstitutes, epoch, lane, window.number, epoch_step), spare);
-    position = window.begin + substitutes.At(element);
-    if (position >= begin) position += m;
-  }
+std::optional<RecordRange> OrderPlan::Ahead(std::int64_t step, std::int64_t row) const {
+  const Cell cell = CellOf(step, row);
+  auto range = parts_[cell.part].Ahead(cell.lane, cell.draw.first + cell.row);
+  if (range) range->first = SampleIndex{ToInt(range->first) + cell.base};
+  return range;
+}
 
-  const Permutation places(key(RandomStream::kPlaces, epoch, lane, window.number),
-                           window.end - window.begin);
-  const std::int64_t place = window.begin + places.At(position - window.begin);
-  const Permutation lane_chunks(key(RandomStream::kChunks, epoch, lane), ChunksOf(lane));
-  const std::int64_t dealt = lane_chunks.At(place / options_.chunk) * options_.lanes + lane;
-  const std::int64_t index = dealing_.Inverse(dealt) * options_.chunk + place % options_.chunk;
-  if (index >= options_.size) return std::nullopt;
-  return RowPlan{.index = SampleIndex{index}, .epoch = epoch};
+std::int64_t OrderPlan::window_records() const {
+  std::int64_t records = 0;
+  for (const SourceOrder& part : parts_) records += part.options().window;
+  return records;
+}
+
+LanePlace OrderPlan::PlaceOf(SampleIndex index) const {
+  std::int64_t local = ToInt(index);
+  std::size_t part = 0;
+  while (local >= parts_[part].size()) local -= parts_[part++].size();
+  LanePlace place = parts_[part].PlaceOf(SampleIndex{local});
+  while (part > 0) place.slot += parts_[--part].lane_size(place.lane);
+  return place;
+}
+
+std::int64_t OrderPlan::lane_size(std::int64_t lane) const {
+  std::int64_t slots = 0;
+  for (const SourceOrder& part : parts_) slots += part.lane_size(lane);
+  return slots;
 }
 
 LaneRange OrderPlan::LanesOf(int rank, std::span<const std::int64_t> lanes_per_rank) const {

@@ -3,13 +3,31 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <stdexcept>
+#include <string_view>
 #include <vector>
 
-#include "pipeline/permutation.h"
 #include "pipeline/record.h"
+#include "pipeline/source_order.h"
 
 namespace fastclip {
+
+/// What becomes of the records that do not fill a last batch of an epoch.
+enum class Tail : std::uint8_t {
+  kDrop,   ///< they sit this epoch out; others do in the next
+  kPad,    ///< the last batch is filled up with records that were seen already
+  kCarry,  ///< they begin the next epoch: its first batch holds records of both
+};
+/// "drop", "pad", "carry".
+const char* TailName(Tail tail);
+/// The tail of such a name. Throws std::invalid_argument.
+Tail TailOfName(std::string_view name);
+
+/// One source of a mix.
+struct MixPart {
+  std::int64_t size = 0;  ///< records
+  std::int64_t rows = 0;  ///< of an epoch's rows, how many are its own; 0: none
+  bool operator==(const MixPart&) const = default;
+};
 
 /// What fixes the order of a run. Stored in every checkpoint; a zero stands for the default.
 struct OrderOptions {
@@ -20,18 +38,18 @@ struct OrderOptions {
   /// Lanes: a divisor of batch_size. Default: the largest up to max(64, batch_size/128) that leaves
   /// each lane 4 rows or more. Never a function of the world size, which may be at most this.
   std::int64_t lanes = 0;
-  /// Consecutive records dealt together. Default: clamp(size / (64·lanes), 1, 64).
+  /// Consecutive records dealt together. Default: clamp(size / (64·lanes), 1, 64), of a mix by the
+  /// size of each part.
   std::int64_t chunk = 0;
   /// Records of a lane shuffled together, rounded up to whole chunks. Default: max(1024,
   /// 8·batch_size/lanes). A rest of less than half a window joins the window before it: a window
   /// that a step plans nearly whole would leave its bad records without substitutes.
   std::int64_t window = 0;
   std::uint64_t seed = 0;
-};
-
-struct RowPlan {
-  SampleIndex index{};
-  std::int64_t epoch = 0;
+  Tail tail = Tail::kDrop;
+  /// The sources one after the other, their sizes adding up to `size`, where they are mixed: an
+  /// epoch is the sum of their rows. Empty: one source, an epoch is its records.
+  std::vector<MixPart> parts{};
 };
 
 /// Lanes [first, last) of a rank; it fills the rows [first, last)·(batch_size/lanes).
@@ -40,41 +58,47 @@ struct LaneRange {
   std::int64_t last = 0;
 };
 
-/// Thrown by OrderPlan::Row when a window has no substitute left.
-class WindowUsedUp : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-/// The order of a run as a pure function of (options, step, row, attempt), in O(1) memory and time.
-/// It is a file format: frozen vectors in the tests keep it.
+/// The order of a run as a pure function of (options, step, row, attempt), in O(parts) memory and
+/// time. It is a file format: frozen vectors in the tests keep it.
 ///
-/// Records are cut into chunks; a permutation that knows only the number of chunks and lanes deals
-/// them to lanes. Each epoch a lane permutes its chunks and shuffles the places inside windows.
-/// Lane l fills the rows [l·B/L, (l+1)·B/L) of each global batch. The tail is dropped.
+/// Lane l fills the rows [l·B/L, (l+1)·B/L) of each global batch from its stream (SourceOrder). In
+/// a mix each part has streams of its own that go on without end, so that none of its records comes
+/// again before all have come; the mix alone decides how many rows of a step each part fills: as
+/// even over the epoch as whole numbers can be, with exact counts an epoch.
 class OrderPlan {
  public:
   /// Throws std::invalid_argument with the reason and the nearest value that works: lanes that do
-  /// not divide the batch, an epoch without a step, a negative option.
+  /// not divide the batch, an epoch without a step, a negative option, a part that has fewer
+  /// records than a batch takes of it.
   explicit OrderPlan(const OrderOptions& options);
 
-  /// The options with every default filled in.
+  /// The options with every default filled in; of a mix without chunk and window, which its parts
+  /// have of their own, and with the rows that an epoch really takes of each.
   const OrderOptions& options() const { return options_; }
   std::int64_t rows_per_lane() const { return options_.batch_size / options_.lanes; }
-  std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
-  std::int64_t steps(std::int64_t epochs) const { return epochs * steps_per_epoch_; }
+  /// Whole steps of an epoch; under Tail::kCarry some epochs have one more.
+  std::int64_t steps_per_epoch() const { return steps(1); }
+  /// Steps of so many epochs together.
+  std::int64_t steps(std::int64_t epochs) const { return epochs * epoch_ / rows_per_lane(); }
+  /// The epoch that a step ends in: steps(e) ≤ step < steps(e + 1).
+  std::int64_t EpochOf(std::int64_t step) const {
+    return ((step + 1) * rows_per_lane() - 1) / epoch_;
+  }
 
   /// The record of a row of a global step (steps count through the epochs). Attempt 0 is the plan;
   /// each further attempt is the row's next substitute. A place past the last record is a hole:
   /// nothing is there, std::nullopt, the caller goes on with the next attempt. No two
-  /// (row, attempt) of a step give the same record. Throws WindowUsedUp.
+  /// (row, attempt) of a step give the same record. `epoch` of the result counts how often the
+  /// record's own source began. Throws WindowUsedUp.
   std::optional<RowPlan> Row(std::int64_t step, std::int64_t row, std::int64_t attempt = 0) const;
 
-  /// Where a record lives for the whole run: its lane, and its slot in it, dense in [0, lane_size).
-  struct Place {
-    std::int64_t lane = 0;
-    std::int64_t slot = 0;
-  };
+  /// Records to read ahead when a row is read: what its lane comes to a window later. Every chunk
+  /// but those of the first window is told of before it is needed, once an epoch of its source.
+  std::optional<RecordRange> Ahead(std::int64_t step, std::int64_t row) const;
+  /// Records that a lane has in its windows at one time, of all parts.
+  std::int64_t window_records() const;
+
+  using Place = LanePlace;
   Place PlaceOf(SampleIndex index) const;
   /// Slots of a lane, holes included: what a table of per-sample state allocates.
   std::int64_t lane_size(std::int64_t lane) const;
@@ -86,19 +110,21 @@ class OrderPlan {
   std::vector<std::int64_t> EvenLanes(int world_size) const;
 
  private:
-  /// Places [begin, end) of a lane's epoch that are shuffled together.
-  struct Window {
-    std::int64_t number = 0;
-    std::int64_t begin = 0;
-    std::int64_t end = 0;
+  /// Where a row of a step comes from: row `row` of a draw from a lane of a part.
+  struct Cell {
+    std::size_t part = 0;
+    std::int64_t base = 0;  // of the part's records
+    std::int64_t lane = 0;
+    Draw draw{};
+    std::int64_t row = 0;
   };
-  Window WindowAt(std::int64_t lane, std::int64_t position) const;
-  std::int64_t ChunksOf(std::int64_t lane) const;
+  Cell CellOf(std::int64_t step, std::int64_t row) const;
+  void PlanOneSource();
+  void PlanMix();
 
   OrderOptions options_;
-  std::int64_t chunks_ = 0;
-  std::int64_t steps_per_epoch_ = 0;
-  Permutation dealing_{0, 1};
+  std::int64_t epoch_ = 0;  // rows of a lane
+  std::vector<SourceOrder> parts_;
 };
 
 }  // namespace fastclip

@@ -25,10 +25,15 @@ class RecordSource {
   virtual ~RecordSource() = default;
   /// Number of records; SampleIndex runs over [0, size()).
   virtual std::int64_t size() const = 0;
+  /// The sizes of the sources that were joined, one after the other; their sum is size().
+  virtual std::vector<std::int64_t> part_sizes() const { return {size()}; }
   /// Records [first, first + count). Blocks; may be called from several threads at once. What is
   /// wrong with the data is a Skip in the record; throws std::runtime_error naming the file and
   /// offset where the machine fails (EIO after retries), or if `stop` is asked for meanwhile.
   virtual RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const = 0;
+  /// Has the machine read these records into its cache while others are made: a hint, nothing waits
+  /// for it. Throws as Read() does where the manifest cannot be read.
+  virtual void ReadAhead(SampleIndex /*first*/, int /*count*/) const {}
   /// Throws as Read() does where the manifest cannot be read.
   virtual RecordOrigin OriginOf(SampleIndex index) const = 0;
   /// Identity of the data: over names, order and counts. Stored in checkpoints.

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
 #include <numeric>
 #include <stdexcept>
+#include <string>
 
 namespace fastclip {
 namespace {
@@ -14,6 +16,16 @@ std::int64_t BytesOf(const Record& record) {
     bytes += static_cast<std::int64_t>(caption.text.size());
   }
   return bytes;
+}
+
+/// "MemAvailable:   12345 kB"; 0 where the system does not tell.
+std::int64_t AvailableMemory() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  for (std::int64_t kilobytes = 0; file >> name >> kilobytes; file.ignore(1 << 10, '\n')) {
+    if (name == "MemAvailable:") return kilobytes << 10;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -32,8 +44,28 @@ std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last) {
                   DescribeSkips(counts), ToInt(last)));
 }
 
+RowReader::RowReader(const RecordSource& source, const BatchFeed& feed,
+                     const LoaderOptions& options, StageCounters& counters)
+    : source_(source),
+      feed_(feed),
+      options_(options),
+      counters_(counters),
+      read_ahead_bytes_(options.read_ahead_bytes < 0 ? AvailableMemory() / 2
+                                                     : options.read_ahead_bytes) {}
+
+void RowReader::ReadAhead(const RowSearch& row) const {
+  if (row.attempt > 0 || read_ahead_bytes_ == 0) return;
+  const auto ahead = feed_.Ahead(row.batch, row.row);
+  if (!ahead) return;
+  const auto [records, bytes, seconds] = counters_.read.Get();  // so far: what a record has
+  if (records == 0 || bytes / records * feed_.records_ahead() > read_ahead_bytes_) return;
+  source_.ReadAhead(ahead->first, ahead->count);
+}
+
 RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) const {
   while (!stop.stop_requested()) {
+    const auto start = std::chrono::steady_clock::now();
+    ReadAhead(row);
     const auto plan = PlanOf(row);
     if (!plan) {
       ++row.attempt;
@@ -44,7 +76,6 @@ RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) 
       if (!Next(row, *cause)) return Outcome::kLeftOut;
       continue;
     }
-    const auto start = std::chrono::steady_clock::now();
     if (options_.before_stage) options_.before_stage(LoaderStage::kRead);
     row.block = source_.Read(plan->index, 1, stop);
     const Record& record = row.block.records.at(0);

@@ -32,8 +32,7 @@ class RowReader {
  public:
   /// All are shared and must outlive it.
   RowReader(const RecordSource& source, const BatchFeed& feed, const LoaderOptions& options,
-            StageCounters& counters)
-      : source_(source), feed_(feed), options_(options), counters_(counters) {}
+            StageCounters& counters);
 
   enum class Outcome { kFound, kLeftOut, kStopped };
   /// Goes on to the next record that its source can give. Throws as RecordSource::Read, OrderPlan's
@@ -43,6 +42,7 @@ class RowReader {
   bool PassOver(RowSearch& row, Skip cause) const;
 
  private:
+  void ReadAhead(const RowSearch& row) const;
   std::optional<RowPlan> PlanOf(const RowSearch& row) const;
   std::optional<Skip> KnownCause(SampleIndex index) const;
   bool Next(RowSearch& row, Skip cause) const;
@@ -51,6 +51,7 @@ class RowReader {
   const BatchFeed& feed_;
   const LoaderOptions& options_;
   StageCounters& counters_;
+  const std::int64_t read_ahead_bytes_;
 };
 
 }  // namespace fastclip

@@ -312,6 +312,21 @@ RecordOrigin TarSource::OriginOf(SampleIndex index) const {
           .offset = std::int64_t{Starts(shard, place, 1).front()} * kTarBlock};
 }
 
+void TarSource::ReadAhead(SampleIndex first, int count) const {
+  std::int64_t index = ToInt(first);
+  const std::int64_t end = std::min(index + count, size());
+  while (index < end) {
+    const std::size_t shard = ShardOf(index);
+    const std::int64_t here = std::min(end, first_index_[shard + 1]) - index;
+    if (const auto file = cache_.Open(files_.paths[shard])) {
+      const std::vector<std::uint32_t> starts = Starts(shard, index - first_index_[shard], here);
+      AdviseToRead(file->get(), std::int64_t{starts.front()} * kTarBlock,
+                   std::int64_t{starts.back()} * kTarBlock);
+    }
+    index += here;
+  }
+}
+
 RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
     throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));

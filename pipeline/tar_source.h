@@ -40,6 +40,7 @@ class TarSource final : public RecordSource {
 
   std::int64_t size() const override { return first_index_.back(); }
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  void ReadAhead(SampleIndex first, int count) const override;
   RecordOrigin OriginOf(SampleIndex index) const override;
   std::uint64_t hash() const override { return files_.manifest.hash(); }
 

@@ -37,6 +37,27 @@ std::vector<CaptionKey> CaptionOptions::Parsed() const {
   }
 }
 
+void OrderWords::AddTo(CLI::App& app) {
+  app.add_option("--tail", tail, "the run's data.tail: drop, pad or carry")
+      ->check(CLI::IsMember({"drop", "pad", "carry"}))
+      ->capture_default_str();
+  app.add_option("--weights", mix.weights, "the run's data.weights")->delimiter(',');
+  app.add_option("--repeats", mix.repeats, "the run's data.repeats")->delimiter(',');
+  app.add_option("--counts", mix.counts, "the run's data.counts")->delimiter(',');
+  app.add_option("--epoch-samples", mix.epoch_samples, "the run's data.epoch_samples")
+      ->check(CLI::NonNegativeNumber);
+}
+
+void OrderWords::Apply(const RecordSource& source, OrderOptions& order) const {
+  order.size = source.size();
+  order.tail = TailOfName(tail);
+  try {
+    order.parts = MixOf(mix, source.part_sizes());
+  } catch (const std::invalid_argument& wrong) {
+    throw UsageError(wrong.what());
+  }
+}
+
 bool ParseArguments(CLI::App& app, int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);

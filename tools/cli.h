@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "pipeline/caption_key.h"
+#include "pipeline/mix.h"
+#include "pipeline/record_source.h"
 
 namespace fastclip {
 
@@ -19,6 +21,16 @@ struct CaptionOptions {
   void AddTo(CLI::App& app);
   /// Throws UsageError where they are none.
   std::vector<CaptionKey> Parsed() const;
+};
+
+/// --tail, --weights, --repeats, --counts, --epoch-samples, as the keys of a run's data section.
+struct OrderWords {
+  std::string tail = "drop";
+  MixOptions mix;
+
+  void AddTo(CLI::App& app);
+  /// Fills in size, tail and parts for a source. Throws UsageError.
+  void Apply(const RecordSource& source, OrderOptions& order) const;
 };
 
 /// Parses the words behind argv[0], the command's name, as every command does:

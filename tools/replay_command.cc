@@ -27,6 +27,7 @@ struct ReplayOptions {
   std::string list;
   SourceOptions source;
   CaptionOptions captions;
+  OrderWords order_words;
   std::string tokenizer = "clip";
   OrderOptions order;
   LoaderOptions loader;
@@ -92,6 +93,7 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_option("--lanes", o.order.lanes, "the run's data.lanes; default: as a run's");
   app.add_option("--chunk", o.order.chunk, "the run's data.chunk; default: as a run's");
   app.add_option("--window", o.order.window, "the run's data.window; default: as a run's");
+  o.order_words.AddTo(app);
   o.captions.AddTo(app);
   app.add_option("--manifest", o.source.manifest, "manifest file; default: beside the shards");
   app.footer(
@@ -114,9 +116,13 @@ std::vector<std::unique_ptr<BatchLoader>> OpenLoaders(const ReplayOptions& o,
   return loaders;
 }
 
+std::int64_t StepsOf(const OrderPlan& plan, std::int64_t epoch) {
+  return plan.steps(epoch + 1) - plan.steps(epoch);
+}
+
 void Replay(const ReplayOptions& o, const RecordSource& source, const OrderPlan& plan) {
-  const std::int64_t steps = o.steps == 0 ? plan.steps_per_epoch() : o.steps;
-  const std::int64_t last = o.from + std::min(steps, plan.steps_per_epoch() - o.from);
+  const std::int64_t there = StepsOf(plan, o.epoch) - o.from;
+  const std::int64_t last = o.from + (o.steps == 0 ? there : std::min(o.steps, there));
   const std::int64_t epoch_start = plan.steps(o.epoch);
   const auto tokenizer = OpenTokenizer(o.tokenizer);
   const auto start = std::chrono::steady_clock::now();
@@ -165,11 +171,12 @@ int RunReplay(int argc, const char* const* argv) {
   o.source.renew = false;
   const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
-  o.order.size = opened.source->size();
+  o.order_words.Apply(*opened.source, o.order);
   const OrderPlan plan = MakePlan(o);
-  if (o.from >= plan.steps_per_epoch()) {
-    throw UsageError(fmt::format("--from {}: an epoch has the steps 0 to {}", o.from,
-                                 plan.steps_per_epoch() - 1));
+  const std::int64_t steps = StepsOf(plan, o.epoch);
+  if (o.from >= steps) {
+    throw UsageError(
+        fmt::format("--from {}: epoch {} has the steps 0 to {}", o.from, o.epoch, steps - 1));
   }
   Replay(o, *opened.source, plan);
   return 0;

@@ -23,9 +23,15 @@ std::uint64_t FromHex(const std::string& text) {
   return value;
 }
 
+/// What most runs have no use for is left out: their checkpoints stay what they were.
 json OrderToJson(const OrderOptions& order) {
-  return {{"size", order.size},   {"batch_size", order.batch_size}, {"lanes", order.lanes},
-          {"chunk", order.chunk}, {"window", order.window},         {"seed", order.seed}};
+  json j = {{"size", order.size},   {"batch_size", order.batch_size}, {"lanes", order.lanes},
+            {"chunk", order.chunk}, {"window", order.window},         {"seed", order.seed}};
+  if (order.tail != Tail::kDrop) j["tail"] = TailName(order.tail);
+  for (const MixPart& part : order.parts) {
+    j["parts"].push_back({{"size", part.size}, {"rows", part.rows}});
+  }
+  return j;
 }
 
 OrderOptions OrderFromJson(const json& j) {
@@ -36,6 +42,11 @@ OrderOptions OrderFromJson(const json& j) {
   j.at("chunk").get_to(order.chunk);
   j.at("window").get_to(order.window);
   j.at("seed").get_to(order.seed);
+  order.tail = TailOfName(j.value("tail", TailName(Tail::kDrop)));
+  for (const json& part : j.value("parts", json::array())) {
+    order.parts.push_back(
+        {part.at("size").get<std::int64_t>(), part.at("rows").get<std::int64_t>()});
+  }
   return order;
 }
 

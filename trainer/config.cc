@@ -42,6 +42,12 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("data.lanes", c.data.lanes, 0, 1 << 24);
   table.IntegerList("data.lanes_per_rank", c.data.lanes_per_rank, 1, 1 << 24);
   table.Integer("data.window", c.data.window, 0, kMany);
+  table.Choice("data.tail", c.data.tail, {"drop", "pad", "carry"});
+  MixOptions& mix = c.data.mix;
+  table.RealList("data.weights", mix.weights, 0, 1e12);
+  table.RealList("data.repeats", mix.repeats, 0, 1e6);
+  table.IntegerList("data.counts", mix.counts, 0, kMany);
+  table.Integer("data.epoch_samples", mix.epoch_samples, 0, kMany);
   table.Integer("data.max_record_bytes", c.data.max_record_bytes, 1 << 10, std::int64_t{1} << 31);
   table.TextList("data.captions", c.data.captions);
   table.RealList("data.caption_weights", c.data.caption_weights, 0, 1e6);
@@ -97,6 +103,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("pipeline.io_threads", c.pipeline.io_threads, 1, kMostThreads);
   table.Integer("pipeline.prefetch", c.pipeline.prefetch, 1, 4096);
   table.Integer("pipeline.memory", c.pipeline.memory_bytes, 0, std::int64_t{1} << 46);
+  table.Integer("pipeline.read_ahead", c.pipeline.read_ahead_bytes, -1, std::int64_t{1} << 46);
   table.Integer("pipeline.max_pixels", c.pipeline.decode.max_pixels, 1, std::int64_t{1} << 31);
   table.Integer("pipeline.max_skips_in_a_row", c.pipeline.max_skips_in_a_row, 1, 1 << 30);
   table.Real("pipeline.scale_min", c.pipeline.augment.scale_min, 0.001, 1);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeline/batch_loader.h"
+#include "pipeline/mix.h"
 #include "pipeline/order_plan.h"
 #include "trainer/config_table.h"
 #include "trainer/model/clip_model.h"
@@ -43,6 +44,8 @@ struct TrainConfig {
     std::string val;
     std::string manifest;
     std::string tokenizer = "clip";
+    std::string tail = "drop";  ///< or "pad", "carry": OrderOptions::tail
+    MixOptions mix;             ///< written as weights, repeats, counts, epoch_samples
     std::int64_t chunk = 0, lanes = 0, window = 0;
     std::vector<std::int64_t> lanes_per_rank;  ///< empty: even
     std::vector<std::string> captions;         ///< of `train`; empty: the usual places

@@ -49,13 +49,33 @@ class Lines {
   std::string text_;
 };
 
+std::string OrRule(std::int64_t number) {
+  return number == 0 ? "each source's own number" : std::to_string(number);
+}
+
+std::int64_t EpochRows(const OrderPlan& plan) {
+  std::int64_t rows = 0;
+  for (const MixPart& part : plan.options().parts) rows += part.rows;
+  return rows;
+}
+
+/// What an epoch's last batch means for the records.
+std::string DescribeTail(const OrderPlan& plan) {
+  const OrderOptions& order = plan.options();
+  const std::int64_t rows = plan.steps_per_epoch() * order.batch_size;
+  if (order.tail == Tail::kCarry) return "what fills no batch begins the next epoch";
+  if (!order.parts.empty()) return fmt::format("an epoch is {} rows", rows);
+  return order.tail == Tail::kPad
+             ? fmt::format("{} rows of an epoch see a record again", rows - order.size)
+             : fmt::format("{} records sit out an epoch", order.size - rows);
+}
+
 }  // namespace
 
 std::string DryRun(const LoadedConfig& config, int ranks) {
   const auto tokenizer = OpenTokenizer(config->data.tokenizer);
   const ModelConfig model_config = CheckedModel(config, *tokenizer);
-  const OpenedSource data =
-      OpenSourceWithInfo(config->data.train, TrainSourceOf(*config));
+  const OpenedSource data = OpenSourceWithInfo(config->data.train, TrainSourceOf(*config));
   const OrderPlan plan = PlanOf(config, *data.source);
   const OrderOptions& order = plan.options();
   const Precision precision = PrecisionOf(config->train.precision);
@@ -92,15 +112,23 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
   const double largest = static_cast<double>(*std::ranges::max_element(lanes_per_rank)) /
                          static_cast<double>(order.lanes);
   if (ranks > 1) lines.Add("ranks", "{}: {}", ranks, DescribeRows(lanes_per_rank, plan));
-  lines.Add("order",
-            "{} lanes of {} rows; chunks of {} records, windows of {}; {} records sit out an epoch",
-            order.lanes, plan.rows_per_lane(), order.chunk, order.window,
-            order.size - plan.steps_per_epoch() * order.batch_size);
+  lines.Add("order", "{} lanes of {} rows; chunks of {} records, windows of {}; {}", order.lanes,
+            plan.rows_per_lane(), OrRule(order.chunk), OrRule(order.window), DescribeTail(plan));
+  for (std::size_t part = 0; part < order.parts.size(); ++part) {
+    const auto [size, rows] = order.parts[part];
+    lines.Add("mix", "{}: {} of an epoch's {} rows, each record {:.3g} times",
+              data.parts[part].part, rows, EpochRows(plan),
+              static_cast<double>(rows) / static_cast<double>(size));
+  }
   const double record = bytes / static_cast<double>(std::max<std::int64_t>(order.size, 1));
-  lines.Add("reads", "{} a step and {} an epoch, in ranges of {} ({} records)",
-            Bytes(record * static_cast<double>(order.batch_size)),
-            Bytes(record * static_cast<double>(plan.steps_per_epoch() * order.batch_size)),
-            Bytes(record * static_cast<double>(order.chunk)), order.chunk);
+  const auto of_records = [&](std::int64_t records) {
+    return Bytes(record * static_cast<double>(records));
+  };
+  lines.Add("reads", "{} a step and {} an epoch{}", of_records(order.batch_size),
+            of_records(plan.steps_per_epoch() * order.batch_size),
+            order.chunk == 0 ? ""
+                             : fmt::format(", in ranges of {} ({} records)",
+                                           of_records(order.chunk), order.chunk));
 
   lines.Add("objective", "{}, {}; gamma {} from 1 to {:.3g}; tau {:.3g} at the start",
             config->objective.name, config->objective.mode, config->gamma.schedule,

@@ -10,13 +10,16 @@
 namespace fastclip {
 namespace {
 
+/// Throws std::invalid_argument.
 OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
   return {.size = source.size(),
           .batch_size = config.train.batch_size,
           .lanes = config.data.lanes,
           .chunk = config.data.chunk,
           .window = config.data.window,
-          .seed = config.train.seed};
+          .seed = config.train.seed,
+          .tail = TailOfName(config.data.tail),
+          .parts = MixOf(config.data.mix, source.part_sizes())};
 }
 
 }  // namespace

@@ -131,7 +131,7 @@ SkipCounts Trainer::TotalSkips() {
 }
 
 bool Trainer::IsDue(std::int64_t every_epochs) const {
-  if (step_ == 0 || step_ % plan_.steps_per_epoch() != 0 || every_epochs == 0) return false;
+  if (step_ == 0 || step_ != plan_.steps(epoch()) || every_epochs == 0) return false;
   return epoch() % every_epochs == 0 || step_ == total_steps_;
 }
 
@@ -293,16 +293,15 @@ void Trainer::Evaluate(const std::stop_token& stop) {
   retrieval_at_ = step_;
   if (!log_) return;
   log_->Write("retrieval", step_, NamedRetrieval(metrics),
-              {{"epoch", step_ / plan_.steps_per_epoch()},
+              {{"epoch", epoch()},
                {"images", metrics.images},
                {"captions", metrics.captions},
                {"skips", NamedSkips(set.skips)}});
   console_.Say(
       fmt::format("epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
                   "{:.3f} ({} pictures)",
-                  step_ / plan_.steps_per_epoch(), metrics.image_to_text.recall_1,
-                  metrics.image_to_text.recall_10, metrics.text_to_image.recall_1,
-                  metrics.text_to_image.recall_10, metrics.images));
+                  epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
+                  metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images));
 }
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {

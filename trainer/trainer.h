@@ -90,7 +90,7 @@ class Trainer {
   void Save();
   /// Whether `step_` ends an epoch after which something is due that comes every so many epochs.
   bool IsDue(std::int64_t every_epochs) const;
-  std::int64_t epoch() const { return step_ / plan_.steps_per_epoch(); }
+  std::int64_t epoch() const { return plan_.EpochOf(step_); }
 
   const LoadedConfig& config_;
   CountedCommunicator comm_;

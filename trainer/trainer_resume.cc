@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -21,6 +22,13 @@ void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
   for (const std::string& reason : reasons) {
     console.Say(fmt::format("passed over a damaged checkpoint: {}", reason));
   }
+}
+
+std::string RowsOf(const OrderOptions& order) {
+  if (order.parts.empty()) return "each record once";
+  std::vector<std::int64_t> rows;
+  for (const MixPart& part : order.parts) rows.push_back(part.rows);
+  return fmt::format("[{}]", fmt::join(rows, ", "));
 }
 
 }  // namespace
@@ -87,6 +95,10 @@ void Trainer::RefuseOtherData(const FoundCheckpoint& found) const {
   if (meta.order.chunk != now.chunk) refuse("data.chunk", meta.order.chunk, now.chunk);
   if (meta.order.window != now.window) refuse("data.window", meta.order.window, now.window);
   if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
+  if (meta.order.tail != now.tail)
+    refuse("data.tail", TailName(meta.order.tail), TailName(now.tail));
+  if (meta.order.parts != now.parts)
+    refuse("the mix of the sources (rows of an epoch)", RowsOf(meta.order), RowsOf(now));
   if (meta.objective != config_->objective.name)
     refuse("objective.name", meta.objective, config_->objective.name);
   if (meta.mode != config_->objective.mode)

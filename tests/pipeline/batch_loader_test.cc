@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <latch>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <set>
 #include <string>
@@ -175,6 +177,29 @@ TEST(BatchLoader, ReadsNoRecordAgainThatIsKnownToBeBad) {
   };
   EXPECT_TRUE(MakeBatches(source, plan, 0, plan.steps(2), 2, options) == expected);
   EXPECT_EQ(bad_reads, 0);
+}
+
+TEST(BatchLoader, ReadsChunksAheadWhereTheyFitTheCache) {
+  FakeSource source(4000);
+  const OrderPlan plan({.size = 4000, .batch_size = 16, .lanes = 2, .chunk = 10, .window = 100});
+  std::mutex mutex;
+  std::map<std::int64_t, int> ahead;
+  source.on_read_ahead = [&](std::int64_t first, int count) {
+    EXPECT_EQ(count, 10);
+    const std::lock_guard lock(mutex);
+    ++ahead[first];
+  };
+  LoaderOptions options = Options();
+  const auto expected = MakeBatches(source, plan, 0, 60, 2, options);
+  EXPECT_GE(ahead.size(), 2u * (60 * 8 / 10 - 1));
+  for (const auto& [first, times] : ahead) EXPECT_EQ(times, 1) << first;
+
+  for (const std::int64_t bytes : {0, 20'000}) {  // 400 records of some 100 bytes
+    ahead.clear();
+    options.read_ahead_bytes = bytes;
+    EXPECT_TRUE(MakeBatches(source, plan, 0, 60, 2, options) == expected);
+    EXPECT_EQ(ahead.size(), 0u) << bytes;
+  }
 }
 
 TEST(BatchLoader, RunsAsManyWorkersAsItIsTold) {

@@ -74,6 +74,18 @@ TEST(TarSource, GivesEachRecordItsMembers) {
                                               "c|C|one,two|-1|", "d|D|fallback|-1|"}));
 }
 
+// What the kernel makes of it shows in no result.
+TEST(TarSource, ReadsAheadOverShardsThatAreThereAndGone) {
+  const TemporaryFolder folder;
+  for (const char* name : {"0.tar", "1.tar", "2.tar"}) WriteShard(folder / name, PlainMembers(40));
+  const auto source = OpenSource(folder / "{0..2}.tar");
+  source->ReadAhead(SampleIndex{0}, 120);
+  source->ReadAhead(SampleIndex{119}, 1);
+  std::filesystem::remove(folder / "1.tar");
+  const auto again = OpenSource(folder / "{0..2}.tar");
+  EXPECT_NO_THROW(again->ReadAhead(SampleIndex{30}, 60));
+}
+
 TEST(TarSource, KeepsThePlaceOfRecordsThatLackSomething) {
   const TemporaryFolder folder;
   WriteShard(folder / "0.tar", {{"a.txt", "alone"},

@@ -34,6 +34,10 @@ class FakeSource final : public RecordSource {
   std::uint64_t hash() const override { return 0; }
   RecordOrigin OriginOf(SampleIndex index) const override { return {"fake", ToInt(index)}; }
 
+  void ReadAhead(SampleIndex first, int count) const override {
+    if (on_read_ahead) on_read_ahead(ToInt(first), count);
+  }
+
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override {
     RecordBlock block;
     block.captions.reserve(count * 3);  // the records' views stay valid
@@ -68,6 +72,7 @@ class FakeSource final : public RecordSource {
   };
   std::function<std::vector<std::byte>(std::int64_t)> image_of = PngOf;
   std::function<void(std::int64_t, std::stop_token)> before_read;
+  std::function<void(std::int64_t, int)> on_read_ahead;
 
  private:
   static const std::byte* Store(RecordBlock& block, const void* data, std::size_t size) {

@@ -73,6 +73,29 @@ TEST_F(CommandLine, SaysWhatIsWrongWithTheShardsThatItReplays) {
   EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
 }
 
+TEST_F(CommandLine, ReplaysAMixOnAnyWorldAndFromAnyBatch) {
+  const auto replay = [&](const std::string& words) {
+    EXPECT_EQ(
+        Run("shards replay synthetic:150::synthetic:61 --seed 1 --epoch 2 --batch 16 --size 32 "
+            "--context 16 --repeats 1,2 --tail carry " +
+            words + " > " + (folder_ / "out")),
+        0)
+        << errors_;
+    return ReadFile(folder_ / "out");
+  };
+  const std::string whole = replay("--world 1 --threads 1");
+  EXPECT_EQ(std::count(whole.begin(), whole.end(), '\n'), 17);
+  EXPECT_EQ(replay("--world 2 --threads 2"), whole);
+  EXPECT_EQ(replay("--world 4 --threads 1"), whole);
+  EXPECT_TRUE(whole.ends_with(replay("--world 3 --threads 8 --from 11")));
+  ExpectRefused(
+      "shards replay synthetic:9::synthetic:9 --seed 1 --epoch 0 --world 1 --batch 4 "
+      "--weights 1,2,3",
+      "3 weights for 2 sources");
+  ExpectRefused("shards replay synthetic:99 --seed 1 --epoch 0 --world 1 --batch 4 --tail roll",
+                "--tail");
+}
+
 TEST_F(CommandLine, LintsShards) {
   WriteShard(folder_ / "0.tar", PlainMembers(40));
   EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " --json > " + (folder_ / "out")), 1)

@@ -82,6 +82,30 @@ TEST_F(StopAndResume, EndsAnEvaluationAndMakesUpForIt) {
   ExpectSameEnd("whole", "cut", 24);
 }
 
+TEST_F(StopAndResume, GoesOnInAMixThatCarriesItsTail) {
+  // An epoch of 276 rows: 17 batches of 16 and a fourth of one.
+  const std::vector<std::string> words = {"data.train=synthetic:153::synthetic:61",
+                                          "data.repeats=[1, 2]", "data.tail=carry",
+                                          "train.epochs=4"};
+  ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
+  ASSERT_EQ(Metrics("whole").size(), 69u);
+  std::vector<std::string> resume = words;
+  resume.push_back("resume=true");
+  for (const std::size_t lines : {16u, 18u, 35u, 60u}) {
+    EXPECT_EQ(StopAt(lines, SIGTERM, lines == 16 ? words : resume), 143) << errors_;
+  }
+  ASSERT_EQ(Run(Train("cut", resume)), 0) << errors_;
+  EXPECT_EQ(Metrics("whole"), Metrics("cut"));
+
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  std::vector<std::string> other = resume;
+  other[1] = "data.repeats=[1, 3]";
+  ExpectRefused(other, "the mix of the sources (rows of an epoch) was [153, 123]");
+  other[1] = "data.repeats=[1, 2]";
+  other[2] = "data.tail=drop";
+  ExpectRefused(other, "data.tail was carry in this run and is drop now");
+}
+
 TEST_F(StopAndResume, RefusesAnotherModelOrTokenizer) {
   WriteText(folder_ / "words.txt", kTinyVocabulary);
   WriteText(folder_ / "same.txt", kTinyVocabulary);

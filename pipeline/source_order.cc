@@ -1,0 +1,147 @@
+#include "pipeline/source_order.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "pipeline/counter_random.h"
+
+namespace fastclip {
+namespace {
+
+std::uint64_t Key(std::uint64_t seed, RandomStream stream, auto... words) {
+  return Mix(seed, static_cast<std::uint64_t>(stream), words...);
+}
+
+}  // namespace
+
+SourceOrder::SourceOrder(const Options& options)
+    : options_(options),
+      chunks_((options.size - 1) / options.chunk + 1),
+      epoch_(0),
+      dealing_(Mix(static_cast<std::uint64_t>(RandomStream::kDeal), chunks_, options_.lanes),
+               chunks_) {
+  epoch_ = most_slots();
+}
+
+std::int64_t SourceOrder::ChunksOf(std::int64_t lane) const {
+  return chunks_ / options_.lanes + (lane < chunks_ % options_.lanes);
+}
+
+std::int64_t SourceOrder::lane_size(std::int64_t lane) const {
+  return ChunksOf(lane) * options_.chunk;
+}
+
+LanePlace SourceOrder::PlaceOf(SampleIndex index) const {
+  const std::int64_t dealt = dealing_.At(ToInt(index) / options_.chunk);
+  return {.lane = dealt % options_.lanes,
+          .slot = dealt / options_.lanes * options_.chunk + ToInt(index) % options_.chunk};
+}
+
+SourceOrder::Window SourceOrder::WindowAt(std::int64_t lane, std::int64_t position) const {
+  const std::int64_t slots = lane_size(lane);
+  const std::int64_t windows =
+      std::max<std::int64_t>(1, (slots + options_.window / 2) / options_.window);
+  const std::int64_t number = std::min(position / options_.window, windows - 1);
+  const bool last = number == windows - 1;
+  const std::int64_t begin = number * options_.window;
+  return {.number = number,
+          .begin = begin,
+          .end = last ? slots : begin + options_.window,
+          .last = last};
+}
+
+Permutation SourceOrder::ChunksIn(std::int64_t epoch, std::int64_t lane) const {
+  return {Key(options_.seed, RandomStream::kChunks, epoch, lane), ChunksOf(lane)};
+}
+
+Permutation SourceOrder::PlacesIn(std::int64_t epoch, std::int64_t lane,
+                                  const Window& window) const {
+  return {Key(options_.seed, RandomStream::kPlaces, epoch, lane, window.number),
+          window.end - window.begin};
+}
+
+/// The position of a substitute for the one that is planned: one of the same window that the draw
+/// does not plan. The draw's rows lie side by side, so what it does not plan is the rest; its rows
+/// past the lane's slots count as rows of the last window, but plan nothing there.
+std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, const Draw& draw,
+                                        std::int64_t row, std::int64_t attempt) const {
+  const std::int64_t first = draw.first - epoch * epoch_, end = first + draw.rows;
+  const Window window = WindowAt(lane, first + row);
+  const std::int64_t size = window.end - window.begin;
+  const std::int64_t begin = std::max(first, window.begin);
+  const std::int64_t rows = (window.last ? end : std::min(end, window.end)) - begin;
+  const std::int64_t planned = std::clamp<std::int64_t>(window.end - begin, 0, rows);
+  const std::int64_t element = (attempt - 1) * rows + (first + row - begin);
+  if (element >= size - planned) {
+    throw WindowUsedUp(
+        fmt::format("epoch {}: the {} records of window {} in lane {} hold no further substitute "
+                    "for row {} of a "
+                    "step; repair the shards, or raise data.window",
+                    epoch, size, window.number, lane, row));
+  }
+  const Permutation substitutes(
+      Key(options_.seed, RandomStream::kSubstitutes, epoch, lane, window.number, draw.number),
+      size - planned);
+  const std::int64_t substitute = window.begin + substitutes.At(element);
+  return substitute < begin ? substitute : substitute + planned;
+}
+
+std::optional<SampleIndex> SourceOrder::RecordAt(std::int64_t lane, std::int64_t epoch,
+                                                 std::int64_t position) const {
+  if (position >= lane_size(lane)) return std::nullopt;
+  const Window window = WindowAt(lane, position);
+  const std::int64_t place =
+      window.begin + PlacesIn(epoch, lane, window).At(position - window.begin);
+  const std::int64_t dealt =
+      ChunksIn(epoch, lane).At(place / options_.chunk) * options_.lanes + lane;
+  const std::int64_t index = dealing_.Inverse(dealt) * options_.chunk + place % options_.chunk;
+  if (index >= options_.size) return std::nullopt;
+  return SampleIndex{index};
+}
+
+/// RecordAt backwards.
+std::int64_t SourceOrder::PositionOf(SampleIndex index, std::int64_t epoch) const {
+  const auto [lane, slot] = PlaceOf(index);
+  const std::int64_t place =
+      ChunksIn(epoch, lane).Inverse(slot / options_.chunk) * options_.chunk + slot % options_.chunk;
+  const Window window = WindowAt(lane, place);  // places do not leave their window
+  return window.begin + PlacesIn(epoch, lane, window).Inverse(place - window.begin);
+}
+
+std::optional<RecordRange> SourceOrder::Ahead(std::int64_t lane, std::int64_t position) const {
+  // A window has the places of its positions, in another order.
+  const std::int64_t epoch = (position + options_.window) / epoch_;
+  const std::int64_t place = (position + options_.window) % epoch_;
+  if (place % options_.chunk != 0 || place >= lane_size(lane)) return std::nullopt;
+  const std::int64_t dealt =
+      ChunksIn(epoch, lane).At(place / options_.chunk) * options_.lanes + lane;
+  const std::int64_t first = dealing_.Inverse(dealt) * options_.chunk;
+  return RecordRange{SampleIndex{first},
+                     static_cast<int>(std::min(options_.chunk, options_.size - first))};
+}
+
+std::optional<RowPlan> SourceOrder::Row(std::int64_t lane, const Draw& draw, std::int64_t row,
+                                        std::int64_t attempt) const {
+  assert(draw.first >= 0 && row >= 0 && row < draw.rows && draw.rows <= epoch_ && attempt >= 0);
+  // A draw may take the end of an epoch and the beginning of the next, which can hold the same
+  // records. Then the earlier plan goes first, plans go before substitutes, and all substitutes are
+  // the earlier epoch's.
+  const std::int64_t earlier = draw.first / epoch_;
+  const std::int64_t epoch = attempt == 0 ? (draw.first + row) / epoch_ : earlier;
+  const std::int64_t position =
+      attempt == 0 ? (draw.first + row) % epoch_ : SubstituteFor(lane, earlier, draw, row, attempt);
+  const std::optional<SampleIndex> index = RecordAt(lane, epoch, position);
+  if (!index) return std::nullopt;
+  const std::int64_t border = (earlier + 1) * epoch_ - draw.first;  // rows of the earlier epoch
+  if (border < draw.rows) {
+    const bool by_earlier = epoch != earlier && PositionOf(*index, earlier) >= epoch_ - border &&
+                            PositionOf(*index, earlier) < epoch_;
+    const bool by_later = attempt > 0 && PositionOf(*index, earlier + 1) < draw.rows - border;
+    if (by_earlier || by_later) return std::nullopt;
+  }
+  return RowPlan{.index = *index, .epoch = epoch};
+}
+
+}  // namespace fastclip

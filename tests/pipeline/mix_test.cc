@@ -1,0 +1,70 @@
+#include "pipeline/mix.h"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace fastclip {
+namespace {
+
+using Rows = std::vector<std::int64_t>;
+
+Rows RowsOf(const MixOptions& mix, const Rows& sizes) {
+  Rows rows;
+  const std::vector<MixPart> parts = MixOf(mix, sizes);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    EXPECT_EQ(parts[i].size, sizes[i]);
+    rows.push_back(parts[i].rows);
+  }
+  return rows;
+}
+
+std::string ErrorOf(const MixOptions& mix, const Rows& sizes) {
+  try {
+    MixOf(mix, sizes);
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Mix, SharesAnEpochByWeight) {
+  EXPECT_EQ(RowsOf({.weights = {3, 1}}, {100, 900}), (Rows{750, 250}));
+  EXPECT_EQ(RowsOf({.weights = {0.5, 0.25, 0.25}, .epoch_samples = 1001}, {10, 20, 30}),
+            (Rows{501, 250, 250}));
+  EXPECT_EQ(RowsOf({.weights = {1, 0}}, {100, 900}), (Rows{1000, 0}));
+}
+
+TEST(Mix, RepeatsRecords) {
+  EXPECT_EQ(RowsOf({.repeats = {1, 2.5}}, {1000, 100}), (Rows{1000, 250}));
+}
+
+// OpenCLIP: a shard is drawn with a probability in proportion to its source's factor.
+TEST(Mix, TakesUpsamplingFactorsOfAnEpochOfAnyLength) {
+  EXPECT_EQ(RowsOf({.repeats = {1, 3}, .epoch_samples = 1300}, {1000, 100}), (Rows{1000, 300}));
+  EXPECT_EQ(RowsOf({.repeats = {10, 30}, .epoch_samples = 130}, {1000, 100}), (Rows{100, 30}));
+}
+
+TEST(Mix, TakesCountsAsTheyAre) {
+  EXPECT_EQ(RowsOf({.counts = {7, 5000}}, {1000, 100}), (Rows{7, 5000}));
+}
+
+TEST(Mix, OfNothingIsNone) { EXPECT_EQ(RowsOf({}, {1000, 100}), Rows{}); }
+
+TEST(Mix, RefusesWhatCannotBeMeant) {
+  EXPECT_EQ(ErrorOf({.weights = {1, 1}, .repeats = {1, 1}}, {5, 5}),
+            "weights, repeats and counts are three ways to say the same; give one of them");
+  EXPECT_EQ(ErrorOf({.weights = {1, 1, 1}}, {5, 5}),
+            "3 weights for 2 sources joined by '::'; give each one");
+  EXPECT_EQ(ErrorOf({.repeats = {1}}, {5}), "one source cannot be mixed; join several by '::'");
+  EXPECT_EQ(ErrorOf({.counts = {-1, 2}}, {5, 5}), "counts: -1 is none; give 0 or more");
+  EXPECT_EQ(ErrorOf({.weights = {0, 0}}, {5, 5}), "weights: all are 0");
+  EXPECT_EQ(ErrorOf({.counts = {1, 2}, .epoch_samples = 9}, {5, 5}),
+            "epoch_samples is for weights or repeats; there are none");
+  EXPECT_EQ(ErrorOf({.repeats = {1e15, 1}}, {1'000'000, 5}), "an epoch of 1e+21 rows is too long");
+}
+
+}  // namespace
+}  // namespace fastclip

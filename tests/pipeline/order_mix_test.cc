@@ -1,0 +1,231 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pipeline/order_plan.h"
+
+namespace fastclip {
+namespace {
+
+OrderOptions Mixed(std::vector<MixPart> parts, std::int64_t batch_size, Tail tail = Tail::kDrop) {
+  OrderOptions options{.batch_size = batch_size, .seed = 7, .tail = tail};
+  for (const MixPart& part : parts) options.size += part.size;
+  options.parts = std::move(parts);
+  return options;
+}
+
+/// Parts of all sizes: some seen often, one in a part of an epoch, one not at all.
+std::vector<OrderOptions> Mixes(Tail tail) {
+  return {Mixed({{1000, 1000}, {500, 500}}, 64, tail),
+          Mixed({{1000, 700}, {100, 900}, {333, 111}}, 32, tail),
+          Mixed({{5000, 100}, {260, 3000}, {700, 0}, {901, 901}}, 48, tail),
+          Mixed({{64, 64}, {128, 256}}, 16, tail)};
+}
+
+std::size_t PartOf(const OrderPlan& plan, SampleIndex index) {
+  std::int64_t left = ToInt(index);
+  std::size_t part = 0;
+  while (left >= plan.options().parts[part].size) left -= plan.options().parts[part++].size;
+  return part;
+}
+
+/// What a row gets where every record is good.
+RowPlan Filled(const OrderPlan& plan, std::int64_t step, std::int64_t row) {
+  for (std::int64_t attempt = 0;; ++attempt) {
+    if (const auto planned = plan.Row(step, row, attempt)) return *planned;
+  }
+}
+
+/// Rows of each part in the steps.
+std::vector<std::int64_t> Counts(const OrderPlan& plan, std::int64_t first, std::int64_t last) {
+  std::vector<std::int64_t> counts(plan.options().parts.size());
+  for (std::int64_t step = first; step < last; ++step) {
+    for (std::int64_t row = 0; row < plan.options().batch_size; ++row) {
+      ++counts[PartOf(plan, Filled(plan, step, row).index)];
+    }
+  }
+  return counts;
+}
+
+std::vector<std::int64_t> RowsOf(const OrderPlan& plan) {
+  std::vector<std::int64_t> rows;
+  for (const MixPart& part : plan.options().parts) rows.push_back(part.rows);
+  return rows;
+}
+
+TEST(OrderMix, TakesTheCountsOfAnEpochExactly) {
+  for (const Tail tail : {Tail::kDrop, Tail::kPad}) {
+    for (const OrderOptions& options : Mixes(tail)) {
+      const OrderPlan plan(options);
+      for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+        EXPECT_EQ(Counts(plan, plan.steps(epoch), plan.steps(epoch + 1)), RowsOf(plan));
+      }
+      // The asked ones, to whole steps.
+      std::int64_t asked = 0, taken = 0;
+      for (std::size_t p = 0; p < options.parts.size(); ++p) {
+        asked += options.parts[p].rows;
+        taken += plan.options().parts[p].rows;
+      }
+      EXPECT_LT(std::abs(asked - taken), options.batch_size);
+      for (std::size_t p = 0; p < options.parts.size(); ++p) {
+        const double share = static_cast<double>(options.parts[p].rows) * taken / asked;
+        EXPECT_LT(std::abs(plan.options().parts[p].rows - share), 1.0);
+      }
+    }
+  }
+}
+
+TEST(OrderMix, CarriesItsCountsOverEpochs) {
+  for (const OrderOptions& options : Mixes(Tail::kCarry)) {
+    const OrderPlan plan(options);
+    const std::int64_t rows = plan.rows_per_lane();
+    std::int64_t epochs = 1;  // until the border of an epoch is one of a step
+    const std::int64_t lane_rows = [&] {
+      std::int64_t sum = 0;
+      for (const MixPart& part : plan.options().parts) sum += part.rows;
+      return sum / plan.options().lanes;
+    }();
+    while (epochs * lane_rows % rows != 0) ++epochs;
+    auto expected = RowsOf(plan);
+    for (std::int64_t& count : expected) count *= epochs;
+    EXPECT_EQ(Counts(plan, 0, plan.steps(epochs)), expected);
+  }
+}
+
+TEST(OrderMix, SpreadsThePartsOverTheSteps) {
+  for (const OrderOptions& options : Mixes(Tail::kDrop)) {
+    const OrderPlan plan(options);
+    const auto rows = RowsOf(plan);
+    const double lanes = static_cast<double>(plan.options().lanes);
+    for (std::int64_t step = 0; step < plan.steps(2); step += 3) {
+      const auto counts = Counts(plan, step, step + 1);
+      for (std::size_t p = 0; p < counts.size(); ++p) {
+        const double share = static_cast<double>(rows[p]) / plan.steps(1);
+        EXPECT_LE(std::abs(counts[p] - share), 2 * lanes) << p;  // two a lane, at most
+      }
+    }
+  }
+}
+
+TEST(OrderMix, GivesNoRecordTwiceToTheRowsAndAttemptsOfAStep) {
+  for (const Tail tail : {Tail::kDrop, Tail::kPad, Tail::kCarry}) {
+    for (const OrderOptions& options : Mixes(tail)) {
+      const OrderPlan plan(options);
+      for (std::int64_t step = 0; step < plan.steps(3); ++step) {
+        std::set<std::int64_t> seen;
+        for (std::int64_t row = 0; row < options.batch_size; ++row) {
+          for (std::int64_t attempt = 0; attempt < 9; ++attempt) {
+            try {
+              const auto planned = plan.Row(step, row, attempt);
+              if (planned) {
+                ASSERT_TRUE(seen.insert(ToInt(planned->index)).second) << "step " << step;
+              }
+            } catch (const WindowUsedUp&) {
+              break;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(OrderMix, TakesNoRecordOfAPartAgainBeforeAllHaveCome) {
+  const OrderPlan plan(Mixed({{4096, 4096}, {512, 2048}}, 64));
+  std::map<std::int64_t, std::int64_t> visits;
+  for (std::int64_t step = 0; step < plan.steps(2); ++step) {
+    for (std::int64_t row = 0; row < 64; ++row) {
+      const auto planned = plan.Row(step, row);
+      if (planned) ++visits[ToInt(planned->index)];
+    }
+  }
+  // Two epochs: the first part twice, the other eight times; where an epoch of a part begins again
+  // inside of a step, a record that came just now gives way to a substitute.
+  std::int64_t other = 0;
+  for (const auto& [index, count] : visits) {
+    const int expected = index < 4096 ? 2 : 8;
+    EXPECT_LE(count, expected);
+    other += count != expected;
+  }
+  EXPECT_EQ(visits.size(), 4608u);
+  EXPECT_LT(other, 100);
+}
+
+TEST(OrderMix, GivesEveryRecordASlotOfItsOwn) {
+  for (const OrderOptions& options : Mixes(Tail::kDrop)) {
+    const OrderPlan plan(options);
+    std::set<std::pair<std::int64_t, std::int64_t>> taken;
+    for (std::int64_t i = 0; i < options.size; ++i) {
+      const auto place = plan.PlaceOf(SampleIndex{i});
+      EXPECT_GE(place.slot, 0);
+      EXPECT_LT(place.slot, plan.lane_size(place.lane));
+      EXPECT_TRUE(taken.emplace(place.lane, place.slot).second);
+    }
+    for (std::int64_t step = 0; step < plan.steps(1); step += 5) {
+      for (std::int64_t row = 0; row < options.batch_size; ++row) {
+        EXPECT_EQ(plan.PlaceOf(Filled(plan, step, row).index).lane, row / plan.rows_per_lane());
+      }
+    }
+  }
+}
+
+TEST(OrderMix, OfStoredOptionsIsTheSame) {
+  for (const Tail tail : {Tail::kDrop, Tail::kPad, Tail::kCarry}) {
+    for (const OrderOptions& options : Mixes(tail)) {
+      const OrderPlan plan(options);
+      const OrderPlan again(plan.options());
+      EXPECT_EQ(again.options().parts, plan.options().parts);
+      EXPECT_EQ(again.steps(3), plan.steps(3));
+      for (std::int64_t step = 0; step < plan.steps(1); step += 7) {
+        EXPECT_EQ(Filled(plan, step, 5).index, Filled(again, step, 5).index);
+      }
+    }
+  }
+}
+
+TEST(OrderMix, RefusesWhatCannotBe) {
+  const auto error = [](const OrderOptions& options) -> std::string {
+    try {
+      OrderPlan plan(options);
+    } catch (const std::invalid_argument& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(
+      error(Mixed({{1000, 1000}, {8, 1000}}, 64)),
+      "part 1 of the mix has 8 records in 16 lanes, and a batch takes up to 2 of each lane: "
+      "they would come twice in one batch; let it fill fewer rows than 992 of an epoch, or set "
+      "data.lanes lower");
+  EXPECT_EQ(
+      error(Mixed({{1000, 10}, {8, 10}}, 64)),
+      "the parts of the mix fill 20 rows of an epoch, fewer than one batch of 64: take more of "
+      "them");
+  OrderOptions other = Mixed({{10, 10}, {10, 10}}, 8);
+  other.size = 21;
+  EXPECT_EQ(error(other), "the parts of the mix have 20 records, the data 21");
+  EXPECT_EQ(error(Mixed({{10, -1}, {10, 10}}, 8)),
+            "a part of 10 records cannot fill -1 rows of an epoch");
+}
+
+// Orders of stored runs hang on these numbers: they never change.
+TEST(OrderMix, KeepsItsFrozenVectors) {
+  const OrderPlan plan(Mixed({{1000, 700}, {100, 900}, {333, 111}}, 32));
+  const auto rows = [&](std::int64_t step) {
+    std::vector<std::int64_t> records;
+    for (std::int64_t row = 0; row < 8; ++row)
+      records.push_back(ToInt(Filled(plan, step, row).index));
+    return records;
+  };
+  using V = std::vector<std::int64_t>;
+  EXPECT_EQ(RowsOf(plan), (V{693, 892, 111}));
+  EXPECT_EQ(rows(0), (V{827, 1040, 1024, 1151, 34, 937, 1089, 1306}));
+  EXPECT_EQ(rows(40), (V{829, 497, 1062, 1015, 156, 1022, 1027, 1073}));
+}
+
+}  // namespace
+}  // namespace fastclip

@@ -1,0 +1,224 @@
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pipeline/order_plan.h"
+
+namespace fastclip {
+namespace {
+
+/// Shapes whose epochs leave a rest, with holes, lanes of unlike size, windows that cut steps.
+std::vector<OrderOptions> Shapes(Tail tail) {
+  return {{.size = 100, .batch_size = 8, .tail = tail},
+          {.size = 97, .batch_size = 12, .seed = 3, .tail = tail},
+          {.size = 1009, .batch_size = 32, .chunk = 5, .window = 40, .seed = 4, .tail = tail},
+          {.size = 1009, .batch_size = 32, .lanes = 4, .chunk = 7, .window = 63, .tail = tail},
+          {.size = 5000,
+           .batch_size = 96,
+           .lanes = 3,
+           .chunk = 3,
+           .window = 100,
+           .seed = 9,
+           .tail = tail},
+          {.size = 61, .batch_size = 7, .tail = tail},
+          {.size = 4, .batch_size = 4, .tail = tail},
+          {.size = 3, .batch_size = 1, .tail = tail}};
+}
+
+/// What a row gets where every record is good.
+RowPlan Filled(const OrderPlan& plan, std::int64_t step, std::int64_t row) {
+  for (std::int64_t attempt = 0;; ++attempt) {
+    if (const auto planned = plan.Row(step, row, attempt)) return *planned;
+  }
+}
+
+/// How often each record comes in the steps, substitutes of holes included.
+std::map<std::int64_t, int> Visits(const OrderPlan& plan, std::int64_t first, std::int64_t last) {
+  std::map<std::int64_t, int> visits;
+  for (std::int64_t step = first; step < last; ++step) {
+    for (std::int64_t row = 0; row < plan.options().batch_size; ++row) {
+      ++visits[ToInt(Filled(plan, step, row).index)];
+    }
+  }
+  return visits;
+}
+
+TEST(OrderTail, PaddedEpochsHoldEveryRecord) {
+  for (const OrderOptions& options : Shapes(Tail::kPad)) {
+    const OrderPlan plan(options);
+    for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+      const auto visits = Visits(plan, plan.steps(epoch), plan.steps(epoch + 1));
+      EXPECT_EQ(static_cast<std::int64_t>(visits.size()), options.size) << options.size;
+    }
+  }
+}
+
+TEST(OrderTail, PaddingIsNoMoreThanTheLongestLaneNeeds) {
+  for (const OrderOptions& options : Shapes(Tail::kPad)) {
+    const OrderPlan plan(options);
+    const std::int64_t rows = plan.rows_per_lane();
+    EXPECT_EQ(plan.steps(2), 2 * ((plan.lane_size(0) + rows - 1) / rows));
+  }
+}
+
+TEST(OrderTail, CarriedEpochsFollowEachOtherWithoutARest) {
+  for (const OrderOptions& options : Shapes(Tail::kCarry)) {
+    const OrderPlan plan(options);
+    const std::int64_t rows = plan.rows_per_lane();
+    for (std::int64_t epochs = 0; epochs < 9; ++epochs) {
+      EXPECT_EQ(plan.steps(epochs), epochs * plan.lane_size(0) / rows);
+    }
+    // All steps of so many epochs, and the step that holds the last one's rest.
+    const std::int64_t epochs = 5;
+    const std::int64_t end = (epochs * plan.lane_size(0) + rows - 1) / rows;
+    std::map<std::int64_t, std::set<std::int64_t>> planned;
+    for (std::int64_t step = 0; step < end; ++step) {
+      for (std::int64_t row = 0; row < options.batch_size; ++row) {
+        const auto plan_of = plan.Row(step, row);
+        if (!plan_of) continue;
+        EXPECT_TRUE(planned[plan_of->epoch].insert(ToInt(plan_of->index)).second);
+      }
+    }
+    // Of the first records of an epoch some may be in the batch with the last of the one before,
+    // which goes first.
+    std::int64_t missing = 0;
+    for (std::int64_t epoch = 0; epoch < epochs; ++epoch) {
+      missing += options.size - static_cast<std::int64_t>(planned[epoch].size());
+    }
+    EXPECT_EQ(static_cast<std::int64_t>(planned[0].size()), options.size);
+    EXPECT_LE(missing, (epochs - 1) * options.batch_size);
+  }
+}
+
+TEST(OrderTail, GivesNoRecordTwiceToTheRowsAndAttemptsOfAStep) {
+  for (const Tail tail : {Tail::kPad, Tail::kCarry}) {
+    for (const OrderOptions& options : Shapes(tail)) {
+      const OrderPlan plan(options);
+      for (std::int64_t step = 0; step < plan.steps(4); ++step) {
+        std::set<std::int64_t> seen;
+        for (std::int64_t row = 0; row < options.batch_size; ++row) {
+          for (std::int64_t attempt = 0; attempt < 9; ++attempt) {
+            try {
+              const auto planned = plan.Row(step, row, attempt);
+              if (planned) {
+                ASSERT_TRUE(seen.insert(ToInt(planned->index)).second)
+                    << TailName(tail) << " size " << options.size << " step " << step;
+              }
+            } catch (const WindowUsedUp&) {
+              break;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(OrderTail, KeepsEveryRecordInItsLane) {
+  for (const Tail tail : {Tail::kPad, Tail::kCarry}) {
+    for (const OrderOptions& options : Shapes(tail)) {
+      const OrderPlan plan(options);
+      for (std::int64_t step = 0; step < plan.steps(3); ++step) {
+        for (std::int64_t row = 0; row < options.batch_size; ++row) {
+          EXPECT_EQ(plan.PlaceOf(Filled(plan, step, row).index).lane, row / plan.rows_per_lane());
+        }
+      }
+    }
+  }
+}
+
+TEST(OrderTail, TellsTheEpochThatAStepEndsIn) {
+  for (const Tail tail : {Tail::kDrop, Tail::kPad, Tail::kCarry}) {
+    for (const OrderOptions& options : Shapes(tail)) {
+      const OrderPlan plan(options);
+      for (std::int64_t epoch = 0, step = 0; epoch < 7; ++epoch) {
+        for (; step < plan.steps(epoch + 1); ++step) EXPECT_EQ(plan.EpochOf(step), epoch);
+      }
+    }
+  }
+}
+
+TEST(OrderTail, IsTheSameOrderUpToTheRest) {
+  const OrderPlan drop({.size = 1000, .batch_size = 96, .seed = 5});
+  for (const Tail tail : {Tail::kPad, Tail::kCarry}) {
+    const OrderPlan other({.size = 1000, .batch_size = 96, .seed = 5, .tail = tail});
+    for (std::int64_t step = 0; step < drop.steps(1); ++step) {
+      for (std::int64_t row = 0; row < 96; ++row) {
+        EXPECT_EQ(drop.Row(step, row)->index, other.Row(step, row)->index);
+      }
+    }
+  }
+}
+
+TEST(OrderTail, TellsOfEveryChunkBeforeItsWindow) {
+  for (const Tail tail : {Tail::kDrop, Tail::kPad, Tail::kCarry}) {
+    const OrderPlan plan({.size = 20'011,
+                          .batch_size = 64,
+                          .lanes = 4,
+                          .chunk = 16,
+                          .window = 128,
+                          .seed = 3,
+                          .tail = tail});
+    const std::int64_t steps_of_window = 128 / 16;
+    const std::int64_t last_window =
+        plan.steps(1) - plan.steps(1) % steps_of_window - steps_of_window;
+    std::map<std::int64_t, std::int64_t> told, needed;  // chunk → step
+    for (std::int64_t step = 0; step < plan.steps(1); ++step) {
+      for (std::int64_t row = 0; row < 64; ++row) {
+        if (const auto ahead = plan.Ahead(step, row)) {
+          EXPECT_EQ(ToInt(ahead->first) % 16, 0);
+          EXPECT_EQ(ahead->count, std::min<std::int64_t>(16, 20'011 - ToInt(ahead->first)));
+          if (step >= plan.steps(1) - steps_of_window) continue;  // of the next epoch
+          EXPECT_TRUE(told.emplace(ToInt(ahead->first) / 16, step).second);
+        }
+        if (const auto planned = plan.Row(step, row)) {
+          needed.emplace(ToInt(planned->index) / 16, step);
+        }
+      }
+    }
+    for (const auto& [chunk, step] : needed) {
+      if (step < steps_of_window) continue;  // the first window is not told of
+      if (told.contains(chunk)) {
+        // The last window may be one and a half.
+        EXPECT_TRUE(told.at(chunk) < step || step >= last_window) << step;
+      } else {
+        EXPECT_GE(step, last_window);  // shuffled into it from behind the epoch's end
+      }
+    }
+    EXPECT_GE(told.size(), 4 * (5000 - 128 - 16) / 16);
+  }
+}
+
+TEST(OrderTail, HasANameAndNoOther) {
+  for (const Tail tail : {Tail::kDrop, Tail::kPad, Tail::kCarry}) {
+    EXPECT_EQ(TailOfName(TailName(tail)), tail);
+  }
+  EXPECT_THROW(TailOfName("roll"), std::invalid_argument);
+}
+
+// Orders of stored runs hang on these numbers: they never change.
+TEST(OrderTail, KeepsItsFrozenVectors) {
+  const auto rows = [](Tail tail, std::int64_t step) {
+    const OrderPlan plan({.size = 103,
+                          .batch_size = 8,
+                          .lanes = 2,
+                          .chunk = 5,
+                          .window = 40,
+                          .seed = 42,
+                          .tail = tail});
+    std::vector<std::int64_t> records;
+    for (std::int64_t row = 0; row < 8; ++row)
+      records.push_back(ToInt(Filled(plan, step, row).index));
+    return records;
+  };
+  using V = std::vector<std::int64_t>;
+  EXPECT_EQ(rows(Tail::kPad, 13), (V{52, 75, 93, 50, 68, 21, 29, 64}));
+  EXPECT_EQ(rows(Tail::kCarry, 13), (V{52, 75, 93, 14, 68, 21, 29, 86}));
+  EXPECT_EQ(rows(Tail::kCarry, 27), (V{92, 2, 74, 1, 37, 20, 48, 39}));
+}
+
+}  // namespace
+}  // namespace fastclip
