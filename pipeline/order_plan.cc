@@ -89,13 +89,11 @@ void ScaleRows(std::vector<MixPart>& parts, std::int64_t before, std::int64_t no
 }
 
 std::invalid_argument TooSmall(const OrderOptions& o, std::size_t part, std::int64_t drawn) {
-  return std::invalid_argument(
-      fmt::format("part {} of the mix has {} records in {} lanes, and a batch takes up to {} of "
-                  "each lane: they "
-                  "would come twice in one batch; let it fill fewer rows than {} of an epoch, or "
-                  "set data.lanes "
-                  "lower",
-                  part, o.parts[part].size, o.lanes, drawn, o.parts[part].rows));
+  return std::invalid_argument(fmt::format(
+      "part {} of the mix has {} records in {} lanes, and a batch takes up to {} of "
+      "each lane: they would come twice in one batch; let it fill fewer rows than {} of "
+      "an epoch, or set data.lanes lower",
+      part, o.parts[part].size, o.lanes, drawn, o.parts[part].rows));
 }
 
 /// Slots of the lane that has the fewest.
@@ -178,8 +176,7 @@ void OrderPlan::PlanMix() {
   epoch_ = WithTail(CeilDiv(wanted, options_.lanes), rows_per_lane(), options_.tail);
   if (epoch_ < rows_per_lane()) {
     throw std::invalid_argument(fmt::format(
-        "the parts of the mix fill {} rows of an epoch, fewer than one batch of {}: take "
-        "more of them",
+        "the parts of the mix fill {} rows of an epoch, fewer than one batch of {}: take more",
         wanted, options_.batch_size));
   }
   ScaleRows(options_.parts, wanted, epoch_ * options_.lanes);

@@ -77,8 +77,7 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   if (element >= size - planned) {
     throw WindowUsedUp(
         fmt::format("epoch {}: the {} records of window {} in lane {} hold no further substitute "
-                    "for row {} of a "
-                    "step; repair the shards, or raise data.window",
+                    "for row {} of a step; repair the shards, or raise data.window",
                     epoch, size, window.number, lane, row));
   }
   const Permutation substitutes(

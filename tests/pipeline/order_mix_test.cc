@@ -201,10 +201,8 @@ TEST(OrderMix, RefusesWhatCannotBe) {
       "part 1 of the mix has 8 records in 16 lanes, and a batch takes up to 2 of each lane: "
       "they would come twice in one batch; let it fill fewer rows than 992 of an epoch, or set "
       "data.lanes lower");
-  EXPECT_EQ(
-      error(Mixed({{1000, 10}, {8, 10}}, 64)),
-      "the parts of the mix fill 20 rows of an epoch, fewer than one batch of 64: take more of "
-      "them");
+  EXPECT_EQ(error(Mixed({{1000, 10}, {8, 10}}, 64)),
+            "the parts of the mix fill 20 rows of an epoch, fewer than one batch of 64: take more");
   OrderOptions other = Mixed({{10, 10}, {10, 10}}, 8);
   other.size = 21;
   EXPECT_EQ(error(other), "the parts of the mix have 20 records, the data 21");
