@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Comparisons with the reference in Python. They need an environment of their own, build/venv-peers (about 4 GB),
-# which this makes on first use; set-up, build and the default tests never do.
+# and `pipeline` another for DALI (0.7 GB), which this makes on first use; set-up, build and the default tests never do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +9,8 @@ usage() {
 usage: tools/peers.sh [VERB …]
   (no verb)                 make the environment, nothing else
   step CONFIG [KEY=VALUE …] samples/s of `fastclip bench step` and of OpenCLIP, in turn, and their ratios
+  pipeline [SHARDS] [SECONDS] [--json]
+                            training batches by our loader, DALI on the CPU, and webdataset with Pillow, in turn
   checkpoint [CHECKPOINT]   OpenCLIP loads our weights (a run, a checkpoint, or fresh ones) and we load its
   zeroshot MODEL.safetensors MODEL.toml SHARDS CLASSES TEMPLATES
                             OpenCLIP's zero-shot figures with our weights, as one JSON object
@@ -20,28 +22,36 @@ TEXT
 
 verb=${1:-}
 case "$verb" in
-  ''|step|checkpoint|zeroshot|pixels|train) ;;
+  ''|step|pipeline|checkpoint|zeroshot|pixels|train) ;;
   --help|-h) usage; exit 0 ;;
   *) echo "peers: unknown verb '$verb'" >&2; usage >&2; exit 2 ;;
 esac
 [ $# -eq 0 ] || shift
 
-venv=${FASTCLIP_PEERS:-build/venv-peers}
-packages=(torch==2.15.0 torchvision==0.29.2 open_clip_torch==3.3.0 pillow==12.2.0 numpy==2.4.6
-  safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2)
-# Made last: its presence says that the environment is whole.
-stamp=$venv/peers-$(sha256sum <<<"${packages[*]}" | cut -c1-16)
-if [ ! -e "$stamp" ]; then
-  echo "peers: Python environment $venv: ${packages[*]} …" >&2
-  mkdir -p "$(dirname "$venv")"
-  [ -x "$venv/bin/pip" ] || /usr/bin/python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
+# An environment in FOLDER with the packages, whole when its stamp is there: that is made last.
+environment() {  # FOLDER PACKAGE…
+  local folder=$1 stamp
+  shift
+  stamp=$folder/peers-$(sha256sum <<<"$*" | cut -c1-16)
+  [ ! -e "$stamp" ] || return 0
+  echo "peers: Python environment $folder: $* …" >&2
+  mkdir -p "$(dirname "$folder")"
+  [ -x "$folder/bin/pip" ] || /usr/bin/python3 -m venv "$folder"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"
   touch "$stamp"
-fi
+}
+
+venv=${FASTCLIP_PEERS:-build/venv-peers}
+environment "$venv" torch==2.15.0 torchvision==0.29.2 open_clip_torch==3.3.0 pillow==12.2.0 numpy==2.4.6 \
+  safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2
 
 case "$verb" in
   '') echo "peers: ready, $venv" ;;
   step) exec "$venv/bin/python" tools/peers/compare_step.py "$@" ;;
+  pipeline)
+    dali=${FASTCLIP_PEERS_DALI:-build/venv-peers-dali}
+    environment "$dali" nvidia-dali-cuda130==2.4.0 nvidia-nvimgcodec-cu13==0.9.0.20 numpy==2.4.6
+    exec "$venv/bin/python" tools/peers/compare_pipeline.py --dali "$dali/bin/python" "$@" ;;
   checkpoint)
     FASTCLIP_PEERS=$venv FASTCLIP_CHECKPOINT=${1:-} exec build/tests/openclip_peer_test ;;
   pixels)
