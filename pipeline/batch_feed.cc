@@ -72,6 +72,11 @@ class RowMaker {
   const LoaderOptions options_;
 };
 
+LoaderOptions ForTraining(LoaderOptions options) {
+  options.decode = TrainingDecodeOptions(options);
+  return options;
+}
+
 class TrainingFeed final : public BatchFeed {
  public:
   TrainingFeed(const OrderPlan& plan, LaneRange lanes, std::int64_t first_step,
@@ -81,7 +86,7 @@ class TrainingFeed final : public BatchFeed {
         rows_(CheckedRows((lanes.last - lanes.first) * plan.rows_per_lane())),
         first_step_(first_step),
         last_step_(last_step),
-        maker_(tokenizer, options) {}
+        maker_(tokenizer, ForTraining(options)) {}
 
   std::int64_t batches() const override {
     return std::max<std::int64_t>(0, last_step_ - first_step_);
@@ -236,6 +241,12 @@ class EvaluationFeed final : public BatchFeed {
 };
 
 }  // namespace
+
+DecodeOptions TrainingDecodeOptions(const LoaderOptions& options) {
+  DecodeOptions decode = options.decode;
+  if (options.fast_pixels) decode.fast_side = options.image_size;
+  return decode;
+}
 
 std::unique_ptr<BatchFeed> MakeTrainingFeed(const OrderPlan& plan, LaneRange lanes,
                                             std::int64_t first_step, std::int64_t last_step,

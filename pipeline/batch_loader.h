@@ -31,6 +31,9 @@ struct LoaderOptions {
   int context_length = 77;
   AugmentOptions augment;
   DecodeOptions decode;
+  /// Training decodes JPEGs smaller where their crop still has image_size pixels on both sides:
+  /// faster, no longer Pillow's bytes (decode.md says by how much). Evaluation stays exact.
+  bool fast_pixels = false;
   /// Threads that decode and tokenize, and threads that read; kMostThreads at most. Neither changes
   /// a batch.
   int threads = 2;
@@ -57,6 +60,9 @@ struct LoaderOptions {
   /// Where batches live; pinned memory for CUDA. Must outlive the loader and its batches.
   std::pmr::memory_resource* memory = std::pmr::new_delete_resource();
 };
+
+/// How training decodes: with fast_pixels smaller, down to image_size.
+DecodeOptions TrainingDecodeOptions(const LoaderOptions& options);
 
 /// One rank's rows of a global batch. Move-only; its destructor gives the memory back to the ring.
 /// Training: one caption a row. Evaluation: all captions of a picture, none where it has a label

@@ -50,6 +50,10 @@ const char* ExtensionOf(std::span<const std::byte> image) {
       return "png";
     case std::byte{'R'}:
       return "webp";
+    case std::byte{'G'}:
+      return "gif";
+    case std::byte{'B'}:
+      return "bmp";
     default:
       return "jpg";
   }
@@ -208,8 +212,10 @@ void Check(const ConvertOptions& options) {
           "bytes per shard and size cannot be negative");
   require(options.quality >= 1 && options.quality <= 100, "quality: 1 to 100");
   require(options.threads >= 1 && options.threads <= kMostThreads, "threads: 1 to 256");
-  require(options.encoding != Encoding::kKeep || (options.resize == 0 && !options.background),
-          "resize and background need an encoding, jpg or png");
+  const bool changes =
+      options.resize > 0 || options.background.has_value() || options.decode.exif_rotate;
+  require(options.encoding != Encoding::kKeep || !changes,
+          "resize, background and exif-rotate need an encoding, jpg or png");
 }
 
 /// OUT_DIR.unfinished, empty: what an interrupted run left there is removed, anything else refused.

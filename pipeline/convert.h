@@ -21,7 +21,7 @@ struct ConvertOptions {
   /// Shorter side in pixels; smaller pictures keep their size. 0: all keep it.
   int resize = 0;
   /// How pictures are stored. kKeep stores the bytes as they are and only reads their header; it
-  /// does not go with resize or background.
+  /// does not go with resize, background or decode.exif_rotate.
   Encoding encoding = Encoding::kKeep;
   /// JPEG's, 1 to 100.
   int quality = 95;

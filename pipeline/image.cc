@@ -4,6 +4,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pipeline/bmp.h"
+#include "pipeline/exif.h"
+#include "pipeline/gif.h"
 #include "pipeline/jpeg.h"
 #include "pipeline/png.h"
 #include "pipeline/webp.h"
@@ -11,13 +14,30 @@
 namespace fastclip {
 namespace {
 
-enum class Kind { kJpeg, kPng, kWebp, kNone };
+using Bytes = std::span<const std::byte>;
 
-Kind KindOf(std::span<const std::byte> bytes) {
-  if (LooksLikeJpeg(bytes)) return Kind::kJpeg;
-  if (LooksLikePng(bytes)) return Kind::kPng;
-  if (LooksLikeWebp(bytes)) return Kind::kWebp;
-  return Kind::kNone;
+/// What a format's files can do for the functions here.
+struct Codec {
+  PictureFormat format;
+  bool (*looks_like)(Bytes);
+  // Null for JPEG: its header tells more than the size, and its parts are decoded alone.
+  std::variant<ImageSize, Skip> (*read_size)(Bytes) = nullptr;
+  std::variant<Image, Skip> (*decode)(Bytes, const Rgb* background) = nullptr;
+  Bytes (*find_exif)(Bytes) = nullptr;  // null where files have none
+};
+constexpr Codec kCodecs[] = {
+    {PictureFormat::kJpeg, LooksLikeJpeg},
+    {PictureFormat::kPng, LooksLikePng, ReadPngSize, DecodePng, FindPngExif},
+    {PictureFormat::kWebp, LooksLikeWebp, ReadWebpSize, DecodeWebp, FindWebpExif},
+    {PictureFormat::kGif, LooksLikeGif, ReadGifSize, DecodeGif},
+    {PictureFormat::kBmp, LooksLikeBmp, ReadBmpSize, DecodeBmp}};
+
+/// Null where it is no picture, or none that was asked for.
+const Codec* CodecOf(Bytes bytes, const DecodeOptions& options) {
+  for (const Codec& codec : kCodecs) {
+    if (codec.looks_like(bytes)) return options.formats.Has(codec.format) ? &codec : nullptr;
+  }
+  return nullptr;
 }
 
 /// A file too short to tell its kind is cut off; anything longer is no picture.
@@ -35,25 +55,33 @@ std::optional<Skip> RefuseSize(const ImageSize& size, const DecodeOptions& optio
 
 /// What the header tells, as far as a picture may be so.
 struct Header {
-  ImageSize size;
+  ImageSize size;         // as it is stored
   int bytes_a_pixel = 0;  // that decoding takes
+  Orientation orientation = kUpright;
 };
 
-std::variant<Header, Skip> ReadHeader(Kind kind, std::span<const std::byte> bytes,
-                                      const DecodeOptions& options) {
-  constexpr int kPixelsAndCanvas = 8;
-  Header header{.size = {}, .bytes_a_pixel = kPixelsAndCanvas};
-  if (kind == Kind::kNone) return NoPicture(bytes);
-  if (kind == Kind::kJpeg) {
-    const auto jpeg = ReadJpegHeader(bytes);
-    if (const Skip* skip = std::get_if<Skip>(&jpeg)) return *skip;
-    header = {std::get<JpegHeader>(jpeg).size, std::get<JpegHeader>(jpeg).bytes_a_pixel};
+Orientation OrientationOf(const Codec& codec, Bytes bytes, const DecodeOptions& options) {
+  const bool read = options.exif_rotate && codec.find_exif != nullptr;
+  return read ? ReadOrientation(codec.find_exif(bytes)) : kUpright;
+}
+
+std::variant<Header, Skip> ReadHeader(Bytes bytes, const DecodeOptions& options) {
+  constexpr int kPixelsAndCanvas = 8, kPixels = 3;
+  Header header;
+  const Codec* codec = CodecOf(bytes, options);
+  if (codec == nullptr) return NoPicture(bytes);
+  if (codec->format == PictureFormat::kJpeg) {
+    const auto read = ReadJpegHeader(bytes, options.exif_rotate);
+    if (const Skip* skip = std::get_if<Skip>(&read)) return *skip;
+    const JpegHeader& jpeg = std::get<JpegHeader>(read);
+    header = {jpeg.size, jpeg.bytes_a_pixel, ReadOrientation(jpeg.exif)};
   } else {
-    const auto size = kind == Kind::kPng ? ReadPngSize(bytes) : ReadWebpSize(bytes);
+    const auto size = codec->read_size(bytes);
     if (const Skip* skip = std::get_if<Skip>(&size)) return *skip;
-    header.size = std::get<ImageSize>(size);
+    header = {std::get<ImageSize>(size), kPixelsAndCanvas, OrientationOf(*codec, bytes, options)};
   }
   if (const auto cause = RefuseSize(header.size, options)) return *cause;
+  if (header.orientation != kUpright) header.bytes_a_pixel += kPixels;  // turned into others
   return header;
 }
 
@@ -64,28 +92,53 @@ bool Inside(const CropBox& box, const ImageSize& size) {
          box.width <= size.width - box.left && box.height <= size.height - box.top;
 }
 
+/// The largest power of two that leaves `side` pixels on both sides of the box.
+int ShrinkOf(const CropBox& box, int side) {
+  int shrink = 1;
+  while (side > 0 && shrink < 8 && std::min(box.width, box.height) / (2 * shrink) >= side) {
+    shrink *= 2;
+  }
+  return shrink;
+}
+
 /// A JPEG's header is read once: it costs as much as some thousand pixels.
-std::optional<Skip> Decode(std::span<const std::byte> bytes, const ChooseBox& choose,
-                           const Rgb* background, const DecodeOptions& options, PicturePart& part) {
-  const auto wanted = [&](const ImageSize& size) -> std::variant<CropBox, Skip> {
-    if (const auto cause = RefuseSize(size, options)) return *cause;
-    const CropBox box = choose(size);
-    if (Inside(box, size)) return box;
+std::optional<Skip> Decode(Bytes bytes, const ChooseBox& choose, const Rgb* background,
+                           const DecodeOptions& options, PicturePart& part) {
+  Orientation orientation = kUpright;
+  const auto wanted = [&](const ImageSize& stored) -> std::variant<CropBox, Skip> {
+    if (const auto cause = RefuseSize(stored, options)) return *cause;
+    const ImageSize shown = ShownSize(stored, orientation);
+    const CropBox box = choose(shown);
+    if (Inside(box, shown)) return StoredBox(box, stored, orientation);
     throw std::invalid_argument("DecodePart: a box that is not inside of the picture");
   };
-  const Kind kind = KindOf(bytes);
-  if (kind == Kind::kJpeg) return DecodeJpeg(bytes, wanted, part);
-  const auto header = ReadHeader(kind, bytes, options);
-  if (const Skip* skip = std::get_if<Skip>(&header)) return *skip;
-  const auto box = wanted(std::get<Header>(header).size);
-  auto decoded = kind == Kind::kPng ? DecodePng(bytes, background) : DecodeWebp(bytes, background);
-  if (const Skip* skip = std::get_if<Skip>(&decoded)) return *skip;
-  part = {std::move(std::get<Image>(decoded)), std::get<CropBox>(box)};
+  const Codec* codec = CodecOf(bytes, options);
+  if (codec == nullptr) return NoPicture(bytes);
+  if (codec->format == PictureFormat::kJpeg) {
+    const auto wish = [&](const JpegHeader& header) -> std::variant<JpegWish, Skip> {
+      orientation = ReadOrientation(header.exif);
+      const auto box = wanted(header.size);
+      if (const Skip* skip = std::get_if<Skip>(&box)) return *skip;
+      const CropBox& stored = std::get<CropBox>(box);
+      return JpegWish{stored, ShrinkOf(stored, options.fast_side)};
+    };
+    if (const auto cause = DecodeJpeg(bytes, options.exif_rotate, wish, part)) return cause;
+  } else {
+    const auto size = codec->read_size(bytes);
+    if (const Skip* skip = std::get_if<Skip>(&size)) return *skip;
+    orientation = OrientationOf(*codec, bytes, options);
+    const auto box = wanted(std::get<ImageSize>(size));
+    if (const Skip* skip = std::get_if<Skip>(&box)) return *skip;
+    auto decoded = codec->decode(bytes, background);
+    if (const Skip* skip = std::get_if<Skip>(&decoded)) return *skip;
+    part = {std::move(std::get<Image>(decoded)), std::get<CropBox>(box)};
+  }
+  if (orientation != kUpright) TurnPart(orientation, part);
   return std::nullopt;
 }
 
-std::variant<Image, Skip> DecodeWhole(std::span<const std::byte> bytes, const Rgb* background,
-                                      const DecodeOptions& options) {
+std::variant<Image, Skip> DecodeWhole(Bytes bytes, const Rgb* background, DecodeOptions options) {
+  options.fast_side = 0;
   PicturePart part;
   if (const auto skip = Decode(bytes, Whole, background, options, part)) return *skip;
   return std::move(part.image);
@@ -95,15 +148,16 @@ std::variant<Image, Skip> DecodeWhole(std::span<const std::byte> bytes, const Rg
 
 std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
                                             const DecodeOptions& options) {
-  const auto header = ReadHeader(KindOf(bytes), bytes, options);
+  const auto header = ReadHeader(bytes, options);
   if (const Skip* skip = std::get_if<Skip>(&header)) return *skip;
-  return std::get<Header>(header).size;
+  const Header& found = std::get<Header>(header);
+  return ShownSize(found.size, found.orientation);
 }
 
 std::int64_t DecodeMemory(std::span<const std::byte> bytes, const DecodeOptions& options) {
-  const auto header = ReadHeader(KindOf(bytes), bytes, options);
+  const auto header = ReadHeader(bytes, options);
   if (std::holds_alternative<Skip>(header)) return 0;
-  const auto& [size, bytes_a_pixel] = std::get<Header>(header);
+  const auto& [size, bytes_a_pixel, orientation] = std::get<Header>(header);
   return std::int64_t{bytes_a_pixel} * size.width * size.height;
 }
 

@@ -32,6 +32,8 @@ struct JpegState {
   jpeg_progress_mgr progress;
   std::jmp_buf leave;
   Failure failure;
+  const JOCTET* exif;  // null, or a view into the picture's bytes
+  std::size_t exif_size;
 };
 
 [[noreturn]] void Leave(j_common_ptr cinfo, Failure failure) {
@@ -66,6 +68,25 @@ void OnProgress(j_common_ptr cinfo) {
 
 void DoNothing(j_decompress_ptr) {}
 
+// Looks at an APP1 where it lies, then passes over it as libjpeg does.
+boolean OnApp1(j_decompress_ptr cinfo) {
+  constexpr std::size_t kLengthBytes = 2;
+  constexpr char kExif[] = "Exif\0";  // and the 0 that ends it
+  jpeg_source_mgr& source = *cinfo->src;
+  if (source.bytes_in_buffer < kLengthBytes) OnEndOfInput(cinfo);
+  const JOCTET* const bytes = source.next_input_byte;
+  const std::size_t length = std::size_t{bytes[0]} << 8 | bytes[1];  // its own bytes included
+  auto* state = static_cast<JpegState*>(cinfo->client_data);
+  if (state->exif == nullptr && length >= kLengthBytes + sizeof kExif &&
+      length <= source.bytes_in_buffer &&
+      std::memcmp(bytes + kLengthBytes, kExif, sizeof kExif) == 0) {
+    state->exif = bytes + kLengthBytes;
+    state->exif_size = length - kLengthBytes;
+  }
+  OnSkip(cinfo, static_cast<long>(std::max(length, kLengthBytes)));
+  return TRUE;
+}
+
 class JpegReader {
  public:
   explicit JpegReader(std::span<const std::byte> bytes) {
@@ -89,32 +110,40 @@ class JpegReader {
   JpegReader& operator=(const JpegReader&) = delete;
 
   /// Up to the first scan; false: see skip().
-  bool ReadHeader() {
+  bool ReadHeader(bool find_exif) {
     if (setjmp(state_.leave) != 0) return false;
     jpeg_create_decompress(&state_.cinfo);
+    if (find_exif) jpeg_set_marker_processor(&state_.cinfo, JPEG_APP0 + 1, OnApp1);
     state_.cinfo.src = &state_.source;
     state_.cinfo.progress = &state_.progress;
     jpeg_read_header(&state_.cinfo, TRUE);
     return true;
   }
 
-  /// Begins to decode, for the pixels of `box`. Which part of the picture comes: part(). False: see
+  /// Begins to decode, for the pixels of a box. Which part of the picture comes: part(). False: see
   /// skip().
-  bool Start(const CropBox& box) {
+  bool Start(const JpegWish& wish) {
     if (setjmp(state_.leave) != 0) return false;
     jpeg_decompress_struct& cinfo = state_.cinfo;
     cinfo.out_color_space = channels() == 4 ? JCS_CMYK : JCS_RGB;
+    cinfo.scale_num = 1;
+    cinfo.scale_denom = static_cast<unsigned>(wish.shrink);
     jpeg_start_decompress(&cinfo);
     part_ = {0, 0, static_cast<int>(cinfo.output_height), static_cast<int>(cinfo.output_width)};
-    if (!NeighboursMatter()) {
-      Narrow(box);
-      SkipRowsAbove(box);
+    box_ = Shrunk(wish);
+    if (!NeighboursMatter() && !ScaledHalfway()) {
+      Narrow();
+      SkipRowsAbove();
     }
     return true;
   }
 
-  /// What ReadPixels gives, in the picture's pixels.
+  /// What ReadPixels gives, in the pixels of the picture as it is scaled.
   const CropBox& part() const { return part_; }
+  /// Where in part() the box lies.
+  CropBox box() const {
+    return {box_.top - part_.top, box_.left - part_.left, box_.height, box_.width};
+  }
 
   /// The rows of part(), [height, width, channels()], and the end marker; false: see skip().
   bool ReadPixels(std::uint8_t* pixels) {
@@ -148,12 +177,15 @@ class JpegReader {
     const int components = state_.cinfo.num_components;
     return components == 1 || components == 3 || components == 4;
   }
-  bool keeps_coefficients() { return jpeg_has_multiple_scans(&state_.cinfo) != FALSE; }
   /// Of what ReadPixels gives: RGB, or four inverted ones.
   int channels() const { return state_.cinfo.num_components == 4 ? 4 : 3; }
-  ImageSize size() const {
-    return {static_cast<int>(state_.cinfo.image_width),
-            static_cast<int>(state_.cinfo.image_height)};
+  JpegHeader header() {
+    const int pixels = channels() == 4 ? 7 : 3;
+    const bool keeps_coefficients = jpeg_has_multiple_scans(&state_.cinfo) != FALSE;
+    return {.size = {static_cast<int>(state_.cinfo.image_width),
+                     static_cast<int>(state_.cinfo.image_height)},
+            .bytes_a_pixel = pixels + (keeps_coefficients ? 2 * channels() : 0),
+            .exif = std::as_bytes(std::span(state_.exif, state_.exif_size))};
   }
 
   /// Why the last call gave false.
@@ -186,16 +218,45 @@ class JpegReader {
     return false;
   }
 
+  /// Where a channel's scaling takes over only a part of its upsampling (4 × 2 samples to one, at
+  /// 1/4), libjpeg's cropping miscounts its columns: such pictures are decoded whole.
+  bool ScaledHalfway() const {
+    const jpeg_decompress_struct& cinfo = state_.cinfo;
+    const int scale = cinfo.min_DCT_scaled_size;
+    return std::any_of(cinfo.comp_info, cinfo.comp_info + cinfo.num_components,
+                       [&](const jpeg_component_info& channel) {
+                         const int own = channel.DCT_scaled_size;
+                         return own != scale &&
+                                (channel.h_samp_factor * own != cinfo.max_h_samp_factor * scale ||
+                                 channel.v_samp_factor * own != cinfo.max_v_samp_factor * scale);
+                       });
+  }
+
+  /// The box in the scaled picture: its borders' nearest pixels, one at least.
+  CropBox Shrunk(const JpegWish& wish) const {
+    const auto scaled = [&](int at, int limit) {
+      return std::min((at + wish.shrink / 2) / wish.shrink, limit);
+    };
+    const auto& [top, left, height, width] = wish.box;
+    CropBox box;
+    box.top = scaled(top, part_.height - 1);
+    box.left = scaled(left, part_.width - 1);
+    box.height = std::max(1, scaled(top + height, part_.height) - box.top);
+    box.width = std::max(1, scaled(left + width, part_.width) - box.left);
+    return box;
+  }
+
   int block_width() const {
-    return state_.cinfo.num_components == 1 ? DCTSIZE : DCTSIZE * state_.cinfo.max_h_samp_factor;
+    const jpeg_decompress_struct& cinfo = state_.cinfo;
+    return cinfo.min_DCT_scaled_size * (cinfo.num_components == 1 ? 1 : cinfo.max_h_samp_factor);
   }
 
   /// Columns are upsampled from their neighbours, so that the outermost of a part differ: a block
   /// more on either side is decoded.
-  void Narrow(const CropBox& box) {
+  void Narrow() {
     const int block = block_width();
-    const int left = std::max(0, box.left - block);
-    const int right = std::min(part_.width, box.left + box.width + block);
+    const int left = std::max(0, box_.left - block);
+    const int right = std::min(part_.width, box_.left + box_.width + block);
     if (left < block && right == part_.width) return;
     auto first = static_cast<JDIMENSION>(left);
     auto width = static_cast<JDIMENSION>(right - left);
@@ -204,12 +265,12 @@ class JpegReader {
     part_.width = static_cast<int>(width);
   }
 
-  void SkipRowsAbove(const CropBox& box) {
-    if (box.top > 0) {
+  void SkipRowsAbove() {
+    if (box_.top > 0) {
       part_.top =
-          static_cast<int>(jpeg_skip_scanlines(&state_.cinfo, static_cast<JDIMENSION>(box.top)));
+          static_cast<int>(jpeg_skip_scanlines(&state_.cinfo, static_cast<JDIMENSION>(box_.top)));
     }
-    part_.height = box.top + box.height - part_.top;
+    part_.height = box_.top + box_.height - part_.top;
   }
 
   /// Whether decoding to the end would meet the end marker and nothing unusual before: then it can
@@ -232,6 +293,7 @@ class JpegReader {
 
   JpegState state_;
   CropBox part_;
+  CropBox box_;  // of the whole scaled picture
 };
 
 std::uint8_t MultiplyChannels(int a, int b) {
@@ -259,27 +321,23 @@ bool LooksLikeJpeg(std::span<const std::byte> bytes) {
          std::memcmp(bytes.data(), kStart.data(), kStart.size()) == 0;
 }
 
-std::variant<JpegHeader, Skip> ReadJpegHeader(std::span<const std::byte> bytes) {
+std::variant<JpegHeader, Skip> ReadJpegHeader(std::span<const std::byte> bytes, bool find_exif) {
   JpegReader reader(bytes);
-  if (!reader.ReadHeader()) return reader.skip();
+  if (!reader.ReadHeader(find_exif)) return reader.skip();
   if (!reader.known()) return Skip::kUndecodable;
-  const int pixels = reader.channels() == 4 ? 7 : 3;
-  const int coefficients = reader.keeps_coefficients() ? 2 * reader.channels() : 0;
-  return JpegHeader{reader.size(), pixels + coefficients};
+  return reader.header();
 }
 
-std::optional<Skip> DecodeJpeg(
-    std::span<const std::byte> bytes,
-    const std::function<std::variant<CropBox, Skip>(const ImageSize&)>& wanted, PicturePart& part) {
+std::optional<Skip> DecodeJpeg(std::span<const std::byte> bytes, bool find_exif,
+                               const ChooseJpegPart& choose, PicturePart& part) {
   JpegReader reader(bytes);
-  if (!reader.ReadHeader()) return reader.skip();
+  if (!reader.ReadHeader(find_exif)) return reader.skip();
   if (!reader.known()) return Skip::kUndecodable;
-  const auto answer = wanted(reader.size());
-  if (const Skip* skip = std::get_if<Skip>(&answer)) return *skip;
-  const CropBox& box = std::get<CropBox>(answer);
-  if (!reader.Start(box)) return reader.skip();
+  const auto wish = choose(reader.header());
+  if (const Skip* skip = std::get_if<Skip>(&wish)) return *skip;
+  if (!reader.Start(std::get<JpegWish>(wish))) return reader.skip();
   const CropBox& made = reader.part();
-  part.box = {box.top - made.top, box.left - made.left, box.height, box.width};
+  part.box = reader.box();
   part.image.width = made.width;
   part.image.height = made.height;
   const std::size_t pixels = static_cast<std::size_t>(made.width) * made.height;

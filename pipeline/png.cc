@@ -200,6 +200,18 @@ std::variant<ImageSize, Skip> ReadPngSize(std::span<const std::byte> bytes) {
   return ImageSize{static_cast<int>(width), static_cast<int>(height)};
 }
 
+std::span<const std::byte> FindPngExif(std::span<const std::byte> bytes) {
+  constexpr std::size_t kAround = 12;  // length, name, CRC
+  std::size_t at = kSignature.size();
+  while (at + kAround <= bytes.size()) {
+    const std::size_t length = BigEndian32(bytes.data() + at);
+    if (length > bytes.size() - at - kAround) break;
+    if (std::memcmp(bytes.data() + at + 4, "eXIf", 4) == 0) return bytes.subspan(at + 8, length);
+    at += kAround + length;
+  }
+  return {};
+}
+
 std::variant<Image, Skip> DecodePng(std::span<const std::byte> bytes, const Rgb* background) {
   PngReader reader(bytes);
   if (!reader.ReadHeader()) return reader.skip();

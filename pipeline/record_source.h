@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "pipeline/caption_key.h"
+#include "pipeline/picture_format.h"
 #include "pipeline/record.h"
 
 namespace fastclip {
@@ -51,6 +52,9 @@ struct SourceOptions {
   bool renew = true;
   /// Bytes that one record's members may have; more is Skip::kTooLarge.
   std::int64_t max_record_bytes = std::int64_t{256} << 20;
+  /// Members of tar shards with the extension of another format are no images. Give the decoder
+  /// the same: DecodeOptions::formats.
+  PictureFormats formats = kUsualFormats;
   /// Where tar shards have their captions; empty: all of the list "captions" of the .json, else the
   /// .txt, else the .json's "caption".
   std::vector<CaptionKey> captions;

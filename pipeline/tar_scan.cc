@@ -14,6 +14,7 @@
 #include <unordered_set>
 
 #include "pipeline/file.h"
+#include "pipeline/picture_format.h"
 
 namespace fastclip {
 namespace {
@@ -200,10 +201,9 @@ std::optional<MemberName> SplitMemberName(std::string_view path) {
 }
 
 Role RoleOf(std::string_view field) {
+  if (FormatOfExtension(field)) return Role::kImage;
   static constexpr std::pair<std::string_view, Role> kRoles[] = {
-      {"jpg", Role::kImage},    {"jpeg", Role::kImage},  {"png", Role::kImage},
-      {"webp", Role::kImage},   {"txt", Role::kCaption}, {"cls", Role::kLabel},
-      {"json", Role::kMetadata}};
+      {"txt", Role::kCaption}, {"cls", Role::kLabel}, {"json", Role::kMetadata}};
   for (const auto& [name, role] : kRoles) {
     if (std::ranges::equal(field, name, {}, LowerAscii)) return role;
   }

@@ -26,7 +26,7 @@ std::optional<MemberName> SplitMemberName(std::string_view path);
 
 /// What a member can be to a record, by its field, in any case.
 enum class Role : std::uint8_t { kOther, kImage, kCaption, kLabel, kMetadata };
-/// jpg jpeg png webp | txt | cls | json.
+/// jpg jpeg png webp gif bmp, wanted or not | txt | cls | json.
 Role RoleOf(std::string_view field);
 
 struct TarMember {
@@ -45,7 +45,8 @@ void WalkTar(std::span<const std::byte> bytes, const std::function<void(const Ta
 struct TarScan {
   /// In blocks: record i is [starts[i], starts[i+1]); one more than there are records.
   std::vector<std::uint32_t> starts;
-  /// Records without an image, or without a member that may hold a caption (.txt, .json).
+  /// Records without an image of any format, or without a member that may hold a caption (.txt,
+  /// .json): signs that the members of one lie apart.
   std::int64_t incomplete = 0;
   /// Blocks passed over in search of a header.
   std::int64_t damaged = 0;

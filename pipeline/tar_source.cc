@@ -35,9 +35,9 @@ struct Parts {
   bool cut = false;
 };
 
-/// OpenCLIP's order of preference.
+/// OpenCLIP's order of preference, then what it does not take.
 int ImageRank(std::string_view field) {
-  static constexpr std::string_view kOrder[] = {"jpg", "png", "jpeg", "webp"};
+  static constexpr std::string_view kOrder[] = {"jpg", "png", "jpeg", "webp", "gif", "bmp"};
   int rank = 1;
   for (const std::string_view name : kOrder) {
     const bool same = std::ranges::equal(field, name, {}, [](char c) {
@@ -53,10 +53,12 @@ std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-void Take(std::string_view field, std::span<const std::byte> data, bool cut, Parts& parts) {
+void Take(std::string_view field, std::span<const std::byte> data, bool cut,
+          const PictureFormats& formats, Parts& parts) {
   parts.cut |= cut;
   switch (RoleOf(field)) {
     case Role::kImage:
+      if (!formats.Has(*FormatOfExtension(field))) break;
       if (const int rank = ImageRank(field); parts.image_rank == 0 || rank < parts.image_rank) {
         parts.image_rank = rank;
         parts.image = data;
@@ -207,7 +209,8 @@ void AddFetched(std::span<const std::byte> bytes, std::span<const std::uint32_t>
                size = static_cast<std::size_t>(member.size);
     const bool cut = at > bytes.size() || size > bytes.size() - at;
     if (keys[i].empty()) keys[i] = name->key;
-    Take(name->field, cut ? std::span<const std::byte>() : bytes.subspan(at, size), cut, parts[i]);
+    Take(name->field, cut ? std::span<const std::byte>() : bytes.subspan(at, size), cut,
+         wanted.formats, parts[i]);
   });
   for (std::size_t i = 0; i < count; ++i) {
     const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
@@ -249,7 +252,7 @@ std::vector<std::byte> TarSource::Walk(int fd, const std::string& path, Manifest
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
-      wanted_{LabelsOf(options), options.captions},
+      wanted_{options.formats, LabelsOf(options), options.captions},
       first_index_(1, 0),
       cache_(kOpenShards),
       places_(files_.paths.size()) {

@@ -16,8 +16,9 @@
 
 namespace fastclip {
 
-/// What is taken from a record besides its image.
+/// What is taken from a record.
 struct WantedFields {
+  PictureFormats formats;
   std::optional<LabelKey> labels;  ///< set: a label instead of captions
   std::vector<CaptionKey> captions;
 };
@@ -25,7 +26,8 @@ struct WantedFields {
 /// The records of a set of tar shards, by SampleIndex.
 ///
 /// Adjacent members that share a name up to the first dot make one record: its image is the first
-/// there is of .jpg, .png, .jpeg, .webp; its captions all of the list "captions" of its .json, else
+/// there is of .jpg, .png, .jpeg, .webp, and where SourceOptions::formats has them .gif, .bmp; its
+/// captions all of the list "captions" of its .json, else
 /// its .txt, else the text "caption" of the .json, or what SourceOptions::captions names; its label
 /// .cls, or with SourceOptions::labels a field of its .json. A record without image or caption is
 /// still there, with its Skip, so that places in the shard, and with them SampleIndex, stay true.

@@ -64,6 +64,16 @@ std::variant<ImageSize, Skip> ReadWebpSize(std::span<const std::byte> bytes) {
   return ImageSize{features.width, features.height};
 }
 
+std::span<const std::byte> FindWebpExif(std::span<const std::byte> bytes) {
+  const WebPData data{Data(bytes), bytes.size()};
+  const DemuxerPtr demuxer(WebPDemux(&data));
+  WebPChunkIterator chunk{};
+  if (demuxer == nullptr || WebPDemuxGetChunk(demuxer.get(), "EXIF", 1, &chunk) == 0) return {};
+  const std::span exif(chunk.chunk.bytes, chunk.chunk.size);  // a view into `bytes`
+  WebPDemuxReleaseChunkIterator(&chunk);
+  return std::as_bytes(exif);
+}
+
 std::variant<Image, Skip> DecodeWebp(std::span<const std::byte> bytes, const Rgb* background) {
   if (EndsEarly(bytes)) return Skip::kTruncated;
   const WebPData data{Data(bytes), bytes.size()};

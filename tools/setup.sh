@@ -34,7 +34,7 @@ done_step() { printf 'setup: … %s s\n' "$((SECONDS - step_started))"; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 packages=(build-essential cmake ninja-build ccache git pkg-config python3 python3-venv
-  libtbb-dev libarchive-dev libjpeg62-turbo-dev libpng-dev libwebp-dev zlib1g-dev
+  libtbb-dev libarchive-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev zlib1g-dev
   libsentencepiece-dev libhwy-dev libxxhash-dev libfmt-dev libtomlplusplus-dev nlohmann-json3-dev
   libcli11-dev libicu-dev libgtest-dev)
 [ "$openclipart" = 0 ] || packages+=(openclipart-png openclipart-svg)

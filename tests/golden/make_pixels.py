@@ -19,7 +19,7 @@ import zlib
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.numpy import save
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
@@ -132,6 +132,171 @@ def offset_animation():
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def gif(indices, palette, place=(0, 0), screen=None, local=None, transparent=None, interlaced=False, more=b""):
+    """A GIF written out by hand, its codes never compressed. `place`: the frame's corner on the screen."""
+    height, width = indices.shape
+    order = [y for first, step in ((0, 8), (4, 8), (2, 4), (1, 2)) for y in range(first, height, step)]
+    bits = max(2, int(indices.max()).bit_length())
+    clear, codes = 1 << bits, []
+    for number, index in enumerate((indices[order] if interlaced else indices).reshape(-1)):
+        codes += [clear] * (number % (clear - 2) == 0) + [int(index)]  # codes never grow
+    stream = sum(code << (bits + 1) * place_in for place_in, code in enumerate(codes + [clear + 1]))
+    data = stream.to_bytes((len(codes) + 1) * (bits + 1) // 8 + 1, "little")
+    blocks = b"".join(bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255))
+
+    def table(colors):
+        size = max(1, (len(colors) // 3 - 1).bit_length())
+        return size - 1 | 0x80, colors + bytes((3 << size) - len(colors))
+
+    flags, colors = table(palette) if palette else (0, b"")
+    screen_width, screen_height = screen or (width + place[0], height + place[1])
+    head = b"GIF89a" + struct.pack("<HHBBB", screen_width, screen_height, flags, 0, 0) + colors
+    head += b"!\xfe\6a note\0"
+    if transparent is not None:
+        head += b"!\xf9\x04\x01\0\0" + bytes([transparent]) + b"\0"
+    flags, colors = table(local) if local else (0, b"")
+    frame = struct.pack("<HHHHB", *place, width, height, flags | 0x40 * interlaced)
+    return head + b"," + frame + colors + bytes([bits]) + blocks + b"\0" + more + b";"
+
+
+def some_colors(count):
+    return random.integers(0, 256, 3 * count).astype(np.uint8).tobytes()
+
+
+def in_fours(colors):
+    return np.insert(np.frombuffer(colors, np.uint8).reshape(-1, 3), 3, 0, 1).tobytes()
+
+
+def some_indices(count, width=None, height=None):
+    return random.integers(0, count, (height or HEIGHT, width or WIDTH)).astype(np.uint8)
+
+
+def bmp(rows, bits, palette=b"", compression=0, masks=b"", header=40, top_down=False, colors=0, width=None):
+    """A bitmap written out by hand; `rows` in the order of the file, unpadded, or packed run lengths."""
+    if isinstance(rows, list):
+        data = b"".join(row + bytes(-len(row) % 4) for row in rows)
+    else:
+        data = rows
+    width = width or WIDTH
+    if header == 12:
+        info = struct.pack("<IHHHH", 12, width, HEIGHT, 1, bits)
+    else:
+        height = -HEIGHT if top_down else HEIGHT
+        info = struct.pack("<IiiHHIIiiII", header, width, height, 1, bits, compression, len(data), 2835, 2835, colors, 0)
+        inside = header - 40
+        info += masks[:inside] + bytes(max(0, inside - len(masks))) + masks[inside:]
+    at = 14 + len(info) + len(palette)
+    return b"BM" + struct.pack("<IHHI", at + len(data), 0, 0, at) + info + palette + data
+
+
+def packed_rows(indices, depth):
+    rows = []
+    for row in indices:
+        bits = np.unpackbits(row.reshape(-1, 1), axis=1)[:, 8 - depth :]
+        rows.append(np.packbits(bits.reshape(-1)).tobytes())
+    return rows
+
+
+def run_lengths(indices, depth):
+    """Runs, pixels as they are, a jump to the right, and ends of rows."""
+    as_they_are = {8: 6, 4: 8}[depth]
+    out = b""
+    for number, row in enumerate(indices):
+        at = 0
+        if number == 3:
+            out += b"\0\2\4\0"
+            at = 4
+        while at < len(row):
+            pixels = row[at : at + as_they_are]
+            if at % 3 == 0 and len(pixels) == as_they_are:
+                out += bytes([0, as_they_are]) + packed_rows(pixels[None], depth)[0]
+                at += as_they_are
+                continue
+            same = int(np.argmin(np.append(row[at:] == row[at], False)))
+            out += bytes([same, int(row[at]) << 4 | int(row[at]) if depth == 4 else int(row[at])])
+            at += same
+        out += b"\0\0"
+    return out + b"\0\1"
+
+
+def opt_in_files():
+    """(name, file) of the kinds that must be asked for: GIF, BMP."""
+    colors = some_colors(256)
+    quantized = rgb().quantize(200)
+    yield "gif", saved(quantized, format="GIF", interlace=0)
+    yield "gif_interlaced", saved(quantized, format="GIF", interlace=1)
+    yield "gif_grey", saved(Image.fromarray(picture(WIDTH, HEIGHT, 1)[..., 0]), format="GIF")
+    yield "gif_2_colors", gif(some_indices(2), some_colors(2))
+    yield "gif_short_palette", gif(some_indices(16), some_colors(8))
+    yield "gif_without_palette", gif(some_indices(256), b"")
+    yield "gif_local_palette", gif(some_indices(64), colors, local=some_colors(64))
+    yield "gif_local_grey_ramp", gif(some_indices(8), colors, local=bytes(np.arange(4).repeat(3).astype(np.uint8)))
+    yield "gif_transparent", gif(some_indices(16), some_colors(16), transparent=5)
+    small = (max(1, WIDTH - 9), max(1, HEIGHT - 7))
+    yield "gif_frame_inside", gif(some_indices(16, *small), some_colors(16), (4, 5), (WIDTH, HEIGHT))
+    yield "gif_frame_inside_transparent", gif(some_indices(16, *small), some_colors(16), (4, 5), (WIDTH, HEIGHT),
+                                              transparent=3, interlaced=True)
+    yield "gif_frame_outside", gif(some_indices(32), some_colors(32), (3, 2), (WIDTH - 2, HEIGHT - 2))
+    second = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\2\1\x2c\0"
+    yield "gif_animation", gif(some_indices(16), some_colors(16), more=second)
+    yield "gif_without_end", gif(some_indices(16), some_colors(16))[:-2]
+
+    pixels = picture(WIDTH, HEIGHT, 4)
+    for depth in (1, 4, 8):
+        rows = packed_rows(some_indices(2**depth), depth)
+        yield f"bmp_{depth}", bmp(rows, depth, in_fours(some_colors(2**depth)))
+        yield f"bmp_{depth}_core_header", bmp(rows, depth, some_colors(2**depth), header=12)
+        yield f"bmp_{depth}_top_down", bmp(rows, depth, in_fours(some_colors(2**depth)), top_down=True)
+    yield "bmp_8_short_palette", bmp(packed_rows(some_indices(256), 8), 8, in_fours(some_colors(40)), colors=40)
+    ramp = np.arange(256).repeat(3).astype(np.uint8).tobytes()
+    yield "bmp_grey", bmp(packed_rows(some_indices(256), 8), 8, in_fours(ramp))
+    words = random.integers(0, 65536, (HEIGHT, WIDTH)).astype("<u2")
+    word_rows = [row.tobytes() for row in words]
+    yield "bmp_16", bmp(word_rows, 16)
+    yield "bmp_16_565", bmp(word_rows, 16, compression=3, masks=struct.pack("<3I", 0xF800, 0x7E0, 0x1F))
+    yield "bmp_16_555_v4", bmp(word_rows, 16, compression=3, masks=struct.pack("<3I", 0x7C00, 0x3E0, 0x1F), header=108)
+    yield "bmp_24", bmp([row.tobytes() for row in pixels[..., :3]], 24)
+    yield "bmp_24_top_down", bmp([row.tobytes() for row in pixels[..., :3]], 24, top_down=True)
+    yield "bmp_24_v5", bmp([row.tobytes() for row in pixels[..., :3]], 24, header=124)
+    full = [row.tobytes() for row in pixels]
+    yield "bmp_32", bmp(full, 32)
+    for name, masks in {"bgrx": (0xFF0000, 0xFF00, 0xFF, 0), "xbgr": (0xFF000000, 0xFF0000, 0xFF00, 0),
+                        "bgxr": (0xFF000000, 0xFF00, 0xFF, 0), "abgr_alpha": (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
+                        "rgba_alpha": (0xFF, 0xFF00, 0xFF0000, 0xFF000000),
+                        "bgra_alpha": (0xFF0000, 0xFF00, 0xFF, 0xFF000000),
+                        "zeros_alpha": (0, 0, 0, 0)}.items():
+        yield f"bmp_32_{name}", bmp(full, 32, compression=3, masks=struct.pack("<4I", *masks), header=56)
+    for depth in (4, 8):
+        runs = np.sort(some_indices(2**depth), axis=1) // 3 * 3
+        yield f"bmp_runs_{depth}", bmp(run_lengths(runs, depth), depth, in_fours(some_colors(2**depth)), {8: 1, 4: 2}[depth])
+
+
+def exif_files():
+    """(name, file) of pictures that are turned where that is asked for."""
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        yield f"exif_jpeg_{orientation}", saved(rgb(), format="JPEG", quality=90, exif=exif)
+    yield "exif_png_6", saved(rgb(), format="PNG", exif=exif_of(6, ">"))
+    yield "exif_png_8_transparent", saved(Image.fromarray(picture(WIDTH, HEIGHT, 4)), format="PNG", exif=exif_of(8, "<"))
+    yield "exif_webp_5", saved(rgb(), format="WEBP", lossless=True, exif=exif_of(5, "<"))
+    for name, block in {"not_tiff": b"Exif\0\0nothing of the kind", "no_entries": exif_of(6, "<")[:14],
+                        "cut": exif_of(6, "<")[:-9], "value_9": exif_of(9, ">"), "value_0": exif_of(0, "<"),
+                        "far_directory": b"Exif\0\0II*\0\xff\xff\xff\xff"}.items():
+        yield f"exif_broken_{name}", with_app1(saved(rgb(), format="JPEG", quality=90), block)
+
+
+def exif_of(orientation, order):
+    """EXIF with one entry before the orientation; `order`: "<" or ">"."""
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    entries = struct.pack(order + "HHHIHH", 2, 0x0100, 3, 1, 77, 0) + struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
+    return b"Exif\0\0" + head + struct.pack(order + "I", 8) + entries + bytes(4)
+
+
+def with_app1(jpeg, block):
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(block)) + block + jpeg[2:]
+
+
 def files():
     """(name, file) of every case."""
     for name, options in {
@@ -205,6 +370,9 @@ def files():
     yield "one_column", saved(rgb(1, 40), format="PNG")
     yield "evaluation_size", saved(rgb(SIZE, SIZE + 7), format="PNG")
 
+    yield from opt_in_files()
+    yield from exif_files()
+
 
 def rounds(pictures):
     """The files, again and again with other sizes, until there are enough."""
@@ -227,6 +395,9 @@ def main(folder, pictures):
     for name, data in rounds(pictures):
         original = Image.open(io.BytesIO(data))
         mode, kind = original.mode, original.format
+        turned = "exif_" in name
+        if turned:
+            original = ImageOps.exif_transpose(original)
         image = original.convert("RGB")
         width, height = image.size
         crops = []
@@ -235,6 +406,8 @@ def main(folder, pictures):
             crops.append([int(random.integers(0, height - h + 1)), int(random.integers(0, width - w + 1)), h, w])
         case = {"name": name, "width": width, "height": height, "size": SIZE,
                 "crops_top_left_height_width": crops, "mode": mode, "format": kind}
+        if turned:
+            case["exif_rotate"] = True
         tensors[f"{name}/file"] = np.frombuffer(data, np.uint8)
         tensors[f"{name}/rgb"] = np.asarray(image)
         short = transforms.resize(image, SIZE, InterpolationMode.BICUBIC)

@@ -10,6 +10,7 @@
 #include "pipeline/in_order.h"
 #include "pipeline/open_source.h"
 #include "tests/pipeline/shard_files.h"
+#include "tests/support/exif_maker.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
@@ -108,6 +109,21 @@ TEST_F(ConvertTest, KeepsBytesWhereNothingIsToChange) {
   const RecordBlock block = source->Read(SampleIndex{0}, 3, {});
   EXPECT_EQ(AsString(block.records[0].image), ReadFile(folder_ / "wide.png"));
   EXPECT_EQ(AsString(block.records[2].image), ReadFile(folder_ / "wide.jpg"));
+}
+
+TEST_F(ConvertTest, TurnsPicturesForGoodWhereThatIsAskedFor) {
+  const Image wide{90, 40, std::vector<std::uint8_t>(90 * 40 * 3, 200)};
+  WriteFile(folder_ / "turned.jpg", AsString(WithExif(EncodeJpeg(wide, 90), ExifOf(8))));
+  WriteFile(folder_ / "t.tsv", "path\ttext\nturned.jpg\ta tall one\n");
+  ConvertOptions options;
+  options.decode.exif_rotate = true;
+  EXPECT_THROW(Run("kept", options), std::invalid_argument);
+  options.encoding = Encoding::kPng;
+  Run("out", options);
+  const RecordBlock block = OpenSource(folder_ / "out/*.tar")->Read(SampleIndex{0}, 1, {});
+  const auto size = std::get<ImageSize>(ReadImageSize(block.records[0].image));
+  EXPECT_EQ(size.width, 40);
+  EXPECT_EQ(size.height, 90);
 }
 
 TEST_F(ConvertTest, LeavesOutWhatIsOverTheCap) {

@@ -54,6 +54,14 @@ class GoldenFiles {
   SafetensorsReader reader_{"tests/golden/pixels.safetensors"};
 };
 
+/// Reads all that there is, with a cap.
+DecodeOptions Everything(std::int64_t max_pixels = DecodeOptions().max_pixels) {
+  DecodeOptions options{.max_pixels = max_pixels, .exif_rotate = true};
+  options.formats.Add(PictureFormat::kGif);
+  options.formats.Add(PictureFormat::kBmp);
+  return options;
+}
+
 /// A skip's name, or "WIDTHxHEIGHT".
 std::string Outcome(const std::variant<Image, Skip>& decoded) {
   if (const Skip* skip = std::get_if<Skip>(&decoded)) return SkipName(*skip);
@@ -72,7 +80,9 @@ std::string SizeOutcome(std::span<const std::byte> bytes, const DecodeOptions& o
 TEST(Image, SizeInTheHeaderIsTheDecodedOne) {
   const GoldenFiles golden;
   for (const std::string& name : golden.names()) {
-    EXPECT_EQ(SizeOutcome(golden[name]), Outcome(DecodeImage(golden[name]))) << name;
+    EXPECT_EQ(SizeOutcome(golden[name], Everything()),
+              Outcome(DecodeImage(golden[name], Everything())))
+        << name;
   }
 }
 
@@ -93,15 +103,15 @@ TEST(Image, CutAnywhereIsTruncatedOrWhole) {
   const GoldenFiles golden;
   for (const std::string& name : golden.names()) {
     const Bytes file = golden[name];
-    const std::string whole = Outcome(DecodeImage(file));
+    const std::string whole = Outcome(DecodeImage(file, Everything()));
     for (std::size_t size = 0; size < file.size(); ++size) {
       // A copy of its own, so that a read past the end is seen.
       const Bytes cut(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
-      const std::string outcome = Outcome(DecodeImage(cut));
+      const std::string outcome = Outcome(DecodeImage(cut, Everything()));
       EXPECT_TRUE(outcome == "truncated" || outcome == whole)
           << name << " cut to " << size << ": " << outcome;
       EXPECT_TRUE(outcome == "truncated" || size >= file.size() / 2) << name << " cut to " << size;
-      Outcome(DecodeImageOver(cut, {255, 255, 255}));
+      Outcome(DecodeImageOver(cut, {255, 255, 255}, Everything()));
     }
   }
 }
@@ -116,7 +126,7 @@ TEST(Image, AJpegWithoutItsEndMarkerIsTruncated) {
 TEST(Image, DamagedAnywhereNeverCrashes) {
   const GoldenFiles golden;
   CounterRandom random(2024);
-  const DecodeOptions options{.max_pixels = 100'000};  // a damaged size must not cost seconds
+  const DecodeOptions options = Everything(100'000);  // a damaged size must not cost seconds
   int decoded = 0;
   for (const std::string& name : golden.names()) {
     for (int round = 0; round < 300; ++round) {
@@ -135,13 +145,14 @@ TEST(Image, DamagedAnywhereNeverCrashes) {
 TEST(Image, GarbageBehindASignatureNeverCrashes) {
   const GoldenFiles golden;
   CounterRandom random(7);
-  for (const std::string name : {"jpeg_420", "png_rgb8", "webp_lossy", "webp_animation"}) {
+  for (const std::string name :
+       {"jpeg_420", "png_rgb8", "webp_lossy", "webp_animation", "gif", "bmp_8", "bmp_runs_8"}) {
     for (int round = 0; round < 300; ++round) {
       Bytes file = golden[name];
       for (std::size_t at = 12 + random.Below(60); at < file.size(); ++at) {
         file[at] = std::byte(random.Next() & 0xff);
       }
-      Outcome(DecodeImage(file, {.max_pixels = 100'000}));
+      Outcome(DecodeImage(file, Everything(100'000)));
     }
   }
 }
@@ -149,12 +160,12 @@ TEST(Image, GarbageBehindASignatureNeverCrashes) {
 TEST(Image, OverThePixelCapIsTooLargeBeforeAnyIsDecoded) {
   const GoldenFiles golden;
   for (const std::string& name : golden.names()) {
-    const auto size = ReadImageSize(golden[name]);
+    const auto size = ReadImageSize(golden[name], Everything());
     const std::int64_t pixels =
         std::int64_t{std::get<ImageSize>(size).width} * std::get<ImageSize>(size).height;
-    EXPECT_EQ(Outcome(DecodeImage(golden[name], {.max_pixels = pixels - 1})), "too_large") << name;
-    EXPECT_EQ(SizeOutcome(golden[name], {.max_pixels = pixels - 1}), "too_large") << name;
-    EXPECT_NE(Outcome(DecodeImage(golden[name], {.max_pixels = pixels})), "too_large") << name;
+    EXPECT_EQ(Outcome(DecodeImage(golden[name], Everything(pixels - 1))), "too_large") << name;
+    EXPECT_EQ(SizeOutcome(golden[name], Everything(pixels - 1)), "too_large") << name;
+    EXPECT_NE(Outcome(DecodeImage(golden[name], Everything(pixels))), "too_large") << name;
   }
 }
 

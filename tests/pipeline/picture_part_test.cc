@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/image.h"
+#include "tests/support/exif_maker.h"
 #include "tests/support/jpeg_maker.h"
 
 namespace fastclip {
@@ -62,9 +63,10 @@ CropBox AnyBox(Random& random, int width, int height) {
   return box;
 }
 
-std::optional<Skip> Decode(const Bytes& bytes, const CropBox& box, PicturePart& part) {
+std::optional<Skip> Decode(const Bytes& bytes, const CropBox& box, PicturePart& part,
+                           const DecodeOptions& options = {}) {
   return DecodePart(
-      bytes, [&](const ImageSize&) { return box; }, {}, part);
+      bytes, [&](const ImageSize&) { return box; }, options, part);
 }
 
 /// Whether `part` holds the box of `whole`, byte for byte.
@@ -160,6 +162,80 @@ TEST(PicturePart, OfADamagedJpegIsASkipForEveryBoxOrForNone) {
     }
   }
   EXPECT_GT(skipped, 300);
+}
+
+TEST(PicturePart, OfATurnedJpegIsThePixelsOfTheTurnedWhole) {
+  Random random(4);
+  DecodeOptions options;
+  options.exif_rotate = true;
+  PicturePart part;
+  std::int64_t smaller = 0;
+  for (int picture = 0; picture < 400; ++picture) {
+    AnyJpeg any = MakeAny(random);
+    any.bytes = WithExif(any.bytes, ExifOf(picture % 8 + 1));
+    const auto decoded = DecodeImage(any.bytes, options);
+    ASSERT_TRUE(std::holds_alternative<Image>(decoded)) << Describe(any, {});
+    const Image& whole = std::get<Image>(decoded);
+    const bool lies = picture % 8 >= 4;
+    ASSERT_EQ(whole.width, lies ? any.height : any.width);
+    for (int i = 0; i < 5; ++i) {
+      const CropBox box = AnyBox(random, whole.width, whole.height);
+      ASSERT_EQ(Decode(any.bytes, box, part, options), std::nullopt) << Describe(any, box);
+      ASSERT_TRUE(Holds(part, whole, box)) << Describe(any, box) << " turned " << picture % 8 + 1;
+      smaller += part.image.pixels.size() < whole.pixels.size() ? 1 : 0;
+    }
+  }
+  EXPECT_GT(smaller, 1'000);
+}
+
+/// A JPEG of one or three channels as libjpeg gives it at 1/shrink of its size.
+Image ShrunkWhole(const Bytes& bytes, int shrink) {
+  jpeg_decompress_struct cinfo;
+  jpeg_error_mgr errors;
+  cinfo.err = jpeg_std_error(&errors);
+  jpeg_create_decompress(&cinfo);
+  jpeg_mem_src(&cinfo, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  jpeg_read_header(&cinfo, TRUE);
+  cinfo.out_color_space = JCS_RGB;
+  cinfo.scale_denom = static_cast<unsigned>(shrink);
+  jpeg_start_decompress(&cinfo);
+  Image image{static_cast<int>(cinfo.output_width), static_cast<int>(cinfo.output_height), {}};
+  const std::size_t stride = std::size_t{3} * cinfo.output_width;
+  image.pixels.resize(stride * cinfo.output_height);
+  while (cinfo.output_scanline < cinfo.output_height) {
+    JSAMPROW row = image.pixels.data() + cinfo.output_scanline * stride;
+    jpeg_read_scanlines(&cinfo, &row, 1);
+  }
+  jpeg_finish_decompress(&cinfo);
+  jpeg_destroy_decompress(&cinfo);
+  return image;
+}
+
+TEST(PicturePart, MadeFastIsThePixelsOfTheWholeMadeSmaller) {
+  Random random(5);
+  PicturePart part;
+  int counts[9] = {};
+  for (int picture = 0; picture < 2'000; ++picture) {
+    AnyJpeg any = MakeAny(random);
+    if (ChannelsOf(any.kind.space) == 4) continue;
+    const CropBox box = AnyBox(random, any.width, any.height);
+    DecodeOptions options;
+    options.fast_side = 1 + Below(random, 20);
+    int shrink = 1;
+    for (const int more : {2, 4, 8}) {
+      if (std::min(box.width, box.height) >= more * options.fast_side) shrink = more;
+    }
+    const Image whole = ShrunkWhole(any.bytes, shrink);
+    const auto nearest = [&](int at) { return (at + shrink / 2) / shrink; };
+    CropBox shrunk{std::min(nearest(box.top), whole.height - 1),
+                   std::min(nearest(box.left), whole.width - 1), 0, 0};
+    shrunk.height = std::min(nearest(box.top + box.height), whole.height) - shrunk.top;
+    shrunk.width = std::min(nearest(box.left + box.width), whole.width) - shrunk.left;
+    ASSERT_EQ(Decode(any.bytes, box, part, options), std::nullopt) << Describe(any, box);
+    ASSERT_TRUE(Holds(part, whole, shrunk)) << Describe(any, box) << " by " << shrink;
+    ++counts[shrink];
+  }
+  for (const int shrink : {1, 2, 4, 8}) EXPECT_GT(counts[shrink], 50) << shrink;
 }
 
 TEST(PicturePart, OfABoxOutsideIsRefused) {

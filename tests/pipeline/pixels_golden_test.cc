@@ -29,10 +29,19 @@ void ExpectEqual(Bytes made, Bytes wanted, const std::string& what) {
   EXPECT_EQ(differ, 0u) << what << ": bytes that differ, of " << made.size();
 }
 
+DecodeOptions OptionsOf(const nlohmann::json& entry) {
+  DecodeOptions options;
+  options.formats.Add(PictureFormat::kGif);
+  options.formats.Add(PictureFormat::kBmp);
+  options.exif_rotate = entry.value("exif_rotate", false);
+  return options;
+}
+
 /// Everything that the case's tensors hold of it; the number of pictures compared.
 int CompareCase(const nlohmann::json& entry, const SafetensorsReader& file) {
   const std::string name = entry.at("name");
-  const auto decoded = DecodeImage(std::as_bytes(file.at(name + "/file").bytes));
+  const DecodeOptions options = OptionsOf(entry);
+  const auto decoded = DecodeImage(std::as_bytes(file.at(name + "/file").bytes), options);
   if (!std::holds_alternative<Image>(decoded)) {
     ADD_FAILURE() << name << ": " << SkipName(std::get<Skip>(decoded));
     return 0;
@@ -56,7 +65,7 @@ int CompareCase(const nlohmann::json& entry, const SafetensorsReader& file) {
     ExpectEqual(made, file.at(tensor).bytes, tensor);
     PicturePart part;
     const auto choose = [&](const ImageSize&) { return box; };
-    EXPECT_EQ(DecodePart(std::as_bytes(file.at(name + "/file").bytes), choose, {}, part),
+    EXPECT_EQ(DecodePart(std::as_bytes(file.at(name + "/file").bytes), choose, options, part),
               std::nullopt);
     ResizeBicubic(part.image, part.box, size, size, made);
     ExpectEqual(made, file.at(tensor).bytes, tensor + " of a part");
@@ -67,7 +76,8 @@ int CompareCase(const nlohmann::json& entry, const SafetensorsReader& file) {
   }
   if (file.tensors().contains(name + "/over")) {
     const Rgb background = entry.at("background");
-    const auto over = DecodeImageOver(std::as_bytes(file.at(name + "/file").bytes), background);
+    const auto over =
+        DecodeImageOver(std::as_bytes(file.at(name + "/file").bytes), background, options);
     EXPECT_TRUE(std::holds_alternative<Image>(over)) << name;
     if (std::holds_alternative<Image>(over)) {
       ExpectEqual(std::get<Image>(over).pixels, file.at(name + "/over").bytes, name + "/over");

@@ -86,6 +86,28 @@ TEST(TarSource, ReadsAheadOverShardsThatAreThereAndGone) {
   EXPECT_NO_THROW(again->ReadAhead(SampleIndex{30}, 60));
 }
 
+TEST(TarSource, TakesGifAndBmpWhereTheyAreAskedFor) {
+  const TemporaryFolder folder;
+  WriteShard(folder / "0.tar", {{"a.gif", "G"},
+                                {"a.txt", "one"},
+                                {"b.bmp", "B"},
+                                {"b.GIF", "G"},
+                                {"b.txt", "two"},
+                                {"c.gif", "G"},
+                                {"c.webp", "W"},
+                                {"c.txt", "three"}});
+  const OpenedSource usual = OpenSourceWithInfo(folder / "0.tar");
+  EXPECT_EQ(Summary(ReadAll(*usual.source)),
+            (Lines{"a||one|-1|no_image", "b||two|-1|no_image", "c|W|three|-1|"}));
+  EXPECT_TRUE(usual.parts[0].warnings.empty()) << "their members do lie side by side";
+  SourceOptions options;
+  options.formats.Add(PictureFormat::kGif);
+  options.formats.Add(PictureFormat::kBmp);
+  const auto more = OpenSource(folder / "0.tar", options);
+  EXPECT_EQ(Summary(ReadAll(*more)), (Lines{"a|G|one|-1|", "b|G|two|-1|", "c|W|three|-1|"}));
+  EXPECT_EQ(more->hash(), usual.source->hash());
+}
+
 TEST(TarSource, KeepsThePlaceOfRecordsThatLackSomething) {
   const TemporaryFolder folder;
   WriteShard(folder / "0.tar", {{"a.txt", "alone"},
