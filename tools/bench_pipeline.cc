@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -36,6 +37,7 @@ struct BenchOptions {
   std::string list;
   std::string tokenizer = "clip";
   OrderOptions order{.batch_size = 64, .seed = 1};
+  SourceOptions source;
   LoaderOptions loader;
   double seconds = 30;
   bool json = false;
@@ -74,9 +76,14 @@ bool Parse(int argc, const char* const* argv, BenchOptions& o) {
   app.add_option("--tokenizer", o.tokenizer, "clip, clip:VOCABULARY or sentencepiece:MODEL")
       ->check(WrongTokenizer)
       ->capture_default_str();
+  PictureOptions pictures;
+  pictures.AddTo(app);
+  AddPixelsTo(app, o.loader.fast_pixels);
   app.add_flag("--json", o.json, "one JSON object");
   app.footer("example: fastclip bench pipeline --shards 'cc3m/{00000..00031}.tar' --threads 8");
-  return ParseArguments(app, argc, argv);
+  if (!ParseArguments(app, argc, argv)) return false;
+  pictures.Apply(o.source, o.loader.decode);
+  return true;
 }
 
 void OnThreads(int threads, std::size_t count, const std::function<void(std::size_t)>& run) {
@@ -100,7 +107,7 @@ class PipelineBench {
  public:
   explicit PipelineBench(const BenchOptions& options)
       : options_(options),
-        source_(OpenSource(options.list)),
+        source_(OpenSource(options.list, options.source)),
         plan_(WithSize(options.order, source_->size())),
         tokenizer_(OpenTokenizer(options.tokenizer)) {}
 
@@ -142,6 +149,32 @@ class PipelineBench {
     return seconds;
   }
 
+  /// How far bytes of fast pixels are from exact ones.
+  struct Drift {
+    double mean = 0;
+    int max = 0;
+  };
+  Drift MeasureDrift(std::int64_t first, std::int64_t last) const {
+    std::vector<std::uint8_t> exact, fast;
+    std::int64_t sum = 0, bytes = 0;
+    Drift drift;
+    for (std::int64_t step = first; step < last; ++step) {
+      for (std::int64_t place = 0; place < options_.order.batch_size; ++place) {
+        const Row row = ReadRow(step, place);
+        if (!MakeRow(row, options_.loader.decode, exact)) continue;
+        MakeRow(row, TrainingDecodeOptions(options_.loader), fast);
+        for (std::size_t i = 0; i < exact.size(); ++i) {
+          const int difference = std::abs(exact[i] - fast[i]);
+          sum += difference;
+          drift.max = std::max(drift.max, difference);
+        }
+        bytes += std::ssize(exact);
+      }
+    }
+    drift.mean = bytes == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(bytes);
+    return drift;
+  }
+
   const OrderPlan& plan() const { return plan_; }
 
  private:
@@ -163,7 +196,9 @@ class PipelineBench {
       if (!plan) continue;
       Row found{*plan, source_->Read(plan->index, 1, {})};
       if (found.record().skip) continue;
-      if (std::holds_alternative<ImageSize>(ReadImageSize(found.record().image))) return found;
+      if (std::holds_alternative<ImageSize>(
+              ReadImageSize(found.record().image, options_.loader.decode)))
+        return found;
     }
   }
 
@@ -176,20 +211,26 @@ class PipelineBench {
   void Decode(const Row& row) const {
     thread_local PicturePart part;
     const auto whole = [](const ImageSize& size) { return CropBox{0, 0, size.height, size.width}; };
-    DecodePart(row.record().image, whole, {}, part);
+    DecodePart(row.record().image, whole, options_.loader.decode, part);
   }
 
   void DecodeAndResize(const Row& row) const {
-    thread_local PicturePart part;
     thread_local std::vector<std::uint8_t> out;
+    MakeRow(row, TrainingDecodeOptions(options_.loader), out);
+  }
+
+  /// A training row's pixels; false where the picture is bad.
+  bool MakeRow(const Row& row, const DecodeOptions& decode, std::vector<std::uint8_t>& out) const {
+    thread_local PicturePart part;
     const int side = options_.loader.image_size;
     out.resize(std::size_t{3} * side * side);
     const auto crop = [&](const ImageSize& size) {
       return RandomCrop(size.width, size.height, options_.loader.augment, options_.order.seed,
                         row.plan.epoch, row.plan.index);
     };
-    if (DecodePart(row.record().image, crop, {}, part)) return;
+    if (DecodePart(row.record().image, crop, decode, part)) return false;
     ResizeBicubic(part.image, part.box, side, side, out);
+    return true;
   }
 
   const BenchOptions& options_;
@@ -254,6 +295,10 @@ nlohmann::ordered_json Measure(const BenchOptions& o, double start_mb) {
                               {"batch", o.order.batch_size},
                               {"slices", rounds},
                               {"samples_per_slice", rows_of(steps)}};
+  if (o.loader.fast_pixels) {
+    const auto drift = bench.MeasureDrift(0, kFirst);
+    json["drift"] = {{"mean", drift.mean}, {"max", drift.max}};
+  }
   const std::pair<const char*, LoaderStats::Stage LoaderStats::*> stages[] = {
       {"read", &LoaderStats::read},
       {"decode", &LoaderStats::decode},
@@ -292,6 +337,10 @@ void Print(const nlohmann::ordered_json& json) {
   for (const auto& [name, stage] : json["stages"].items()) {
     fmt::print("{} {} {:.3f}", name == "read" ? ":" : ",", name,
                stage["ms_per_sample"].get<double>());
+  }
+  if (json.contains("drift")) {
+    fmt::print("\n  {:<22} {:8.2f} of 255 a byte from exact ones, {} at most", "fast pixels",
+               json["drift"]["mean"].get<double>(), json["drift"]["max"].get<int>());
   }
   fmt::print("\n  {:<22} {:8.0f} MB above the start\n", "memory",
              json["peak_rss_mb"].get<double>());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -56,6 +57,30 @@ void OrderWords::Apply(const RecordSource& source, OrderOptions& order) const {
   } catch (const std::invalid_argument& wrong) {
     throw UsageError(wrong.what());
   }
+}
+
+void PictureOptions::AddTo(CLI::App& app) {
+  app.add_option("--formats", formats, "pictures that are read, of jpeg, png, webp, gif, bmp")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_flag("--exif-rotate", exif_rotate, "turn pictures as their EXIF says");
+}
+
+void PictureOptions::Apply(SourceOptions& source, DecodeOptions& decode) const {
+  try {
+    source.formats = decode.formats = ParsePictureFormats(formats);
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(fmt::format("--formats: {}", error.what()));
+  }
+  decode.exif_rotate = exif_rotate;
+}
+
+void AddPixelsTo(CLI::App& app, bool& fast_pixels) {
+  app.add_option("--pixels", fast_pixels,
+                 "exact: Pillow's bytes; fast: large JPEGs are decoded smaller")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, bool>{{"exact", false}, {"fast", true}}))
+      ->default_str("exact");
 }
 
 bool ParseArguments(CLI::App& app, int argc, const char* const* argv) {

@@ -6,6 +6,7 @@
 
 #include "pipeline/caption_key.h"
 #include "pipeline/mix.h"
+#include "pipeline/image.h"
 #include "pipeline/record_source.h"
 
 namespace fastclip {
@@ -32,6 +33,19 @@ struct OrderWords {
   /// Fills in size, tail and parts for a source. Throws UsageError.
   void Apply(const RecordSource& source, OrderOptions& order) const;
 };
+
+/// --formats and --exif-rotate, as pipeline.formats and pipeline.exif_rotate of a run.
+struct PictureOptions {
+  std::vector<std::string> formats = {"jpeg", "png", "webp"};
+  bool exif_rotate = false;
+
+  void AddTo(CLI::App& app);
+  /// Throws UsageError for a format that is none.
+  void Apply(SourceOptions& source, DecodeOptions& decode) const;
+};
+
+/// --pixels of commands that make training batches, as pipeline.pixels of a run.
+void AddPixelsTo(CLI::App& app, bool& fast_pixels);
 
 /// Parses the words behind argv[0], the command's name, as every command does:
 ///

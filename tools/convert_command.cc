@@ -75,6 +75,8 @@ int RunConvert(int argc, const char* const* argv) {
       "The folder appears complete or not at all; what cannot be packed is counted and named.",
       "fastclip shards convert");
   std::string table, out_dir, background;
+  SourceOptions source_options;
+  PictureOptions pictures;
   ConvertOptions options;
   options.threads =
       std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
@@ -94,7 +96,7 @@ int RunConvert(int argc, const char* const* argv) {
   app.add_option("--resize", options.resize,
                  "shorter side in pixels; smaller pictures stay as they are, 0 keeps all");
   app.add_option("--encode", encoding,
-                 "jpg or png; without it, and without --resize and --background, "
+                 "jpg or png; without it, and without --resize, --background and --exif-rotate, "
                  "the bytes stay as they are")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Encoding>{{"jpg", Encoding::kJpeg}, {"png", Encoding::kPng}}));
@@ -104,6 +106,7 @@ int RunConvert(int argc, const char* const* argv) {
       "colour under what is transparent, as in ffffff; without it transparency is dropped");
   app.add_option("--max-pixels", options.decode.max_pixels, "larger pictures are left out")
       ->capture_default_str();
+  pictures.AddTo(app);
   app.add_option("--threads", options.threads, "threads; any number gives the same bytes")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
@@ -113,10 +116,12 @@ int RunConvert(int argc, const char* const* argv) {
       "--background ffffff");
   if (!ParseArguments(app, argc, argv)) return 0;
   if (!background.empty()) options.background = ParseColour(background);
-  const bool changes = options.resize > 0 || options.background.has_value();
+  pictures.Apply(source_options, options.decode);
+  const bool changes =
+      options.resize > 0 || options.background.has_value() || options.decode.exif_rotate;
   options.encoding = encoding.value_or(changes ? Encoding::kJpeg : Encoding::kKeep);
 
-  const OpenedSource opened = OpenSourceWithInfo(table);
+  const OpenedSource opened = OpenSourceWithInfo(table, source_options);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
   const auto start = Clock::now();
   ProgressLine line;

@@ -48,6 +48,7 @@ int RunLint(int argc, const char* const* argv) {
   std::string list, out;
   SourceOptions source_options;
   CaptionOptions captions;
+  PictureOptions pictures;
   DecodeOptions decode;
   int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   bool json = false;
@@ -56,6 +57,7 @@ int RunLint(int argc, const char* const* argv) {
                  "file for a line of JSON a bad record: file, offset, index, key, cause");
   app.add_option("--max-pixels", decode.max_pixels, "larger pictures are bad")
       ->capture_default_str();
+  pictures.AddTo(app);
   captions.AddTo(app);
   app.add_option("--manifest", source_options.manifest,
                  "manifest file; default: beside the shards");
@@ -67,6 +69,7 @@ int RunLint(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
 
   source_options.captions = captions.Parsed();
+  pictures.Apply(source_options, decode);
   const OpenedSource opened = OpenSourceWithInfo(list, source_options);
   const std::vector<std::string> warnings = WarningLines(opened.parts);
   for (const std::string& line : warnings) fmt::print(stderr, "{}\n", line);

@@ -28,6 +28,7 @@ struct ReplayOptions {
   SourceOptions source;
   CaptionOptions captions;
   OrderWords order_words;
+  PictureOptions pictures;
   std::string tokenizer = "clip";
   OrderOptions order;
   LoaderOptions loader;
@@ -95,6 +96,8 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_option("--window", o.order.window, "the run's data.window; default: as a run's");
   o.order_words.AddTo(app);
   o.captions.AddTo(app);
+  o.pictures.AddTo(app);
+  AddPixelsTo(app, o.loader.fast_pixels);
   app.add_option("--manifest", o.source.manifest, "manifest file; default: beside the shards");
   app.footer(
       "example: fastclip shards replay 'shards/{00000..00099}.tar' --seed 1 --epoch 0 "
@@ -168,6 +171,7 @@ int RunReplay(int argc, const char* const* argv) {
   ReplayOptions o;
   if (!Parse(argc, argv, o)) return 0;
   o.source.captions = o.captions.Parsed();
+  o.pictures.Apply(o.source, o.loader.decode);
   o.source.renew = false;
   const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);

@@ -40,6 +40,8 @@ TEST_F(CommandLine, RefusesNumbersThatWouldWrapOrSwamp) {
   ExpectRefused(replay + "--world 1 --batch 8 --size 100000", "--size");
   ExpectRefused(replay + "--world 1 --batch 8 --threads 257", "--threads");
   ExpectRefused("shards convert synthetic:10 out --threads 100000", "--threads");
+  ExpectRefused("shards lint synthetic:10 --formats jpeg,tiff", "'tiff'");
+  ExpectRefused("bench pipeline --shards synthetic:10 --pixels quick", "--pixels");
   ExpectRefused("train configs/quickstart.toml pipeline.threads=257", "pipeline.threads");
   ExpectRefused("train configs/quickstart.toml train.threads=257", "train.threads");
 }
