@@ -146,9 +146,14 @@ void AtomicFile::WriteAt(std::int64_t offset, std::span<const std::byte> bytes) 
 
 UniqueFd AtomicFile::Commit() {
   if (fsync(fd_.get()) != 0) Fail(errno, "syncing " + path_);
+  UniqueFd fd = CommitUnsynced();
+  SyncFolder(std::filesystem::path(path_).parent_path().string());
+  return fd;
+}
+
+UniqueFd AtomicFile::CommitUnsynced() {
   if (rename(temporary_.c_str(), path_.c_str()) != 0) Fail(errno, "renaming to " + path_);
   temporary_.clear();
-  SyncFolder(std::filesystem::path(path_).parent_path().string());
   return std::move(fd_);
 }
 

@@ -66,6 +66,9 @@ class AtomicFile {
   std::int64_t size() const { return size_; }
   /// Syncs and renames. The file stays open: the descriptor it returns reads what was written.
   UniqueFd Commit();
+  /// Only renames: for what carries its own hash and can be made again. After a power cut the name
+  /// may stand for a file that is empty or torn.
+  UniqueFd CommitUnsynced();
 
  private:
   std::string path_;

@@ -1,11 +1,8 @@
 #include "pipeline/table_source.h"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <filesystem>
-#include <memory>
-#include <new>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -13,6 +10,7 @@
 #include <vector>
 
 #include "pipeline/block_builder.h"
+#include "pipeline/stream_hash.h"
 
 namespace fastclip {
 namespace {
@@ -28,16 +26,9 @@ UniqueFd OpenTable(const std::string& path) {
 std::vector<std::byte> TableSource::Walk(int fd, const std::string& path,
                                          const std::optional<std::string>& labels,
                                          ManifestEntry& entry) {
-  struct StateDeleter {
-    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
-  };
-  const std::unique_ptr<XXH3_state_t, StateDeleter> hash(XXH3_createState());
-  if (hash == nullptr) throw std::bad_alloc();
-  XXH3_64bits_reset(hash.get());
+  StreamHash hash;
   TableReader reader(fd, path, TableFormatOf(path).value(), labels,
-                     [&](std::span<const std::byte> bytes) {
-                       XXH3_64bits_update(hash.get(), bytes.data(), bytes.size());
-                     });
+                     [&](std::span<const std::byte> bytes) { hash.Add(bytes); });
   std::vector<std::int64_t> places;
   for (;;) {
     const std::int64_t at = reader.offset();
@@ -47,7 +38,7 @@ std::vector<std::byte> TableSource::Walk(int fd, const std::string& path,
     if (!row->readable()) ++entry.incomplete;
   }
   places.push_back(reader.offset());
-  entry.content_hash = XXH3_64bits_digest(hash.get());
+  entry.content_hash = hash.Digest();
   const auto bytes = std::as_bytes(std::span(places));
   return {bytes.begin(), bytes.end()};
 }

@@ -1,13 +1,11 @@
 #include "tools/replay_command.h"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -16,6 +14,7 @@
 #include "pipeline/compute_pool.h"
 #include "pipeline/open_source.h"
 #include "pipeline/order_plan.h"
+#include "pipeline/stream_hash.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
 #include "tools/usage_error.h"
@@ -36,26 +35,6 @@ struct ReplayOptions {
   std::int64_t from = 0;
   std::int64_t steps = 0;  // 0: to the epoch's end
   int world = 1;
-};
-
-/// The xxh3 of bytes that come in parts.
-class Hash {
- public:
-  Hash() : state_(XXH3_createState()) {
-    if (state_ == nullptr) throw std::bad_alloc();
-  }
-  void Restart() { XXH3_64bits_reset(state_.get()); }
-  template <class T>
-  void Add(std::span<T> values) {
-    XXH3_64bits_update(state_.get(), values.data(), values.size_bytes());
-  }
-  std::uint64_t Digest() const { return XXH3_64bits_digest(state_.get()); }
-
- private:
-  struct Free {
-    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
-  };
-  std::unique_ptr<XXH3_state_t, Free> state_;
 };
 
 bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
@@ -131,15 +110,15 @@ void Replay(const ReplayOptions& o, const RecordSource& source, const OrderPlan&
   const auto start = std::chrono::steady_clock::now();
   const auto loaders =
       OpenLoaders(o, source, plan, epoch_start + o.from, epoch_start + last, *tokenizer);
-  Hash indices, pixels, tokens;
+  StreamHash indices, pixels, tokens;
   SkipCounts skips{};
   for (std::int64_t step = o.from; step < last; ++step) {
-    for (Hash* hash : {&indices, &pixels, &tokens}) hash->Restart();
+    for (StreamHash* hash : {&indices, &pixels, &tokens}) hash->Restart();
     for (const auto& loader : loaders) {
       const Batch batch = loader->Next().value();
-      indices.Add(batch.indices());
-      pixels.Add(batch.pixels());
-      tokens.Add(batch.tokens());
+      indices.Add(std::as_bytes(batch.indices()));
+      pixels.Add(std::as_bytes(batch.pixels()));
+      tokens.Add(std::as_bytes(batch.tokens()));
       for (int cause = 0; cause < kSkipCauses; ++cause) skips[cause] += batch.skips()[cause];
     }
     fmt::print("{} {:016x} {:016x} {:016x}\n", step, indices.Digest(), pixels.Digest(),

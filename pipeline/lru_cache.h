@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+namespace fastclip {
+
+/// Keeps the values used last. Safe from several threads; a value in use outlives its eviction.
+template <class Key, class Value>
+class LruCache {
+ public:
+  explicit LruCache(std::size_t capacity) : capacity_(capacity) {}
+
+  /// The key's value; null where there is none.
+  std::shared_ptr<const Value> Find(const Key& key) {
+    const std::lock_guard lock(mutex_);
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end()) return nullptr;
+    by_use_.splice(by_use_.begin(), by_use_, found->second);
+    return found->second->second;
+  }
+
+  /// The value that the key has now: of two threads that bring one, the first to come is kept.
+  std::shared_ptr<const Value> Put(const Key& key, Value value) {
+    auto added = std::make_shared<const Value>(std::move(value));
+    const std::lock_guard lock(mutex_);
+    if (const auto found = by_key_.find(key); found != by_key_.end()) return found->second->second;
+    by_use_.emplace_front(key, added);
+    by_key_.emplace(key, by_use_.begin());
+    if (by_use_.size() > capacity_) {
+      by_key_.erase(by_use_.back().first);
+      by_use_.pop_back();
+    }
+    return added;
+  }
+
+ private:
+  using Entry = std::pair<Key, std::shared_ptr<const Value>>;
+  const std::size_t capacity_;
+  std::mutex mutex_;
+  std::list<Entry> by_use_;  // the latest first
+  std::unordered_map<Key, typename std::list<Entry>::iterator> by_key_;
+};
+
+}  // namespace fastclip
