@@ -105,6 +105,17 @@ void AdviseToRead(int fd, std::int64_t begin, std::int64_t end) {
   }
 }
 
+void WriteAt(int fd, std::int64_t offset, std::span<const std::byte> bytes,
+             const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t put = pwrite(fd, bytes.data(), bytes.size(), offset);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) Fail(errno, "writing " + path);
+    offset += put;
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+}
+
 void SyncFolder(const std::string& folder) {
   const UniqueFd fd(
       open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -135,13 +146,7 @@ void AtomicFile::Append(std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::WriteAt(std::int64_t offset, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = pwrite(fd_.get(), bytes.data(), bytes.size(), offset);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) Fail(errno, "writing " + path_);
-    offset += put;
-    bytes = bytes.subspan(static_cast<std::size_t>(put));
-  }
+  fastclip::WriteAt(fd_.get(), offset, bytes, path_);
 }
 
 UniqueFd AtomicFile::Commit() {

@@ -46,6 +46,10 @@ std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const 
 /// large requests meanwhile. A hint: what comes of it shows in no result.
 void AdviseToRead(int fd, std::int64_t begin, std::int64_t end);
 
+/// Writes all of `bytes` at `offset`; throws std::system_error that names the path.
+void WriteAt(int fd, std::int64_t offset, std::span<const std::byte> bytes,
+             const std::string& path);
+
 /// Syncs a folder, so that a rename in it outlives a power cut. Throws std::system_error.
 void SyncFolder(const std::string& folder);
 

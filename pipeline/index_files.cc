@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -26,8 +25,6 @@ namespace fs = std::filesystem;
 
 /// Walks wait for the disk, not for a core.
 constexpr std::size_t kWalkers = 8;
-
-std::uint64_t HashText(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
 
 /// The deepest folder that holds all paths.
 fs::path CommonFolder(const std::vector<std::string>& paths) {
@@ -62,34 +59,34 @@ std::optional<FileStamp> FindFile(const std::string& path) {
 
 /// "fastclip-00000..00331.tar-1f2e3d4c.manifest": a word for people, a hash to tell lists apart.
 std::string ManifestName(std::string_view tail, std::string_view identity) {
-  std::string word;
-  for (const char c : tail.substr(0, 80)) {
-    if (c == '{' || c == '}') continue;
-    const bool plain =
-        std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == ',';
-    word += plain ? c : '_';
-  }
-  return fmt::format("fastclip-{}-{:08x}.manifest", word, HashText(identity) & 0xFFFFFFFF);
+  return fmt::format("fastclip-{}-{:08x}.manifest", PlainName(tail),
+                     XXH3_64bits(identity.data(), identity.size()) & 0xFFFFFFFF);
 }
 
+/// Where a manifest may lie.
 struct Candidate {
   std::string path;
   bool required = false;  // the user named it
+  bool beside = false;    // with the files of the list, and so are their sidecars
+
+  std::string sidecar_folder() const { return beside ? "" : path + ".places"; }
 };
 
 std::vector<Candidate> Candidates(const std::string& part, const fs::path& folder,
                                   const SourceOptions& options) {
-  if (!options.manifest.empty()) return {{options.manifest, true}};
+  if (!options.manifest.empty()) return {{.path = options.manifest, .required = true}};
   const std::string prefix = folder.string() + "/";
   const std::string tail = !folder.empty() && part.starts_with(prefix)
                                ? part.substr(prefix.size())
                                : fs::path(part).filename().string();
-  std::vector<Candidate> all = {{(folder / ManifestName(tail, tail)).string(), false}};
+  std::vector<Candidate> all = {
+      {.path = (folder / ManifestName(tail, tail)).string(), .beside = true}};
   if (!options.manifest_fallback_dir.empty()) {
     const fs::path here = folder.empty() ? fs::path(".") : folder;
     const std::string identity = (fs::absolute(here) / tail).lexically_normal().string();
     all.push_back(
-        {(fs::path(options.manifest_fallback_dir) / ManifestName(tail, identity)).string(), false});
+        {.path =
+             (fs::path(options.manifest_fallback_dir) / ManifestName(tail, identity)).string()});
   }
   return all;
 }
@@ -108,120 +105,182 @@ std::string Named(const std::vector<std::string>& names) {
                            : fmt::format("{} and {} more", names.front(), names.size() - 1);
 }
 
-/// What is to be written, and what of it is known already.
+/// The manifest of some files as far as it is known, and what is still to be found out.
 struct Draft {
+  struct Unknown {
+    std::size_t file;
+    /// What the manifest told of it when its size or time was another; null where a change is
+    /// welcome.
+    const ManifestEntry* before;
+  };
   std::vector<ManifestEntry> entries;
-  std::vector<std::size_t> to_walk;
-  std::vector<std::size_t> to_copy;
-  /// What the manifest told of a file whose size or time is another now; else null.
-  std::vector<const ManifestEntry*> before;
+  std::vector<Unknown> unknown;
+  std::vector<std::size_t> gone;
+  bool same = false;  // as the manifest that there is
 };
 
-/// A copy with another time is no other file: only what moves SampleIndex counts.
-void RefuseChange(const std::string& path, const ManifestEntry& before, const ManifestEntry& now) {
-  if (before.count == now.count && before.content_hash == now.content_hash) return;
+[[noreturn]] void ThrowNoChecksums(const std::string& part, const std::string& path) {
   throw std::runtime_error(fmt::format(
-      "{}: changed since it was indexed ({} records then, {} now), so that records would get other "
-      "indices: put the old file back, or renew the manifest with fastclip shards index and start "
-      "a "
-      "new run",
-      path, before.count, now.count));
+      "{}: no checksums were taken of its records as they are; fastclip shards index --checksum "
+      "'{}' takes them",
+      path, part));
 }
 
-std::vector<std::byte> WalkOne(const std::string& path, const WalkFile& walk,
-                               ManifestEntry& entry) {
-  try {
-    const UniqueFd fd = OpenToRead(path);
-    if (!fd) throw std::runtime_error(path + ": gone while it was being indexed");
-    entry.stamp = StampOf(fd.get(), path);
-    return walk(fd.get(), path, entry);
-  } catch (const std::system_error& error) {
-    // Of the shard, not of the manifest: no other place to write to would help.
-    throw std::runtime_error(error.what());
+Draft Compare(const std::string& part, const fs::path& folder,
+              const std::vector<std::string>& paths, const Manifest* old,
+              const SourceOptions& options) {
+  std::unordered_map<std::string_view, const ManifestEntry*> known;
+  if (old != nullptr) {
+    for (const ManifestEntry& entry : old->entries()) known.emplace(entry.name, &entry);
   }
-}
-
-/// Walks and copies into `writer`; several threads, the first failure by place in the list is
-/// thrown.
-void FillBlocks(ManifestWriter& writer, Draft& draft, const Manifest* old,
-                const std::vector<std::string>& paths, const WalkFile& walk) {
-  std::mutex mutex;
-  std::atomic<std::size_t> next = 0;
-  std::exception_ptr failure;
-  std::size_t failed_at = draft.to_walk.size();
-  for (const std::size_t i : draft.to_copy) {
-    const auto block = old->ReadWholeBlock(draft.entries[i]);
-    if (block) {
-      writer.AddBlock(draft.entries[i], *block);
-    } else {
-      draft.to_walk.push_back(i);
+  Draft draft;
+  draft.entries.reserve(paths.size());
+  draft.same = old != nullptr && old->entries().size() == paths.size();
+  std::vector<std::string> missing;
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    ManifestEntry& entry = draft.entries.emplace_back();
+    entry.name = folder.empty() ? paths[i] : fs::path(paths[i]).lexically_relative(folder).string();
+    draft.same = draft.same && old->entries()[i].name == entry.name;
+    const std::optional<FileStamp> stamp = FindFile(paths[i]);
+    const auto found = known.find(entry.name);
+    const ManifestEntry* before = found == known.end() ? nullptr : found->second;
+    if (!stamp) {
+      (before == nullptr ? missing.push_back(paths[i]) : draft.gone.push_back(i));
     }
+    const bool changed = stamp && before != nullptr && before->stamp != *stamp;
+    if (before != nullptr && !changed) {
+      entry = *before;
+      if (!stamp || entry.checksums_hash) continue;
+      if (options.verify_checksums) ThrowNoChecksums(part, paths[i]);
+      if (!options.add_checksums) continue;
+    }
+    draft.unknown.push_back({.file = i, .before = changed && !options.renew ? before : nullptr});
+    draft.same = false;
   }
-  const auto work = [&] {
-    for (std::size_t n = next++; n < draft.to_walk.size(); n = next++) {
-      const std::size_t i = draft.to_walk[n];
-      try {
-        ManifestEntry entry;
-        entry.name = draft.entries[i].name;
-        const std::vector<std::byte> block = WalkOne(paths[i], walk, entry);
-        if (draft.before[i] != nullptr) RefuseChange(paths[i], *draft.before[i], entry);
-        const std::lock_guard lock(mutex);
-        writer.AddBlock(entry, block);
-        draft.entries[i] = std::move(entry);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (n < failed_at) {
-          failed_at = n;
-          failure = std::current_exception();
+  if (!missing.empty()) {
+    throw std::runtime_error(
+        fmt::format("'{}': {} of {} files missing: {}; correct the list or fetch them", part,
+                    missing.size(), paths.size(), Named(missing)));
+  }
+  if (draft.gone.size() == paths.size()) {
+    throw std::runtime_error(
+        fmt::format("'{}': all {} files are gone since they were indexed; is the disk mounted?",
+                    part, paths.size()));
+  }
+  return draft;
+}
+
+/// Finds out about files: from sidecars that fit, else by a walk, which leaves a sidecar behind.
+class Explorer {
+ public:
+  /// With `keep`, sidecars that have no place to lie are kept for this run.
+  Explorer(IndexedFiles& files, const std::string& part, const SourceOptions& options, bool keep)
+      : files_(files), part_(part), options_(options), keep_(keep) {}
+
+  /// Fills in the entries of `draft`. Several threads; of several failures the first by place in
+  /// the list is thrown.
+  void Explore(Draft& draft) {
+    std::mutex mutex;
+    std::atomic<std::size_t> next = 0;
+    std::exception_ptr failure;
+    std::size_t failed_at = draft.unknown.size();
+    const auto work = [&] {
+      for (std::size_t n = next++; n < draft.unknown.size(); n = next++) {
+        const auto [file, before] = draft.unknown[n];
+        try {
+          const FileFacts facts = FactsOf(files_.paths[file], draft.entries[file].name);
+          if (before != nullptr) RequireSameRecords(files_.paths[file], *before, facts);
+          static_cast<FileFacts&>(draft.entries[file]) = facts;
+        } catch (...) {
+          const std::lock_guard lock(mutex);
+          if (n < failed_at) {
+            failed_at = n;
+            failure = std::current_exception();
+          }
+          next = draft.unknown.size();
         }
-        next = draft.to_walk.size();
       }
+    };
+    {
+      std::vector<std::jthread> walkers;
+      for (std::size_t t = 1; t < std::min(kWalkers, draft.unknown.size()); ++t)
+        walkers.emplace_back(work);
+      work();
     }
-  };
-  {
-    std::vector<std::jthread> walkers;
-    for (std::size_t t = 1; t < std::min(kWalkers, draft.to_walk.size()); ++t)
-      walkers.emplace_back(work);
-    work();
+    if (failure) std::rethrow_exception(failure);
+    files_.walked = walked_;
   }
-  if (failure) std::rethrow_exception(failure);
-}
 
-/// The places of a tar's records are checked when the shard is first read, which keeps opening
-/// fast; a table's are few.
-bool IsWhole(const Manifest& manifest, const ManifestEntry& entry, ManifestKind kind) {
-  return kind == ManifestKind::kTar || manifest.ReadWholeBlock(entry).has_value();
-}
+ private:
+  FileFacts FactsOf(const std::string& path, const std::string& name) {
+    SidecarStore& store = *files_.sidecars;
+    const std::optional<FileStamp> stamp = FindFile(path);
+    const bool with_checksums = options_.add_checksums || options_.verify_checksums;
+    const auto known = store.Find(path, name, [&](const FileFacts& facts) {
+      return facts.stamp == stamp && (!with_checksums || facts.checksums_hash);
+    });
+    if (known) return known->facts();
+    const auto checked = store.Find(path, name, [&](const FileFacts& facts) {
+      return stamp && facts.stamp.size == stamp->size && facts.checksums_hash;
+    });
+    if (options_.verify_checksums && !checked) ThrowNoChecksums(part_, path);
 
-bool NoPlaceToWrite(const std::system_error& error) {
-  static constexpr int kErrors[] = {EACCES, EPERM, EROFS, ENOENT, ENOTDIR, ENOSPC, EDQUOT};
-  return std::ranges::find(kErrors, error.code().value()) != std::end(kErrors);
-}
-
-Manifest Write(const std::string& path, ManifestKind kind, Draft draft, const Manifest* old,
-               const std::vector<std::string>& paths, const WalkFile& walk) {
-  ManifestWriter writer(path, kind);
-  FillBlocks(writer, draft, old, paths, walk);
-  return writer.Finish(std::move(draft.entries));
-}
-
-/// In a file without a name, for this run only.
-Manifest WritePrivate(ManifestKind kind, Draft draft, const Manifest* old,
-                      const std::vector<std::string>& paths, const WalkFile& walk) {
-  std::string folder = (fs::temp_directory_path() / "fastclip-XXXXXX").string();
-  if (mkdtemp(folder.data()) == nullptr) {
-    throw std::system_error(errno, std::generic_category(), "no place for a manifest: " + folder);
+    std::optional<WalkedFile> walked = WalkPath(path, files_.walk, options_.add_checksums);
+    if (!walked) throw std::runtime_error(path + ": gone while it was being indexed");
+    if (checked && !options_.add_checksums) TakeOverChecksums(*checked, *walked);
+    if (options_.verify_checksums && !walked->facts.checksums_hash) ThrowNoChecksums(part_, path);
+    ++walked_;
+    return (keep_ ? store.Keep(path, name, *walked) : store.Write(path, name, *walked)).facts();
   }
-  const std::string path = folder + "/manifest";
-  const auto remove = [&](void*) {
-    unlink(path.c_str());
-    rmdir(folder.c_str());
-  };
-  const std::unique_ptr<void, decltype(remove)> cleanup(&folder, remove);
-  return Write(path, kind, std::move(draft), old, paths, walk);
+
+  /// A copy with another time has the checksums of the file as it was, if its records lie where
+  /// they lay: whether it is a true copy can so be verified.
+  static void TakeOverChecksums(const Sidecar& from, WalkedFile& walked) {
+    if (from.facts().count != walked.facts.count || !from.IsWhole(/*with_checksums=*/true)) return;
+    std::vector<std::byte> places(walked.places.size());
+    from.ReadPlaces(0, places);
+    if (places != walked.places) return;
+    walked.checksums.resize(static_cast<std::size_t>(walked.facts.count));
+    from.ReadChecksums(0, walked.checksums);
+    SealChecksums(walked);
+  }
+
+  IndexedFiles& files_;
+  const std::string& part_;
+  const SourceOptions& options_;
+  const bool keep_;
+  std::atomic<std::int64_t> walked_ = 0;
+};
+
+/// Finds out what `draft` lacks and writes the manifest, at the first of the candidates that can
+/// be.
+void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string& part,
+              const std::vector<Candidate>& candidates, const SourceOptions& options) {
+  std::string reason;
+  for (const Candidate& candidate : candidates) {
+    try {
+      AtomicFile file(candidate.path);  // before the walk, which may take hours
+      files.sidecars = std::make_unique<SidecarStore>(candidate.sidecar_folder(), kind);
+      Explorer(files, part, options, /*keep=*/false).Explore(draft);
+      files.manifest = Manifest(draft.entries);
+      file.Append(files.manifest.Pack(kind));
+      file.Commit();
+      files.manifest_path = candidate.path;
+      return;
+    } catch (const std::system_error& error) {
+      if (candidate.required || !IsNoPlaceToWrite(error)) throw;
+      reason = error.what();
+    }
+  }
+  files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind);
+  Explorer(files, part, options, /*keep=*/true).Explore(draft);
+  files.manifest = Manifest(std::move(draft.entries));
+  files.warnings.push_back(fmt::format(
+      "the manifest cannot be kept ({}): it is made anew at each start; name a file for it",
+      reason));
 }
 
-void Warn(IndexedFiles& files, ManifestKind kind, const std::vector<std::size_t>& gone) {
+void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& gone) {
   std::vector<std::string> missing, cut, damaged, incomplete;
   std::int64_t lost = 0, lacking = 0;
   for (const std::size_t i : gone) {
@@ -249,7 +308,7 @@ void Warn(IndexedFiles& files, ManifestKind kind, const std::vector<std::size_t>
   }
   if (lacking > 0) {
     files.warnings.push_back(
-        kind == ManifestKind::kTar
+        kind == FileKind::kTar
             ? fmt::format("{} records lack an image or a caption (in {}); do the members of each "
                           "lie side by side?",
                           lacking, Named(incomplete))
@@ -259,86 +318,45 @@ void Warn(IndexedFiles& files, ManifestKind kind, const std::vector<std::size_t>
 
 }  // namespace
 
-IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths, ManifestKind kind,
-                        const SourceOptions& options, const WalkFile& walk) {
-  const fs::path folder = CommonFolder(paths);
-  const std::vector<Candidate> candidates = Candidates(part, folder, options);
+std::optional<WalkedFile> WalkPath(const std::string& path, const WalkFile& walk, bool checksums) {
+  try {
+    const UniqueFd fd = OpenToRead(path);
+    if (!fd) return std::nullopt;
+    const FileStamp stamp = StampOf(fd.get(), path);
+    WalkedFile walked = walk(fd.get(), path, checksums);
+    walked.facts.stamp = stamp;
+    return walked;
+  } catch (const std::system_error& error) {
+    // Of the shard, not of the manifest: no other place to write to would help.
+    throw std::runtime_error(error.what());
+  }
+}
 
+IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths, FileKind kind,
+                        const SourceOptions& options, WalkFile walk) {
+  const fs::path folder = CommonFolder(paths);
+  std::vector<Candidate> candidates = Candidates(part, folder, options);
   std::optional<Manifest> old;
-  std::string old_path;
-  for (const Candidate& candidate : candidates) {
-    if ((old = Manifest::Open(candidate.path, kind))) {
-      old_path = candidate.path;
+  for (auto candidate = candidates.begin(); candidate != candidates.end(); ++candidate) {
+    if ((old = Manifest::Open(candidate->path, kind))) {
+      // What there is is renewed where it is.
+      std::rotate(candidates.begin(), candidate, candidate + 1);
       break;
     }
-    RefuseToReplace(candidate);
-  }
-  std::unordered_map<std::string_view, const ManifestEntry*> known;
-  if (old) {
-    for (const ManifestEntry& entry : old->entries()) known.emplace(entry.name, &entry);
+    RefuseToReplace(*candidate);
   }
 
-  Draft draft;
-  std::vector<std::size_t> gone;
-  std::vector<std::string> unknown;
-  bool same = old && old->entries().size() == paths.size();
-  for (std::size_t i = 0; i < paths.size(); ++i) {
-    ManifestEntry& entry = draft.entries.emplace_back();
-    entry.name = folder.empty() ? paths[i] : fs::path(paths[i]).lexically_relative(folder).string();
-    const std::optional<FileStamp> stamp = FindFile(paths[i]);
-    const auto found = known.find(entry.name);
-    const bool is_known = found != known.end() && IsWhole(*old, *found->second, kind);
-    if (is_known && (!stamp || found->second->stamp == *stamp)) {
-      entry = *found->second;
-      draft.to_copy.push_back(i);
-    } else if (stamp) {
-      draft.to_walk.push_back(i);
-      same = false;
-    }
-    const bool changed = stamp && found != known.end() && found->second->stamp != *stamp;
-    draft.before.push_back(changed && !options.renew ? found->second : nullptr);
-    if (!stamp && is_known) gone.push_back(i);
-    if (!stamp && !is_known) unknown.push_back(paths[i]);
-    same = same && old->entries()[i].name == entry.name;
-  }
-  if (!unknown.empty()) {
-    throw std::runtime_error(
-        fmt::format("'{}': {} of {} files missing: {}; correct the list or fetch them", part,
-                    unknown.size(), paths.size(), Named(unknown)));
-  }
-  if (gone.size() == paths.size()) {
-    throw std::runtime_error(
-        fmt::format("'{}': all {} files are gone since they were indexed; is the disk mounted?",
-                    part, paths.size()));
-  }
-
+  Draft draft = Compare(part, folder, paths, old ? &*old : nullptr, options);
+  const std::vector<std::size_t> gone = draft.gone;
   IndexedFiles files;
   files.paths = std::move(paths);
-  files.walked = static_cast<std::int64_t>(draft.to_walk.size());
-  if (same) {
+  files.walk = std::move(walk);
+  if (draft.same) {
+    files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind);
     files.manifest = std::move(*old);
-    files.manifest_path = old_path;
+    files.manifest_path = candidates.front().path;
   } else {
-    const Manifest* from = old ? &*old : nullptr;
-    bool written = false;
-    std::string reason;
-    for (const Candidate& candidate : candidates) {
-      try {
-        files.manifest = Write(candidate.path, kind, draft, from, files.paths, walk);
-        files.manifest_path = candidate.path;
-        written = true;
-        break;
-      } catch (const std::system_error& error) {
-        if (candidate.required || !NoPlaceToWrite(error)) throw;
-        reason = error.what();
-      }
-    }
-    if (!written) {
-      files.manifest = WritePrivate(kind, std::move(draft), from, files.paths, walk);
-      files.warnings.push_back(fmt::format(
-          "the manifest cannot be kept ({}): it is made anew at each start; name a file for it",
-          reason));
-    }
+    Complete(files, std::move(draft), kind, part, candidates, options);
   }
   Warn(files, kind, gone);
   return files;

@@ -48,6 +48,14 @@ void RefuseCaptionKeys(const std::string& part, const SourceOptions& options) {
       part));
 }
 
+void RefuseChecksums(const std::string& part, const SourceOptions& options) {
+  if (!options.add_checksums && !options.verify_checksums) return;
+  throw std::runtime_error(
+      fmt::format("'{}': checksums are of the records of tar shards; pack the table with fastclip "
+                  "shards convert, or leave them out",
+                  part));
+}
+
 void RefuseRemote(const std::string& part) {
   for (const std::string_view scheme :
        {"http://", "https://", "s3://", "gs://", "hdfs://", "pipe:"}) {
@@ -64,7 +72,10 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
   info.part = part;
   info.kind = kind;
   info.files = static_cast<std::int64_t>(files.paths.size());
-  for (const ManifestEntry& entry : files.manifest.entries()) info.bytes += entry.stamp.size;
+  for (const ManifestEntry& entry : files.manifest.entries()) {
+    info.bytes += entry.stamp.size;
+    info.checksummed += entry.checksums_hash ? 1 : 0;
+  }
   info.manifest = files.manifest_path;
   info.walked = files.walked;
   info.warnings = files.warnings;
@@ -85,17 +96,18 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
     RefuseCaptionKeys(part, options);
     if (paths.size() > 1)
       throw std::runtime_error(fmt::format("'{}': several tables; join them by '::'", part));
-    IndexedFiles files = IndexFiles(part, std::move(paths), ManifestKind::kTable, options,
-                                    [&](int fd, const std::string& path, ManifestEntry& entry) {
-                                      return TableSource::Walk(fd, path, options.labels, entry);
-                                    });
+    RefuseChecksums(part, options);
+    IndexedFiles files =
+        IndexFiles(part, std::move(paths), FileKind::kTable, options,
+                   [labels = options.labels](int fd, const std::string& path, bool /*checksums*/) {
+                     return TableSource::Walk(fd, path, labels);
+                   });
     info = Describe(part, "table", files);
     auto table = std::make_unique<TableSource>(std::move(files), options);
     info.details = table->columns();
     return table;
   }
-  IndexedFiles files =
-      IndexFiles(part, std::move(paths), ManifestKind::kTar, options, TarSource::Walk);
+  IndexedFiles files = IndexFiles(part, std::move(paths), FileKind::kTar, options, TarSource::Walk);
   info = Describe(part, "tar", files);
   return std::make_unique<TarSource>(std::move(files), options);
 }

@@ -19,7 +19,8 @@ struct PartInfo {
   std::int64_t records = 0;
   std::int64_t bytes = 0;  ///< of the listed files
   std::uint64_t hash = 0;
-  std::string manifest;     ///< empty: none, or for this run only
+  std::string manifest;          ///< empty: none, or for this run only
+  std::int64_t checksummed = 0;  ///< files that have checksums of their records
   std::int64_t walked = 0;  ///< files looked through now because the manifest did not know them
   std::vector<std::string> warnings;
 };

@@ -7,7 +7,7 @@ namespace fastclip {
 const char* SkipName(Skip cause) {
   static constexpr const char* kNames[kSkipCauses] = {"no_image",  "no_caption", "undecodable",
                                                       "too_large", "truncated",  "missing",
-                                                      "no_label",  "bad_label"};
+                                                      "no_label",  "bad_label",  "changed"};
   return kNames[static_cast<int>(cause)];
 }
 

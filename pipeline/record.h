@@ -29,10 +29,11 @@ enum class Skip : std::uint8_t {
   kMissing,      ///< the shard or the image file is gone
   kNoLabel,      ///< no label, where labels were asked for
   kBadLabel,     ///< a label that is no whole number of 0 or more
+  kChanged,      ///< other bytes than when its checksum was taken
 };
-constexpr int kSkipCauses = 8;
+constexpr int kSkipCauses = 9;
 /// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing", "no_label",
-/// "bad_label".
+/// "bad_label", "changed".
 const char* SkipName(Skip cause);
 /// The cause of such a name, if it is one.
 std::optional<Skip> SkipOfName(std::string_view name);

@@ -13,8 +13,8 @@
 
 namespace fastclip {
 
-/// Where a record lies, for people: a file, and in it the byte of the record's first tar header, or
-/// the number of a table's row.
+/// Where a record lies, for people: a file, and in it the byte of the record's first tar header (-1
+/// where shard and sidecar are gone), or the number of a table's row.
 struct RecordOrigin {
   std::string file;
   std::int64_t offset = 0;
@@ -50,6 +50,11 @@ struct SourceOptions {
   /// file that holds another number of records now (a table: other bytes) is refused by name: those
   /// behind it would get another SampleIndex.
   bool renew = true;
+  /// Read tar shards whole and keep a checksum of each record's bytes, where there is none yet.
+  bool add_checksums = false;
+  /// Compare each record of tar shards with its checksum: other bytes are Skip::kChanged. A shard
+  /// without checksums is refused by name, and so is a table, which has none.
+  bool verify_checksums = false;
   /// Bytes that one record's members may have; more is Skip::kTooLarge.
   std::int64_t max_record_bytes = std::int64_t{256} << 20;
   /// Members of tar shards with the extension of another format are no images. Give the decoder

@@ -91,8 +91,9 @@ RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) 
 }
 
 bool RowReader::PassOver(RowSearch& row, Skip cause) const {
-  // What is missing may come back: that is a matter of the disk, not of the bytes.
-  if (options_.known_bad != nullptr && cause != Skip::kMissing) {
+  // What is missing may come back, and what changed may be put right: that is a matter of the disk,
+  // and of what was asked for, not of the data.
+  if (options_.known_bad != nullptr && cause != Skip::kMissing && cause != Skip::kChanged) {
     options_.known_bad->Add({row.plan.index, cause});
   }
   return Next(row, cause);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -23,9 +24,10 @@ UniqueFd OpenTable(const std::string& path) {
 
 }  // namespace
 
-std::vector<std::byte> TableSource::Walk(int fd, const std::string& path,
-                                         const std::optional<std::string>& labels,
-                                         ManifestEntry& entry) {
+WalkedFile TableSource::Walk(int fd, const std::string& path,
+                             const std::optional<std::string>& labels) {
+  WalkedFile walked;
+  FileFacts& facts = walked.facts;
   StreamHash hash;
   TableReader reader(fd, path, TableFormatOf(path).value(), labels,
                      [&](std::span<const std::byte> bytes) { hash.Add(bytes); });
@@ -34,13 +36,14 @@ std::vector<std::byte> TableSource::Walk(int fd, const std::string& path,
     const std::int64_t at = reader.offset();
     const std::optional<TableRow> row = reader.Next();
     if (!row) break;
-    if (entry.count++ % kRowsApart == 0) places.push_back(at);
-    if (!row->readable()) ++entry.incomplete;
+    if (facts.count++ % kRowsApart == 0) places.push_back(at);
+    if (!row->readable()) ++facts.incomplete;
   }
   places.push_back(reader.offset());
-  entry.content_hash = hash.Digest();
+  facts.content_hash = hash.Digest();
   const auto bytes = std::as_bytes(std::span(places));
-  return {bytes.begin(), bytes.end()};
+  walked.places.assign(bytes.begin(), bytes.end());
+  return walked;
 }
 
 TableSource::TableSource(IndexedFiles files, const SourceOptions& options)
@@ -50,7 +53,8 @@ TableSource::TableSource(IndexedFiles files, const SourceOptions& options)
       fd_(OpenTable(files_.paths.front())),
       layout_(TableReader(fd_.get(), files_.paths.front(),
                           TableFormatOf(files_.paths.front()).value(), options.labels)
-                  .layout()) {}
+                  .layout()),
+      places_(files_, /*checksums=*/false) {}
 
 RecordBlock TableSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
@@ -59,13 +63,11 @@ RecordBlock TableSource::Read(SampleIndex first, int count, std::stop_token stop
   BlockBuilder builder;
   if (count == 0) return builder.Finish();
   const std::string& path = files_.paths.front();
+  const std::shared_ptr<const Sidecar> sidecar = places_.Open(0);
+  if (sidecar == nullptr) throw std::runtime_error(path + ": gone since it was opened");
   std::int64_t place = 0;
-  if (!files_.manifest.ReadBlock(
-          entry(), ToInt(first) / kRowsApart * static_cast<std::int64_t>(sizeof(place)),
-          std::as_writable_bytes(std::span(&place, 1)))) {
-    throw std::runtime_error(files_.manifest_path +
-                             ": has become shorter; remove it, it is made again");
-  }
+  sidecar->ReadPlaces(ToInt(first) / kRowsApart * static_cast<std::int64_t>(sizeof(place)),
+                      std::as_writable_bytes(std::span(&place, 1)));
   TableReader reader(fd_.get(), path, layout_, place, stop);
   for (std::int64_t i = 0; i < ToInt(first) % kRowsApart; ++i) reader.Skip();
   for (std::int64_t i = 0; i < count; ++i) {

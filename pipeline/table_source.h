@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/index_files.h"
+#include "pipeline/record_places.h"
 #include "pipeline/record_source.h"
 #include "pipeline/table_reader.h"
 
@@ -13,16 +14,13 @@ namespace fastclip {
 
 /// The rows of a table of image path and caption, one record each; TableReader says which columns.
 ///
-/// Paths are relative to the table's folder. No list of them is held: the manifest has the byte of
-/// every 64th row. An image that is gone is Skip::kMissing, a row that cannot be read kNoImage;
-/// both keep their place. The key is the path as the table has it.
+/// Paths are relative to the table's folder. No list of them is held: the table's sidecar has the
+/// byte of every 64th row. An image that is gone is Skip::kMissing, a row that cannot be read
+/// kNoImage; both keep their place. The key is the path as the table has it.
 class TableSource final : public RecordSource {
  public:
-  static constexpr std::int64_t kRowsApart = 64;
   /// Walks the table for IndexFiles.
-  static std::vector<std::byte> Walk(int fd, const std::string& path,
-                                     const std::optional<std::string>& labels,
-                                     ManifestEntry& entry);
+  static WalkedFile Walk(int fd, const std::string& path, const std::optional<std::string>& labels);
 
   /// `files` holds one table.
   TableSource(IndexedFiles files, const SourceOptions& options);
@@ -46,6 +44,7 @@ class TableSource final : public RecordSource {
   const bool labelled_;
   const UniqueFd fd_;
   const TableLayout layout_;
+  const RecordPlaces places_;  // of files_
 };
 
 }  // namespace fastclip

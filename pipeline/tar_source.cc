@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -14,6 +12,7 @@
 
 #include "pipeline/block_builder.h"
 #include "pipeline/json_path.h"
+#include "pipeline/stream_hash.h"
 #include "pipeline/tar_scan.h"
 
 namespace fastclip {
@@ -24,7 +23,6 @@ constexpr std::size_t kOpenShards = 256;
 /// Records are fetched together up to this size.
 constexpr std::int64_t kMaxFetch = std::int64_t{8} << 20;
 
-constexpr std::int64_t kPlaceBytes = sizeof(std::uint32_t);
 /// A longer .json is not searched for captions.
 constexpr std::size_t kMaxMetadata = 1 << 20;
 
@@ -191,11 +189,34 @@ void AddSkipped(SampleIndex index, Skip cause, BlockBuilder& builder) {
   builder.Add(index).skip = cause;
 }
 
-/// The records of one fetched range of a shard: starts[i] − starts[0] is where record i begins in
-/// `bytes`.
-void AddFetched(std::span<const std::byte> bytes, std::span<const std::uint32_t> starts,
-                SampleIndex first, bool last_at_cut, const WantedFields& wanted,
-                BlockBuilder& builder) {
+/// Where `count` records of a shard begin, in blocks, and where the last one ends.
+std::vector<std::uint32_t> StartsOf(const Sidecar& sidecar, std::int64_t place,
+                                    std::int64_t count) {
+  std::vector<std::uint32_t> starts(static_cast<std::size_t>(count) + 1);
+  sidecar.ReadPlaces(place * static_cast<std::int64_t>(sizeof(std::uint32_t)),
+                     std::as_writable_bytes(std::span(starts)));
+  return starts;
+}
+
+/// Records of a shard that are fetched together.
+struct Fetched {
+  std::span<const std::byte> bytes;  // fewer where the shard ends early
+  /// starts[i] − starts[0] is where record i begins in `bytes`; one more than there are records.
+  std::span<const std::uint32_t> starts;
+  std::span<const std::uint32_t> checksums;  // none: they are not looked at
+  SampleIndex first{};
+  bool last_at_cut = false;
+
+  std::span<const std::byte> BytesOf(std::size_t record) const {
+    const auto at = [&](std::size_t i) {
+      return std::min<std::size_t>(std::size_t{starts[i] - starts[0]} * kTarBlock, bytes.size());
+    };
+    return bytes.subspan(at(record), std::max(at(record + 1), at(record)) - at(record));
+  }
+};
+
+void AddFetched(const Fetched& fetched, const WantedFields& wanted, BlockBuilder& builder) {
+  const auto& [bytes, starts, checksums, first, last_at_cut] = fetched;
   const std::size_t count = starts.size() - 1;
   std::vector<Parts> parts(count);
   std::vector<std::string> keys(count);
@@ -212,9 +233,17 @@ void AddFetched(std::span<const std::byte> bytes, std::span<const std::uint32_t>
     Take(name->field, cut ? std::span<const std::byte>() : bytes.subspan(at, size), cut,
          wanted.formats, parts[i]);
   });
+  StreamHash hash;
   for (std::size_t i = 0; i < count; ++i) {
+    const SampleIndex index{ToInt(first) + static_cast<std::int64_t>(i)};
+    hash.Restart();
+    if (!checksums.empty()) hash.Add(fetched.BytesOf(i));
+    if (!checksums.empty() && RecordChecksum(hash.Digest()) != checksums[i]) {
+      AddSkipped(index, Skip::kChanged, builder);
+      continue;
+    }
     const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
-    AddRecord(SampleIndex{ToInt(first) + static_cast<std::int64_t>(i)}, keys[i], parts[i],
+    AddRecord(index, keys[i], parts[i],
               short_read || keys[i].empty() || (last_at_cut && i + 1 == count), wanted, builder);
   }
 }
@@ -231,75 +260,58 @@ std::optional<LabelKey> LabelsOf(const SourceOptions& options) {
   return key;
 }
 
-std::vector<std::uint32_t> ToStarts(std::span<const std::byte> bytes) {
-  std::vector<std::uint32_t> starts(bytes.size() / sizeof(std::uint32_t));
-  std::memcpy(starts.data(), bytes.data(), starts.size() * sizeof(std::uint32_t));
-  return starts;
+/// The checksums of the records that begin at `starts`.
+std::vector<std::uint32_t> ChecksumsOf(int fd, const std::string& path,
+                                       std::span<const std::uint32_t> starts) {
+  std::vector<std::uint32_t> checksums;
+  std::vector<std::byte> buffer(kMaxFetch);
+  StreamHash hash;
+  for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
+    std::int64_t at = starts[i] * kTarBlock;
+    const std::int64_t end = starts[i + 1] * kTarBlock;
+    hash.Restart();
+    while (at < end) {
+      const auto part =
+          std::span(buffer).first(static_cast<std::size_t>(std::min(end - at, kMaxFetch)));
+      const std::size_t got = ReadAt(fd, at, part, path);
+      hash.Add(part.first(got));
+      if (got < part.size()) break;
+      at += kMaxFetch;
+    }
+    checksums.push_back(RecordChecksum(hash.Digest()));
+  }
+  return checksums;
 }
 
 }  // namespace
 
-std::vector<std::byte> TarSource::Walk(int fd, const std::string& path, ManifestEntry& entry) {
+WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
   const TarScan scan = ScanTar(fd, path);
-  entry.count = scan.records();
-  entry.incomplete = scan.incomplete;
-  entry.damaged = scan.damaged;
-  entry.cut = scan.cut;
-  const auto bytes = std::as_bytes(std::span(scan.starts));
-  return {bytes.begin(), bytes.end()};
+  WalkedFile walked;
+  walked.facts.count = scan.records();
+  walked.facts.incomplete = scan.incomplete;
+  walked.facts.damaged = scan.damaged;
+  walked.facts.cut = scan.cut;
+  const auto places = std::as_bytes(std::span(scan.starts));
+  walked.places.assign(places.begin(), places.end());
+  if (checksums) {
+    walked.checksums = ChecksumsOf(fd, path, scan.starts);
+    SealChecksums(walked);
+  }
+  return walked;
 }
 
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
       wanted_{options.formats, LabelsOf(options), options.captions},
+      verify_(options.verify_checksums),
       first_index_(1, 0),
-      cache_(kOpenShards),
-      places_(files_.paths.size()) {
+      shards_(kOpenShards),
+      places_(files_, verify_) {
   for (const ManifestEntry& entry : files_.manifest.entries()) {
     first_index_.push_back(first_index_.back() + entry.count);
   }
-}
-
-TarSource::Places TarSource::CheckPlaces(std::size_t shard) const {
-  if (const Places known = places_[shard].load(std::memory_order_acquire);
-      known != Places::kUnchecked) {
-    return known;
-  }
-  const std::lock_guard lock(repair_mutex_);
-  if (places_[shard].load(std::memory_order_relaxed) == Places::kUnchecked) {
-    const ManifestEntry& entry = files_.manifest.entries()[shard];
-    Places found = Places::kGood;
-    const auto block = files_.manifest.ReadWholeBlock(entry);
-    if (!block || entry.block_bytes != (entry.count + 1) * kPlaceBytes) {
-      const std::string& path = files_.paths[shard];
-      ManifestEntry again;
-      const UniqueFd fd = OpenToRead(path);
-      if (fd) repaired_[shard] = ToStarts(Walk(fd.get(), path, again));
-      if (!fd || again.count != entry.count) {
-        throw std::runtime_error(
-            fmt::format("{}: damaged where it tells of {}; remove it, it is made again",
-                        files_.manifest_path, path));
-      }
-      found = Places::kRepaired;
-    }
-    places_[shard].store(found, std::memory_order_release);
-  }
-  return places_[shard].load(std::memory_order_relaxed);
-}
-
-std::vector<std::uint32_t> TarSource::Starts(std::size_t shard, std::int64_t place,
-                                             std::int64_t count) const {
-  std::vector<std::uint32_t> starts(static_cast<std::size_t>(count) + 1);
-  if (CheckPlaces(shard) == Places::kRepaired) {
-    const std::lock_guard lock(repair_mutex_);
-    std::copy_n(repaired_.at(shard).begin() + place, count + 1, starts.begin());
-  } else if (!files_.manifest.ReadBlock(files_.manifest.entries()[shard], place * kPlaceBytes,
-                                        std::as_writable_bytes(std::span(starts)))) {
-    throw std::runtime_error(files_.manifest_path +
-                             ": has become shorter; remove it, it is made again");
-  }
-  return starts;
 }
 
 std::size_t TarSource::ShardOf(std::int64_t index) const {
@@ -310,73 +322,80 @@ std::size_t TarSource::ShardOf(std::int64_t index) const {
 RecordOrigin TarSource::OriginOf(SampleIndex index) const {
   const std::size_t shard = ShardOf(ToInt(index));
   const std::int64_t place = ToInt(index) - first_index_[shard];
-  // A shard that is gone still has its places in the manifest.
+  // A shard that is gone still has its sidecar, as a rule.
+  const auto sidecar = places_.Open(shard);
   return {.file = files_.paths.at(shard),
-          .offset = std::int64_t{Starts(shard, place, 1).front()} * kTarBlock};
+          .offset = sidecar == nullptr ? -1 : StartsOf(*sidecar, place, 1).front() * kTarBlock};
 }
 
-void TarSource::ReadAhead(SampleIndex first, int count) const {
-  std::int64_t index = ToInt(first);
-  const std::int64_t end = std::min(index + count, size());
-  while (index < end) {
-    const std::size_t shard = ShardOf(index);
-    const std::int64_t here = std::min(end, first_index_[shard + 1]) - index;
-    if (const auto file = cache_.Open(files_.paths[shard])) {
-      const std::vector<std::uint32_t> starts = Starts(shard, index - first_index_[shard], here);
-      AdviseToRead(file->get(), std::int64_t{starts.front()} * kTarBlock,
-                   std::int64_t{starts.back()} * kTarBlock);
+void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
+                             const std::stop_token& stop, BlockBuilder& builder) const {
+  const std::string& path = files_.paths[shard];
+  const std::int64_t index = first_index_[shard] + place;
+  const std::shared_ptr<const UniqueFd> file = shards_.Open(path);
+  const std::shared_ptr<const Sidecar> sidecar = file ? places_.Open(shard) : nullptr;
+  if (sidecar == nullptr) {
+    for (std::int64_t i = 0; i < count; ++i)
+      AddSkipped(SampleIndex{index + i}, Skip::kMissing, builder);
+    return;
+  }
+  const std::vector<std::uint32_t> starts = StartsOf(*sidecar, place, count);
+  std::vector<std::uint32_t> checksums(verify_ ? static_cast<std::size_t>(count) : 0);
+  if (verify_) sidecar->ReadChecksums(place, checksums);
+  const auto at = [&](std::int64_t i) { return starts[static_cast<std::size_t>(i)] * kTarBlock; };
+  for (std::int64_t i = 0; i < count;) {
+    if (at(i + 1) - at(i) > max_record_bytes_) {
+      AddSkipped(SampleIndex{index + i}, Skip::kTooLarge, builder);
+      ++i;
+      continue;
     }
-    index += here;
+    std::int64_t j = i + 1;
+    while (j < count && at(j + 1) - at(i) <= std::min(kMaxFetch, max_record_bytes_)) ++j;
+    const auto memory =
+        builder.Allocate(static_cast<std::size_t>(std::max<std::int64_t>(at(j) - at(i), 0)));
+    const std::size_t got = ReadAt(file->get(), at(i), memory, path, stop);
+    const auto first = static_cast<std::size_t>(i), records = static_cast<std::size_t>(j - i);
+    Fetched fetched{.bytes = memory.first(got),
+                    .starts = std::span(starts).subspan(first, records + 1),
+                    .checksums = {},
+                    .first = SampleIndex{index + i},
+                    .last_at_cut = files_.manifest.entries()[shard].cut &&
+                                   place + j == first_index_[shard + 1] - first_index_[shard]};
+    if (verify_) fetched.checksums = std::span(checksums).subspan(first, records);
+    AddFetched(fetched, wanted_, builder);
+    i = j;
   }
 }
 
-RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) const {
+template <class Piece>
+void TarSource::ForEachShard(SampleIndex first, int count, const Piece& piece) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
     throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
   }
-  BlockBuilder builder;
-  std::int64_t index = ToInt(first);
-  const std::int64_t end = index + count;
-  while (index < end) {
+  const std::int64_t end = ToInt(first) + count;
+  for (std::int64_t index = ToInt(first); index < end;) {
     const std::size_t shard = ShardOf(index);
     const std::int64_t here = std::min(end, first_index_[shard + 1]) - index;
-    const ManifestEntry& entry = files_.manifest.entries()[shard];
-    const std::string& path = files_.paths[shard];
-    const std::int64_t place = index - first_index_[shard];
-    const std::shared_ptr<const UniqueFd> file = cache_.Open(path);
-    if (file == nullptr) {
-      for (std::int64_t i = 0; i < here; ++i)
-        AddSkipped(SampleIndex{index + i}, Skip::kMissing, builder);
-      index += here;
-      continue;
-    }
-    const std::vector<std::uint32_t> starts = Starts(shard, place, here);
-    for (std::int64_t i = 0; i < here;) {
-      const auto bytes_to = [&](std::int64_t j) {
-        return (std::int64_t{starts[static_cast<std::size_t>(j)]} -
-                starts[static_cast<std::size_t>(i)]) *
-               kTarBlock;
-      };
-      if (bytes_to(i + 1) > max_record_bytes_) {
-        AddSkipped(SampleIndex{index + i}, Skip::kTooLarge, builder);
-        ++i;
-        continue;
-      }
-      std::int64_t j = i + 1;
-      while (j < here && bytes_to(j + 1) <= std::min(kMaxFetch, max_record_bytes_)) ++j;
-      const auto memory =
-          builder.Allocate(static_cast<std::size_t>(std::max<std::int64_t>(bytes_to(j), 0)));
-      const std::size_t got =
-          ReadAt(file->get(), std::int64_t{starts[static_cast<std::size_t>(i)]} * kTarBlock, memory,
-                 path, stop);
-      AddFetched(memory.first(got),
-                 std::span(starts).subspan(static_cast<std::size_t>(i),
-                                           static_cast<std::size_t>(j - i) + 1),
-                 SampleIndex{index + i}, entry.cut && place + j == entry.count, wanted_, builder);
-      i = j;
-    }
+    piece(shard, index - first_index_[shard], here);
     index += here;
   }
+}
+
+void TarSource::ReadAhead(SampleIndex first, int count) const {
+  ForEachShard(first, count, [&](std::size_t shard, std::int64_t place, std::int64_t here) {
+    const std::shared_ptr<const UniqueFd> file = shards_.Open(files_.paths[shard]);
+    const std::shared_ptr<const Sidecar> sidecar = file ? places_.Open(shard) : nullptr;
+    if (sidecar == nullptr) return;
+    const std::vector<std::uint32_t> starts = StartsOf(*sidecar, place, here);
+    AdviseToRead(file->get(), starts.front() * kTarBlock, starts.back() * kTarBlock);
+  });
+}
+
+RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) const {
+  BlockBuilder builder;
+  ForEachShard(first, count, [&](std::size_t shard, std::int64_t place, std::int64_t here) {
+    AddFromShard(shard, place, here, stop, builder);
+  });
   return builder.Finish();
 }
 

@@ -1,10 +1,6 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +8,7 @@
 #include "pipeline/file_cache.h"
 #include "pipeline/index_files.h"
 #include "pipeline/label.h"
+#include "pipeline/record_places.h"
 #include "pipeline/record_source.h"
 
 namespace fastclip {
@@ -31,11 +28,12 @@ struct WantedFields {
 /// its .txt, else the text "caption" of the .json, or what SourceOptions::captions names; its label
 /// .cls, or with SourceOptions::labels a field of its .json. A record without image or caption is
 /// still there, with its Skip, so that places in the shard, and with them SampleIndex, stay true.
-/// Captions as BlockBuilder::AddTrimmedCaption gives them.
+/// Captions as BlockBuilder::AddTrimmedCaption gives them. With SourceOptions::verify_checksums, a
+/// record whose bytes are others than when its checksum was taken is Skip::kChanged.
 class TarSource final : public RecordSource {
  public:
   /// Walks one shard for IndexFiles.
-  static std::vector<std::byte> Walk(int fd, const std::string& path, ManifestEntry& entry);
+  static WalkedFile Walk(int fd, const std::string& path, bool checksums);
 
   /// Throws std::runtime_error for labels that only a table can have.
   TarSource(IndexedFiles files, const SourceOptions& options);
@@ -49,22 +47,19 @@ class TarSource final : public RecordSource {
  private:
   /// The shard that holds a record.
   std::size_t ShardOf(std::int64_t index) const;
-  enum class Places : std::uint8_t { kUnchecked, kGood, kRepaired };
-  Places CheckPlaces(std::size_t shard) const;
-  /// Where `count` records of a shard begin, in blocks, and where the last one ends.
-  std::vector<std::uint32_t> Starts(std::size_t shard, std::int64_t place,
-                                    std::int64_t count) const;
+  /// Calls `piece(shard, first place in it, count)` for each shard of the records.
+  template <class Piece>
+  void ForEachShard(SampleIndex first, int count, const Piece& piece) const;
+  void AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
+                    const std::stop_token& stop, class BlockBuilder& builder) const;
 
   const IndexedFiles files_;
   const std::int64_t max_record_bytes_;
   const WantedFields wanted_;
+  const bool verify_;
   std::vector<std::int64_t> first_index_;  // of each shard; at the end the size of the source
-  mutable FileCache cache_;
-  // A shard's places are checked when they are first used; what was damaged is found again and
-  // kept.
-  mutable std::vector<std::atomic<Places>> places_;
-  mutable std::mutex repair_mutex_;
-  mutable std::map<std::size_t, std::vector<std::uint32_t>> repaired_;
+  mutable FileCache shards_;
+  const RecordPlaces places_;  // of files_
 };
 
 }  // namespace fastclip

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pipeline/file.h"
+
+namespace fastclip {
+
+enum class FileKind : std::uint32_t { kTar = 1, kTable = 2 };
+
+/// What a walk through one file of a list tells of it as a whole.
+struct FileFacts {
+  FileStamp stamp;  ///< of the file when it was walked; another one makes the facts stale
+  std::int64_t count = 0;
+  /// Records without an image or without a caption (tar); rows that cannot be read (table).
+  std::int64_t incomplete = 0;
+  /// Blocks passed over because they are damaged.
+  std::int64_t damaged = 0;
+  bool cut = false;  ///< ends without the mark that closes a tar
+  /// Of a table's bytes; 0 for a tar, whose bytes are not all read.
+  std::uint64_t content_hash = 0;
+  /// The XXH3 of the checksums of its records, where they were taken.
+  std::optional<std::uint64_t> checksums_hash;
+};
+/// More records than this in one file are taken for damage.
+inline constexpr std::int64_t kMostRecordsOfFile = std::int64_t{1} << 40;
+
+/// Throws std::runtime_error that names the file where `now` would move a SampleIndex: it holds
+/// another number of records, or is a table with other bytes. A copy with another time is no other
+/// file.
+void RequireSameRecords(const std::string& path, const FileFacts& before, const FileFacts& now);
+
+/// What a walk found.
+struct WalkedFile {
+  FileFacts facts;
+  /// Of a tar: count+1 places as uint32 in blocks of 512 bytes, the last one behind the last
+  /// record. Of a table, as uint64: the byte of every kRowsApart-th row, and the table's size.
+  std::vector<std::byte> places;
+  std::vector<std::uint32_t> checksums;  ///< one a record, or none
+};
+inline constexpr std::int64_t kRowsApart = 64;
+
+/// The checksum of the bytes between a record's place and the next: the low half of their XXH3. A
+/// change goes unseen once in 4 billion times, and 4 bytes a record are no more than its place.
+std::uint32_t RecordChecksum(std::uint64_t xxh3);
+
+/// Puts the hash of the checksums among the facts.
+void SealChecksums(WalkedFile& walked);
+
+/// The sidecar of a walked file: what was found, in a file of its own, so that every list that
+/// names the file shares it. Little-endian:
+///
+///   "FCLIPSC1", kind and flags (1: cut, 2: with checksums) as uint32; size, time (ns), count,
+///   incomplete, damaged, content hash, XXH3 of the places, XXH3 of the checksums, XXH3 of the head
+///   up to here, 8 bytes each; the places; the checksums, if any, as uint32
+std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked);
+
+/// A sidecar, opened: the places are read when they are asked for. Thread-safe.
+class Sidecar {
+ public:
+  /// The one that begins at byte `base` of `file`; nothing where its head is damaged or tells of
+  /// another kind.
+  static std::optional<Sidecar> Open(std::shared_ptr<const UniqueFd> file, std::int64_t base,
+                                     std::string path, FileKind kind);
+
+  const FileFacts& facts() const { return facts_; }
+  /// Whether places, and checksums if asked for, are what was written. Reads them all.
+  bool IsWhole(bool with_checksums) const;
+  /// The bytes of the places from `first` on; throws std::runtime_error where there are fewer.
+  void ReadPlaces(std::int64_t first, std::span<std::byte> out) const;
+  /// The checksums from record `first` on; throws std::runtime_error where there are fewer.
+  void ReadChecksums(std::int64_t first, std::span<std::uint32_t> out) const;
+
+ private:
+  Sidecar() = default;
+  std::int64_t places_bytes() const;
+  /// The XXH3 of a range that is all there.
+  std::optional<std::uint64_t> HashOf(std::int64_t first, std::int64_t bytes) const;
+  void Read(std::int64_t first, std::span<std::byte> out) const;
+
+  std::shared_ptr<const UniqueFd> file_;
+  std::int64_t places_at_ = 0;
+  std::string path_;
+  FileKind kind_{};
+  FileFacts facts_;
+  std::uint64_t places_hash_ = 0;
+};
+
+}  // namespace fastclip
