@@ -61,6 +61,8 @@ int RunLint(int argc, const char* const* argv) {
   captions.AddTo(app);
   app.add_option("--manifest", source_options.manifest,
                  "manifest file; default: beside the shards");
+  app.add_flag("--verify", source_options.verify_checksums,
+               "compare each record with the checksum that shards index --checksum took");
   app.add_option("--threads", threads, "threads that read and decode")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();

@@ -78,6 +78,8 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   o.pictures.AddTo(app);
   AddPixelsTo(app, o.loader.fast_pixels);
   app.add_option("--manifest", o.source.manifest, "manifest file; default: beside the shards");
+  app.add_flag("--verify", o.source.verify_checksums,
+               "compare each record with the checksum that shards index --checksum took");
   app.footer(
       "example: fastclip shards replay 'shards/{00000..00099}.tar' --seed 1 --epoch 0 "
       "--batch 1024 --world 4 --steps 10");

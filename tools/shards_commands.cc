@@ -36,6 +36,12 @@ void PrintPart(const PartInfo& part) {
     fmt::print("  {:<9} {}{}\n", "manifest", part.manifest.empty() ? "none" : part.manifest,
                part.walked > 0 ? fmt::format(" ({} files indexed now)", part.walked) : "");
   }
+  if (part.kind == "tar") {
+    fmt::print("  {:<9} {}\n", "checksums",
+               part.checksummed == 0            ? "none"
+               : part.checksummed == part.files ? "of all records"
+                                                : fmt::format("in {} files", part.checksummed));
+  }
   for (const std::string& warning : part.warnings) fmt::print("  {:<9} {}\n", "warning", warning);
 }
 
@@ -53,6 +59,7 @@ nlohmann::ordered_json ToJson(const OpenedSource& opened) {
                              {"records", part.records},
                              {"hash", fmt::format("{:016x}", part.hash)},
                              {"manifest", part.manifest},
+                             {"checksummed", part.checksummed},
                              {"indexed_now", part.walked},
                              {"warnings", part.warnings}});
   }
@@ -74,8 +81,8 @@ void PrintSource(const OpenedSource& opened, bool json) {
 
 int RunIndex(int argc, const char* const* argv) {
   CLI::App app(
-      "Looks up where each record lies and keeps that in a manifest. Shards that kept size "
-      "and time are not read again.",
+      "Looks up where each record lies and keeps that beside each shard (SHARD.tar.fastclip), and\n"
+      "their numbers in a manifest. Shards that kept size and time are not read again.",
       "fastclip shards index");
   std::string list;
   SourceOptions options;
@@ -83,7 +90,11 @@ int RunIndex(int argc, const char* const* argv) {
   app.add_option("LIST", list, kListHelp)->required();
   app.add_option(
       "--manifest", options.manifest,
-      "file to keep it in; otherwise beside the shards. With several parts FILE.0, FILE.1, …");
+      "file to keep it in, beside it a folder FILE.places; otherwise beside the shards. With "
+      "several parts FILE.0, FILE.1, …");
+  app.add_flag("--checksum", options.add_checksums,
+               "read the shards whole and keep a checksum of each record, for --verify of lint and "
+               "replay");
   app.add_flag("--json", json, "one JSON object");
   app.footer("example: fastclip shards index 'cc3m/{00000..00331}.tar'");
   if (!ParseArguments(app, argc, argv)) return 0;
@@ -99,8 +110,8 @@ int RunIndex(int argc, const char* const* argv) {
 
 int RunInfo(int argc, const char* const* argv) {
   CLI::App app(
-      "Shows what a list holds: files, records, hash, manifest, and what is wrong with it. "
-      "Indexes what is not indexed yet.",
+      "Shows what a list holds: files, records, hash, manifest, checksums, and what is wrong\n"
+      "with it. Indexes what is not indexed yet.",
       "fastclip shards info");
   std::string list;
   SourceOptions options;
