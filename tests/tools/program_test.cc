@@ -120,6 +120,29 @@ TEST_F(CommandLine, LintsShards) {
   EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
 }
 
+TEST_F(CommandLine, VerifiesShards) {
+  const std::string shard = folder_ / "0.tar", verify = "shards lint --verify " + shard;
+  WriteShard(shard, PlainMembers(40));
+  const std::string replay =
+      "shards replay --verify " + shard + " --seed 1 --epoch 0 --world 1 --batch 8";
+  for (const std::string& words : {verify, replay}) {
+    EXPECT_EQ(Run(words), 1);
+    EXPECT_NE(errors_.find("0.tar: no checksums were taken"), std::string::npos) << errors_;
+    EXPECT_NE(errors_.find("fastclip shards index --checksum '" + shard + "'"), std::string::npos);
+  }
+  EXPECT_EQ(Run("shards index --checksum " + shard + " > " + (folder_ / "out")), 0);
+  EXPECT_NE(ReadFile(folder_ / "out").find("checksums of all records"), std::string::npos);
+  std::string bytes = ReadFile(shard);
+  bytes.at(bytes.find("caption of 1007")) = 'C';
+  WriteFile(shard, bytes);
+  EXPECT_EQ(Run(verify + " --json > " + (folder_ / "out")), 1);
+  EXPECT_EQ(ReadFile(folder_ / "out"),
+            "{\"records\":40,\"healthy\":0,\"bad\":{\"undecodable\":39,\"changed\":1},\"warnings\":"
+            "[]}\n");
+  Run("shards info --json " + shard + " > " + (folder_ / "out"));
+  EXPECT_NE(ReadFile(folder_ / "out").find("\"checksummed\":1"), std::string::npos);
+}
+
 TEST_F(CommandLine, MeasuresTheLoaderAgainstItsKernels) {
   const std::string bench =
       "bench pipeline --shards synthetic:300 --size 64 --batch 16 --seconds 0 ";
