@@ -49,6 +49,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.IntegerList("data.counts", mix.counts, 0, kMany);
   table.Integer("data.epoch_samples", mix.epoch_samples, 0, kMany);
   table.Integer("data.max_record_bytes", c.data.max_record_bytes, 1 << 10, std::int64_t{1} << 31);
+  table.Flag("data.verify_checksums", c.data.verify_checksums);
   table.TextList("data.captions", c.data.captions);
   table.RealList("data.caption_weights", c.data.caption_weights, 0, 1e6);
   table.Real("data.max_skips_per_mille", c.data.max_skips_per_mille, 0, 1000);
@@ -105,6 +106,9 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("pipeline.memory", c.pipeline.memory_bytes, 0, std::int64_t{1} << 46);
   table.Integer("pipeline.read_ahead", c.pipeline.read_ahead_bytes, -1, std::int64_t{1} << 46);
   table.Integer("pipeline.max_pixels", c.pipeline.decode.max_pixels, 1, std::int64_t{1} << 31);
+  table.TextList("pipeline.formats", c.formats);
+  table.Flag("pipeline.exif_rotate", c.pipeline.decode.exif_rotate);
+  table.Choice("pipeline.pixels", c.pixels, {"exact", "fast"});
   table.Integer("pipeline.max_skips_in_a_row", c.pipeline.max_skips_in_a_row, 1, 1 << 30);
   table.Real("pipeline.scale_min", c.pipeline.augment.scale_min, 0.001, 1);
   table.Real("pipeline.scale_max", c.pipeline.augment.scale_max, 0.001, 1);
@@ -185,6 +189,9 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
   } catch (const std::runtime_error& error) {
     throw table_.Error("data.captions", error.what());
   }
+  checked("pipeline.formats",
+          [&] { config_.pipeline.decode.formats = ParsePictureFormats(config_.formats); });
+  config_.pipeline.fast_pixels = config_.pixels == "fast";
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
   checked("learning_rate.schedule", [&] { CheckLearningRate(rate); });

@@ -51,6 +51,7 @@ struct TrainConfig {
     std::vector<std::string> captions;         ///< of `train`; empty: the usual places
     std::vector<double> caption_weights;       ///< empty: all alike
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
+    bool verify_checksums = false;     ///< of `train`
     double max_skips_per_mille = 100;  ///< of the records tried so far; more end the run
   } data;
 
@@ -69,6 +70,8 @@ struct TrainConfig {
   OptimizerOptions optimizer;
   LearningRateOptions learning_rate;
   LoaderOptions pipeline;
+  std::vector<std::string> formats = {"jpeg", "png", "webp"};  ///< pipeline.formats
+  std::string pixels = "exact";                                ///< pipeline.pixels, or "fast"
 
   struct Comm {
     std::int64_t join_timeout = 300;  ///< seconds, for all ranks to be there

@@ -27,6 +27,7 @@ OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
 SourceOptions TrainSourceOf(const TrainConfig& config) {
   SourceOptions options = OtherSourceOf(config);
   options.manifest = config.data.manifest;
+  options.verify_checksums = config.data.verify_checksums;
   options.captions = ParseCaptionKeys(config.data.captions, config.data.caption_weights);
   return options;
 }
@@ -35,6 +36,7 @@ SourceOptions OtherSourceOf(const TrainConfig& config) {
   SourceOptions options;
   options.manifest_fallback_dir = config.run;
   options.renew = false;
+  options.formats = config.pipeline.decode.formats;
   options.max_record_bytes = config.data.max_record_bytes;
   return options;
 }
