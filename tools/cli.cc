@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <iostream>
-#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -76,10 +75,10 @@ void PictureOptions::Apply(SourceOptions& source, DecodeOptions& decode) const {
 }
 
 void AddPixelsTo(CLI::App& app, bool& fast_pixels) {
-  app.add_option("--pixels", fast_pixels,
-                 "exact: Pillow's bytes; fast: large JPEGs are decoded smaller")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, bool>{{"exact", false}, {"fast", true}}))
+  app.add_option_function<std::string>(
+         "--pixels", [&](const std::string& pixels) { fast_pixels = pixels == "fast"; },
+         "exact: Pillow's bytes; fast: large JPEGs are decoded smaller")
+      ->check(CLI::IsMember({"exact", "fast"}))
       ->default_str("exact");
 }
 
