@@ -24,6 +24,9 @@ from safetensors.numpy import save
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+from picture_files import (adobe_at, bmp, chunk, exif_of, gif, in_fours, packed_rows, png, riff_chunk, run_lengths,
+                           with_app1)
+
 SIZE = 12
 WIDTH, HEIGHT = 25, 19
 BACKGROUND = (255, 128, 0)
@@ -58,51 +61,6 @@ def jpegtran(data, *options):
     return subprocess.run(["jpegtran", *options], input=data, capture_output=True, check=True).stdout
 
 
-def adobe_at(jpeg):
-    return jpeg.index(b"\xff\xee\x00\x0eAdobe")
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-
-
-def png(samples, depth, color, extra=b"", interlaced=False):
-    """A PNG written out by hand: depths, transparency and interlacing that Pillow does not write."""
-    height, width, channels = samples.shape
-
-    def packed(part):
-        raw = b""
-        for row_number, row in enumerate(part):
-            if depth == 16:
-                line = row.astype(">u2").tobytes()
-            elif depth == 8:
-                line = row.astype(np.uint8).tobytes()
-            else:
-                bits = np.unpackbits(row.astype(np.uint8).reshape(-1, 1), axis=1)[:, 8 - depth :]
-                line = np.packbits(bits.reshape(-1)).tobytes()
-            if row_number % 2 == 1:  # filter 2, "up"
-                above = np.frombuffer(previous, np.uint8).astype(int)
-                now = np.frombuffer(line, np.uint8).astype(int)
-                raw += b"\2" + ((now - above) % 256).astype(np.uint8).tobytes()
-            else:
-                raw += b"\0" + line
-            previous = line
-        return raw
-
-    if interlaced:
-        passes = (samples[y::dy, x::dx] for x, y, dx, dy in ADAM7)
-        raw = b"".join(packed(part) for part in passes if part.size)
-    else:
-        raw = packed(samples)
-    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
-    data = zlib.compress(raw, 9)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra
-            + chunk(b"IDAT", data[:40]) + chunk(b"IDAT", data[40:]) + chunk(b"IEND", b""))
-
-
 def palette_png(depth, trns=b"", interlaced=False, entries=None):
     colors = entries or 2**depth
     palette = random.integers(0, 256, 3 * colors).astype(np.uint8).tobytes()
@@ -112,10 +70,6 @@ def palette_png(depth, trns=b"", interlaced=False, entries=None):
 
 def levels(depth):
     return picture(WIDTH, HEIGHT, 1) >> (8 - depth)
-
-
-def riff_chunk(kind, data):
-    return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
 
 def offset_animation():
@@ -132,91 +86,12 @@ def offset_animation():
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def gif(indices, palette, place=(0, 0), screen=None, local=None, transparent=None, interlaced=False, more=b""):
-    """A GIF written out by hand, its codes never compressed. `place`: the frame's corner on the screen."""
-    height, width = indices.shape
-    order = [y for first, step in ((0, 8), (4, 8), (2, 4), (1, 2)) for y in range(first, height, step)]
-    bits = max(2, int(indices.max()).bit_length())
-    clear, codes = 1 << bits, []
-    for number, index in enumerate((indices[order] if interlaced else indices).reshape(-1)):
-        codes += [clear] * (number % (clear - 2) == 0) + [int(index)]  # codes never grow
-    stream = sum(code << (bits + 1) * place_in for place_in, code in enumerate(codes + [clear + 1]))
-    data = stream.to_bytes((len(codes) + 1) * (bits + 1) // 8 + 1, "little")
-    blocks = b"".join(bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255))
-
-    def table(colors):
-        size = max(1, (len(colors) // 3 - 1).bit_length())
-        return size - 1 | 0x80, colors + bytes((3 << size) - len(colors))
-
-    flags, colors = table(palette) if palette else (0, b"")
-    screen_width, screen_height = screen or (width + place[0], height + place[1])
-    head = b"GIF89a" + struct.pack("<HHBBB", screen_width, screen_height, flags, 0, 0) + colors
-    head += b"!\xfe\6a note\0"
-    if transparent is not None:
-        head += b"!\xf9\x04\x01\0\0" + bytes([transparent]) + b"\0"
-    flags, colors = table(local) if local else (0, b"")
-    frame = struct.pack("<HHHHB", *place, width, height, flags | 0x40 * interlaced)
-    return head + b"," + frame + colors + bytes([bits]) + blocks + b"\0" + more + b";"
-
-
 def some_colors(count):
     return random.integers(0, 256, 3 * count).astype(np.uint8).tobytes()
 
 
-def in_fours(colors):
-    return np.insert(np.frombuffer(colors, np.uint8).reshape(-1, 3), 3, 0, 1).tobytes()
-
-
 def some_indices(count, width=None, height=None):
     return random.integers(0, count, (height or HEIGHT, width or WIDTH)).astype(np.uint8)
-
-
-def bmp(rows, bits, palette=b"", compression=0, masks=b"", header=40, top_down=False, colors=0, width=None):
-    """A bitmap written out by hand; `rows` in the order of the file, unpadded, or packed run lengths."""
-    if isinstance(rows, list):
-        data = b"".join(row + bytes(-len(row) % 4) for row in rows)
-    else:
-        data = rows
-    width = width or WIDTH
-    if header == 12:
-        info = struct.pack("<IHHHH", 12, width, HEIGHT, 1, bits)
-    else:
-        height = -HEIGHT if top_down else HEIGHT
-        info = struct.pack("<IiiHHIIiiII", header, width, height, 1, bits, compression, len(data), 2835, 2835, colors, 0)
-        inside = header - 40
-        info += masks[:inside] + bytes(max(0, inside - len(masks))) + masks[inside:]
-    at = 14 + len(info) + len(palette)
-    return b"BM" + struct.pack("<IHHI", at + len(data), 0, 0, at) + info + palette + data
-
-
-def packed_rows(indices, depth):
-    rows = []
-    for row in indices:
-        bits = np.unpackbits(row.reshape(-1, 1), axis=1)[:, 8 - depth :]
-        rows.append(np.packbits(bits.reshape(-1)).tobytes())
-    return rows
-
-
-def run_lengths(indices, depth):
-    """Runs, pixels as they are, a jump to the right, and ends of rows."""
-    as_they_are = {8: 6, 4: 8}[depth]
-    out = b""
-    for number, row in enumerate(indices):
-        at = 0
-        if number == 3:
-            out += b"\0\2\4\0"
-            at = 4
-        while at < len(row):
-            pixels = row[at : at + as_they_are]
-            if at % 3 == 0 and len(pixels) == as_they_are:
-                out += bytes([0, as_they_are]) + packed_rows(pixels[None], depth)[0]
-                at += as_they_are
-                continue
-            same = int(np.argmin(np.append(row[at:] == row[at], False)))
-            out += bytes([same, int(row[at]) << 4 | int(row[at]) if depth == 4 else int(row[at])])
-            at += same
-        out += b"\0\0"
-    return out + b"\0\1"
 
 
 def opt_in_files():
@@ -241,34 +116,34 @@ def opt_in_files():
     yield "gif_animation", gif(some_indices(16), some_colors(16), more=second)
     yield "gif_without_end", gif(some_indices(16), some_colors(16))[:-2]
 
-    pixels = picture(WIDTH, HEIGHT, 4)
+    pixels, size = picture(WIDTH, HEIGHT, 4), (WIDTH, HEIGHT)
     for depth in (1, 4, 8):
         rows = packed_rows(some_indices(2**depth), depth)
-        yield f"bmp_{depth}", bmp(rows, depth, in_fours(some_colors(2**depth)))
-        yield f"bmp_{depth}_core_header", bmp(rows, depth, some_colors(2**depth), header=12)
-        yield f"bmp_{depth}_top_down", bmp(rows, depth, in_fours(some_colors(2**depth)), top_down=True)
-    yield "bmp_8_short_palette", bmp(packed_rows(some_indices(256), 8), 8, in_fours(some_colors(40)), colors=40)
+        yield f"bmp_{depth}", bmp(size, rows, depth, in_fours(some_colors(2**depth)))
+        yield f"bmp_{depth}_core_header", bmp(size, rows, depth, some_colors(2**depth), header=12)
+        yield f"bmp_{depth}_top_down", bmp(size, rows, depth, in_fours(some_colors(2**depth)), top_down=True)
+    yield "bmp_8_short_palette", bmp(size, packed_rows(some_indices(256), 8), 8, in_fours(some_colors(40)), colors=40)
     ramp = np.arange(256).repeat(3).astype(np.uint8).tobytes()
-    yield "bmp_grey", bmp(packed_rows(some_indices(256), 8), 8, in_fours(ramp))
+    yield "bmp_grey", bmp(size, packed_rows(some_indices(256), 8), 8, in_fours(ramp))
     words = random.integers(0, 65536, (HEIGHT, WIDTH)).astype("<u2")
     word_rows = [row.tobytes() for row in words]
-    yield "bmp_16", bmp(word_rows, 16)
-    yield "bmp_16_565", bmp(word_rows, 16, compression=3, masks=struct.pack("<3I", 0xF800, 0x7E0, 0x1F))
-    yield "bmp_16_555_v4", bmp(word_rows, 16, compression=3, masks=struct.pack("<3I", 0x7C00, 0x3E0, 0x1F), header=108)
-    yield "bmp_24", bmp([row.tobytes() for row in pixels[..., :3]], 24)
-    yield "bmp_24_top_down", bmp([row.tobytes() for row in pixels[..., :3]], 24, top_down=True)
-    yield "bmp_24_v5", bmp([row.tobytes() for row in pixels[..., :3]], 24, header=124)
+    yield "bmp_16", bmp(size, word_rows, 16)
+    yield "bmp_16_565", bmp(size, word_rows, 16, compression=3, masks=struct.pack("<3I", 0xF800, 0x7E0, 0x1F))
+    yield "bmp_16_555_v4", bmp(size, word_rows, 16, compression=3, masks=struct.pack("<3I", 0x7C00, 0x3E0, 0x1F), header=108)
+    yield "bmp_24", bmp(size, [row.tobytes() for row in pixels[..., :3]], 24)
+    yield "bmp_24_top_down", bmp(size, [row.tobytes() for row in pixels[..., :3]], 24, top_down=True)
+    yield "bmp_24_v5", bmp(size, [row.tobytes() for row in pixels[..., :3]], 24, header=124)
     full = [row.tobytes() for row in pixels]
-    yield "bmp_32", bmp(full, 32)
+    yield "bmp_32", bmp(size, full, 32)
     for name, masks in {"bgrx": (0xFF0000, 0xFF00, 0xFF, 0), "xbgr": (0xFF000000, 0xFF0000, 0xFF00, 0),
                         "bgxr": (0xFF000000, 0xFF00, 0xFF, 0), "abgr_alpha": (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
                         "rgba_alpha": (0xFF, 0xFF00, 0xFF0000, 0xFF000000),
                         "bgra_alpha": (0xFF0000, 0xFF00, 0xFF, 0xFF000000),
                         "zeros_alpha": (0, 0, 0, 0)}.items():
-        yield f"bmp_32_{name}", bmp(full, 32, compression=3, masks=struct.pack("<4I", *masks), header=56)
+        yield f"bmp_32_{name}", bmp(size, full, 32, compression=3, masks=struct.pack("<4I", *masks), header=56)
     for depth in (4, 8):
         runs = np.sort(some_indices(2**depth), axis=1) // 3 * 3
-        yield f"bmp_runs_{depth}", bmp(run_lengths(runs, depth), depth, in_fours(some_colors(2**depth)), {8: 1, 4: 2}[depth])
+        yield f"bmp_runs_{depth}", bmp(size, run_lengths(runs, depth), depth, in_fours(some_colors(2**depth)), {8: 1, 4: 2}[depth])
 
 
 def exif_files():
@@ -284,17 +159,6 @@ def exif_files():
                         "cut": exif_of(6, "<")[:-9], "value_9": exif_of(9, ">"), "value_0": exif_of(0, "<"),
                         "far_directory": b"Exif\0\0II*\0\xff\xff\xff\xff"}.items():
         yield f"exif_broken_{name}", with_app1(saved(rgb(), format="JPEG", quality=90), block)
-
-
-def exif_of(orientation, order):
-    """EXIF with one entry before the orientation; `order`: "<" or ">"."""
-    head = {"<": b"II*\0", ">": b"MM\0*"}[order]
-    entries = struct.pack(order + "HHHIHH", 2, 0x0100, 3, 1, 77, 0) + struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
-    return b"Exif\0\0" + head + struct.pack(order + "I", 8) + entries + bytes(4)
-
-
-def with_app1(jpeg, block):
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(block)) + block + jpeg[2:]
 
 
 def files():

@@ -175,15 +175,6 @@ Bytes Patched(Bytes bytes, std::size_t at, std::initializer_list<int> values) {
   return bytes;
 }
 
-Bytes ManyScans() {
-  JpegKind kind;
-  kind.script.push_back({3, {0, 1, 2, 0}, 0, 0, 0, 0});
-  for (int component = 0; component < 3; ++component) {
-    for (int k = 1; k < 64; ++k) kind.script.push_back({1, {component, 0, 0, 0}, k, k, 0, 0});
-  }
-  return RedBlueJpeg(kind);
-}
-
 std::vector<Case> JpegCases() {
   const Image red_blue = Halves(kRed, kBlue);
   JpegKind grey, progressive, arithmetic, restarts;
@@ -208,7 +199,7 @@ std::vector<Case> JpegCases() {
           {"EXIF orientation, asked for", turned, Stacked(kRed, kBlue), Turning(), 2},
           {"EXIF, broken", WithExif(upright, ExifOf(9)), red_blue, Turning(), 2},
           {"cut by two bytes", without_end, Skip::kTruncated},
-          {"too many scans", ManyScans(), Skip::kTooLarge}};
+          {"too many scans", RedBlueJpeg(OfManyScans()), Skip::kTooLarge}};
 }
 
 std::vector<Case> PngCases() {

@@ -195,19 +195,9 @@ TEST(Image, HugeClaimedSizesAreRefusedWithoutMemory) {
   EXPECT_EQ(Outcome(DecodeImage(webp)), "too_large");
 }
 
-/// A progressive JPEG with a scan for every coefficient of every component.
-Bytes ManyScans(int width, int height) {
-  JpegKind kind;
-  kind.script.push_back({3, {0, 1, 2, 0}, 0, 0, 0, 0});
-  for (int component = 0; component < 3; ++component) {
-    for (int k = 1; k < 64; ++k) kind.script.push_back({1, {component, 0, 0, 0}, k, k, 0, 0});
-  }
-  const std::vector<std::uint8_t> pixels(std::size_t{3} * width * height, 77);
-  return MakeJpeg(pixels, width, height, kind);
-}
-
 TEST(Image, AJpegOfTooManyScansIsTooLarge) {
-  EXPECT_EQ(Outcome(DecodeImage(ManyScans(32, 32))), "too_large");
+  const std::vector<std::uint8_t> pixels(std::size_t{3} * 32 * 32, 77);
+  EXPECT_EQ(Outcome(DecodeImage(MakeJpeg(pixels, 32, 32, OfManyScans()))), "too_large");
 }
 
 TEST(Image, APngWithALongTextIsReadWithoutKeepingIt) {

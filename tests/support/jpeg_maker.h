@@ -26,6 +26,16 @@ struct JpegKind {
   std::vector<jpeg_scan_info> script;
 };
 
+/// Progressive, of three channels: a scan for every coefficient of each, 190 in all.
+inline JpegKind OfManyScans() {
+  JpegKind kind;
+  kind.script.push_back({3, {0, 1, 2, 0}, 0, 0, 0, 0});
+  for (int component = 0; component < 3; ++component) {
+    for (int k = 1; k < 64; ++k) kind.script.push_back({1, {component, 0, 0, 0}, k, k, 0, 0});
+  }
+  return kind;
+}
+
 inline int ChannelsOf(J_COLOR_SPACE space) {
   if (space == JCS_GRAYSCALE) return 1;
   return space == JCS_CMYK || space == JCS_YCCK ? 4 : 3;
