@@ -119,11 +119,12 @@ struct Draft {
   bool same = false;  // as the manifest that there is
 };
 
-[[noreturn]] void ThrowNoChecksums(const std::string& part, const std::string& path) {
+[[noreturn]] void ThrowNoChecksums(const std::string& part, const std::string& path,
+                                   const SourceOptions& options) {
   throw std::runtime_error(fmt::format(
       "{}: no checksums were taken of its records as they are; fastclip shards index --checksum "
-      "'{}' takes them",
-      path, part));
+      "'{}'{} takes them",
+      path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
 }
 
 Draft Compare(const std::string& part, const fs::path& folder,
@@ -144,14 +145,13 @@ Draft Compare(const std::string& part, const fs::path& folder,
     const std::optional<FileStamp> stamp = FindFile(paths[i]);
     const auto found = known.find(entry.name);
     const ManifestEntry* before = found == known.end() ? nullptr : found->second;
-    if (!stamp) {
-      (before == nullptr ? missing.push_back(paths[i]) : draft.gone.push_back(i));
-    }
+    if (!stamp && before == nullptr) missing.push_back(paths[i]);
+    if (!stamp && before != nullptr) draft.gone.push_back(i);
     const bool changed = stamp && before != nullptr && before->stamp != *stamp;
     if (before != nullptr && !changed) {
       entry = *before;
       if (!stamp || entry.checksums_hash) continue;
-      if (options.verify_checksums) ThrowNoChecksums(part, paths[i]);
+      if (options.verify_checksums) ThrowNoChecksums(part, paths[i], options);
       if (!options.add_checksums) continue;
     }
     draft.unknown.push_back({.file = i, .before = changed && !options.renew ? before : nullptr});
@@ -223,12 +223,13 @@ class Explorer {
     const auto checked = store.Find(path, name, [&](const FileFacts& facts) {
       return stamp && facts.stamp.size == stamp->size && facts.checksums_hash;
     });
-    if (options_.verify_checksums && !checked) ThrowNoChecksums(part_, path);
+    if (options_.verify_checksums && !checked) ThrowNoChecksums(part_, path, options_);
 
     std::optional<WalkedFile> walked = WalkPath(path, files_.walk, options_.add_checksums);
     if (!walked) throw std::runtime_error(path + ": gone while it was being indexed");
     if (checked && !options_.add_checksums) TakeOverChecksums(*checked, *walked);
-    if (options_.verify_checksums && !walked->facts.checksums_hash) ThrowNoChecksums(part_, path);
+    if (options_.verify_checksums && !walked->facts.checksums_hash)
+      ThrowNoChecksums(part_, path, options_);
     ++walked_;
     return (keep_ ? store.Keep(path, name, *walked) : store.Write(path, name, *walked)).facts();
   }

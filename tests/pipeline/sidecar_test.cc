@@ -289,6 +289,12 @@ TEST_F(ChecksumTest, MustBeTakenBeforeItCanBeVerified) {
     EXPECT_EQ(fs::exists(Beside(0)), again == 1);
     Open(list_);
   }
+  SourceOptions elsewhere = verify_;
+  elsewhere.manifest = folder_ / "mine.manifest";
+  EXPECT_NE(ErrorOf([&] {
+              Open(list_, elsewhere);
+            }).find("--checksum '" + list_ + "' --manifest " + elsewhere.manifest),
+            std::string::npos);
   WriteFile(folder_ / "t.tsv", "filepath\tcaption\na.jpg\tone\n");
   for (const SourceOptions& options : {take_, verify_}) {
     EXPECT_NE(ErrorOf([&] { Open(folder_ / "t.tsv", options); }).find("of tar shards"),
