@@ -49,6 +49,8 @@ struct LoaderOptions {
   /// all over a shard. 0: none; -1: half of what is available at the start. Where two windows are
   /// more than this, nothing is read ahead. Changes no batch.
   std::int64_t read_ahead_bytes = -1;
+  /// Ranks that share the machine, and so what is available.
+  int ranks_of_host = 1;
   /// Stops the run where this many records in a row cannot be used: attempts of one row in
   /// training, neighbours in evaluation.
   int max_skips_in_a_row = 10'000;

@@ -106,7 +106,8 @@ std::variant<Header, Skip> ReadHeader(std::span<const std::byte> bytes) {
     if (header.top_down) height = (std::int64_t{1} << 32) - height;
     header.bits = file.At(28, 2);
     header.compression = Compression{file.At(30, 4)};
-    header.colours = file.At(46, 4);
+    // With more than 8 bits the palette is for show only.
+    if (header.bits <= 8) header.colours = file.At(46, 4);
     if (header.compression == Compression::kMasks) {
       const int masks = length >= 56 ? 4 : 3;  // a short header has its masks behind it
       for (int i = 0; i < masks; ++i) header.masks[i] = file.At(54 + 4 * i, 4);

@@ -56,7 +56,7 @@ Orientation Inverse(Orientation orientation) {
 }  // namespace
 
 Orientation ReadOrientation(std::span<const std::byte> exif) {
-  constexpr std::uint32_t kOrientationTag = 0x112, kShort = 3;
+  constexpr std::uint32_t kOrientationTag = 0x112, kShort = 3, kLong = 4;
   constexpr std::size_t kEntryBytes = 12;
   if (exif.size() >= 6 && std::memcmp(exif.data(), "Exif\0\0", 6) == 0) exif = exif.subspan(6);
   const Tiff tiff(exif);
@@ -67,9 +67,10 @@ Orientation ReadOrientation(std::span<const std::byte> exif) {
     const std::size_t at = directory + 2 + i * kEntryBytes;  // tag, type, count, value
     if (at + kEntryBytes > tiff.size()) return kUpright;
     if (tiff.At(at, 2) != kOrientationTag) continue;
-    const std::uint32_t value = tiff.At(at + 8, 2);
+    const std::uint32_t type = tiff.At(at + 2, 2);
+    const std::uint32_t value = tiff.At(at + 8, type == kLong ? 4 : 2);
     const bool usable =
-        tiff.At(at + 2, 2) == kShort && tiff.At(at + 4, 4) == 1 && value >= 1 && value <= 8;
+        (type == kShort || type == kLong) && tiff.At(at + 4, 4) == 1 && value >= 1 && value <= 8;
     return usable ? static_cast<Orientation>(value) : kUpright;
   }
   return kUpright;

@@ -15,6 +15,8 @@ class FileCache {
   explicit FileCache(std::size_t capacity) : files_(capacity) {}
   /// The open file; nothing where it is gone.
   std::shared_ptr<const UniqueFd> Open(const std::string& path);
+  /// Opens what has the name now when it is asked for again.
+  void Forget(const std::string& path) { files_.Forget(path); }
 
  private:
   LruCache<std::string, UniqueFd> files_;

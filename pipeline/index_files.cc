@@ -188,9 +188,8 @@ class Explorer {
       for (std::size_t n = next++; n < draft.unknown.size(); n = next++) {
         const auto [file, before] = draft.unknown[n];
         try {
-          const FileFacts facts = FactsOf(files_.paths[file], draft.entries[file].name);
-          if (before != nullptr) RequireSameRecords(files_.paths[file], *before, facts);
-          static_cast<FileFacts&>(draft.entries[file]) = facts;
+          static_cast<FileFacts&>(draft.entries[file]) =
+              FactsOf(files_.paths[file], draft.entries[file].name, before);
         } catch (...) {
           const std::lock_guard lock(mutex);
           if (n < failed_at) {
@@ -212,14 +211,18 @@ class Explorer {
   }
 
  private:
-  FileFacts FactsOf(const std::string& path, const std::string& name) {
+  /// A file that is refused leaves the sidecar of what it was.
+  FileFacts FactsOf(const std::string& path, const std::string& name, const FileFacts* before) {
     SidecarStore& store = *files_.sidecars;
     const std::optional<FileStamp> stamp = FindFile(path);
     const bool with_checksums = options_.add_checksums || options_.verify_checksums;
     const auto known = store.Find(path, name, [&](const FileFacts& facts) {
       return facts.stamp == stamp && (!with_checksums || facts.checksums_hash);
     });
-    if (known) return known->facts();
+    if (known) {
+      if (before != nullptr) RequireSameRecords(path, *before, known->facts());
+      return known->facts();
+    }
     const auto checked = store.Find(path, name, [&](const FileFacts& facts) {
       return stamp && facts.stamp.size == stamp->size && facts.checksums_hash;
     });
@@ -227,6 +230,7 @@ class Explorer {
 
     std::optional<WalkedFile> walked = WalkPath(path, files_.walk, options_.add_checksums);
     if (!walked) throw std::runtime_error(path + ": gone while it was being indexed");
+    if (before != nullptr) RequireSameRecords(path, *before, walked->facts);
     if (checked && !options_.add_checksums) TakeOverChecksums(*checked, *walked);
     if (options_.verify_checksums && !walked->facts.checksums_hash)
       ThrowNoChecksums(part_, path, options_);

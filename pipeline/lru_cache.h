@@ -38,6 +38,14 @@ class LruCache {
     return added;
   }
 
+  void Forget(const Key& key) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = by_key_.find(key); found != by_key_.end()) {
+      by_use_.erase(found->second);
+      by_key_.erase(found);
+    }
+  }
+
  private:
   using Entry = std::pair<Key, std::shared_ptr<const Value>>;
   const std::size_t capacity_;

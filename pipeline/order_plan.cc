@@ -92,7 +92,7 @@ std::invalid_argument TooSmall(const OrderOptions& o, std::size_t part, std::int
   return std::invalid_argument(fmt::format(
       "part {} of the mix has {} records in {} lanes, and a batch takes up to {} of "
       "each lane: they would come twice in one batch; let it fill fewer rows than {} of "
-      "an epoch, or set data.lanes lower",
+      "an epoch, set data.lanes lower, or data.window higher",
       part, o.parts[part].size, o.lanes, drawn, o.parts[part].rows));
 }
 
@@ -109,6 +109,15 @@ std::invalid_argument NoStep(const OrderOptions& o) {
       fmt::format("{} records in chunks of {} over {} lanes give an epoch no step of batch_size "
                   "{}: data.chunk = {} gives one",
                   o.size, o.chunk, o.lanes, o.batch_size, chunk));
+}
+
+std::invalid_argument SmallWindow(const OrderOptions& o, const SourceOrder& source,
+                                  std::int64_t needed) {
+  return std::invalid_argument(fmt::format(
+      "the last window of a lane holds {} records, and data.tail = {} needs {}, for a batch that "
+      "takes {} of each lane: raise data.window, or take a smaller batch_size or chunk",
+      std::max<std::int64_t>(0, source.LeastLastWindow()), TailName(o.tail), needed,
+      o.batch_size / o.lanes));
 }
 
 OrderOptions Resolve(OrderOptions o) {
@@ -169,6 +178,10 @@ void OrderPlan::PlanOneSource() {
   epoch_ = WithTail(o.tail == Tail::kDrop ? source.least_slots() : source.most_slots(),
                     rows_per_lane(), o.tail);
   source.SetEpoch(epoch_);
+  const std::int64_t needed = rows_per_lane() * (o.tail == Tail::kCarry ? 2
+                                                 : o.tail == Tail::kPad ? 1
+                                                                        : 0);
+  if (source.LeastLastWindow() < needed) throw SmallWindow(options_, source, needed);
 }
 
 void OrderPlan::PlanMix() {
@@ -193,8 +206,7 @@ void OrderPlan::PlanMix() {
     // An epoch's border may lie inside of a step and round twice.
     const std::int64_t drawn =
         MulDiv(most, part.rows, rest, Round::kUp) + (options_.tail == Tail::kCarry ? 1 : 0);
-    // Half for the plan, half for what takes the place of records that come twice.
-    if (source.least_slots() < 2 * drawn) throw TooSmall(options_, p, drawn);
+    if (source.LeastLastWindow() < 2 * drawn) throw TooSmall(options_, p, drawn);
     most = MulDiv(most, rest - part.rows, rest, Round::kUp);
     rest -= part.rows;
   }

@@ -68,8 +68,8 @@ struct LaneRange {
 class OrderPlan {
  public:
   /// Throws std::invalid_argument with the reason and the nearest value that works: lanes that do
-  /// not divide the batch, an epoch without a step, a negative option, a part that has fewer
-  /// records than a batch takes of it.
+  /// not divide the batch, an epoch without a step, a negative option, windows
+  /// that are too small for what a batch takes of them.
   explicit OrderPlan(const OrderOptions& options);
 
   /// The options with every default filled in; of a mix without chunk and window, which its parts
@@ -78,6 +78,10 @@ class OrderPlan {
   std::int64_t rows_per_lane() const { return options_.batch_size / options_.lanes; }
   /// Whole steps of an epoch; under Tail::kCarry some epochs have one more.
   std::int64_t steps_per_epoch() const { return steps(1); }
+  /// The same, as many as there are in the long run.
+  double mean_steps_per_epoch() const {
+    return static_cast<double>(epoch_) / static_cast<double>(rows_per_lane());
+  }
   /// Steps of so many epochs together.
   std::int64_t steps(std::int64_t epochs) const { return epochs * epoch_ / rows_per_lane(); }
   /// The epoch that a step ends in: steps(e) ≤ step < steps(e + 1).
@@ -92,8 +96,8 @@ class OrderPlan {
   /// record's own source began. Throws WindowUsedUp.
   std::optional<RowPlan> Row(std::int64_t step, std::int64_t row, std::int64_t attempt = 0) const;
 
-  /// Records to read ahead when a row is read: what its lane comes to a window later. Every chunk
-  /// but those of the first window is told of before it is needed, once an epoch of its source.
+  /// Records to read ahead when a row is read: what its lane comes to a window later
+  /// (SourceOrder::Ahead).
   std::optional<RecordRange> Ahead(std::int64_t step, std::int64_t row) const;
   /// Records that a lane has in its windows at one time, of all parts.
   std::int64_t window_records() const;

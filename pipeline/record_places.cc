@@ -21,6 +21,21 @@ RecordPlaces::RecordPlaces(const IndexedFiles& files, bool checksums)
 std::shared_ptr<const Sidecar> RecordPlaces::Open(std::size_t file) const {
   if (auto found = open_.Find(file)) return found;
   const std::lock_guard lock(mutexes_[file % mutexes_.size()]);
+  return OpenLocked(file);
+}
+
+std::shared_ptr<const Sidecar> RecordPlaces::Open(std::size_t file, const FileStamp& opened) const {
+  if (auto found = open_.Find(file); found && found->facts().stamp == opened) return found;
+  const std::lock_guard lock(mutexes_[file % mutexes_.size()]);
+  if (stamps_[file] != opened) {
+    stamps_[file] = opened;
+    checked_[file] = 0;
+    open_.Forget(file);
+  }
+  return OpenLocked(file);
+}
+
+std::shared_ptr<const Sidecar> RecordPlaces::OpenLocked(std::size_t file) const {
   if (auto found = open_.Find(file)) return found;
   auto sidecar = Find(file);
   // What was whole stays so for the process: a sidecar is replaced, never rewritten.
@@ -36,6 +51,7 @@ std::optional<Sidecar> RecordPlaces::Find(std::size_t file) const {
   const ManifestEntry& entry = files_.manifest.entries()[file];
   return files_.sidecars->Find(files_.paths[file], entry.name, [&](const FileFacts& facts) {
     return facts.stamp == stamps_[file] && facts.count == entry.count &&
+           facts.content_hash == entry.content_hash &&
            (!checksums_ || facts.checksums_hash == entry.checksums_hash);
   });
 }
@@ -46,6 +62,12 @@ std::optional<Sidecar> RecordPlaces::MakeAgain(std::size_t file) const {
   const std::optional<WalkedFile> walked = WalkPath(path, files_.walk, checksums_);
   if (!walked) return std::nullopt;
   RequireSameRecords(path, entry, walked->facts);
+  if (checksums_ && !entry.checksums_hash) {
+    throw std::runtime_error(
+        path +
+        ": no checksums were taken of it, as it was gone then; fastclip shards "
+        "index --checksum takes them");
+  }
   if (checksums_ && walked->facts.checksums_hash != entry.checksums_hash) {
     throw std::runtime_error(
         path +

@@ -23,8 +23,11 @@ class RecordPlaces {
   /// that names the file: it has other records than its manifest says; its checksums are lost and
   /// its bytes are others than when they were taken.
   std::shared_ptr<const Sidecar> Open(std::size_t file) const;
+  /// The same for who has the file open: of that file's stamp, if the file of that name still is.
+  std::shared_ptr<const Sidecar> Open(std::size_t file, const FileStamp& opened) const;
 
  private:
+  std::shared_ptr<const Sidecar> OpenLocked(std::size_t file) const;
   std::optional<Sidecar> Find(std::size_t file) const;
   std::optional<Sidecar> MakeAgain(std::size_t file) const;
 

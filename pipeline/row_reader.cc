@@ -50,7 +50,7 @@ RowReader::RowReader(const RecordSource& source, const BatchFeed& feed,
       feed_(feed),
       options_(options),
       counters_(counters),
-      read_ahead_bytes_(options.read_ahead_bytes < 0 ? AvailableMemory() / 2
+      read_ahead_bytes_(options.read_ahead_bytes < 0 ? AvailableMemory() / 2 / options.ranks_of_host
                                                      : options.read_ahead_bytes) {}
 
 void RowReader::ReadAhead(const RowSearch& row) const {

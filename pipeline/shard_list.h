@@ -13,11 +13,14 @@ inline constexpr std::size_t kMaxListedFiles = 1'000'000;
 std::vector<std::string> SplitList(const std::string& list);
 
 /// The files that one part of a list names, in its order:
-///   {00000..00331}   a range, as wide as its wider end where one has a leading zero; {0..9..3}
-///   steps {a,b}            alternatives; braces nest
-///   * ? [a-z]        a glob, sorted by bytes; our own manifests, sidecars and temporary files left
-///   out NAME.txt, NAME.list   a file of such patterns, one a line, relative to its own folder; #
-///   comments
+///
+///   {00000..00331}  a range, as wide as its wider end where one has a leading zero
+///   {0..9..3}       a range with steps
+///   {a,b}           alternatives; braces nest
+///   * ? [a-z]       a glob, sorted by bytes; our manifests, sidecars, temporary files left out
+///   NAME.txt        a file of such patterns, or NAME.list; one a line, # comments
+///
+/// A file's patterns are relative to its own folder.
 /// Names without a glob need not exist. Throws std::runtime_error that names the part: a glob that
 /// matches nothing, a file listed twice, braces that do not close, over kMaxListedFiles.
 std::vector<std::string> ExpandPart(const std::string& part);

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 
 #include "pipeline/counter_random.h"
 
 namespace fastclip {
 namespace {
+
+/// A longer chunk is not read ahead as a whole.
+constexpr std::int64_t kMostAhead = 1 << 20;
 
 std::uint64_t Key(std::uint64_t seed, RandomStream stream, auto... words) {
   return Mix(seed, static_cast<std::uint64_t>(stream), words...);
@@ -64,7 +68,9 @@ Permutation SourceOrder::PlacesIn(std::int64_t epoch, std::int64_t lane,
 
 /// The position of a substitute for the one that is planned: one of the same window that the draw
 /// does not plan. The draw's rows lie side by side, so what it does not plan is the rest; its rows
-/// past the lane's slots count as rows of the last window, but plan nothing there.
+/// past the lane's slots count as rows of the last window, but plan nothing there. Where there are
+/// such rows each of them needs a substitute: they choose first, and what is of no use is left out
+/// beforehand, so that good data never runs out of them.
 std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, const Draw& draw,
                                         std::int64_t row, std::int64_t attempt) const {
   const std::int64_t first = draw.first - epoch * epoch_, end = first + draw.rows;
@@ -73,8 +79,21 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t begin = std::max(first, window.begin);
   const std::int64_t rows = (window.last ? end : std::min(end, window.end)) - begin;
   const std::int64_t planned = std::clamp<std::int64_t>(window.end - begin, 0, rows);
-  const std::int64_t element = (attempt - 1) * rows + (first + row - begin);
-  if (element >= size - planned) {
+  std::int64_t place = first + row - begin;
+  std::vector<std::int64_t> useless;
+  if (end > lane_size(lane) || end > epoch_) {
+    place = (place - planned + rows) % rows;
+    for (const std::int64_t position : UselessPositions(lane, epoch, draw)) {
+      const bool is_planned = position >= begin && position < begin + planned;
+      if (position >= window.begin && position < window.end && !is_planned) {
+        useless.push_back(position);
+      }
+    }
+    std::ranges::sort(useless);
+  }
+  const std::int64_t spare = size - planned - std::ssize(useless);
+  const std::int64_t element = (attempt - 1) * rows + place;
+  if (element >= spare) {
     throw WindowUsedUp(
         fmt::format("epoch {}: the {} records of window {} in lane {} hold no further substitute "
                     "for row {} of a step; repair the shards, or raise data.window",
@@ -82,9 +101,34 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   }
   const Permutation substitutes(
       Key(options_.seed, RandomStream::kSubstitutes, epoch, lane, window.number, draw.number),
-      size - planned);
-  const std::int64_t substitute = window.begin + substitutes.At(element);
-  return substitute < begin ? substitute : substitute + planned;
+      spare);
+  // The element among the positions that are neither planned nor useless.
+  std::int64_t position = window.begin + substitutes.At(element);
+  const auto behind = std::ranges::lower_bound(useless, begin);
+  for (auto next = useless.begin(); next != behind && *next <= position; ++next) ++position;
+  if (position >= begin) position += planned;
+  for (auto next = behind; next != useless.end() && *next <= position; ++next) ++position;
+  return position;
+}
+
+/// The positions of a lane's epoch that hold no record, and those of the records that a draw plans
+/// in the next epoch.
+std::vector<std::int64_t> SourceOrder::UselessPositions(std::int64_t lane, std::int64_t epoch,
+                                                        const Draw& draw) const {
+  std::vector<std::int64_t> positions;
+  const std::int64_t chunk_end = chunks_ * options_.chunk;
+  for (std::int64_t hole = options_.size; hole < chunk_end; ++hole) {
+    const LanePlace place = PlaceOf(SampleIndex{hole});
+    if (place.lane != lane) break;  // they share a chunk
+    positions.push_back(PositionOf(place, epoch));
+  }
+  const std::int64_t next = (epoch + 1) * epoch_;
+  for (std::int64_t at = next; at < draw.first + draw.rows; ++at) {
+    if (const auto index = RecordAt(lane, epoch + 1, at - next)) {
+      positions.push_back(PositionOf(PlaceOf(*index), epoch));
+    }
+  }
+  return positions;
 }
 
 std::optional<SampleIndex> SourceOrder::RecordAt(std::int64_t lane, std::int64_t epoch,
@@ -101,12 +145,22 @@ std::optional<SampleIndex> SourceOrder::RecordAt(std::int64_t lane, std::int64_t
 }
 
 /// RecordAt backwards.
-std::int64_t SourceOrder::PositionOf(SampleIndex index, std::int64_t epoch) const {
-  const auto [lane, slot] = PlaceOf(index);
+std::int64_t SourceOrder::PositionOf(const LanePlace& at, std::int64_t epoch) const {
+  const auto [lane, slot] = at;
   const std::int64_t place =
       ChunksIn(epoch, lane).Inverse(slot / options_.chunk) * options_.chunk + slot % options_.chunk;
   const Window window = WindowAt(lane, place);  // places do not leave their window
   return window.begin + PlacesIn(epoch, lane, window).Inverse(place - window.begin);
+}
+
+std::int64_t SourceOrder::LeastLastWindow() const {
+  std::int64_t least = options_.size;
+  for (const std::int64_t lane : {std::int64_t{0}, options_.lanes - 1}) {  // the sizes there are
+    if (lane_size(lane) == 0) return 0;
+    const Window window = WindowAt(lane, lane_size(lane) - 1);
+    least = std::min(least, window.end - window.begin);
+  }
+  return least - (chunks_ * options_.chunk - options_.size);
 }
 
 std::optional<RecordRange> SourceOrder::Ahead(std::int64_t lane, std::int64_t position) const {
@@ -117,8 +171,9 @@ std::optional<RecordRange> SourceOrder::Ahead(std::int64_t lane, std::int64_t po
   const std::int64_t dealt =
       ChunksIn(epoch, lane).At(place / options_.chunk) * options_.lanes + lane;
   const std::int64_t first = dealing_.Inverse(dealt) * options_.chunk;
-  return RecordRange{SampleIndex{first},
-                     static_cast<int>(std::min(options_.chunk, options_.size - first))};
+  return RecordRange{
+      SampleIndex{first},
+      static_cast<int>(std::min({options_.chunk, options_.size - first, kMostAhead}))};
 }
 
 std::optional<RowPlan> SourceOrder::Row(std::int64_t lane, const Draw& draw, std::int64_t row,
@@ -133,12 +188,9 @@ std::optional<RowPlan> SourceOrder::Row(std::int64_t lane, const Draw& draw, std
       attempt == 0 ? (draw.first + row) % epoch_ : SubstituteFor(lane, earlier, draw, row, attempt);
   const std::optional<SampleIndex> index = RecordAt(lane, epoch, position);
   if (!index) return std::nullopt;
-  const std::int64_t border = (earlier + 1) * epoch_ - draw.first;  // rows of the earlier epoch
-  if (border < draw.rows) {
-    const bool by_earlier = epoch != earlier && PositionOf(*index, earlier) >= epoch_ - border &&
-                            PositionOf(*index, earlier) < epoch_;
-    const bool by_later = attempt > 0 && PositionOf(*index, earlier + 1) < draw.rows - border;
-    if (by_earlier || by_later) return std::nullopt;
+  if (epoch != earlier) {
+    const std::int64_t there = earlier * epoch_ + PositionOf(PlaceOf(*index), earlier);
+    if (there >= draw.first && there < epoch * epoch_) return std::nullopt;
   }
   return RowPlan{.index = *index, .epoch = epoch};
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
+#include <vector>
 
 #include "pipeline/permutation.h"
 #include "pipeline/record.h"
@@ -64,6 +65,9 @@ class SourceOrder {
   std::int64_t most_slots() const { return lane_size(0); }
   std::int64_t least_slots() const { return lane_size(options_.lanes - 1); }
   LanePlace PlaceOf(SampleIndex index) const;
+  /// Records that the last window of a lane holds at least. A draw of r rows that ends past a
+  /// lane's slots needs r of them; one that ends in the next epoch 2·r.
+  std::int64_t LeastLastWindow() const;
 
   /// Positions of an epoch, the same for every lane: those past a lane's slots are holes, slots
   /// past them sit the epoch out. Until it is set: most_slots().
@@ -78,7 +82,8 @@ class SourceOrder {
                              std::int64_t attempt) const;
 
   /// The chunk that the lane comes to a window after `position` of its stream, where one begins
-  /// there: read it ahead, and each chunk is there when its window begins, told of once an epoch.
+  /// there. Each chunk of an epoch's positions is told of once, and before its window begins, but
+  /// for the first window's, and what a last window has over its usual size.
   std::optional<RecordRange> Ahead(std::int64_t lane, std::int64_t position) const;
 
  private:
@@ -95,9 +100,11 @@ class SourceOrder {
   Permutation PlacesIn(std::int64_t epoch, std::int64_t lane, const Window& window) const;
   std::int64_t SubstituteFor(std::int64_t lane, std::int64_t epoch, const Draw& draw,
                              std::int64_t row, std::int64_t attempt) const;
+  std::vector<std::int64_t> UselessPositions(std::int64_t lane, std::int64_t epoch,
+                                             const Draw& draw) const;
   std::optional<SampleIndex> RecordAt(std::int64_t lane, std::int64_t epoch,
                                       std::int64_t position) const;
-  std::int64_t PositionOf(SampleIndex index, std::int64_t epoch) const;
+  std::int64_t PositionOf(const LanePlace& at, std::int64_t epoch) const;
 
   Options options_;
   std::int64_t chunks_;

@@ -22,6 +22,8 @@ namespace {
 constexpr std::size_t kOpenShards = 256;
 /// Records are fetched together up to this size.
 constexpr std::int64_t kMaxFetch = std::int64_t{8} << 20;
+/// Of a chunk that is larger only the beginning is read ahead.
+constexpr std::int64_t kMostAhead = std::int64_t{64} << 20;
 
 /// A longer .json is not searched for captions.
 constexpr std::size_t kMaxMetadata = 1 << 20;
@@ -328,13 +330,27 @@ RecordOrigin TarSource::OriginOf(SampleIndex index) const {
           .offset = sidecar == nullptr ? -1 : StartsOf(*sidecar, place, 1).front() * kTarBlock};
 }
 
+TarSource::OpenedShard TarSource::OpenShard(std::size_t shard) const {
+  const std::string& path = files_.paths[shard];
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    OpenedShard opened{.file = shards_.Open(path), .places = nullptr};
+    if (opened.file == nullptr) return {};
+    const FileStamp stamp = StampOf(opened.file->get(), path);
+    opened.places = places_.Open(shard, stamp);
+    if (opened.places == nullptr) return {};
+    if (opened.places->facts().stamp == stamp) return opened;
+    shards_.Forget(path);  // another file has its name by now
+  }
+  throw std::runtime_error(path +
+                           ": is being replaced while it is read; start again when it is done");
+}
+
 void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
                              const std::stop_token& stop, BlockBuilder& builder) const {
   const std::string& path = files_.paths[shard];
   const std::int64_t index = first_index_[shard] + place;
-  const std::shared_ptr<const UniqueFd> file = shards_.Open(path);
-  const std::shared_ptr<const Sidecar> sidecar = file ? places_.Open(shard) : nullptr;
-  if (sidecar == nullptr) {
+  const auto [file, sidecar] = OpenShard(shard);
+  if (file == nullptr) {
     for (std::int64_t i = 0; i < count; ++i)
       AddSkipped(SampleIndex{index + i}, Skip::kMissing, builder);
     return;
@@ -383,11 +399,11 @@ void TarSource::ForEachShard(SampleIndex first, int count, const Piece& piece) c
 
 void TarSource::ReadAhead(SampleIndex first, int count) const {
   ForEachShard(first, count, [&](std::size_t shard, std::int64_t place, std::int64_t here) {
-    const std::shared_ptr<const UniqueFd> file = shards_.Open(files_.paths[shard]);
-    const std::shared_ptr<const Sidecar> sidecar = file ? places_.Open(shard) : nullptr;
-    if (sidecar == nullptr) return;
+    const auto [file, sidecar] = OpenShard(shard);
+    if (file == nullptr) return;
     const std::vector<std::uint32_t> starts = StartsOf(*sidecar, place, here);
-    AdviseToRead(file->get(), starts.front() * kTarBlock, starts.back() * kTarBlock);
+    const std::int64_t begin = starts.front() * kTarBlock;
+    AdviseToRead(file->get(), begin, std::min(starts.back() * kTarBlock, begin + kMostAhead));
   });
 }
 

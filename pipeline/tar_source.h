@@ -24,12 +24,12 @@ struct WantedFields {
 ///
 /// Adjacent members that share a name up to the first dot make one record: its image is the first
 /// there is of .jpg, .png, .jpeg, .webp, and where SourceOptions::formats has them .gif, .bmp; its
-/// captions all of the list "captions" of its .json, else
-/// its .txt, else the text "caption" of the .json, or what SourceOptions::captions names; its label
-/// .cls, or with SourceOptions::labels a field of its .json. A record without image or caption is
-/// still there, with its Skip, so that places in the shard, and with them SampleIndex, stay true.
-/// Captions as BlockBuilder::AddTrimmedCaption gives them. With SourceOptions::verify_checksums, a
-/// record whose bytes are others than when its checksum was taken is Skip::kChanged.
+/// captions all of the list "captions" of its .json, else its .txt, else the text "caption" of the
+/// .json, or what SourceOptions::captions names; its label .cls, or with SourceOptions::labels a
+/// field of its .json. A record without image or caption is still there, with its Skip, so that
+/// places in the shard, and with them SampleIndex, stay true. Captions as
+/// BlockBuilder::AddTrimmedCaption gives them. With SourceOptions::verify_checksums, a record whose
+/// bytes are others than when its checksum was taken is Skip::kChanged.
 class TarSource final : public RecordSource {
  public:
   /// Walks one shard for IndexFiles.
@@ -47,6 +47,13 @@ class TarSource final : public RecordSource {
  private:
   /// The shard that holds a record.
   std::size_t ShardOf(std::int64_t index) const;
+  struct OpenedShard {
+    std::shared_ptr<const UniqueFd> file;
+    std::shared_ptr<const Sidecar> places;
+  };
+  /// Both, and the one's places are the other's; nothing where the shard is gone. Throws
+  /// std::runtime_error that names it: it holds other records than when it was indexed.
+  OpenedShard OpenShard(std::size_t shard) const;
   /// Calls `piece(shard, first place in it, count)` for each shard of the records.
   template <class Piece>
   void ForEachShard(SampleIndex first, int count, const Piece& piece) const;

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -27,13 +28,23 @@ const Command* Find(std::string_view name) {
 void PrintHelp() {
   fmt::print(
       "fastclip – train CLIP models on web-scale tar shards\n\n"
-      "usage: fastclip COMMAND [ARGUMENTS]        fastclip COMMAND --help tells more\n\ncommands:\n");
+      "usage: fastclip COMMAND [ARGUMENTS]        fastclip COMMAND --help tells "
+      "more\n\ncommands:\n");
   for (const auto table : {TrainerCommands(), DataCommands()}) {
     for (const Command& command : table) fmt::print("  {:<11} {}\n", command.name, command.summary);
   }
   fmt::print(
       "\nexample: fastclip train configs/quickstart.toml data.train='shards/{{00000..00099}}.tar'\n"
       "exit code: 0 done, 1 failed, 2 wrong use\n");
+}
+
+/// A mix of sources keeps some hundred files open for each, and 1024 is a usual soft limit.
+void AllowAllFiles() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);  // else the usual limit stays
+  }
 }
 
 int Dispatch(int argc, const char* const* argv) {
@@ -55,6 +66,7 @@ int Dispatch(int argc, const char* const* argv) {
     fmt::print(stderr, "fastclip: there is no command '{}'; fastclip --help lists them\n", name);
     return 2;
   }
+  AllowAllFiles();
   try {
     return command->run(argc - 1, argv + 1);
   } catch (const UsageError& error) {

@@ -10,7 +10,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kFormat = 1;
+/// 2 where the order has a tail or a mix, which programs that read 1 would pass over.
+constexpr int kPlainFormat = 1, kFormat = 2;
 constexpr const char* kOwnHash = "xxh3_of_the_rest";
 
 // As text: many readers of JSON keep 53 bits of a number.
@@ -42,7 +43,11 @@ OrderOptions OrderFromJson(const json& j) {
   j.at("chunk").get_to(order.chunk);
   j.at("window").get_to(order.window);
   j.at("seed").get_to(order.seed);
-  order.tail = TailOfName(j.value("tail", TailName(Tail::kDrop)));
+  try {
+    order.tail = TailOfName(j.value("tail", TailName(Tail::kDrop)));
+  } catch (const std::invalid_argument& unknown) {
+    throw std::runtime_error(fmt::format("checkpoint.json: {}", unknown.what()));
+  }
   for (const json& part : j.value("parts", json::array())) {
     order.parts.push_back(
         {part.at("size").get<std::int64_t>(), part.at("rows").get<std::int64_t>()});
@@ -63,7 +68,8 @@ json ToJson(const CheckpointDocument& document) {
   for (const auto& [name, digest] : document.files) {
     files[name] = {{"bytes", digest.size}, {"xxh3", Hex(digest.xxh3)}};
   }
-  json j = {{"format", kFormat},
+  const bool plain = meta.order.tail == Tail::kDrop && meta.order.parts.empty();
+  json j = {{"format", plain ? kPlainFormat : kFormat},
             {"step", meta.step},
             {"epoch", meta.epoch},
             {"order", OrderToJson(meta.order)},
@@ -141,10 +147,11 @@ CheckpointDocument ParseDocument(const std::string& text) {
     const std::string hash = j.at(kOwnHash).get<std::string>();
     j.erase(kOwnHash);
     if (Hex(Xxh3(j.dump())) != hash) throw std::runtime_error("checkpoint.json was changed");
-    if (const auto format = j.at("format").get<int>(); format != kFormat) {
-      throw std::runtime_error(fmt::format(
-          "checkpoint.json has format {}, this program reads {}; use the version that wrote it",
-          format, kFormat));
+    if (const auto format = j.at("format").get<int>(); format < kPlainFormat || format > kFormat) {
+      throw std::runtime_error(
+          fmt::format("checkpoint.json has format {}, this program reads up to {}; use the version "
+                      "that wrote it",
+                      format, kFormat));
     }
     return FromJson(j);
   } catch (const json::exception& error) {

@@ -144,6 +144,7 @@ ObjectiveOptions ObjectiveOf(const TrainConfig& config) {
 LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
                            int local_ranks) {
   BindConfig(config_, table_);
+  config_.pipeline.ranks_of_host = local_ranks;
   table_.ReadFile(path);
   for (const std::string& word : overrides) table_.Override(word);
   table_.CheckRequired(path);

@@ -161,7 +161,7 @@ StepReport Trainer::TrainOn(const Batch& batch) {
   for (int i = 0; i < kSkipCauses; ++i) skips_[i] += batch.skips()[i];
   quarantine_->Note(batch.skipped());
   gamma_ = Gamma(config_->gamma, epoch(), config_->train.epochs);
-  const RunLength run{total_steps_, plan_.steps_per_epoch()};
+  const RunLength run{total_steps_, plan_.mean_steps_per_epoch()};
   rates_ = {LearningRate(config_->learning_rate, step_, run),
             TemperatureRate(config_->temperature, config_->learning_rate, step_, run,
                             model_.logit_scale())};

@@ -100,12 +100,16 @@ TEST(OrderMix, SpreadsThePartsOverTheSteps) {
   for (const OrderOptions& options : Mixes(Tail::kDrop)) {
     const OrderPlan plan(options);
     const auto rows = RowsOf(plan);
-    const double lanes = static_cast<double>(plan.options().lanes);
     for (std::int64_t step = 0; step < plan.steps(2); step += 3) {
-      const auto counts = Counts(plan, step, step + 1);
-      for (std::size_t p = 0; p < counts.size(); ++p) {
-        const double share = static_cast<double>(rows[p]) / plan.steps(1);
-        EXPECT_LE(std::abs(counts[p] - share), 2 * lanes) << p;  // two a lane, at most
+      for (std::int64_t lane = 0; lane < plan.options().lanes; ++lane) {
+        std::vector<double> counts(rows.size());
+        for (std::int64_t row = 0; row < plan.rows_per_lane(); ++row) {
+          ++counts[PartOf(plan, Filled(plan, step, lane * plan.rows_per_lane() + row).index)];
+        }
+        for (std::size_t p = 0; p < counts.size(); ++p) {
+          const double share = static_cast<double>(rows[p]) / plan.steps(1) / plan.options().lanes;
+          EXPECT_LT(std::abs(counts[p] - share), 2) << p;
+        }
       }
     }
   }
@@ -132,6 +136,27 @@ TEST(OrderMix, GivesNoRecordTwiceToTheRowsAndAttemptsOfAStep) {
       }
     }
   }
+}
+
+TEST(OrderMix, FillsEveryRowWhereAllRecordsAreGood) {
+  int planned = 0;
+  for (const std::int64_t size : {130, 300, 700, 1200, 5000}) {
+    for (const std::int64_t batch_size : {64, 256, 1024}) {
+      for (const std::int64_t rows : {1000, 20'000}) {
+        OrderOptions options = Mixed({{20'000, 20'000}, {size, rows}}, batch_size);
+        options.chunk = size % 3 == 0 ? 8 : 0;
+        try {
+          const OrderPlan plan(options);
+          for (std::int64_t step = 0; step < 60; ++step) {
+            for (std::int64_t row = 0; row < batch_size; ++row) Filled(plan, step, row);
+          }
+          ++planned;
+        } catch (const std::invalid_argument&) {  // too small for such a batch
+        }
+      }
+    }
+  }
+  EXPECT_GE(planned, 15);
 }
 
 TEST(OrderMix, TakesNoRecordOfAPartAgainBeforeAllHaveCome) {
@@ -196,11 +221,10 @@ TEST(OrderMix, RefusesWhatCannotBe) {
     }
     return "";
   };
-  EXPECT_EQ(
-      error(Mixed({{1000, 1000}, {8, 1000}}, 64)),
-      "part 1 of the mix has 8 records in 16 lanes, and a batch takes up to 2 of each lane: "
-      "they would come twice in one batch; let it fill fewer rows than 992 of an epoch, or set "
-      "data.lanes lower");
+  EXPECT_EQ(error(Mixed({{1000, 1000}, {8, 1000}}, 64)),
+            "part 1 of the mix has 8 records in 16 lanes, and a batch takes up to 2 of each lane: "
+            "they would come twice in one batch; let it fill fewer rows than 992 of an epoch, set "
+            "data.lanes lower, or data.window higher");
   EXPECT_EQ(error(Mixed({{1000, 10}, {8, 10}}, 64)),
             "the parts of the mix fill 20 rows of an epoch, fewer than one batch of 64: take more");
   OrderOptions other = Mixed({{10, 10}, {10, 10}}, 8);

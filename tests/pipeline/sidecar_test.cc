@@ -121,15 +121,49 @@ TEST_F(SidecarTest, OfAnotherShardOrTimeIsMadeAgain) {
   EXPECT_EQ(Read(), whole);
 }
 
+// While a run has the list open, and has not read the shard yet.
 TEST_F(SidecarTest, MadeAgainForOtherRecordsIsRefusedByName) {
   const auto source = OpenSource(list_);
-  fs::remove(Beside(1));
   WriteShard(Shard(1), PlainMembers(6, "x"));
   EXPECT_NE(ErrorOf([&] {
               source->Read(SampleIndex{4}, 1, {});
             }).find("s/1.tar: changed since it was indexed (5 records then, 6 now)"),
             std::string::npos);
   EXPECT_EQ(source->Read(SampleIndex{0}, 1, {}).records[0].key, "a1000");
+}
+
+TEST_F(SidecarTest, FitsTheShardThatIsOpen) {
+  const auto read = [](const RecordSource& source) {
+    return Summary(source.Read(SampleIndex{5}, 5, {}));
+  };
+  const auto source = OpenSource(list_);
+  const Lines before = read(*source);
+  // Another file under its name: what is open stays as long as it is.
+  WriteShard(folder_ / "other", PlainMembers(5, "other"));
+  const std::string other = ReadFile(folder_ / "other");
+  fs::rename(Shard(1), folder_ / "moved");
+  WriteFile(Shard(1), other);
+  const Lines now = read(*OpenSource(list_));
+  EXPECT_NE(now, before);
+  EXPECT_EQ(read(*source), before);
+  // Other bytes in the same file.
+  WriteFile(folder_ / "moved", other + std::string(512, '\0'));
+  EXPECT_EQ(read(*source), now);
+}
+
+TEST_F(SidecarTest, OfAShardThatIsRefusedKeepsItsChecksums) {
+  SourceOptions options;
+  options.add_checksums = true;
+  Open(list_, options);
+  const std::string shard = ReadFile(Shard(1));
+  WriteShard(Shard(1), PlainMembers(4, "x"));
+  SourceOptions train;
+  train.renew = false;
+  EXPECT_NE(ErrorOf([&] { Open(list_, train); }).find("changed since it was indexed"),
+            std::string::npos);
+  WriteFile(Shard(1), shard);
+  train.verify_checksums = true;
+  EXPECT_EQ(ErrorOf([&] { Open(list_, train); }), "");
 }
 
 TEST_F(SidecarTest, TellsThePlacesOfAShardThatIsGone) {

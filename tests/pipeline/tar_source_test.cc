@@ -251,20 +251,31 @@ TEST(TarSource, GoesOnBehindADamagedHeader) {
   EXPECT_NE(opened.parts[0].warnings.at(0).find("damaged inside"), std::string::npos);
 }
 
-TEST(TarSource, GivesASkipForShardsThatGoAwayOrBecomeShorter) {
+TEST(TarSource, GivesASkipForShardsThatGoAway) {
   const TemporaryFolder folder;
   WriteShard(folder / "0.tar", PlainMembers(3, "a"));
   WriteShard(folder / "1.tar", PlainMembers(3, "b"));
   const auto opened_before = OpenSource(folder / "{0..1}.tar");
-  std::filesystem::resize_file(folder / "0.tar", 600);
   std::filesystem::remove(folder / "1.tar");
   const RecordBlock block = ReadAll(*opened_before);
   ASSERT_EQ(block.records.size(), 6u);
   for (int i = 0; i < 6; ++i) {
-    EXPECT_EQ(block.records[static_cast<std::size_t>(i)].skip,
-              i < 3 ? Skip::kTruncated : Skip::kMissing)
-        << i;
+    EXPECT_EQ(block.records[static_cast<std::size_t>(i)].skip.has_value(), i >= 3) << i;
   }
+  EXPECT_EQ(block.records[5].skip, Skip::kMissing);
+}
+
+// What its places would give might be any record under any index.
+TEST(TarSource, RefusesAShardThatChangesWhileItIsRead) {
+  const TemporaryFolder folder;
+  WriteShard(folder / "0.tar", PlainMembers(3, "a"));
+  const auto source = OpenSource(folder / "0.tar");
+  ASSERT_EQ(Summary(source->Read(SampleIndex{2}, 1, {})).front().substr(0, 3), "a10");
+  std::filesystem::resize_file(folder / "0.tar", 600);
+  EXPECT_NE(ErrorOf([&] {
+              source->Read(SampleIndex{2}, 1, {});
+            }).find("0.tar: changed since it was indexed (3 records then, 1 now)"),
+            std::string::npos);
 }
 
 TEST(TarSource, RefusesWhatIsNoTar) {

@@ -56,7 +56,9 @@ double LearningRate(const LearningRateOptions& options, std::int64_t step, const
   }
   if (options.schedule == "const") return options.lr;
   if (options.schedule == "const-cooldown") {
-    const std::int64_t first = run.steps - options.cooldown_epochs * run.steps_per_epoch;
+    const std::int64_t first =
+        run.steps -
+        std::llround(static_cast<double>(options.cooldown_epochs) * run.steps_per_epoch);
     if (step < first) return options.lr;
     // end + (lr − end)·(1 − progress)^power; it stays at the end's rate past the end.
     const double left = 1 - Progress(step, first, run.steps);

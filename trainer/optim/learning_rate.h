@@ -27,7 +27,7 @@ struct LearningRateOptions {
 /// How long a run is. Only "const-cooldown" asks for its epochs.
 struct RunLength {
   std::int64_t steps = 0;
-  std::int64_t steps_per_epoch = 0;
+  double steps_per_epoch = 0;
 };
 
 /// Throws std::invalid_argument with the reason.
