@@ -6,14 +6,14 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pipeline/ascii.h"
+
 namespace fastclip {
 namespace {
 
 constexpr std::pair<std::string_view, PictureFormat> kNames[] = {
     {"jpeg", PictureFormat::kJpeg}, {"jpg", PictureFormat::kJpeg}, {"png", PictureFormat::kPng},
     {"webp", PictureFormat::kWebp}, {"gif", PictureFormat::kGif},  {"bmp", PictureFormat::kBmp}};
-
-char LowerAscii(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 }  // namespace
 
@@ -33,7 +33,7 @@ PictureFormats ParsePictureFormats(std::span<const std::string> names) {
 
 std::optional<PictureFormat> FormatOfExtension(std::string_view extension) {
   for (const auto& [name, format] : kNames) {
-    if (std::ranges::equal(extension, name, {}, LowerAscii)) return format;
+    if (EqualsInAnyCase(extension, name)) return format;
   }
   return std::nullopt;
 }

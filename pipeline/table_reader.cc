@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "pipeline/ascii.h"
 #include "pipeline/file.h"
 
 namespace fastclip {
@@ -18,9 +19,7 @@ constexpr std::string_view kCaptionNames[] = {"caption", "title", "text"};
 
 std::string Lower(std::string_view text) {
   std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  for (char& c : lower) c = LowerAscii(c);
   return lower;
 }
 

@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <unordered_set>
 
+#include "pipeline/ascii.h"
 #include "pipeline/file.h"
 #include "pipeline/picture_format.h"
 
@@ -104,8 +105,6 @@ WalkEnd Walk(archive* reader, const Visit& visit) {
     visit(member);
   }
 }
-
-char LowerAscii(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 /// Throws if the first bytes of a file show that it cannot be read as a tar.
 void RefuseCompressed(std::span<const std::byte> head, const std::string& path) {
@@ -205,7 +204,7 @@ Role RoleOf(std::string_view field) {
   static constexpr std::pair<std::string_view, Role> kRoles[] = {
       {"txt", Role::kCaption}, {"cls", Role::kLabel}, {"json", Role::kMetadata}};
   for (const auto& [name, role] : kRoles) {
-    if (std::ranges::equal(field, name, {}, LowerAscii)) return role;
+    if (EqualsInAnyCase(field, name)) return role;
   }
   return Role::kOther;
 }

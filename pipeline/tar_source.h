@@ -7,18 +7,11 @@
 
 #include "pipeline/file_cache.h"
 #include "pipeline/index_files.h"
-#include "pipeline/label.h"
 #include "pipeline/record_places.h"
 #include "pipeline/record_source.h"
+#include "pipeline/tar_records.h"
 
 namespace fastclip {
-
-/// What is taken from a record.
-struct WantedFields {
-  PictureFormats formats;
-  std::optional<LabelKey> labels;  ///< set: a label instead of captions
-  std::vector<CaptionKey> captions;
-};
 
 /// The records of a set of tar shards, by SampleIndex.
 ///

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "pipeline/block_builder.h"
+#include "pipeline/caption_key.h"
+#include "pipeline/label.h"
+#include "pipeline/picture_format.h"
+
+namespace fastclip {
+
+/// What is taken from a record.
+struct WantedFields {
+  PictureFormats formats;
+  std::optional<LabelKey> labels;  ///< set: a label instead of captions
+  std::vector<CaptionKey> captions;
+};
+
+/// Records of a shard that are fetched together.
+struct FetchedRecords {
+  std::span<const std::byte> bytes;  // fewer where the shard ends early
+  /// starts[i] − starts[0] is where record i begins in `bytes`; one more than there are records.
+  std::span<const std::uint32_t> starts;
+  std::span<const std::uint32_t> checksums;  // none: they are not looked at
+  SampleIndex first{};
+  bool last_at_cut = false;
+
+  /// The bytes of one of them, as far as they are there.
+  std::span<const std::byte> BytesOf(std::size_t record) const;
+};
+
+/// Adds what the members of each make. Records whose bytes do not have their checksum are
+/// Skip::kChanged; what a record lacks is its Skip, kTruncated where it was cut off.
+void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder);
+
+}  // namespace fastclip
