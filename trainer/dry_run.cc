@@ -49,8 +49,12 @@ class Lines {
   std::string text_;
 };
 
-std::string OrRule(std::int64_t number) {
-  return number == 0 ? "each source's own number" : std::to_string(number);
+/// "chunks of 4 records, windows of 1024".
+std::string DescribeChunks(const OrderOptions& order) {
+  const auto records = [](std::int64_t number) {  // 0: a mix, each of whose sources has its own
+    return number == 0 ? "by the size of each source" : fmt::format("of {} records", number);
+  };
+  return fmt::format("chunks {}, windows {}", records(order.chunk), records(order.window));
 }
 
 std::int64_t EpochRows(const OrderPlan& plan) {
@@ -112,8 +116,8 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
   const double largest = static_cast<double>(*std::ranges::max_element(lanes_per_rank)) /
                          static_cast<double>(order.lanes);
   if (ranks > 1) lines.Add("ranks", "{}: {}", ranks, DescribeRows(lanes_per_rank, plan));
-  lines.Add("order", "{} lanes of {} rows; chunks of {} records, windows of {}; {}", order.lanes,
-            plan.rows_per_lane(), OrRule(order.chunk), OrRule(order.window), DescribeTail(plan));
+  lines.Add("order", "{} lanes of {} rows; {}; {}", order.lanes, plan.rows_per_lane(),
+            DescribeChunks(order), DescribeTail(plan));
   for (std::size_t part = 0; part < order.parts.size(); ++part) {
     const auto [size, rows] = order.parts[part];
     lines.Add("mix", "{}: {} of an epoch's {} rows, each record {:.3g} times",
