@@ -185,7 +185,9 @@ std::span<const std::byte> FetchedRecords::BytesOf(std::size_t record) const {
 }
 
 void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder) {
-  const auto& [bytes, starts, checksums, first, last_at_cut] = fetched;
+  const auto bytes = fetched.bytes;
+  const auto starts = fetched.starts;
+  const auto checksums = fetched.checksums;
   const std::size_t count = starts.size() - 1;
   std::vector<Parts> parts(count);
   std::vector<std::string> keys(count);
@@ -204,7 +206,7 @@ void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, Block
   });
   StreamHash hash;
   for (std::size_t i = 0; i < count; ++i) {
-    const SampleIndex index{ToInt(first) + static_cast<std::int64_t>(i)};
+    const SampleIndex index{ToInt(fetched.first) + static_cast<std::int64_t>(i)};
     hash.Restart();
     if (!checksums.empty()) hash.Add(fetched.BytesOf(i));
     if (!checksums.empty() && RecordChecksum(hash.Digest()) != checksums[i]) {
@@ -213,7 +215,8 @@ void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, Block
     }
     const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
     AddRecord(index, keys[i], parts[i],
-              short_read || keys[i].empty() || (last_at_cut && i + 1 == count), wanted, builder);
+              short_read || keys[i].empty() || (fetched.last_at_cut && i + 1 == count), wanted,
+              builder);
   }
 }
 
