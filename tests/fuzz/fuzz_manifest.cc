@@ -43,6 +43,7 @@ void OpenSidecar(const MemoryFile& file, std::size_t size) {
     std::vector<std::byte> places(8);
     std::vector<std::uint32_t> checksums(1);
     for (const std::int64_t at : {std::int64_t{0}, facts.count - 1, facts.count}) {
+      if (at < 0) continue;  // the last of no records
       try {
         sidecar->ReadPlaces(kind == FileKind::kTar ? at * 4 : at / kRowsApart * 8, places);
         if (static_cast<std::size_t>(at) > size * kRowsApart) __builtin_trap();
