@@ -23,7 +23,8 @@ class RecordPlaces {
   /// that names the file: it has other records than its manifest says; its checksums are lost and
   /// its bytes are others than when they were taken.
   std::shared_ptr<const Sidecar> Open(std::size_t file) const;
-  /// The same for who has the file open: of that file's stamp, if the file of that name still is.
+  /// The same for who has the file open, whose stamp is `opened`. Where another file has its name
+  /// by now, the places are that one's: their stamp tells.
   std::shared_ptr<const Sidecar> Open(std::size_t file, const FileStamp& opened) const;
 
  private:

@@ -1,6 +1,7 @@
 #include "pipeline/tar_records.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -10,7 +11,6 @@
 #include "pipeline/ascii.h"
 #include "pipeline/json_path.h"
 #include "pipeline/sidecar.h"
-#include "pipeline/stream_hash.h"
 #include "pipeline/tar_scan.h"
 
 namespace fastclip {
@@ -204,14 +204,14 @@ void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, Block
     Take(name->field, cut ? std::span<const std::byte>() : bytes.subspan(at, size), cut,
          wanted.formats, parts[i]);
   });
-  StreamHash hash;
   for (std::size_t i = 0; i < count; ++i) {
     const SampleIndex index{ToInt(fetched.first) + static_cast<std::int64_t>(i)};
-    hash.Restart();
-    if (!checksums.empty()) hash.Add(fetched.BytesOf(i));
-    if (!checksums.empty() && RecordChecksum(hash.Digest()) != checksums[i]) {
-      builder.Add(index).skip = Skip::kChanged;
-      continue;
+    if (!checksums.empty()) {
+      const auto record = fetched.BytesOf(i);
+      if (RecordChecksum(XXH3_64bits(record.data(), record.size())) != checksums[i]) {
+        builder.Add(index).skip = Skip::kChanged;
+        continue;
+      }
     }
     const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
     AddRecord(index, keys[i], parts[i],

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pipeline/order_plan.h"
+#include "tests/pipeline/order_checks.h"
 
 namespace fastclip {
 namespace {
@@ -31,13 +32,6 @@ std::size_t PartOf(const OrderPlan& plan, SampleIndex index) {
   std::size_t part = 0;
   while (left >= plan.options().parts[part].size) left -= plan.options().parts[part++].size;
   return part;
-}
-
-/// What a row gets where every record is good.
-RowPlan Filled(const OrderPlan& plan, std::int64_t step, std::int64_t row) {
-  for (std::int64_t attempt = 0;; ++attempt) {
-    if (const auto planned = plan.Row(step, row, attempt)) return *planned;
-  }
 }
 
 /// Rows of each part in the steps.
@@ -213,24 +207,16 @@ TEST(OrderMix, OfStoredOptionsIsTheSame) {
 }
 
 TEST(OrderMix, RefusesWhatCannotBe) {
-  const auto error = [](const OrderOptions& options) -> std::string {
-    try {
-      OrderPlan plan(options);
-    } catch (const std::invalid_argument& refused) {
-      return refused.what();
-    }
-    return "";
-  };
-  EXPECT_EQ(error(Mixed({{1000, 1000}, {8, 1000}}, 64)),
+  EXPECT_EQ(ErrorOf(Mixed({{1000, 1000}, {8, 1000}}, 64)),
             "part 1 of the mix has 8 records in 16 lanes, and a batch takes up to 2 of each lane: "
             "they would come twice in one batch; let it fill fewer rows than 992 of an epoch, set "
             "data.lanes lower, or data.window higher");
-  EXPECT_EQ(error(Mixed({{1000, 10}, {8, 10}}, 64)),
+  EXPECT_EQ(ErrorOf(Mixed({{1000, 10}, {8, 10}}, 64)),
             "the parts of the mix fill 20 rows of an epoch, fewer than one batch of 64: take more");
   OrderOptions other = Mixed({{10, 10}, {10, 10}}, 8);
   other.size = 21;
-  EXPECT_EQ(error(other), "the parts of the mix have 20 records, the data 21");
-  EXPECT_EQ(error(Mixed({{10, -1}, {10, 10}}, 8)),
+  EXPECT_EQ(ErrorOf(other), "the parts of the mix have 20 records, the data 21");
+  EXPECT_EQ(ErrorOf(Mixed({{10, -1}, {10, 10}}, 8)),
             "a part of 10 records cannot fill -1 rows of an epoch");
 }
 

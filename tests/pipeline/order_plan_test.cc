@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/pipeline/order_checks.h"
+
 namespace fastclip {
 namespace {
 
@@ -25,15 +27,6 @@ std::vector<OrderOptions> Shapes() {
           {.size = 61, .batch_size = 7},
           {.size = 4, .batch_size = 4},
           {.size = 3, .batch_size = 1}};
-}
-
-std::string ErrorOf(const OrderOptions& options) {
-  try {
-    OrderPlan plan(options);
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST(OrderPlan, FillsInTheDefaults) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/order_plan.h"
+#include "tests/pipeline/order_checks.h"
 
 namespace fastclip {
 namespace {
@@ -26,13 +27,6 @@ std::vector<OrderOptions> Shapes(Tail tail) {
           {.size = 61, .batch_size = 7, .tail = tail},
           {.size = 8, .batch_size = 4, .tail = tail},
           {.size = 3, .batch_size = 1, .tail = tail}};
-}
-
-/// What a row gets where every record is good.
-RowPlan Filled(const OrderPlan& plan, std::int64_t step, std::int64_t row) {
-  for (std::int64_t attempt = 0;; ++attempt) {
-    if (const auto planned = plan.Row(step, row, attempt)) return *planned;
-  }
 }
 
 /// How often each record comes in the steps, substitutes of holes included.
@@ -147,23 +141,15 @@ TEST(OrderTail, FillsEveryRowWhereAllRecordsAreGood) {
 }
 
 TEST(OrderTail, RefusesWindowsThatCannotFillABatchAcrossEpochs) {
-  const auto error = [](const OrderOptions& options) -> std::string {
-    try {
-      OrderPlan plan(options);
-    } catch (const std::invalid_argument& refused) {
-      return refused.what();
-    }
-    return "";
-  };
-  EXPECT_EQ(error({.size = 100, .batch_size = 64, .tail = Tail::kCarry}),
+  EXPECT_EQ(ErrorOf({.size = 100, .batch_size = 64, .tail = Tail::kCarry}),
             "the last window of a lane holds 6 records, and data.tail = carry needs 8, for a batch "
             "that takes 4 of each lane: raise data.window, or take a smaller batch_size or chunk");
-  EXPECT_NE(error({.size = 100'000,
-                   .batch_size = 1024,
-                   .lanes = 8,
-                   .chunk = 16,
-                   .window = 128,
-                   .tail = Tail::kPad})
+  EXPECT_NE(ErrorOf({.size = 100'000,
+                     .batch_size = 1024,
+                     .lanes = 8,
+                     .chunk = 16,
+                     .window = 128,
+                     .tail = Tail::kPad})
                 .find("data.tail = pad needs 128"),
             std::string::npos);
 }

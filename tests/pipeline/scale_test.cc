@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <fstream>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,22 +14,13 @@
 #include "pipeline/order_plan.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
+#include "tools/measure.h"
 
 namespace fastclip {
 namespace {
 
 constexpr int kShards = 100'000;
 constexpr std::int64_t kRecordsOfShard = 10'000;
-
-/// A number of /proc/self/status in MB: "VmRSS" now, "VmHWM" at most so far.
-double MemoryMb(const std::string& field) {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    double kb = 0;
-    if (word == field + ":" && status >> kb) return kb * 1024 / 1e6;
-  }
-  return 0;
-}
 
 /// Empty shards, and a manifest that tells of 10,000 records in each: opening does not look inside.
 void MakeShards(const TemporaryFolder& folder, const std::string& manifest) {
