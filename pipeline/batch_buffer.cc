@@ -64,7 +64,7 @@ std::span<TokenId> Batch::tokens() const { return storage_->tokens; }
 std::span<std::int64_t> Batch::pool() const { return storage_->pool; }
 std::span<std::int64_t> Batch::caption_row() const { return storage_->caption_row; }
 std::span<std::int64_t> Batch::indices() const { return storage_->indices; }
-std::span<std::int32_t> Batch::labels() const { return storage_->labels; }
+std::span<std::int64_t> Batch::labels() const { return storage_->labels; }
 const SkipCounts& Batch::skips() const { return storage_->skips; }
 std::span<const SkippedRecord> Batch::skipped() const { return storage_->skipped; }
 

@@ -35,7 +35,7 @@ struct Batch::Storage {
   std::pmr::vector<std::int64_t> pool;
   std::pmr::vector<std::int64_t> caption_row;
   std::pmr::vector<std::int64_t> indices;
-  std::pmr::vector<std::int32_t> labels;
+  std::pmr::vector<std::int64_t> labels;
   SkipCounts skips{};
   std::vector<SkippedRecord> skipped;
 

@@ -88,7 +88,7 @@ class Batch {
   std::span<std::int64_t> pool() const;         ///< [c] place of the end token
   std::span<std::int64_t> caption_row() const;  ///< [c] row of the picture
   std::span<std::int64_t> indices() const;      ///< [b] SampleIndex
-  std::span<std::int32_t> labels() const;       ///< [b], -1 where unknown
+  std::span<std::int64_t> labels() const;       ///< [b], -1 where unknown
   /// Records passed over while this batch was made; a function of the data.
   const SkipCounts& skips() const;
   /// The same one by one, by index; a record that two rows passed over comes twice.

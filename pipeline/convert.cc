@@ -41,7 +41,7 @@ struct Row {
   std::string key;  // of the source
   std::variant<Packed, Skip> content = Skip::kMissing;
   std::vector<std::string> captions;
-  std::int32_t label = -1;
+  std::int64_t label = -1;
 };
 
 const char* ExtensionOf(std::span<const std::byte> image) {

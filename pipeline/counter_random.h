@@ -5,7 +5,8 @@
 
 namespace fastclip {
 
-/// What a random number decides. Streams never share numbers; the values are part of the order's
+/// What a random number decides. Where records come with replacement, a window is the epoch.
+/// Streams never share numbers; the values are part of the order's
 /// format: append only.
 enum class RandomStream : std::uint64_t {
   kCrop = 1,         ///< RandomCrop, by (seed, epoch, index)

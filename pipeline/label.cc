@@ -1,7 +1,6 @@
 #include "pipeline/label.h"
 
 #include <charconv>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -14,7 +13,7 @@ Label ParseLabel(std::string_view text) {
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
   text = text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
-  std::int32_t value = -1;
+  std::int64_t value = -1;
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, value);
   if (error != std::errc() || end != last || value < 0) return {-1, Skip::kBadLabel};
@@ -33,8 +32,8 @@ Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string>
   if (node->is_string()) return ParseLabel(node->get_ref<const std::string&>());
   // Beyond 2^63 it is unsigned, and negative once it is read.
   const std::int64_t value = node->is_number_integer() ? node->get<std::int64_t>() : -1;
-  if (value < 0 || value > std::numeric_limits<std::int32_t>::max()) return {-1, Skip::kBadLabel};
-  return {static_cast<std::int32_t>(value), std::nullopt};
+  if (value < 0) return {-1, Skip::kBadLabel};
+  return {value, std::nullopt};
 }
 
 }  // namespace fastclip

@@ -15,7 +15,7 @@ namespace fastclip {
 /// The class of a picture as its source tells it: a number of 0 or more, or why there is none
 /// (Skip::kNoLabel, Skip::kBadLabel); `value` is then -1.
 struct Label {
-  std::int32_t value = -1;
+  std::int64_t value = -1;
   std::optional<Skip> skip = Skip::kNoLabel;
 };
 

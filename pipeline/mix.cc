@@ -51,10 +51,15 @@ std::vector<MixPart> MixOf(const MixOptions& mix, std::span<const std::int64_t> 
     throw std::invalid_argument(
         "weights, repeats and counts are three ways to say the same; give one of them");
   }
-  if (mix.epoch_samples != 0 && mix.weights.empty() && mix.repeats.empty()) {
-    throw std::invalid_argument("epoch_samples is for weights or repeats; there are none");
+  if (mix.epoch_samples != 0 && (given == 0 ? !mix.resampled : !mix.counts.empty())) {
+    throw std::invalid_argument(
+        "epoch_samples is for weights, repeats or resampled; none of them is there");
   }
-  if (given == 0) return {};
+  if (given == 0) {
+    if (mix.epoch_samples == 0) return {};
+    const auto all = std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0});
+    return {{all, mix.epoch_samples}};
+  }
   if (sizes.size() == 1) {
     throw std::invalid_argument("one source cannot be mixed; join several by '::'");
   }

@@ -9,18 +9,20 @@
 namespace fastclip {
 
 /// How the sources of a list joined by "::" are mixed, a value a source: one of the three, or none
-/// for their records one after the other, each once an epoch.
+/// for their records as one source's.
 struct MixOptions {
   /// Shares of an epoch's rows, relative to each other.
   std::vector<double> weights{};
   /// How often an epoch takes each record. With epoch_samples only their ratios count: OpenCLIP's
-  /// upsampling factors, but without replacement.
+  /// upsampling factors.
   std::vector<double> repeats{};
   /// Rows of an epoch.
   std::vector<std::int64_t> counts{};
-  /// Rows of an epoch all together, for weights and repeats. 0: of weights all records' number, of
-  /// repeats what they add up to.
+  /// Rows of an epoch all together, for weights and repeats, or with `resampled`. 0: of repeats
+  /// what they add up to, else all records' number.
   std::int64_t epoch_samples = 0;
+  /// Records come with replacement (OrderOptions::resampled), from a mix or from one source.
+  bool resampled = false;
 };
 
 /// The parts of OrderOptions for sources of these sizes; empty where nothing is to be mixed. Throws

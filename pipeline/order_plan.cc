@@ -45,7 +45,8 @@ std::int64_t WithTail(std::int64_t rows, std::int64_t rows_per_step, Tail tail) 
   return (tail == Tail::kPad ? CeilDiv(rows, rows_per_step) : rows / rows_per_step) * rows_per_step;
 }
 
-SourceOrder::Options SourceOptionsOf(const OrderOptions& o, std::int64_t size, std::uint64_t seed) {
+SourceOrder::Options SourceOptionsOf(const OrderOptions& o, std::int64_t size, std::uint64_t seed,
+                                     std::int64_t most_rows) {
   std::int64_t chunk = o.chunk;
   if (chunk == 0) chunk = std::clamp<std::int64_t>(size / (64 * o.lanes), 1, 64);
   chunk = std::min(chunk, size);
@@ -55,7 +56,8 @@ SourceOrder::Options SourceOptionsOf(const OrderOptions& o, std::int64_t size, s
           .lanes = o.lanes,
           .chunk = chunk,
           .window = CeilDiv(std::min(window, size), chunk) * chunk,
-          .seed = seed};
+          .seed = seed,
+          .resampled_rows = o.resampled ? most_rows : 0};
 }
 
 /// The rows that the parts of a mix ask for, all together.
@@ -89,6 +91,12 @@ void ScaleRows(std::vector<MixPart>& parts, std::int64_t before, std::int64_t no
 }
 
 std::invalid_argument TooSmall(const OrderOptions& o, std::size_t part, std::int64_t drawn) {
+  if (o.resampled) {
+    return std::invalid_argument(fmt::format(
+        "source {} has {} records in {} lanes, and data.resampled needs windows of twice what a "
+        "batch takes of a lane, up to {}: raise data.window, or take a smaller batch_size",
+        part, o.parts[part].size, o.lanes, drawn));
+  }
   return std::invalid_argument(fmt::format(
       "part {} of the mix has {} records in {} lanes, and a batch takes up to {} of "
       "each lane: they would come twice in one batch; let it fill fewer rows than {} of "
@@ -144,6 +152,13 @@ OrderOptions Resolve(OrderOptions o) {
         fmt::format("data.lanes {} does not divide batch_size {}: {} does", o.lanes, o.batch_size,
                     NearestDivisor(o.batch_size, std::min(o.lanes, o.batch_size))));
   }
+  if (o.resampled && o.tail != Tail::kDrop) {
+    throw std::invalid_argument(
+        fmt::format("data.resampled draws each record anew: no rest of an epoch is there for "
+                    "data.tail = {}",
+                    TailName(o.tail)));
+  }
+  if (o.resampled && o.parts.empty()) o.parts = {{o.size, o.size}};
   return o;
 }
 
@@ -171,7 +186,7 @@ OrderPlan::OrderPlan(const OrderOptions& options) : options_(Resolve(options)) {
 
 void OrderPlan::PlanOneSource() {
   const OrderOptions& o = options_;
-  SourceOrder& source = parts_.emplace_back(SourceOptionsOf(o, o.size, o.seed));
+  SourceOrder& source = parts_.emplace_back(SourceOptionsOf(o, o.size, o.seed, rows_per_lane()));
   options_.chunk = source.options().chunk;
   options_.window = source.options().window;
   if (source.least_slots() < rows_per_lane()) throw NoStep(options_);
@@ -201,11 +216,13 @@ void OrderPlan::PlanMix() {
     const std::uint64_t seed =
         p == 0 ? options_.seed
                : Mix(options_.seed, static_cast<std::uint64_t>(RandomStream::kParts), p);
-    const SourceOrder& source = parts_.emplace_back(SourceOptionsOf(options_, part.size, seed));
-    if (part.rows == 0) continue;
     // An epoch's border may lie inside of a step and round twice.
-    const std::int64_t drawn =
-        MulDiv(most, part.rows, rest, Round::kUp) + (options_.tail == Tail::kCarry ? 1 : 0);
+    const std::int64_t drawn = part.rows == 0 ? 0
+                                              : MulDiv(most, part.rows, rest, Round::kUp) +
+                                                    (options_.tail == Tail::kCarry ? 1 : 0);
+    const SourceOrder& source =
+        parts_.emplace_back(SourceOptionsOf(options_, part.size, seed, drawn));
+    if (part.rows == 0) continue;
     if (source.LeastLastWindow() < 2 * drawn) throw TooSmall(options_, p, drawn);
     most = MulDiv(most, rest - part.rows, rest, Round::kUp);
     rest -= part.rows;

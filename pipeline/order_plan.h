@@ -50,6 +50,9 @@ struct OrderOptions {
   /// The sources one after the other, their sizes adding up to `size`, where they are mixed: an
   /// epoch is the sum of their rows. Empty: one source, an epoch is its records.
   std::vector<MixPart> parts{};
+  /// Records come with replacement: each window of a lane draws its chunks anew from all that the
+  /// lane has. Without parts an epoch is `size` rows. Only with Tail::kDrop.
+  bool resampled = false;
 };
 
 /// Lanes [first, last) of a rank; it fills the rows [first, last)·(batch_size/lanes).
@@ -63,8 +66,9 @@ struct LaneRange {
 ///
 /// Lane l fills the rows [l·B/L, (l+1)·B/L) of each global batch from its stream (SourceOrder). In
 /// a mix each part has streams of its own that go on without end, so that none of its records comes
-/// again before all have come; the mix alone decides how many rows of a step each part fills: as
-/// even over the epoch as whole numbers can be, with exact counts an epoch.
+/// again before all have come, or, resampled, that draw each window anew; the mix alone decides how
+/// many rows of a step each part fills: as even over the epoch as whole numbers can be, with exact
+/// counts an epoch.
 class OrderPlan {
  public:
   /// Throws std::invalid_argument with the reason and the nearest value that works: lanes that do

@@ -53,7 +53,7 @@ struct Record {
   std::string_view key;
   std::span<const std::byte> image;
   std::span<const Caption> captions;
-  std::int32_t label = -1;
+  std::int64_t label = -1;
   std::optional<Skip> skip;
 };
 

@@ -136,7 +136,8 @@ std::vector<std::string> ExpandGlob(const std::string& pattern) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < found.gl_pathc; ++i) {
     std::string name = found.gl_pathv[i];
-    if (name.ends_with(".manifest") || name.ends_with(kSidecarSuffix) || name.ends_with(".tmp")) {
+    if (name.ends_with(".manifest") || name.ends_with(".manifest.keys") ||
+        name.ends_with(kSidecarSuffix) || name.ends_with(".tmp")) {
       continue;
     }
     if (!std::filesystem::is_directory(name)) names.push_back(std::move(name));

@@ -27,6 +27,10 @@ SourceOrder::SourceOrder(const Options& options)
       dealing_(Mix(static_cast<std::uint64_t>(RandomStream::kDeal), chunks_, options_.lanes),
                chunks_) {
   epoch_ = most_slots();
+  if (resampled()) {
+    options_.window = std::min(options_.window, least_slots());
+    epoch_ = std::max<std::int64_t>(1, options_.window - options_.resampled_rows + 1);
+  }
 }
 
 std::int64_t SourceOrder::ChunksOf(std::int64_t lane) const {
@@ -44,6 +48,7 @@ LanePlace SourceOrder::PlaceOf(SampleIndex index) const {
 }
 
 SourceOrder::Window SourceOrder::WindowAt(std::int64_t lane, std::int64_t position) const {
+  if (resampled()) return {.number = 0, .begin = 0, .end = options_.window, .last = true};
   const std::int64_t slots = lane_size(lane);
   const std::int64_t windows =
       std::max<std::int64_t>(1, (slots + options_.window / 2) / options_.window);
@@ -81,7 +86,7 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t planned = std::clamp<std::int64_t>(window.end - begin, 0, rows);
   std::int64_t place = first + row - begin;
   std::vector<std::int64_t> useless;
-  if (end > lane_size(lane) || end > epoch_) {
+  if (resampled() || end > lane_size(lane) || end > epoch_) {
     place = (place - planned + rows) % rows;
     for (const std::int64_t position : UselessPositions(lane, epoch, draw)) {
       const bool is_planned = position >= begin && position < begin + planned;
@@ -122,6 +127,7 @@ std::vector<std::int64_t> SourceOrder::UselessPositions(std::int64_t lane, std::
     if (place.lane != lane) break;  // they share a chunk
     positions.push_back(PositionOf(place, epoch));
   }
+  if (resampled()) return positions;
   const std::int64_t next = (epoch + 1) * epoch_;
   for (std::int64_t at = next; at < draw.first + draw.rows; ++at) {
     if (const auto index = RecordAt(lane, epoch + 1, at - next)) {
@@ -150,6 +156,7 @@ std::int64_t SourceOrder::PositionOf(const LanePlace& at, std::int64_t epoch) co
   const std::int64_t place =
       ChunksIn(epoch, lane).Inverse(slot / options_.chunk) * options_.chunk + slot % options_.chunk;
   const Window window = WindowAt(lane, place);  // places do not leave their window
+  if (place >= window.end) return place;        // with replacement: a chunk that it did not take
   return window.begin + PlacesIn(epoch, lane, window).Inverse(place - window.begin);
 }
 
@@ -165,8 +172,15 @@ std::int64_t SourceOrder::LeastLastWindow() const {
 
 std::optional<RecordRange> SourceOrder::Ahead(std::int64_t lane, std::int64_t position) const {
   // A window has the places of its positions, in another order.
-  const std::int64_t epoch = (position + options_.window) / epoch_;
-  const std::int64_t place = (position + options_.window) % epoch_;
+  std::int64_t epoch = (position + options_.window) / epoch_;
+  std::int64_t place = (position + options_.window) % epoch_;
+  if (resampled()) {  // the chunks of the next window, as even over this one as can be
+    const std::int64_t chunks = options_.window / options_.chunk, here = position % epoch_;
+    const std::int64_t chunk = here * chunks / epoch_;
+    if (here > 0 && (here - 1) * chunks / epoch_ == chunk) return std::nullopt;
+    epoch = position / epoch_ + 1;
+    place = chunk * options_.chunk;
+  }
   if (place % options_.chunk != 0 || place >= lane_size(lane)) return std::nullopt;
   const std::int64_t dealt =
       ChunksIn(epoch, lane).At(place / options_.chunk) * options_.lanes + lane;
@@ -178,7 +192,16 @@ std::optional<RecordRange> SourceOrder::Ahead(std::int64_t lane, std::int64_t po
 
 std::optional<RowPlan> SourceOrder::Row(std::int64_t lane, const Draw& draw, std::int64_t row,
                                         std::int64_t attempt) const {
-  assert(draw.first >= 0 && row >= 0 && row < draw.rows && draw.rows <= epoch_ && attempt >= 0);
+  assert(draw.first >= 0 && row >= 0 && row < draw.rows && attempt >= 0);
+  assert(draw.rows <= (resampled() ? options_.resampled_rows : epoch_));
+  if (resampled()) {
+    const std::int64_t window = draw.first / epoch_;
+    const std::int64_t position =
+        attempt == 0 ? draw.first % epoch_ + row : SubstituteFor(lane, window, draw, row, attempt);
+    const std::optional<SampleIndex> index = RecordAt(lane, window, position);
+    if (!index) return std::nullopt;
+    return RowPlan{.index = *index, .epoch = window};
+  }
   // A draw may take the end of an epoch and the beginning of the next, which can hold the same
   // records. Then the earlier plan goes first, plans go before substitutes, and all substitutes are
   // the earlier epoch's.

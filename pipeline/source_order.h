@@ -45,6 +45,10 @@ struct Draw {
 ///
 /// Records are cut into chunks; a permutation that knows only the number of chunks and lanes deals
 /// them to lanes. Each epoch a lane permutes its chunks and shuffles the places inside windows.
+///
+/// With replacement each window is an epoch of its own: it takes the first chunks of a permutation
+/// of all that the lane has. A draw lies in the window that it begins in, whose last places are
+/// kept for that, so that a batch holds no record twice.
 class SourceOrder {
  public:
   /// All resolved: positive, chunk and window as OrderOptions describes them.
@@ -54,6 +58,8 @@ class SourceOrder {
     std::int64_t chunk = 1;
     std::int64_t window = 1;
     std::uint64_t seed = 0;
+    /// Where records come with replacement, the rows that a draw has at most; 0: without.
+    std::int64_t resampled_rows = 0;
   };
   explicit SourceOrder(const Options& options);
 
@@ -66,7 +72,8 @@ class SourceOrder {
   std::int64_t least_slots() const { return lane_size(options_.lanes - 1); }
   LanePlace PlaceOf(SampleIndex index) const;
   /// Records that the last window of a lane holds at least. A draw of r rows that ends past a
-  /// lane's slots needs r of them; one that ends in the next epoch 2·r.
+  /// lane's slots needs r of them; one that ends in the next epoch 2·r, and with replacement each
+  /// one.
   std::int64_t LeastLastWindow() const;
 
   /// Positions of an epoch, the same for every lane: those past a lane's slots are holes, slots
@@ -94,6 +101,7 @@ class SourceOrder {
     std::int64_t end = 0;
     bool last = false;
   };
+  bool resampled() const { return options_.resampled_rows > 0; }
   std::int64_t ChunksOf(std::int64_t lane) const;
   Window WindowAt(std::int64_t lane, std::int64_t position) const;
   Permutation ChunksIn(std::int64_t epoch, std::int64_t lane) const;

@@ -100,7 +100,7 @@ RecordBlock SyntheticSource::Read(SampleIndex first, int count, std::stop_token 
     Record& record = builder.Add(SampleIndex{index});
     record.key = key;
     record.image = image;
-    record.label = static_cast<std::int32_t>(scene.shape);
+    record.label = static_cast<std::int64_t>(scene.shape);
     if (!labelled_) builder.AddCaption(caption);
   }
   return builder.Finish();

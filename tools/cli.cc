@@ -46,11 +46,13 @@ void OrderWords::AddTo(CLI::App& app) {
   app.add_option("--counts", mix.counts, "the run's data.counts")->delimiter(',');
   app.add_option("--epoch-samples", mix.epoch_samples, "the run's data.epoch_samples")
       ->check(CLI::NonNegativeNumber);
+  app.add_flag("--resampled", mix.resampled, "the run's data.resampled");
 }
 
 void OrderWords::Apply(const RecordSource& source, OrderOptions& order) const {
   order.size = source.size();
   order.tail = TailOfName(tail);
+  order.resampled = mix.resampled;
   try {
     order.parts = MixOf(mix, source.part_sizes());
   } catch (const std::invalid_argument& wrong) {

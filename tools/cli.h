@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "pipeline/caption_key.h"
-#include "pipeline/mix.h"
 #include "pipeline/image.h"
+#include "pipeline/mix.h"
 #include "pipeline/record_source.h"
 
 namespace fastclip {
@@ -24,7 +24,8 @@ struct CaptionOptions {
   std::vector<CaptionKey> Parsed() const;
 };
 
-/// --tail, --weights, --repeats, --counts, --epoch-samples, as the keys of a run's data section.
+/// --tail, --weights, --repeats, --counts, --epoch-samples, --resampled, as the keys of a run's
+/// data section.
 struct OrderWords {
   std::string tail = "drop";
   MixOptions mix;

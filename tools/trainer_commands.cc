@@ -7,6 +7,7 @@
 
 #include "tools/bench_step.h"
 #include "tools/command.h"
+#include "tools/estimators_command.h"
 #include "tools/eval_command.h"
 #include "tools/train_command.h"
 #include "tools/usage_error.h"
@@ -41,6 +42,7 @@ int Guarded(int argc, const char* const* argv) {
 
 const std::array kCommands = {
     Command{"train", "train a model from a config; resume, stop and go on", Guarded<RunTrain>},
+    Command{"estimators", "the per-sample state of a run: shown, exported", Guarded<RunEstimators>},
     Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model",
             Guarded<RunEval>},
 };

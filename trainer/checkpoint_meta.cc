@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-/// 2 where the order has a tail or a mix, which programs that read 1 would pass over.
+/// 2 where the order has a tail or a mix, or is resampled: programs that read 1 would pass over it.
 constexpr int kPlainFormat = 1, kFormat = 2;
 constexpr const char* kOwnHash = "xxh3_of_the_rest";
 
@@ -29,6 +29,7 @@ json OrderToJson(const OrderOptions& order) {
   json j = {{"size", order.size},   {"batch_size", order.batch_size}, {"lanes", order.lanes},
             {"chunk", order.chunk}, {"window", order.window},         {"seed", order.seed}};
   if (order.tail != Tail::kDrop) j["tail"] = TailName(order.tail);
+  if (order.resampled) j["resampled"] = true;
   for (const MixPart& part : order.parts) {
     j["parts"].push_back({{"size", part.size}, {"rows", part.rows}});
   }
@@ -48,6 +49,7 @@ OrderOptions OrderFromJson(const json& j) {
   } catch (const std::invalid_argument& unknown) {
     throw std::runtime_error(fmt::format("checkpoint.json: {}", unknown.what()));
   }
+  order.resampled = j.value("resampled", false);
   for (const json& part : j.value("parts", json::array())) {
     order.parts.push_back(
         {part.at("size").get<std::int64_t>(), part.at("rows").get<std::int64_t>()});

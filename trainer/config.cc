@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "pipeline/compute_pool.h"
+#include "pipeline/json_path.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/precision.h"
 
@@ -32,6 +33,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("train.micro_batches", c.train.micro_batches, 1, 4096);
   table.Real("train.clip_norm", c.train.clip_norm, 0, kInfinite);
   table.Text("train.init", c.train.init);
+  table.Text("train.init_estimators", c.train.init_estimators);
   table.Integer("train.log_every", c.train.log_every, 1, kMany);
 
   table.Text("data.train", c.data.train);
@@ -48,8 +50,10 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.RealList("data.repeats", mix.repeats, 0, 1e6);
   table.IntegerList("data.counts", mix.counts, 0, kMany);
   table.Integer("data.epoch_samples", mix.epoch_samples, 0, kMany);
+  table.Flag("data.resampled", mix.resampled);
   table.Integer("data.max_record_bytes", c.data.max_record_bytes, 1 << 10, std::int64_t{1} << 31);
   table.Flag("data.verify_checksums", c.data.verify_checksums);
+  table.Text("data.index_by", c.data.index_by);
   table.TextList("data.captions", c.data.captions);
   table.RealList("data.caption_weights", c.data.caption_weights, 0, 1e6);
   table.Real("data.max_skips_per_mille", c.data.max_skips_per_mille, 0, 1000);
@@ -74,6 +78,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("objective.tile", c.objective.tile, 0, 1 << 24);
 
   table.Choice("gamma.schedule", c.gamma.schedule, {"cosine", "constant", "advice"});
+  table.Real("gamma.start", c.gamma.start, 1e-6, 1);
   table.Real("gamma.min", c.gamma.min, 1e-6, 1);
   table.Integer("gamma.decay_epochs", c.gamma.decay_epochs, 0, 1'000'000);
 
@@ -197,9 +202,27 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
   checked("learning_rate.schedule", [&] { CheckLearningRate(rate); });
   checked("optimizer.name", [&] { CheckOptimizer(config_.optimizer); });
-  bool learns_temperature = false;
-  checked("objective.name",
-          [&] { learns_temperature = MakeObjective(ObjectiveOf(config_))->learns_temperature(); });
+  bool learns_temperature = false, has_estimators = false;
+  checked("objective.name", [&] {
+    const auto objective = MakeObjective(ObjectiveOf(config_));
+    learns_temperature = objective->learns_temperature();
+    has_estimators = !objective->state_columns().empty();
+  });
+  if (!config_.train.init_estimators.empty() && !has_estimators) {
+    throw table_.Error(
+        "train.init_estimators",
+        fmt::format("objective {} keeps no estimators; leave it empty", config_.objective.name));
+  }
+  if (const std::string& field = config_.data.index_by; !field.empty()) {
+    try {
+      if (!ParseJsonPath(field, "index_by")) {
+        throw std::runtime_error(
+            fmt::format("'{}' is no json.NAME, a field of the records' metadata", field));
+      }
+    } catch (const std::runtime_error& error) {
+      throw table_.Error("data.index_by", error.what());
+    }
+  }
 
   CheckTemperatureFits();
   // The temperature's own rate would rise to where the model's ends.

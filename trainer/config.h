@@ -35,7 +35,8 @@ struct TrainConfig {
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;
     double clip_norm = 0;
-    std::string init;  ///< checkpoint or run whose weights and state start this run
+    std::string init;             ///< checkpoint or run whose weights and state start this run
+    std::string init_estimators;  ///< file whose estimators do (ImportEstimators)
     std::int64_t log_every = 10;
   } train;
 
@@ -45,13 +46,14 @@ struct TrainConfig {
     std::string manifest;
     std::string tokenizer = "clip";
     std::string tail = "drop";  ///< or "pad", "carry": OrderOptions::tail
-    MixOptions mix;             ///< written as weights, repeats, counts, epoch_samples
+    MixOptions mix;             ///< written as weights, repeats, counts, …
     std::int64_t chunk = 0, lanes = 0, window = 0;
     std::vector<std::int64_t> lanes_per_rank;  ///< empty: even
     std::vector<std::string> captions;         ///< of `train`; empty: the usual places
     std::vector<double> caption_weights;       ///< empty: all alike
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
     bool verify_checksums = false;     ///< of `train`
+    std::string index_by;              ///< field of RecordKeys; empty: SampleIndex
     double max_skips_per_mille = 100;  ///< of the records tried so far; more end the run
   } data;
 

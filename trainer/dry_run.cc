@@ -68,6 +68,7 @@ std::string DescribeTail(const OrderPlan& plan) {
   const OrderOptions& order = plan.options();
   const std::int64_t rows = plan.steps_per_epoch() * order.batch_size;
   if (order.tail == Tail::kCarry) return "what fills no batch begins the next epoch";
+  if (order.resampled) return fmt::format("an epoch is {} rows, drawn with replacement", rows);
   if (!order.parts.empty()) return fmt::format("an epoch is {} rows", rows);
   return order.tail == Tail::kPad
              ? fmt::format("{} rows of an epoch see a record again", rows - order.size)
@@ -120,9 +121,10 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
             DescribeChunks(order), DescribeTail(plan));
   for (std::size_t part = 0; part < order.parts.size(); ++part) {
     const auto [size, rows] = order.parts[part];
-    lines.Add("mix", "{}: {} of an epoch's {} rows, each record {:.3g} times",
-              data.parts[part].part, rows, EpochRows(plan),
-              static_cast<double>(rows) / static_cast<double>(size));
+    lines.Add("mix", "{}: {} of an epoch's {} rows, each record {:.3g} times{}",
+              order.parts.size() == data.parts.size() ? data.parts[part].part : config->data.train,
+              rows, EpochRows(plan), static_cast<double>(rows) / static_cast<double>(size),
+              order.resampled ? " on average" : "");
   }
   const double record = bytes / static_cast<double>(std::max<std::int64_t>(order.size, 1));
   const auto of_records = [&](std::int64_t records) {
@@ -134,9 +136,9 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
                              : fmt::format(", in ranges of {} ({} records)",
                                            of_records(order.chunk), order.chunk));
 
-  lines.Add("objective", "{}, {}; gamma {} from 1 to {:.3g}; tau {:.3g} at the start",
+  lines.Add("objective", "{}, {}; gamma {} from {:.3g} to {:.3g}; tau {:.3g} at the start",
             config->objective.name, config->objective.mode, config->gamma.schedule,
-            Gamma(config->gamma, config->train.epochs, config->train.epochs),
+            config->gamma.start, Gamma(config->gamma, config->train.epochs, config->train.epochs),
             config->temperature.init);
   std::int64_t rows = 0;
   for (std::int64_t lane = 0; lane < order.lanes; ++lane) rows += plan.lane_size(lane);

@@ -19,7 +19,8 @@ OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
           .window = config.data.window,
           .seed = config.train.seed,
           .tail = TailOfName(config.data.tail),
-          .parts = MixOf(config.data.mix, source.part_sizes())};
+          .parts = MixOf(config.data.mix, source.part_sizes()),
+          .resampled = config.data.mix.resampled};
 }
 
 }  // namespace

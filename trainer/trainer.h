@@ -64,6 +64,8 @@ class Trainer {
   void RefuseOtherData(const FoundCheckpoint& found) const;
   void RefuseOtherModel(const FoundCheckpoint& found) const;
   void StartFrom(const std::string& checkpoint);
+  void TakeEstimators(const std::string& file);
+  void SayIfEstimatorsAreLost();
   /// The signal that some rank got, or 0: agreed.
   int AgreedStop(const StopSignal& stop);
   bool AnyStopped(bool mine);

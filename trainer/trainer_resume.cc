@@ -3,13 +3,17 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <vector>
 
 #include "comm/exchange.h"
 #include "tokenizer/tokenizer_spec.h"
+#include "trainer/estimator_file.h"
 #include "trainer/model/presets.h"
+#include "trainer/run_setup.h"
 #include "trainer/safetensors.h"
 #include "trainer/trainer.h"
 
@@ -97,6 +101,8 @@ void Trainer::RefuseOtherData(const FoundCheckpoint& found) const {
   if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
   if (meta.order.tail != now.tail)
     refuse("data.tail", TailName(meta.order.tail), TailName(now.tail));
+  if (meta.order.resampled != now.resampled)
+    refuse("data.resampled", meta.order.resampled, now.resampled);
   if (meta.order.parts != now.parts)
     refuse("the mix of the sources (rows of an epoch)", RowsOf(meta.order), RowsOf(now));
   if (meta.objective != config_->objective.name)
@@ -165,6 +171,47 @@ void Trainer::StartFrom(const std::string& init) {
   }
   table_.Write(mine, old.Read(mine));
   console_.Say(fmt::format("weights and estimators from {}", folder));
+  SayIfEstimatorsAreLost();
+}
+
+void Trainer::TakeEstimators(const std::string& file) {
+  const std::string& field = config_->data.index_by;
+  std::optional<RecordKeys> keys;
+  if (!field.empty()) {
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point said = {};
+    keys.emplace(Rank0First(comm_, [&] {
+      return RecordKeys(config_->data.train, field, TrainSourceOf(*config_),
+                        [&](std::int64_t done, std::int64_t all) {
+                          if (Clock::now() - said < std::chrono::seconds(10)) return;
+                          said = Clock::now();
+                          console_.Say(fmt::format("reading {} of all records, once: {} of {}",
+                                                   field, done, all));
+                        });
+    }));
+  }
+  ImportedEstimators imported;
+  Together(comm_, [&] {
+    imported = ImportEstimators(file, keys ? &*keys : nullptr, plan_, lanes_, table_);
+  });
+  const auto sum = [&](std::int64_t mine) {
+    const std::vector<std::int64_t> all = GatherNumbers(comm_, mine);
+    return std::accumulate(all.begin(), all.end(), std::int64_t{0});
+  };
+  const std::int64_t records = sum(imported.records), without_key = sum(imported.without_key);
+  console_.Say(fmt::format(
+      "estimators of {} records from {} ({}){}", records, file, fmt::join(imported.tensors, ", "),
+      without_key == 0
+          ? ""
+          : fmt::format("; {} records have no {} and begin anew", without_key, field)));
+  SayIfEstimatorsAreLost();
+}
+
+void Trainer::SayIfEstimatorsAreLost() {
+  if (Gamma(config_->gamma, 0, config_->train.epochs) < 1) return;
+  console_.Say(
+      "note: gamma is 1 in the first epoch, which makes the estimators anew; gamma.start below 1 "
+      "keeps them");
 }
 
 }  // namespace fastclip

@@ -17,6 +17,7 @@
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"
 #include "trainer/model/presets.h"
+#include "trainer/pinned_memory.h"
 #include "trainer/resolved_config.h"
 #include "trainer/run_setup.h"
 #include "trainer/safetensors.h"
@@ -37,8 +38,9 @@ std::unique_ptr<RecordSource> OpenData(const std::string& list, const SourceOpti
   return std::move(opened.source);
 }
 
-LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model) {
+LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model, at::Device device) {
   LoaderOptions options = config.pipeline;
+  options.memory = BatchMemory(device.is_cuda());
   options.image_size = static_cast<int>(model.vision.image_size);
   options.context_length = static_cast<int>(model.text.context_length);
   return options;
@@ -61,7 +63,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       tokenizer_(OpenTokenizer(config->data.tokenizer)),
       vocabulary_hash_(DigestFile(VocabularyFile(ParseTokenizerSpec(config->data.tokenizer))).xxh3),
       model_config_(CheckedModel(config, *tokenizer_)),
-      loader_options_(LoaderOf(*config, model_config_)),
+      loader_options_(LoaderOf(*config, model_config_, device)),
       lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
       source_(Rank0First(
           comm, [&] { return OpenData(config->data.train, TrainSourceOf(*config), console_); })),
@@ -89,7 +91,8 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       total_steps_(plan_.steps(config->train.epochs)) {
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   CheckMemory(config_, loader_options_, (lanes_.last - lanes_.first) * plan_.rows_per_lane());
-  if (val_source_ || zeroshot_.source) CheckMemory(config_, loader_options_, config_->eval.batch_size);
+  if (val_source_ || zeroshot_.source)
+    CheckMemory(config_, loader_options_, config_->eval.batch_size);
   model_.set_grad_checkpointing(config_->train.grad_checkpointing);
   if (config_->model.sync_batch_norm) model_.SyncBatchNormOver(comm_);
   std::vector<std::pair<std::string, std::string>> data = {
@@ -150,6 +153,7 @@ void Trainer::OpenRun(const std::string& command) {
       model_.Load(ReadSafetensors(config_->model.pretrained).tensors, config_->model.pretrained);
     }
     if (!config_->train.init.empty()) StartFrom(config_->train.init);
+    if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
   }
   // Weights made or read by unlike processors might differ in the last bit.
   BroadcastFromRank0(model_.parameters());

@@ -25,7 +25,7 @@ struct Contents {
   std::vector<std::uint8_t> pixels;
   std::vector<TokenId> tokens;
   std::vector<std::int64_t> pool, caption_row, indices;
-  std::vector<std::int32_t> labels;
+  std::vector<std::int64_t> labels;
   SkipCounts skips{};
   std::vector<SkippedRecord> skipped;  // by index
   bool operator==(const Contents&) const = default;

@@ -44,8 +44,8 @@ TEST(Label, IsDigitsWithBlanksAround) {
                                                         {"3 4", "bad_label"},
                                                         {"cat", "bad_label"},
                                                         {"+3", "bad_label"},
-                                                        {"2147483647", "2147483647"},
-                                                        {"2147483648", "bad_label"}}) {
+                                                        {"4140800000", "4140800000"},
+                                                        {"9223372036854775808", "bad_label"}}) {
     EXPECT_EQ(Text(ParseLabel(text)), expected) << text;
   }
 }

@@ -51,6 +51,12 @@ TEST(Mix, TakesCountsAsTheyAre) {
   EXPECT_EQ(RowsOf({.counts = {7, 5000}}, {1000, 100}), (Rows{7, 5000}));
 }
 
+TEST(Mix, OfAResampledSourceHasEpochsOfAnyLength) {
+  EXPECT_TRUE(MixOf({.resampled = true}, Rows{1000, 100}).empty());
+  const std::vector<MixPart> whole = {{1100, 7}};
+  EXPECT_EQ(MixOf({.epoch_samples = 7, .resampled = true}, Rows{1000, 100}), whole);
+}
+
 TEST(Mix, OfNothingIsNone) { EXPECT_EQ(RowsOf({}, {1000, 100}), Rows{}); }
 
 TEST(Mix, RefusesWhatCannotBeMeant) {
@@ -62,7 +68,9 @@ TEST(Mix, RefusesWhatCannotBeMeant) {
   EXPECT_EQ(ErrorOf({.counts = {-1, 2}}, {5, 5}), "counts: -1 is none; give 0 or more");
   EXPECT_EQ(ErrorOf({.weights = {0, 0}}, {5, 5}), "weights: all are 0");
   EXPECT_EQ(ErrorOf({.counts = {1, 2}, .epoch_samples = 9}, {5, 5}),
-            "epoch_samples is for weights or repeats; there are none");
+            "epoch_samples is for weights, repeats or resampled; none of them is there");
+  EXPECT_EQ(ErrorOf({.epoch_samples = 9}, {5, 5}),
+            "epoch_samples is for weights, repeats or resampled; none of them is there");
   EXPECT_EQ(ErrorOf({.repeats = {1e15, 1}}, {1'000'000, 5}), "an epoch of 1e+21 rows is too long");
 }
 

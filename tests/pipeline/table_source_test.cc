@@ -62,15 +62,16 @@ TEST_F(TableTest, ReadsQuotedRows) {
 
 TEST_F(TableTest, ReadsJsonLines) {
   EXPECT_EQ(
-      Rows("t.jsonl",
-           R"({"path": "img/a.jpg", "captions": ["one", 2, "two"], "label": 7})"
-           "\n"
-           R"({"filepath": "img/b.png", "path": "wrong", "text": "three", "label": 99999999999})"
-           "\n"
-           "not json\n"
-           "[1]\n"
-           R"({"path": 3, "text": "no path"})"
-           "\n"),
+      Rows(
+          "t.jsonl",
+          R"({"path": "img/a.jpg", "captions": ["one", 2, "two"], "label": 7})"
+          "\n"
+          R"({"filepath": "img/b.png", "path": "wrong", "text": "three", "label": 99999999999999999999})"
+          "\n"
+          "not json\n"
+          "[1]\n"
+          R"({"path": 3, "text": "no path"})"
+          "\n"),
       (Lines{"img/a.jpg|a.jpg|one/two|7|", "img/b.png|b.png|three|-1|", "|||-1|no_image",
              "|||-1|no_image", "||no path|-1|no_image"}));
 }

@@ -45,7 +45,7 @@ class FakeSource final : public RecordSource {
       if (before_read) before_read(i, stop);
       Record record;
       record.index = SampleIndex{i};
-      record.label = static_cast<std::int32_t>(i % 10);
+      record.label = static_cast<std::int64_t>(i % 10);
       if (bad.contains(i)) {
         record.skip = bad.at(i);
       } else {

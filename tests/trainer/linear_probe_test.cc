@@ -13,7 +13,7 @@ namespace {
 
 struct Data {
   at::Tensor features;
-  std::vector<std::int32_t> labels;
+  std::vector<std::int64_t> labels;
   std::vector<std::int64_t> indices;
 };
 
@@ -29,7 +29,7 @@ Data Clouds(int n, int d, int classes, double spread) {
   std::vector<std::int64_t> rows;
   for (int i = 0; i < n; ++i) {
     rows.push_back(static_cast<std::int64_t>(random.Below(static_cast<std::uint64_t>(classes))));
-    data.labels.push_back(static_cast<std::int32_t>(rows.back()));
+    data.labels.push_back(static_cast<std::int64_t>(rows.back()));
     data.indices.push_back(i);
   }
   const at::Tensor middle = unit(at::tensor(middles, at::kDouble).view({classes, d}));

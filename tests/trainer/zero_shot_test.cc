@@ -38,7 +38,7 @@ FakeSource Labelled(std::int64_t size) {
 
 struct Scored {
   at::Tensor features, weights;
-  std::vector<std::int32_t> labels;
+  std::vector<std::int64_t> labels;
   std::vector<std::int64_t> indices;
 };
 
@@ -52,7 +52,7 @@ Scored Tied(int n, int classes, unsigned seed) {
   };
   Scored scored{numbers(n), numbers(classes), {}, {}};
   for (int i = 0; i < n; ++i) {
-    scored.labels.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(classes)));
+    scored.labels.push_back(static_cast<std::int64_t>(random() % static_cast<unsigned>(classes)));
     scored.indices.push_back(i);
   }
   return scored;
@@ -120,7 +120,7 @@ TEST(ClassHits, EqualBruteForceWhereScoresTie) {
 TEST(ClassHits, OfACollapsedModelAreChance) {
   at::manual_seed(3);
   const at::Tensor one = at::randn({1, 37});
-  std::vector<std::int32_t> labels(50);
+  std::vector<std::int64_t> labels(50);
   std::vector<std::int64_t> indices(50);
   std::iota(labels.begin(), labels.end(), 0);
   ClassHits hits(101);
@@ -131,7 +131,7 @@ TEST(ClassHits, OfACollapsedModelAreChance) {
 
 TEST(ClassHits, LeaveOutLabelsThatAreNoClassAndNameTheFirst) {
   const at::Tensor weights = at::eye(3, at::kDouble);
-  const std::vector<std::int32_t> labels = {0, 3, 1, -1, 7};
+  const std::vector<std::int64_t> labels = {0, 3, 1, -1, 7};
   const std::vector<std::int64_t> indices = {10, 11, 12, 13, 14};
   ClassHits hits(3);
   hits.Add(at::eye(3, at::kDouble).index_select(0, at::tensor({0, 0, 2, 0, 0}, at::kLong)), weights,

@@ -27,7 +27,7 @@ ClassHits::ClassHits(std::int64_t classes) : by_class_(at::zeros({classes, 3}, a
 std::int64_t ClassHits::classes() const { return by_class_.size(0); }
 
 void ClassHits::Add(const at::Tensor& features, const at::Tensor& weights, const at::Tensor& bias,
-                    std::span<const std::int32_t> labels, std::span<const std::int64_t> indices) {
+                    std::span<const std::int64_t> labels, std::span<const std::int64_t> indices) {
   const at::NoGradGuard no_grad;
   std::vector<std::int64_t> rows, own;
   for (std::size_t i = 0; i < labels.size(); ++i) {

@@ -42,7 +42,7 @@ class ClassHits {
   /// tie. A label that is no class is counted and its picture left out. Throws std::runtime_error
   /// where a feature is not finite.
   void Add(const at::Tensor& features, const at::Tensor& weights, const at::Tensor& bias,
-           std::span<const std::int32_t> labels, std::span<const std::int64_t> indices);
+           std::span<const std::int64_t> labels, std::span<const std::int64_t> indices);
   void AddSkips(const SkipCounts& skips);
   /// The sum over all ranks, on each of them.
   void SumOver(Communicator& comm);

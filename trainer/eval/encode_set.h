@@ -41,7 +41,7 @@ struct EncodedBatch {
   PerSide<at::Tensor> features;  ///< [n, d] pictures, [m, d] captions; n may be 0, and m
   std::span<const std::int64_t> caption_row;  ///< [m] row of each caption's picture in this batch
   std::span<const std::int64_t> indices;      ///< [n] SampleIndex
-  std::span<const std::int32_t> labels;       ///< [n], -1 where unknown
+  std::span<const std::int64_t> labels;       ///< [n], -1 where unknown
 };
 
 /// Encodes the records [first, last) of a set: centre crop, all captions (none where the source
@@ -55,7 +55,7 @@ struct EncodedSet {
   PerSide<at::Tensor> features;           ///< [n, d] pictures, [m, d] captions
   std::vector<std::int64_t> caption_row;  ///< [m] whose picture each caption belongs to
   std::vector<std::int64_t> indices;      ///< [n] SampleIndex
-  std::vector<std::int32_t> labels;       ///< [n], -1 where unknown
+  std::vector<std::int64_t> labels;       ///< [n], -1 where unknown
   SkipCounts skips{};                     ///< records left out
 };
 

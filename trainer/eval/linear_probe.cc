@@ -59,7 +59,7 @@ class Objective {
   const double l2_;
 };
 
-at::Tensor LabelTensor(std::span<const std::int32_t> labels, std::int64_t classes) {
+at::Tensor LabelTensor(std::span<const std::int64_t> labels, std::int64_t classes) {
   std::vector<std::int64_t> wide(labels.begin(), labels.end());
   for (const std::int64_t label : wide) {
     if (label < 0 || label >= classes) {
@@ -72,11 +72,11 @@ at::Tensor LabelTensor(std::span<const std::int32_t> labels, std::int64_t classe
 /// Some rows of a set.
 struct Part {
   at::Tensor features;
-  std::vector<std::int32_t> labels;
+  std::vector<std::int64_t> labels;
   std::vector<std::int64_t> indices;
 };
 
-Part Select(const at::Tensor& features, std::span<const std::int32_t> labels,
+Part Select(const at::Tensor& features, std::span<const std::int64_t> labels,
             std::span<const std::int64_t> indices, bool held_out) {
   Part part;
   std::vector<std::int64_t> rows;
@@ -99,7 +99,7 @@ Part Select(const at::Tensor& features, std::span<const std::int32_t> labels,
 
 }  // namespace
 
-LinearFit FitLinear(const at::Tensor& features, std::span<const std::int32_t> labels,
+LinearFit FitLinear(const at::Tensor& features, std::span<const std::int64_t> labels,
                     std::int64_t classes, double l2, const LinearClassifier* start,
                     int max_iterations) {
   const at::NoGradGuard no_grad;
@@ -135,7 +135,7 @@ LinearFit FitLinear(const at::Tensor& features, std::span<const std::int32_t> la
   return fit;
 }
 
-L2Search ChooseL2(const at::Tensor& features, std::span<const std::int32_t> labels,
+L2Search ChooseL2(const at::Tensor& features, std::span<const std::int64_t> labels,
                   std::span<const std::int64_t> indices, std::int64_t classes,
                   const std::function<void(int done)>& progress) {
   static constexpr int kTens = kMostFits - 2;

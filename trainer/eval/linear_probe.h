@@ -29,7 +29,7 @@ struct LinearFit {
 /// some thousand rows at a time, so that memory is theirs plus 160 bytes a weight. `labels` [n] are
 /// below `classes`. Throws std::invalid_argument for l2 < 0, sizes that do not fit, or a label that
 /// is no class.
-LinearFit FitLinear(const at::Tensor& features, std::span<const std::int32_t> labels,
+LinearFit FitLinear(const at::Tensor& features, std::span<const std::int64_t> labels,
                     std::int64_t classes, double l2, const LinearClassifier* start = nullptr,
                     int max_iterations = 1000);
 
@@ -46,7 +46,7 @@ struct L2Search {
 /// the best, to 1e-8 at most, then half a ten either side of the best; of equal ones the largest.
 /// These fits end after 200 iterations. `progress` gets the number of fits done, if given.
 /// Throws std::runtime_error where a part would be empty.
-L2Search ChooseL2(const at::Tensor& features, std::span<const std::int32_t> labels,
+L2Search ChooseL2(const at::Tensor& features, std::span<const std::int64_t> labels,
                   std::span<const std::int64_t> indices, std::int64_t classes,
                   const std::function<void(int done)>& progress = {});
 

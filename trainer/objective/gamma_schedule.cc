@@ -19,6 +19,16 @@ void CheckGamma(const GammaOptions& options) {
     throw std::invalid_argument(
         fmt::format("the smallest γ is {}; it must be above 0 and at most 1", options.min));
   }
+  if (!(options.start > 0 && options.start <= 1)) {
+    throw std::invalid_argument(
+        fmt::format("γ starts at {}; it must be above 0 and at most 1", options.start));
+  }
+  if (options.start < options.min && options.schedule != "advice") {
+    throw std::invalid_argument(
+        fmt::format("γ starts at {}, below its smallest value {}: set "
+                    "gamma.start higher or gamma.min lower",
+                    options.start, options.min));
+  }
   if (options.decay_epochs < 0) {
     throw std::invalid_argument(
         fmt::format("γ decays over {} epochs; say 1 or more, or 0 for half of the run's",
@@ -37,7 +47,7 @@ double AdvisedGammaMin(std::int64_t epochs) {
 }
 
 double Gamma(const GammaOptions& options, std::int64_t epoch, std::int64_t epochs) {
-  if (epoch <= 0) return 1;
+  if (epoch <= 0) return options.start;
   if (options.schedule == "constant") return options.min;
   const bool advice = options.schedule == "advice";
   const double min = advice ? AdvisedGammaMin(epochs) : options.min;
@@ -45,9 +55,9 @@ double Gamma(const GammaOptions& options, std::int64_t epoch, std::int64_t epoch
                              : options.decay_epochs > 0 ? options.decay_epochs
                                                         : std::max<std::int64_t>(epochs / 2, 1);
   if (epoch >= decay) return min;
-  // γ_min + (1−γ_min)·½(1 + cos(π·epoch/E))
+  // γ_min + (γ_start−γ_min)·½(1 + cos(π·epoch/E))
   const double progress = static_cast<double>(epoch) / static_cast<double>(decay);
-  return min + (1 - min) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
+  return min + (options.start - min) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 
 }  // namespace fastclip

@@ -7,9 +7,12 @@ namespace fastclip {
 
 /// γ, the rate with which the estimators u follow the inner values g. It changes between epochs.
 struct GammaOptions {
-  /// "cosine": from 1 down to `min` over `decay_epochs`. "constant": `min` from the second epoch
-  /// on (SogCLR, iSogCLR). "advice": the cosine over all epochs, down to AdvisedGammaMin().
+  /// "cosine": from `start` down to `min` over `decay_epochs`. "constant": `min` from the second
+  /// epoch on (SogCLR, iSogCLR). "advice": the cosine over all epochs, down to AdvisedGammaMin().
   std::string schedule = "cosine";
+  /// γ of the first epoch. With 1 the estimators start as g, whatever they were; a run that takes
+  /// them from another one wants it lower.
+  double start = 1;
   /// The smallest γ. Short runs want it near 1. "advice" does not read it.
   double min = 0.2;
   /// Epochs until γ is `min`; 0: half of the run's. "advice" takes 0 only.
@@ -23,7 +26,7 @@ double AdvisedGammaMin(std::int64_t epochs);
 /// Throws std::invalid_argument with the reason.
 void CheckGamma(const GammaOptions& options);
 
-/// γ of an epoch (they count from 0) of a run of `epochs`. The first epoch's is 1: u starts as g.
+/// γ of an epoch (they count from 0) of a run of `epochs`.
 double Gamma(const GammaOptions& options, std::int64_t epoch, std::int64_t epochs);
 
 }  // namespace fastclip

@@ -21,6 +21,13 @@ TEST(Gamma, DecaysOverHalfOfTheRunUnlessToldOtherwise) {
   EXPECT_EQ(Gamma({.schedule = "constant", .min = 0.6}, 1, 10), 0.6);
 }
 
+TEST(Gamma, StartsLowerWhereEstimatorsAreKept) {
+  EXPECT_EQ(Gamma({.start = 0.5}, 0, 10), 0.5);
+  EXPECT_NEAR(Gamma({.start = 0.5, .min = 0.2, .decay_epochs = 4}, 2, 10), 0.35, 1e-12);
+  EXPECT_EQ(Gamma({.start = 0.5}, 5, 10), 0.2);
+  EXPECT_EQ(Gamma({.schedule = "constant", .start = 0.7, .min = 0.6}, 0, 10), 0.7);
+}
+
 TEST(Gamma, FollowsTheAdviceForTheRunsLength) {
   EXPECT_EQ(AdvisedGammaMin(1), 1);
   EXPECT_EQ(AdvisedGammaMin(7), 1);
@@ -43,6 +50,8 @@ TEST(Gamma, RefusesWhatCannotBe) {
   EXPECT_THROW(CheckGamma({.min = 1.5}), std::invalid_argument);
   EXPECT_THROW(CheckGamma({.min = NAN}), std::invalid_argument);
   EXPECT_THROW(CheckGamma({.decay_epochs = -1}), std::invalid_argument);
+  EXPECT_THROW(CheckGamma({.start = 0}), std::invalid_argument);
+  EXPECT_THROW(CheckGamma({.start = 0.5, .min = 0.6}), std::invalid_argument);
 }
 
 TEST(LearningRate, StaysAtItsMinimumPastTheEnd) {

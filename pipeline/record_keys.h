@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pipeline/file.h"
+#include "pipeline/record_source.h"
+
+namespace fastclip {
+
+/// The integers under which another program knows the records of a list: what lies at "json.key" in
+/// their metadata, say, by which the published FastCLIP code keeps its estimators. A column
+/// SampleIndex → key; order and state of a run know nothing of it.
+///
+/// Each part of the list has a file MANIFEST.keys beside its manifest, made by reading all records
+/// once, and again where the part's hash or the field is another. Little-endian: a key a record as
+/// int64, -1 for none; "FCLIPKY1", the hash of the part, and the XXH3 of the field, of the keys,
+/// and of these 32 bytes, 8 bytes each. Where no file can be written the column lasts as long as
+/// this.
+class RecordKeys {
+ public:
+  /// More is taken for no index of a table.
+  static constexpr std::int64_t kMostKey = (std::int64_t{1} << 33) - 1;
+
+  /// `field` is "json.NAME" ("json.A.B": B in A), a whole number of 0 or more or the text of one;
+  /// where it is none, the record has no key. `progress` is told how many of how many records have
+  /// been read. Throws std::runtime_error: records that share a key, naming two of them; a key past
+  /// kMostKey; a field that no record has; what OpenSource throws.
+  RecordKeys(const std::string& list, const std::string& field, const SourceOptions& options,
+             const std::function<void(std::int64_t, std::int64_t)>& progress = {});
+
+  std::int64_t size() const { return size_; }
+  /// The largest key.
+  std::int64_t largest() const { return largest_; }
+  /// Records that have none.
+  std::int64_t without_key() const { return without_key_; }
+  /// The keys of the records from `first` on, -1 for none. Throws std::out_of_range past the end.
+  void Read(SampleIndex first, std::span<std::int64_t> out) const;
+
+ private:
+  struct Part {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+    std::string path;  // of the file
+    UniqueFd file;
+    std::vector<std::int64_t> kept{};  // where there is no file
+  };
+  static Part OpenPart(const RecordSource& source, const std::string& path,
+                       const std::string& field, const std::function<void(std::int64_t)>& progress);
+  void LookThrough(const std::string& list, const std::string& field,
+                   const std::function<RecordOrigin(SampleIndex)>& origin_of);
+  template <class Visit>
+  void ForEach(const Visit& visit) const;
+
+  std::vector<Part> parts_;
+  std::int64_t size_ = 0;
+  std::int64_t largest_ = -1;
+  std::int64_t without_key_ = 0;
+};
+
+}  // namespace fastclip

@@ -1,0 +1,206 @@
+#include "tools/estimators_command.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "pipeline/open_source.h"
+#include "tools/cli.h"
+#include "tools/command.h"
+#include "tools/progress_line.h"
+#include "tools/usage_error.h"
+#include "trainer/checkpoint.h"
+#include "trainer/config.h"
+#include "trainer/estimator_file.h"
+#include "trainer/run_setup.h"
+
+namespace fastclip {
+namespace {
+
+struct Options {
+  std::string run;
+  std::string shards;    // empty: the run's
+  std::string index_by;  // empty: the run's
+};
+
+void AddOptions(CLI::App& app, Options& options) {
+  app.add_option("RUN_OR_CHECKPOINT", options.run,
+                 "run folder (its newest whole checkpoint), or RUN/checkpoints/step_N")
+      ->required();
+  app.add_option("--shards", options.shards, "the training data, where it lies elsewhere now");
+  app.add_option("--index-by", options.index_by,
+                 "field with the records' integers, json.key say, or index: their places in the "
+                 "list; default: the run's data.index_by, else index");
+}
+
+/// The state of a checkpoint, and whose it is.
+class RunState {
+ public:
+  explicit RunState(const Options& options) {
+    const ModelSource found = ResolveModel(options.run);
+    for (const std::string& reason : found.passed_over) {
+      fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
+    }
+    const std::string checkpoint = std::filesystem::path(found.file).parent_path();
+    const std::string config_file = found.run + "/config.toml";
+    if (found.run.empty() || !std::filesystem::exists(config_file)) {
+      throw UsageError(fmt::format(
+          "{} lies in no run folder with a config.toml that tells its data", options.run));
+    }
+    const LoadedConfig config(config_file, {});
+    tau_init_ = config->temperature.init;
+    const CheckpointMeta meta = CheckCheckpoint(checkpoint);
+    const std::string list = options.shards.empty() ? config->data.train : options.shards;
+    const SourceOptions source_options = TrainSourceOf(*config);
+    source_ = OpenSource(list, source_options);
+    if (source_->hash() != meta.data_hash) {
+      throw std::runtime_error(
+          fmt::format("{}: its estimators are of the data {:016x}, '{}' is {:016x}; --shards names "
+                      "the list that it was trained on",
+                      checkpoint, meta.data_hash, list, source_->hash()));
+    }
+    const OrderPlan plan(meta.order);
+    const LaneRange lanes{0, plan.options().lanes};
+    const StateRows rows = LoadState(checkpoint, lanes);
+    if (rows.columns.empty()) {
+      throw std::runtime_error(
+          fmt::format("{}: objective {} keeps no estimators", checkpoint, meta.objective));
+    }
+    table_.emplace(plan, lanes, rows.columns, std::vector<double>(rows.columns.size()),
+                   rows.values.scalar_type());
+    table_->values().copy_(rows.values);
+
+    field_ = options.index_by.empty() ? config->data.index_by : options.index_by;
+    if (field_.empty() || field_ == "index") {
+      field_ = "index";
+      return;
+    }
+    ProgressLine line;
+    keys_.emplace(list, field_, source_options, [&](std::int64_t done, std::int64_t all) {
+      line.Show(done, all, "records", "reading " + field_ + ", once");
+    });
+    line.End();
+  }
+
+  const RecordSource& source() const { return *source_; }
+  const RecordKeys* keys() const { return keys_ ? &*keys_ : nullptr; }
+  const SampleTable& table() const { return *table_; }
+  double tau_init() const { return tau_init_; }
+  /// What the numbers of records are.
+  const std::string& field() const { return field_; }
+
+  /// The record of each key, where there is one.
+  std::map<std::int64_t, std::int64_t> Find(const std::vector<std::int64_t>& wanted) const {
+    std::map<std::int64_t, std::int64_t> found;
+    if (!keys_) {
+      for (const std::int64_t key : wanted) {
+        if (key >= 0 && key < source_->size()) found[key] = key;
+      }
+      return found;
+    }
+    std::vector<std::int64_t> block(1 << 16);
+    for (std::int64_t first = 0; first < keys_->size(); first += std::ssize(block)) {
+      block.resize(std::min(block.size(), static_cast<std::size_t>(keys_->size() - first)));
+      keys_->Read(SampleIndex{first}, block);
+      for (std::size_t i = 0; i < block.size(); ++i) {
+        if (std::ranges::find(wanted, block[i]) != wanted.end()) {
+          found[block[i]] = first + static_cast<std::int64_t>(i);
+        }
+      }
+    }
+    return found;
+  }
+
+ private:
+  double tau_init_ = 0;
+  std::string field_;
+  std::unique_ptr<RecordSource> source_;
+  std::optional<SampleTable> table_;
+  std::optional<RecordKeys> keys_;
+};
+
+int RunShow(int argc, const char* const* argv) {
+  Options options;
+  std::vector<std::int64_t> wanted;
+  CLI::App app(
+      "Prints the estimators of some records, as the published code has them: u of the image\n"
+      "and of the text anchor, 0 where never seen; with a temperature a sample also that.",
+      "fastclip estimators show");
+  AddOptions(app, options);
+  app.add_option("KEY", wanted, "the records' integers")->required();
+  app.footer("example: fastclip estimators show runs/mine 120034 --index-by json.key");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  const RunState state(options);
+  const auto found = state.Find(wanted);
+  for (const std::int64_t key : wanted) {
+    const auto record = found.find(key);
+    if (record == found.end()) {
+      throw std::runtime_error(fmt::format("no record has {} {}", state.field(), key));
+    }
+    const std::vector<std::int64_t> index = {record->second};
+    const RecordOrigin origin = state.source().OriginOf(SampleIndex{index[0]});
+    fmt::print("{} {}: record {}, {} at {}\n", state.field(), key, index[0], origin.file,
+               origin.offset);
+    const std::vector<std::string> names = EstimatorNames(state.table().columns());
+    const at::Tensor row =
+        EstimatorRows(state.table().columns(), state.table().Read(index))[0].contiguous();
+    for (std::size_t c = 0; c < names.size(); ++c) {
+      fmt::print("  {:<14} {:.6g}\n", names[c], row[static_cast<std::int64_t>(c)].item<double>());
+    }
+  }
+  return 0;
+}
+
+int RunExport(int argc, const char* const* argv) {
+  Options options;
+  std::string out;
+  CLI::App app(
+      "Writes the estimators of all records as the published code keeps them: float32 tensors\n"
+      "u_im and u_tt, [largest integer + 1, 1]; with a temperature a sample also tau_*,\n"
+      "m_grad_tau_*, v_grad_tau_* and bound_*. train.init_estimators reads it back.",
+      "fastclip estimators export");
+  AddOptions(app, options);
+  app.add_option("--out", out, "the .safetensors file to write")->required();
+  app.footer(
+      "example: fastclip estimators export runs/mine --index-by json.key --out u.safetensors");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  const RunState state(options);
+  const std::int64_t infinite =
+      ExportEstimators(out, state.keys(), state.table(), state.source().size(), state.tau_init());
+  const std::int64_t without = state.keys() != nullptr ? state.keys()->without_key() : 0;
+  fmt::print("{}: the estimators of {} records by {}\n", out, state.source().size() - without,
+             state.field());
+  if (without > 0) {
+    fmt::print(stderr, "{} records have no {}: they are left out\n", without, state.field());
+  }
+  if (infinite > 0) {
+    fmt::print(
+        stderr,
+        "{} values are past float32: written as infinite, which the published code takes for "
+        "never seen\n",
+        infinite);
+  }
+  return 0;
+}
+
+const Command kVerbs[] = {
+    {"show", "the estimators of some records", RunShow},
+    {"export", "those of all, as the published code keeps them", RunExport},
+};
+
+}  // namespace
+
+int RunEstimators(int argc, const char* const* argv) {
+  return RunVerb("estimators", kVerbs, "",
+                 "fastclip estimators export runs/mine --out u.safetensors", argc, argv);
+}
+
+}  // namespace fastclip

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/order_plan.h"
+#include "pipeline/record_keys.h"
+#include "trainer/objective/sample_table.h"
+
+namespace fastclip {
+
+/// Per-sample state as the published FastCLIP code keeps it in its checkpoints: tensors with one
+/// row an integer, [rows] or [rows, 1], in a .safetensors file. u_im and u_tt are the estimators of
+/// image and text anchors, 0 where never seen; with a temperature a sample there are tau_*,
+/// m_grad_tau_*, v_grad_tau_*, and bound_*, by whose exp() u is divided. The row of a record is its
+/// key, or without keys its SampleIndex.
+
+struct ImportedEstimators {
+  std::vector<std::string> tensors;  ///< those of the file that were of use
+  std::int64_t records = 0;          ///< of these lanes that were given a row
+  std::int64_t without_key = 0;      ///< of these lanes that have none: they stay as they are
+};
+/// Fills a table of `lanes` from a file; columns that the file does not have stay. Throws
+/// std::runtime_error: no u_im and u_tt, tensors of unlike sizes, a key past their rows, values
+/// that no run has.
+ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* keys,
+                                    const OrderPlan& plan, LaneRange lanes, SampleTable& table);
+
+/// The names of a row's values in such a file, for a table's columns. With a temperature a sample
+/// they have bound_* even where the table does not.
+std::vector<std::string> EstimatorNames(const std::vector<std::string>& columns);
+/// Rows of a table, [n, columns], as such a file has them: double [n, EstimatorNames()].
+at::Tensor EstimatorRows(const std::vector<std::string>& columns, const at::Tensor& rows);
+
+/// Writes a table of all lanes as float32, [largest key + 1, 1] each; rows that are no record's are
+/// as at the start of a run with the temperature `tau_init`. Returns how many u are past float32
+/// and so infinite, which the published code takes for never seen. Throws std::runtime_error.
+std::int64_t ExportEstimators(const std::string& path, const RecordKeys* keys,
+                              const SampleTable& table, std::int64_t records, double tau_init);
+
+}  // namespace fastclip
