@@ -7,6 +7,11 @@
 #include "pipeline/json_path.h"
 
 namespace fastclip {
+namespace {
+
+constexpr std::int64_t kLargest = std::int64_t{1} << 53;  // as doubles and other programs have it
+
+}  // namespace
 
 Label ParseLabel(std::string_view text) {
   static constexpr std::string_view kBlanks = " \t\r\n";
@@ -16,7 +21,8 @@ Label ParseLabel(std::string_view text) {
   std::int64_t value = -1;
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, value);
-  if (error != std::errc() || end != last || value < 0) return {-1, Skip::kBadLabel};
+  if (error != std::errc() || end != last || value < 0 || value > kLargest)
+    return {-1, Skip::kBadLabel};
   return {value, std::nullopt};
 }
 
@@ -32,7 +38,7 @@ Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string>
   if (node->is_string()) return ParseLabel(node->get_ref<const std::string&>());
   // Beyond 2^63 it is unsigned, and negative once it is read.
   const std::int64_t value = node->is_number_integer() ? node->get<std::int64_t>() : -1;
-  if (value < 0) return {-1, Skip::kBadLabel};
+  if (value < 0 || value > kLargest) return {-1, Skip::kBadLabel};
   return {value, std::nullopt};
 }
 

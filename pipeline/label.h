@@ -12,7 +12,7 @@
 
 namespace fastclip {
 
-/// The class of a picture as its source tells it: a number of 0 or more, or why there is none
+/// The class of a picture as its source tells it: a number of 0 to 2^53, or why there is none
 /// (Skip::kNoLabel, Skip::kBadLabel); `value` is then -1.
 struct Label {
   std::int64_t value = -1;

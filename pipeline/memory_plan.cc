@@ -16,7 +16,7 @@ constexpr std::int64_t kFewestRecords = 48 * kMiB;
 std::int64_t BatchBytes(const LoaderOptions& options, int rows) {
   const std::int64_t pixels = std::int64_t{3} * options.image_size * options.image_size;
   const std::int64_t ids = std::int64_t{sizeof(TokenId)} * options.context_length;
-  constexpr std::int64_t kBesides = 3 * sizeof(std::int64_t) + sizeof(std::int32_t);
+  constexpr std::int64_t kBesides = 4 * sizeof(std::int64_t);
   return rows * (pixels + ids + kBesides);
 }
 

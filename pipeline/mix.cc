@@ -53,7 +53,7 @@ std::vector<MixPart> MixOf(const MixOptions& mix, std::span<const std::int64_t> 
   }
   if (mix.epoch_samples != 0 && (given == 0 ? !mix.resampled : !mix.counts.empty())) {
     throw std::invalid_argument(
-        "epoch_samples is for weights, repeats or resampled; none of them is there");
+        "epoch_samples goes with weights or repeats, or with resampled alone");
   }
   if (given == 0) {
     if (mix.epoch_samples == 0) return {};

@@ -1,6 +1,7 @@
 #include "pipeline/open_source.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <charconv>
@@ -73,6 +74,9 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
   info.kind = kind;
   info.files = static_cast<std::int64_t>(files.paths.size());
   for (const ManifestEntry& entry : files.manifest.entries()) {
+    const std::uint64_t stamp[] = {info.stamps_hash, static_cast<std::uint64_t>(entry.stamp.size),
+                                   static_cast<std::uint64_t>(entry.stamp.mtime_ns)};
+    info.stamps_hash = XXH3_64bits(stamp, sizeof(stamp));
     info.bytes += entry.stamp.size;
     info.checksummed += entry.checksums_hash ? 1 : 0;
   }

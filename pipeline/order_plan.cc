@@ -50,8 +50,11 @@ SourceOrder::Options SourceOptionsOf(const OrderOptions& o, std::int64_t size, s
   std::int64_t chunk = o.chunk;
   if (chunk == 0) chunk = std::clamp<std::int64_t>(size / (64 * o.lanes), 1, 64);
   chunk = std::min(chunk, size);
-  const std::int64_t window =
+  std::int64_t window =
       o.window == 0 ? std::max<std::int64_t>(1024, 8 * (o.batch_size / o.lanes)) : o.window;
+  if (o.window == 0 && o.resampled) {  // a window is without repetition: a small part of the lane
+    window = std::min(window, std::max(size / o.lanes / 8, 2 * most_rows + chunk));
+  }
   return {.size = size,
           .lanes = o.lanes,
           .chunk = chunk,
@@ -94,7 +97,7 @@ std::invalid_argument TooSmall(const OrderOptions& o, std::size_t part, std::int
   if (o.resampled) {
     return std::invalid_argument(fmt::format(
         "source {} has {} records in {} lanes, and data.resampled needs windows of twice what a "
-        "batch takes of a lane, up to {}: raise data.window, or take a smaller batch_size",
+        "batch takes of a lane, up to {}: raise data.window, or lower data.chunk or batch_size",
         part, o.parts[part].size, o.lanes, drawn));
   }
   return std::invalid_argument(fmt::format(
@@ -203,9 +206,9 @@ void OrderPlan::PlanMix() {
   const std::int64_t wanted = CheckedRows(options_);
   epoch_ = WithTail(CeilDiv(wanted, options_.lanes), rows_per_lane(), options_.tail);
   if (epoch_ < rows_per_lane()) {
-    throw std::invalid_argument(fmt::format(
-        "the parts of the mix fill {} rows of an epoch, fewer than one batch of {}: take more",
-        wanted, options_.batch_size));
+    throw std::invalid_argument(
+        fmt::format("an epoch of {} rows is less than one batch of {}: take more", wanted,
+                    options_.batch_size));
   }
   ScaleRows(options_.parts, wanted, epoch_ * options_.lanes);
 

@@ -4,10 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
-#include <memory>
-#include <optional>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -18,6 +15,7 @@
 #include "pipeline/shard_list.h"
 #include "pipeline/sidecar_store.h"
 #include "pipeline/stream_hash.h"
+#include "pipeline/table_reader.h"
 
 namespace fastclip {
 namespace {
@@ -25,35 +23,36 @@ namespace {
 constexpr std::uint64_t kMagic = 0x3159'4B50'494C'4346;  // "FCLIPKY1"
 constexpr std::int64_t kKeyBytes = sizeof(std::int64_t);
 constexpr int kReaders = 8;
-constexpr int kRecordsARead = 128;
+constexpr int kRecordsARead = 16;         // whole ones, pictures too
 constexpr std::int64_t kBlock = 1 << 16;  // keys
 
 /// The end of a file of keys.
 struct Footer {
   std::uint64_t magic = kMagic;
-  std::uint64_t source = 0;
-  std::uint64_t field = 0;
+  std::uint64_t made_of = 0;
   std::uint64_t keys = 0;
   std::uint64_t own = 0;
 
   std::uint64_t Hash() const { return XXH3_64bits(this, offsetof(Footer, own)); }
 };
-static_assert(sizeof(Footer) == 40);
+static_assert(sizeof(Footer) == 32);
 
 std::uint64_t HashOf(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
 
 /// The file at `path` where it holds what is looked for, whole; else none.
-UniqueFd OpenKeys(const std::string& path, std::int64_t count, std::uint64_t source,
-                  const std::string& field) {
-  UniqueFd file = OpenToRead(path);
+UniqueFd OpenKeys(const std::string& path, std::int64_t count, std::uint64_t made_of) {
+  UniqueFd file;
+  try {
+    file = OpenToRead(path);
+  } catch (const std::system_error&) {  // not ours to read: as if it were not there
+  }
   if (!file) return UniqueFd();
   const std::int64_t bytes = count * kKeyBytes;
   Footer footer;
   if (StampOf(file.get(), path).size != bytes + static_cast<std::int64_t>(sizeof(footer)) ||
       ReadAt(file.get(), bytes, std::as_writable_bytes(std::span(&footer, 1)), path) !=
           sizeof(footer) ||
-      footer.magic != kMagic || footer.own != footer.Hash() || footer.source != source ||
-      footer.field != HashOf(field)) {
+      footer.magic != kMagic || footer.own != footer.Hash() || footer.made_of != made_of) {
     return UniqueFd();
   }
   StreamHash hash;
@@ -67,30 +66,115 @@ UniqueFd OpenKeys(const std::string& path, std::int64_t count, std::uint64_t sou
   return hash.Digest() == footer.keys ? std::move(file) : UniqueFd();
 }
 
-/// take(keys) of all records, some at a time, in order.
-template <class Take>
-void ReadKeys(const RecordSource& source, const Take& take) {
-  const std::int64_t reads = (source.size() + kRecordsARead - 1) / kRecordsARead;
-  ForEachInOrder(
-      reads, kReaders,
-      [&](std::int64_t read) {
-        const std::int64_t first = read * kRecordsARead;
-        const auto count =
-            static_cast<int>(std::min<std::int64_t>(kRecordsARead, source.size() - first));
-        std::vector<std::int64_t> keys;
-        for (const Record& record : source.Read(SampleIndex{first}, count, {}).records) {
-          keys.push_back(record.label);
-        }
-        return keys;
-      },
-      take);
-}
-
 std::string Named(const RecordOrigin& origin) {
   return fmt::format("{} at {}", origin.file, origin.offset);
 }
 
+void RequireMetadata(const std::string& part, const std::string& field) {
+  const auto table = TableFormatOf(part);
+  const bool has_none =
+      part.starts_with("synthetic:") || table == TableFormat::kTsv || table == TableFormat::kCsv;
+  if (!has_none) return;
+  throw std::runtime_error(fmt::format(
+      "'{}': {} is read from .json members of tar shards or rows of a .jsonl; pack the pairs with "
+      "fastclip shards convert, or count by index",
+      part, field));
+}
+
 }  // namespace
+
+/// Opens or makes the column of each part.
+class RecordKeys::Maker {
+ public:
+  Maker(const RecordSource& source, const std::string& field, const SourceOptions& options,
+        const std::function<void(std::int64_t, std::int64_t)>& progress)
+      : source_(source), field_(field), options_(options), progress_(progress) {}
+
+  Part Open(const PartInfo& info, std::int64_t first) const {
+    Part part;
+    part.first = first;
+    part.count = info.records;
+    const std::uint64_t made_of = HashOf(fmt::format("{} {:x} {:x} {}", field_, info.hash,
+                                                     info.stamps_hash, options_.max_record_bytes));
+    const std::vector<std::string> places = Places(info);
+    for (const std::string& place : places) {
+      part.path = place;
+      part.file = OpenKeys(place, part.count, made_of);
+      if (part.file) return part;
+    }
+    for (const std::string& place : places) {
+      try {
+        part.path = place;
+        part.file = Write(part, made_of);
+        return part;
+      } catch (const std::system_error& error) {
+        if (!IsNoPlaceToWrite(error)) throw;
+      }
+    }
+    Read(part, [&](const std::vector<std::int64_t>& keys) {
+      part.kept.insert(part.kept.end(), keys.begin(), keys.end());
+    });
+    return part;
+  }
+
+ private:
+  /// Where the file may lie, the best first.
+  std::vector<std::string> Places(const PartInfo& info) const {
+    std::vector<std::string> places;
+    if (!info.manifest.empty()) places.push_back(info.manifest + ".keys");
+    if (const std::string& folder = options_.manifest_fallback_dir; !folder.empty()) {
+      const std::string of = info.manifest.empty() ? info.part : info.manifest;
+      places.push_back(fmt::format("{}/fastclip-{:016x}.manifest.keys", folder, HashOf(of)));
+    }
+    return places;
+  }
+
+  UniqueFd Write(const Part& part, std::uint64_t made_of) const {
+    AtomicFile file(part.path);
+    StreamHash hash;
+    Read(part, [&](const std::vector<std::int64_t>& keys) {
+      file.Append(std::as_bytes(std::span(keys)));
+      hash.Add(std::as_bytes(std::span(keys)));
+    });
+    Footer footer{.made_of = made_of, .keys = hash.Digest()};
+    footer.own = footer.Hash();
+    file.Append(std::as_bytes(std::span(&footer, 1)));
+    return file.Commit();
+  }
+
+  /// take(keys) of all records of a part, some at a time, in order.
+  template <class Take>
+  void Read(const Part& part, const Take& take) const {
+    std::int64_t done = part.first;
+    ForEachInOrder((part.count + kRecordsARead - 1) / kRecordsARead, kReaders,
+                   [&](std::int64_t read) {
+                     const std::int64_t first = read * kRecordsARead;
+                     const auto count = static_cast<int>(
+                         std::min<std::int64_t>(kRecordsARead, part.count - first));
+                     std::vector<std::int64_t> keys;
+                     for (const Record& record :
+                          source_.Read(SampleIndex{part.first + first}, count, {}).records) {
+                       if (record.skip == Skip::kMissing) {
+                         throw std::runtime_error(
+                             fmt::format("{}: gone, and {} of its records has not been read yet",
+                                         source_.OriginOf(record.index).file, field_));
+                       }
+                       keys.push_back(record.label);
+                     }
+                     return keys;
+                   },
+                   [&](const std::vector<std::int64_t>& keys) {
+                     take(keys);
+                     done += std::ssize(keys);
+                     if (progress_) progress_(done, source_.size());
+                   });
+  }
+
+  const RecordSource& source_;
+  const std::string& field_;
+  const SourceOptions& options_;
+  const std::function<void(std::int64_t, std::int64_t)>& progress_;
+};
 
 RecordKeys::RecordKeys(const std::string& list, const std::string& field,
                        const SourceOptions& options,
@@ -99,81 +183,36 @@ RecordKeys::RecordKeys(const std::string& list, const std::string& field,
     throw std::runtime_error(fmt::format(
         "index_by '{}': write json.NAME, a field of the records' metadata; json.key, say", field));
   }
+  for (const std::string& part : SplitList(list)) RequireMetadata(part, field);
   SourceOptions labelled = options;
   labelled.captions.clear();
   labelled.verify_checksums = false;
   labelled.labels = field;
-  const std::vector<std::string> names = SplitList(list);
-  std::vector<OpenedSource> opened;
-  std::int64_t all = 0;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    SourceOptions own = labelled;
-    if (!own.manifest.empty() && names.size() > 1) own.manifest += fmt::format(".{}", i);
-    opened.push_back(OpenSourceWithInfo(names[i], own));
-    all += opened.back().source->size();
+  const OpenedSource opened = OpenSourceWithInfo(list, labelled);
+  data_hash_ = opened.source->hash();
+  const Maker maker(*opened.source, field, options, progress);
+  for (const PartInfo& info : opened.parts) {
+    parts_.push_back(maker.Open(info, size_));
+    size_ += info.records;
   }
-  for (const OpenedSource& part : opened) {
-    const std::string& manifest = part.parts.front().manifest;
-    Part& made = parts_.emplace_back(OpenPart(
-        *part.source, manifest.empty() ? "" : manifest + ".keys", field, [&](std::int64_t done) {
-          if (progress) progress(size_ + done, all);
-        }));
-    made.first = size_;
-    size_ += made.count;
-  }
-  LookThrough(list, field, [&](SampleIndex index) {
-    std::size_t part = parts_.size() - 1;
-    while (ToInt(index) < parts_[part].first) --part;
-    return opened[part].source->OriginOf(SampleIndex{ToInt(index) - parts_[part].first});
-  });
+  LookThrough(list, field, *opened.source);
 }
 
-RecordKeys::Part RecordKeys::OpenPart(const RecordSource& source, const std::string& path,
-                                      const std::string& field,
-                                      const std::function<void(std::int64_t)>& progress) {
-  Part part;
-  part.count = source.size();
-  part.path = path;
-  if (!path.empty()) {
-    part.file = OpenKeys(path, part.count, source.hash(), field);
-    if (part.file) return part;
-  }
-  std::optional<AtomicFile> file;
-  try {
-    if (!path.empty()) file.emplace(path);
-  } catch (const std::system_error& error) {
-    if (!IsNoPlaceToWrite(error)) throw;
-  }
-  StreamHash hash;
-  std::int64_t done = 0;
-  ReadKeys(source, [&](const std::vector<std::int64_t>& keys) {
-    if (file) {
-      file->Append(std::as_bytes(std::span(keys)));
-      hash.Add(std::as_bytes(std::span(keys)));
-    } else {
-      part.kept.insert(part.kept.end(), keys.begin(), keys.end());
-    }
-    progress(done += std::ssize(keys));
-  });
-  if (file) {
-    Footer footer{.source = source.hash(), .field = HashOf(field), .keys = hash.Digest()};
-    footer.own = footer.Hash();
-    file->Append(std::as_bytes(std::span(&footer, 1)));
-    part.file = file->Commit();
-  }
-  return part;
+bool RecordKeys::is_kept() const {
+  return std::ranges::all_of(parts_, [](const Part& part) { return bool{part.file}; });
 }
 
 /// Finds the largest key and refuses what cannot be an index: one bit a key, two passes.
 void RecordKeys::LookThrough(const std::string& list, const std::string& field,
-                             const std::function<RecordOrigin(SampleIndex)>& origin_of) {
+                             const RecordSource& source) {
+  const auto named = [&](std::int64_t index) { return Named(source.OriginOf(SampleIndex{index})); };
   ForEach([&](std::int64_t index, std::int64_t key) {
     without_key_ += key < 0;
     largest_ = std::max(largest_, key);
     if (key > kMostKey) {
       throw std::runtime_error(
           fmt::format("{}: {} is {}, and an index is at most {}: is it a number of another kind?",
-                      Named(origin_of(SampleIndex{index})), field, key, kMostKey));
+                      named(index), field, key, kMostKey));
     }
   });
   if (largest_ < 0) {
@@ -200,7 +239,7 @@ void RecordKeys::LookThrough(const std::string& list, const std::string& field,
   throw std::runtime_error(fmt::format(
       "{} is {} in two records, {} and {}{}: they would share an estimator. Leave one of them out, "
       "or name a field that differs",
-      field, shared, Named(origin_of(SampleIndex{first})), Named(origin_of(SampleIndex{second})),
+      field, shared, named(first), named(second),
       again > 1 ? fmt::format(", and {} more records have a key that was there", again - 1) : ""));
 }
 

@@ -15,11 +15,11 @@ namespace fastclip {
 /// their metadata, say, by which the published FastCLIP code keeps its estimators. A column
 /// SampleIndex → key; order and state of a run know nothing of it.
 ///
-/// Each part of the list has a file MANIFEST.keys beside its manifest, made by reading all records
-/// once, and again where the part's hash or the field is another. Little-endian: a key a record as
-/// int64, -1 for none; "FCLIPKY1", the hash of the part, and the XXH3 of the field, of the keys,
-/// and of these 32 bytes, 8 bytes each. Where no file can be written the column lasts as long as
-/// this.
+/// Each part of the list has a file MANIFEST.keys beside its manifest, or where that cannot be
+/// written in SourceOptions::manifest_fallback_dir: made by reading all records once, and again
+/// where the field or one of the part's files is another. Little-endian: a key a record as int64,
+/// -1 for none; "FCLIPKY1", what it was made of, the XXH3 of the keys, the XXH3 of these 24 bytes,
+/// 8 bytes each. Where no file can be written the column lasts as long as this.
 class RecordKeys {
  public:
   /// More is taken for no index of a table.
@@ -28,11 +28,16 @@ class RecordKeys {
   /// `field` is "json.NAME" ("json.A.B": B in A), a whole number of 0 or more or the text of one;
   /// where it is none, the record has no key. `progress` is told how many of how many records have
   /// been read. Throws std::runtime_error: records that share a key, naming two of them; a key past
-  /// kMostKey; a field that no record has; what OpenSource throws.
+  /// kMostKey; a field that no record has; a shard that is gone while it must be read; what
+  /// OpenSource throws.
   RecordKeys(const std::string& list, const std::string& field, const SourceOptions& options,
              const std::function<void(std::int64_t, std::int64_t)>& progress = {});
 
   std::int64_t size() const { return size_; }
+  /// RecordSource::hash() of the records that have these keys.
+  std::uint64_t data_hash() const { return data_hash_; }
+  /// Whether all of it is in files that the next one finds.
+  bool is_kept() const;
   /// The largest key.
   std::int64_t largest() const { return largest_; }
   /// Records that have none.
@@ -48,14 +53,13 @@ class RecordKeys {
     UniqueFd file;
     std::vector<std::int64_t> kept{};  // where there is no file
   };
-  static Part OpenPart(const RecordSource& source, const std::string& path,
-                       const std::string& field, const std::function<void(std::int64_t)>& progress);
-  void LookThrough(const std::string& list, const std::string& field,
-                   const std::function<RecordOrigin(SampleIndex)>& origin_of);
+  class Maker;
+  void LookThrough(const std::string& list, const std::string& field, const RecordSource& source);
   template <class Visit>
   void ForEach(const Visit& visit) const;
 
   std::vector<Part> parts_;
+  std::uint64_t data_hash_ = 0;
   std::int64_t size_ = 0;
   std::int64_t largest_ = -1;
   std::int64_t without_key_ = 0;

@@ -99,10 +99,11 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t spare = size - planned - std::ssize(useless);
   const std::int64_t element = (attempt - 1) * rows + place;
   if (element >= spare) {
-    throw WindowUsedUp(
-        fmt::format("epoch {}: the {} records of window {} in lane {} hold no further substitute "
-                    "for row {} of a step; repair the shards, or raise data.window",
-                    epoch, size, window.number, lane, row));
+    throw WindowUsedUp(fmt::format(
+        "{}the {} records of window {} in lane {} hold no further substitute for row {} "
+        "of a step; repair the shards, or raise data.window",
+        resampled() ? "" : fmt::format("epoch {}: ", epoch), size,
+        resampled() ? epoch : window.number, lane, row));
   }
   const Permutation substitutes(
       Key(options_.seed, RandomStream::kSubstitutes, epoch, lane, window.number, draw.number),
@@ -174,7 +175,7 @@ std::optional<RecordRange> SourceOrder::Ahead(std::int64_t lane, std::int64_t po
   // A window has the places of its positions, in another order.
   std::int64_t epoch = (position + options_.window) / epoch_;
   std::int64_t place = (position + options_.window) % epoch_;
-  if (resampled()) {  // the chunks of the next window, as even over this one as can be
+  if (resampled()) {  // the chunks of the next window, as even over this one as can be, one a place
     const std::int64_t chunks = options_.window / options_.chunk, here = position % epoch_;
     const std::int64_t chunk = here * chunks / epoch_;
     if (here > 0 && (here - 1) * chunks / epoch_ == chunk) return std::nullopt;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "pipeline/augment.h"
+#include "pipeline/batch_feed.h"
 #include "pipeline/batch_loader.h"
 #include "pipeline/compute_pool.h"
 #include "pipeline/image.h"
@@ -251,6 +253,15 @@ nlohmann::ordered_json StageJson(const LoaderStats::Stage& stage, double samples
        stage.busy_seconds == 0 ? 0 : 1e-6 * static_cast<double>(stage.bytes) / stage.busy_seconds}};
 }
 
+/// What a stage's probe costs: two looks at the clock, three sums.
+double ProbeSeconds() {
+  constexpr int kTimes = 1'000'000;
+  StageCounter counter;
+  const double begin = SecondsOf(CLOCK_MONOTONIC);
+  for (int i = 0; i < kTimes; ++i) counter.Add(std::chrono::steady_clock::now(), 1);
+  return (SecondsOf(CLOCK_MONOTONIC) - begin) / kTimes;
+}
+
 nlohmann::ordered_json Measure(const BenchOptions& o, double start_mb) {
   const PipelineBench bench(o);
   const auto rows_of = [&](std::int64_t steps) {
@@ -304,14 +315,20 @@ nlohmann::ordered_json Measure(const BenchOptions& o, double start_mb) {
       {"decode", &LoaderStats::decode},
       {"resize", &LoaderStats::resize},
       {"tokenize", &LoaderStats::tokenize}};
+  double probes = 0;
   for (const auto& [name, stage] : stages) {
     LoaderStats::Stage sum;
     for (const LoaderStats& part : stats) {
+      probes += static_cast<double>((part.*stage).items) / samples;
       sum.bytes += (part.*stage).bytes;
       sum.busy_seconds += (part.*stage).busy_seconds;
     }
     json["stages"][name] = StageJson(sum, samples);
   }
+  const double probe = ProbeSeconds();
+  json["probes"] = {{"ns", 1e9 * probe},
+                    {"per_sample", probes},
+                    {"share_of_cpu", probe * probes * samples / total.core_seconds}};
   return json;
 }
 
@@ -342,6 +359,9 @@ void Print(const nlohmann::ordered_json& json) {
     fmt::print("\n  {:<22} {:8.2f} of 255 a byte from exact ones, {} at most", "fast pixels",
                json["drift"]["mean"].get<double>(), json["drift"]["max"].get<int>());
   }
+  fmt::print("\n  {:<22} {:8.0f} ns each, {:.1f} a sample: {:.3f}% of its CPU", "probes",
+             json["probes"]["ns"].get<double>(), json["probes"]["per_sample"].get<double>(),
+             100 * json["probes"]["share_of_cpu"].get<double>());
   fmt::print("\n  {:<22} {:8.0f} MB above the start\n", "memory",
              json["peak_rss_mb"].get<double>());
 }

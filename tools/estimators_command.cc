@@ -59,7 +59,10 @@ class RunState {
     tau_init_ = config->temperature.init;
     const CheckpointMeta meta = CheckCheckpoint(checkpoint);
     const std::string list = options.shards.empty() ? config->data.train : options.shards;
-    const SourceOptions source_options = TrainSourceOf(*config);
+    SourceOptions source_options = TrainSourceOf(*config);
+    source_options.manifest_fallback_dir = found.run;
+    source_options.verify_checksums = false;
+    if (!options.shards.empty()) source_options.manifest.clear();
     source_ = OpenSource(list, source_options);
     if (source_->hash() != meta.data_hash) {
       throw std::runtime_error(
@@ -88,6 +91,9 @@ class RunState {
       line.Show(done, all, "records", "reading " + field_ + ", once");
     });
     line.End();
+    if (keys_->data_hash() != meta.data_hash) {
+      throw std::runtime_error(fmt::format("'{}': changed while {} was read", list, field_));
+    }
   }
 
   const RecordSource& source() const { return *source_; }
@@ -135,7 +141,7 @@ int RunShow(int argc, const char* const* argv) {
       "and of the text anchor, 0 where never seen; with a temperature a sample also that.",
       "fastclip estimators show");
   AddOptions(app, options);
-  app.add_option("KEY", wanted, "the records' integers")->required();
+  app.add_option("KEY", wanted, "the records' integers")->required()->check(CLI::NonNegativeNumber);
   app.footer("example: fastclip estimators show runs/mine 120034 --index-by json.key");
   if (!ParseArguments(app, argc, argv)) return 0;
   const RunState state(options);

@@ -6,10 +6,12 @@
 #include <string>
 
 #include "pipeline/open_source.h"
+#include "pipeline/record_keys.h"
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/convert_command.h"
 #include "tools/lint_command.h"
+#include "tools/progress_line.h"
 #include "tools/replay_command.h"
 
 namespace fastclip {
@@ -79,6 +81,22 @@ void PrintSource(const OpenedSource& opened, bool json) {
   }
 }
 
+/// Reads the records' integers, if they are not kept yet.
+void IndexKeys(const std::string& list, const std::string& field, const SourceOptions& options) {
+  ProgressLine line;
+  const RecordKeys keys(list, field, options, [&](std::int64_t done, std::int64_t all) {
+    line.Show(done, all, "records", "reading " + field);
+  });
+  line.End();
+  if (!keys.is_kept()) {
+    throw std::runtime_error(fmt::format(
+        "'{}': {} was read and cannot be kept beside the manifest; name another with --manifest",
+        list, field));
+  }
+  fmt::print(stderr, "{}: {} records, the largest is {}; {} have none\n", field,
+             keys.size() - keys.without_key(), keys.largest(), keys.without_key());
+}
+
 int RunIndex(int argc, const char* const* argv) {
   CLI::App app(
       "Looks up where each record lies and keeps that beside each shard (SHARD.tar.fastclip), and\n"
@@ -95,6 +113,11 @@ int RunIndex(int argc, const char* const* argv) {
   app.add_flag("--checksum", options.add_checksums,
                "read the shards whole and keep a checksum of each record, for --verify of lint and "
                "replay");
+  std::string index_by;
+  app.add_option(
+      "--index-by", index_by,
+      "read all records and keep the integer in this field of their .json, json.key say: "
+      "for data.index_by of a run and fastclip estimators");
   app.add_flag("--json", json, "one JSON object");
   app.footer("example: fastclip shards index 'cc3m/{00000..00331}.tar'");
   if (!ParseArguments(app, argc, argv)) return 0;
@@ -104,6 +127,7 @@ int RunIndex(int argc, const char* const* argv) {
       throw std::runtime_error(fmt::format("{}: {}", part.part, part.warnings.front()));
     }
   }
+  if (!index_by.empty()) IndexKeys(list, index_by, options);
   PrintSource(opened, json);
   return 0;
 }

@@ -98,10 +98,11 @@ std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const Tens
     const auto pixels = batch.pixels().subspan(first * bytes, length * bytes);
     CaptionTensors text = CaptionsOf(batch.tokens().subspan(first * context, length * context),
                                      batch.pool().subspan(first, length), context, target);
-    micro.push_back({ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
-                     std::move(text.tokens), std::move(text.pool),
-                     KeptPatches(batch.indices().subspan(first, length), batch.epoch(), dropout,
-                                 target.device)});
+    micro.push_back(
+        {ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
+         std::move(text.tokens), std::move(text.pool),
+         KeptPatches(batch.indices().subspan(first, length),
+                     dropout.each_step ? batch.step() : batch.epoch(), dropout, target.device)});
   }
   return micro;
 }

@@ -38,11 +38,12 @@ struct PatchDropout {
   double share = 0;          ///< of the patches, in [0, 1); 0: none
   std::int64_t patches = 0;  ///< that a picture has
   std::uint64_t seed = 0;
+  bool each_step = false;  ///< others each step, not each epoch: a record may come again in one
 };
 
 /// Which patches of each row are kept: [rows, max(1, ⌊patches·(1 − share)⌋)] int64, ascending,
-/// drawn without repetition; undefined where share is 0. A function of (seed, epoch, SampleIndex):
-/// the same for every world size, in a resume and in both passes over micro-batches.
+/// drawn without repetition; undefined where share is 0. A function of (seed, epoch or step,
+/// SampleIndex): the same for every world size, in a resume and in both passes over micro-batches.
 at::Tensor KeptPatches(std::span<const std::int64_t> indices, std::int64_t epoch,
                        const PatchDropout& dropout, at::Device device = at::kCPU);
 

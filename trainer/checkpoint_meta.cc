@@ -10,8 +10,9 @@ namespace {
 
 using nlohmann::json;
 
-/// 2 where the order has a tail or a mix, or is resampled: programs that read 1 would pass over it.
-constexpr int kPlainFormat = 1, kFormat = 2;
+/// 2 where the order has a tail or a mix, 3 where it is resampled: older programs would pass over
+/// it.
+constexpr int kPlainFormat = 1, kMixFormat = 2, kFormat = 3;
 constexpr const char* kOwnHash = "xxh3_of_the_rest";
 
 // As text: many readers of JSON keep 53 bits of a number.
@@ -71,7 +72,9 @@ json ToJson(const CheckpointDocument& document) {
     files[name] = {{"bytes", digest.size}, {"xxh3", Hex(digest.xxh3)}};
   }
   const bool plain = meta.order.tail == Tail::kDrop && meta.order.parts.empty();
-  json j = {{"format", plain ? kPlainFormat : kFormat},
+  json j = {{"format", meta.order.resampled ? kFormat
+                       : plain              ? kPlainFormat
+                                            : kMixFormat},
             {"step", meta.step},
             {"epoch", meta.epoch},
             {"order", OrderToJson(meta.order)},

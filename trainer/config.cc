@@ -236,6 +236,7 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
   }
   if (config_.gamma.schedule == "advice") {
     config_.gamma.min = AdvisedGammaMin(config_.train.epochs);
+    ordered("gamma.min", config_.gamma.min, "gamma.start", config_.gamma.start);
   }
 
   if (config_.train.batch_size % config_.train.micro_batches != 0) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -79,6 +80,13 @@ class ReferenceState {
                       "published code, save them with safetensors.torch.save_file",
                       path));
     }
+    for (const char* side : {"_im", "_tt"}) {
+      if (Has(std::string("bound") + side) || !Has(std::string("tau") + side)) continue;
+      throw std::runtime_error(fmt::format(
+          "{}: has tau{} and no bound{}, by whose exp() u{} is divided; both are in the published "
+          "code's epoch_N_tau_rank_R.pt",
+          path, side, side, side));
+    }
     rows_ = tensors_.at("u_im").numel();
   }
 
@@ -148,15 +156,21 @@ ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* k
       at::Tensor values = from.At(name, at_keys);
       if (name.starts_with("u_")) {
         const std::string bound = "bound" + name.substr(1);
-        const bool bounded = HasColumn(table.columns(), "tau_image") && from.Has(bound);
-        const at::Tensor by = bounded ? from.At(bound, at_keys) : at::zeros_like(values);
+        const at::Tensor by = from.Has(bound) ? from.At(bound, at_keys) : at::zeros_like(values);
         RequireUsable(path, bound, by);
+        if ((values < 0).any().item<bool>()) {
+          throw std::runtime_error(fmt::format(
+              "{}: {} has the value {}, and an estimator is 0 or more: are these logarithms?", path,
+              name, values.min().item<double>()));
+        }
         values = LogU(values, by);
       } else {
         RequireUsable(path, name, values);
       }
       rows.select(1, static_cast<std::int64_t>(c)).copy_(values);
     }
+    imported.never_seen +=
+        Seen(rows.narrow(1, 0, 2)).all(1).logical_not().sum().item<std::int64_t>();
     table.Write(some.indices, rows.to(table.values().scalar_type()));
   });
   return imported;
@@ -199,6 +213,17 @@ std::int64_t ExportEstimators(const std::string& path, const RecordKeys* keys,
                               const SampleTable& table, std::int64_t records, double tau_init) {
   const std::vector<std::string> names = EstimatorNames(table.columns());
   const std::int64_t rows = keys != nullptr ? keys->largest() + 1 : records;
+  const double bytes =
+      static_cast<double>(rows) * static_cast<double>(names.size()) * sizeof(float);
+  const double memory =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (bytes > memory) {
+    throw std::runtime_error(
+        fmt::format("{} tensors of {} rows are {:.1f} GB, and this machine has {:.1f} GB of "
+                    "memory; the largest "
+                    "integer makes the rows",
+                    names.size(), rows, 1e-9 * bytes, 1e-9 * memory));
+  }
   NamedTensors tensors;
   for (const std::string& name : names) {
     tensors.emplace_back(name,

@@ -13,17 +13,18 @@ namespace fastclip {
 /// Per-sample state as the published FastCLIP code keeps it in its checkpoints: tensors with one
 /// row an integer, [rows] or [rows, 1], in a .safetensors file. u_im and u_tt are the estimators of
 /// image and text anchors, 0 where never seen; with a temperature a sample there are tau_*,
-/// m_grad_tau_*, v_grad_tau_*, and bound_*, by whose exp() u is divided. The row of a record is its
-/// key, or without keys its SampleIndex.
+/// m_grad_tau_*, v_grad_tau_*, and bound_*, by whose exp() u is divided (that code keeps them in
+/// epoch_N_tau_rank_R.pt). The row of a record is its key, or without keys its SampleIndex.
 
 struct ImportedEstimators {
   std::vector<std::string> tensors;  ///< those of the file that were of use
   std::int64_t records = 0;          ///< of these lanes that were given a row
+  std::int64_t never_seen = 0;       ///< of them whose row has no estimator of the image or text
   std::int64_t without_key = 0;      ///< of these lanes that have none: they stay as they are
 };
 /// Fills a table of `lanes` from a file; columns that the file does not have stay. Throws
-/// std::runtime_error: no u_im and u_tt, tensors of unlike sizes, a key past their rows, values
-/// that no run has.
+/// std::runtime_error: no u_im and u_tt, tau_* without bound_*, tensors of unlike sizes, a key past
+/// their rows, values that no run has (u below 0: it may be ln u).
 ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* keys,
                                     const OrderPlan& plan, LaneRange lanes, SampleTable& table);
 

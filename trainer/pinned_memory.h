@@ -9,7 +9,9 @@
 namespace fastclip {
 
 /// Memory of an allocator of LibTorch: for batches that a GPU fetches, its allocator of pinned host
-/// memory, from which copies go at the bus's speed. Thread-safe.
+/// memory, from which copies go at the bus's speed. That one rounds a request up to a power of two:
+/// pipeline.memory, which counts what is asked for, may be passed by up to its own size.
+/// Thread-safe.
 class AllocatorMemory final : public std::pmr::memory_resource {
  public:
   explicit AllocatorMemory(c10::Allocator& allocator) : allocator_(allocator) {}

@@ -30,6 +30,7 @@ void WriteResolvedConfig(const TrainConfig& config) {
   }
   MakeAbsolute(resolved.model.pretrained);
   MakeAbsolute(resolved.train.init);
+  MakeAbsolute(resolved.train.init_estimators);
   MakeAbsolute(resolved.data.manifest);
   const std::string folder = fs::current_path();
   resolved.data.train = AbsoluteList(config.data.train, folder);

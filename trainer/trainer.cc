@@ -170,7 +170,8 @@ StepReport Trainer::TrainOn(const Batch& batch) {
       MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), Target(),
                      {.share = config_->model.patch_dropout,
                       .patches = model_config_.vision.patches(),
-                      .seed = config_->train.seed});
+                      .seed = config_->train.seed,
+                      .each_step = plan_.options().resampled});
   const double uploading =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (DataWindow* window : {&logged_, &watched_}) window->Uploaded(uploading);

@@ -96,15 +96,15 @@ void Trainer::RefuseOtherData(const FoundCheckpoint& found) const {
   if (meta.order.batch_size != now.batch_size)
     refuse("train.batch_size", meta.order.batch_size, now.batch_size);
   if (meta.order.lanes != now.lanes) refuse("data.lanes", meta.order.lanes, now.lanes);
-  if (meta.order.chunk != now.chunk) refuse("data.chunk", meta.order.chunk, now.chunk);
-  if (meta.order.window != now.window) refuse("data.window", meta.order.window, now.window);
-  if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
   if (meta.order.tail != now.tail)
     refuse("data.tail", TailName(meta.order.tail), TailName(now.tail));
   if (meta.order.resampled != now.resampled)
     refuse("data.resampled", meta.order.resampled, now.resampled);
   if (meta.order.parts != now.parts)
     refuse("the mix of the sources (rows of an epoch)", RowsOf(meta.order), RowsOf(now));
+  if (meta.order.chunk != now.chunk) refuse("data.chunk", meta.order.chunk, now.chunk);
+  if (meta.order.window != now.window) refuse("data.window", meta.order.window, now.window);
+  if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
   if (meta.objective != config_->objective.name)
     refuse("objective.name", meta.objective, config_->objective.name);
   if (meta.mode != config_->objective.mode)
@@ -192,13 +192,18 @@ void Trainer::TakeEstimators(const std::string& file) {
   }
   ImportedEstimators imported;
   Together(comm_, [&] {
+    if (keys && keys->data_hash() != source_->hash()) {
+      throw std::runtime_error(
+          fmt::format("{}: changed while {} was read; start again", config_->data.train, field));
+    }
     imported = ImportEstimators(file, keys ? &*keys : nullptr, plan_, lanes_, table_);
   });
   const auto sum = [&](std::int64_t mine) {
     const std::vector<std::int64_t> all = GatherNumbers(comm_, mine);
     return std::accumulate(all.begin(), all.end(), std::int64_t{0});
   };
-  const std::int64_t records = sum(imported.records), without_key = sum(imported.without_key);
+  const std::int64_t records = sum(imported.records - imported.never_seen);
+  const std::int64_t without_key = sum(imported.without_key);
   console_.Say(fmt::format(
       "estimators of {} records from {} ({}){}", records, file, fmt::join(imported.tensors, ", "),
       without_key == 0

@@ -45,6 +45,7 @@ TEST(Label, IsDigitsWithBlanksAround) {
                                                         {"cat", "bad_label"},
                                                         {"+3", "bad_label"},
                                                         {"4140800000", "4140800000"},
+                                                        {"9007199254740993", "bad_label"},
                                                         {"9223372036854775808", "bad_label"}}) {
     EXPECT_EQ(Text(ParseLabel(text)), expected) << text;
   }

@@ -68,9 +68,9 @@ TEST(Mix, RefusesWhatCannotBeMeant) {
   EXPECT_EQ(ErrorOf({.counts = {-1, 2}}, {5, 5}), "counts: -1 is none; give 0 or more");
   EXPECT_EQ(ErrorOf({.weights = {0, 0}}, {5, 5}), "weights: all are 0");
   EXPECT_EQ(ErrorOf({.counts = {1, 2}, .epoch_samples = 9}, {5, 5}),
-            "epoch_samples is for weights, repeats or resampled; none of them is there");
+            "epoch_samples goes with weights or repeats, or with resampled alone");
   EXPECT_EQ(ErrorOf({.epoch_samples = 9}, {5, 5}),
-            "epoch_samples is for weights, repeats or resampled; none of them is there");
+            "epoch_samples goes with weights or repeats, or with resampled alone");
   EXPECT_EQ(ErrorOf({.repeats = {1e15, 1}}, {1'000'000, 5}), "an epoch of 1e+21 rows is too long");
 }
 

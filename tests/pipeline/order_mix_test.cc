@@ -212,7 +212,7 @@ TEST(OrderMix, RefusesWhatCannotBe) {
             "they would come twice in one batch; let it fill fewer rows than 992 of an epoch, set "
             "data.lanes lower, or data.window higher");
   EXPECT_EQ(ErrorOf(Mixed({{1000, 10}, {8, 10}}, 64)),
-            "the parts of the mix fill 20 rows of an epoch, fewer than one batch of 64: take more");
+            "an epoch of 20 rows is less than one batch of 64: take more");
   OrderOptions other = Mixed({{10, 10}, {10, 10}}, 8);
   other.size = 21;
   EXPECT_EQ(ErrorOf(other), "the parts of the mix have 20 records, the data 21");

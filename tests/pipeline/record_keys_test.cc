@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -85,16 +86,43 @@ TEST(RecordKeys, AreMadeAgainWhereTheirFileIsDamaged) {
     if (entry.path().extension() == ".keys") file = entry.path();
   }
   const std::string good = ReadFile(file);
-  ASSERT_EQ(good.size(), 3 * 8 + 40u);
+  ASSERT_EQ(good.size(), 3 * 8 + 32u);
   for (std::size_t at = 0; at < good.size(); ++at) {
     std::string bad = good;
     bad[at] ^= 1;
     WriteFile(file, bad);
     EXPECT_EQ(All(Open(folder / "a.tar")), (Keys{1, 2, 3})) << at;
   }
-  WriteFile(file, good.substr(0, 40));
+  WriteFile(file, good.substr(0, 32));
   EXPECT_EQ(All(Open(folder / "a.tar")), (Keys{1, 2, 3}));
   EXPECT_EQ(ReadFile(file), good);
+}
+
+TEST(RecordKeys, AreReadAgainWhereAShardIsAnother) {
+  const TemporaryFolder folder;
+  WriteKeyed(folder / "a.tar", {"1", "2"});
+  EXPECT_EQ(All(Open(folder / "a.tar")), (Keys{1, 2}));
+  std::filesystem::remove(folder / "a.tar");
+  WriteKeyed(folder / "a.tar", {"2", "1"});
+  std::filesystem::last_write_time(
+      folder / "a.tar",
+      std::filesystem::last_write_time(folder / "a.tar") + std::chrono::seconds(5));
+  EXPECT_EQ(All(Open(folder / "a.tar")), (Keys{2, 1}));
+}
+
+TEST(RecordKeys, NeedEachShardOnce) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a.tar", "b.tar"})
+    WriteKeyed(folder / name, {name[0] == 'a' ? "1" : "2"});
+  const std::string list = folder / "{a,b}.tar";
+  EXPECT_EQ(OpenSource(list)->size(), 2);
+  std::filesystem::rename(folder / "b.tar", folder / "away");
+  EXPECT_EQ(ErrorOf([&] { Open(list); }),
+            (folder / "b.tar") + ": gone, and json.key of its records has not been read yet");
+  std::filesystem::rename(folder / "away", folder / "b.tar");
+  EXPECT_EQ(All(Open(list)), (Keys{1, 2}));
+  std::filesystem::rename(folder / "b.tar", folder / "away");
+  EXPECT_EQ(All(Open(list)), (Keys{1, 2}));
 }
 
 TEST(RecordKeys, RefuseTwoRecordsWithOneKeyByName) {
@@ -118,6 +146,10 @@ TEST(RecordKeys, RefuseWhatIsNoIndex) {
               RecordKeys(folder / "a.tar", "json.uid", {});
             }).find("no record has a whole number of 0 or more at json.uid"),
             std::string::npos);
+  EXPECT_NE(ErrorOf([&] {
+              RecordKeys("synthetic:9", "json.key", {});
+            }).find("json.key is read from .json members of tar shards"),
+            std::string::npos);
   EXPECT_EQ(ErrorOf([&] { RecordKeys(folder / "a.tar", "key", {}); }),
             "index_by 'key': write json.NAME, a field of the records' metadata; json.key, say");
 }
@@ -128,7 +160,15 @@ TEST(RecordKeys, AreKeptInMemoryWhereNoFileCanBeWritten) {
   std::filesystem::permissions(folder.path(), std::filesystem::perms(0555));
   {
     const WithoutRoot unprivileged;
-    EXPECT_EQ(All(Open(folder / "a.tar")), (Keys{4, 2}));
+    const RecordKeys keys = Open(folder / "a.tar");
+    EXPECT_FALSE(keys.is_kept());
+    EXPECT_EQ(All(keys), (Keys{4, 2}));
+    const TemporaryFolder other;
+    SourceOptions options;
+    options.manifest_fallback_dir = other.path();
+    for (int again = 0; again < 2; ++again) {
+      EXPECT_TRUE(RecordKeys(folder / "a.tar", "json.key", options).is_kept());
+    }
   }
   std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
 }

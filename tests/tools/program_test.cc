@@ -143,6 +143,18 @@ TEST_F(CommandLine, VerifiesShards) {
   EXPECT_NE(ReadFile(folder_ / "out").find("\"checksummed\":1"), std::string::npos);
 }
 
+TEST_F(CommandLine, ReplaysRunsWithReplacement) {
+  const std::string replay =
+      "shards replay synthetic:200 --seed 1 --epoch 1 --batch 16 --size 16 --resampled "
+      "--epoch-samples 100 ";
+  ASSERT_EQ(Run(replay + "--world 1 > " + (folder_ / "one")), 0) << errors_;
+  ASSERT_EQ(Run(replay + "--world 2 --threads 2 > " + (folder_ / "two")), 0) << errors_;
+  const std::string lines = ReadFile(folder_ / "one");
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 6);
+  EXPECT_EQ(ReadFile(folder_ / "two"), lines);
+  ExpectRefused(replay + "--world 1 --tail pad", "data.tail = pad");
+}
+
 TEST_F(CommandLine, MeasuresTheLoaderAgainstItsKernels) {
   const std::string bench =
       "bench pipeline --shards synthetic:300 --size 64 --batch 16 --seconds 0 ";
@@ -159,6 +171,8 @@ TEST_F(CommandLine, MeasuresTheLoaderAgainstItsKernels) {
   for (const char* stage : {"read", "decode", "resize", "tokenize"}) {
     EXPECT_GT(result.at("stages").at(stage).at("ms_per_sample"), 0) << stage;
   }
+  EXPECT_GE(result.at("probes").at("per_sample"), 3);
+  EXPECT_GT(result.at("probes").at("share_of_cpu"), 0);
   ASSERT_EQ(Run(bench + " > " + (folder_ / "out")), 0) << errors_;
   EXPECT_NE(ReadFile(folder_ / "out").find("kernels alone"), std::string::npos);
   ExpectRefused(bench + "--memory 1000", "pipeline.memory");

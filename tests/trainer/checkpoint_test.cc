@@ -280,14 +280,14 @@ TEST_F(Checkpoint, OfALaterFormatSaysSo) {
   Save(10);
   const std::string file = At("step_10") + "/checkpoint.json";
   auto document = nlohmann::json::parse(ReadWholeFile(file, 1 << 20));
-  document["format"] = 3;
+  document["format"] = 4;
   document.erase("xxh3_of_the_rest");
   document["xxh3_of_the_rest"] = fmt::format("{:016x}", Xxh3(document.dump()));
   fs::remove(file);
   WriteFileSynced(file, document.dump());
   EXPECT_NE(MessageOf([&] {
               CheckCheckpoint(At("step_10"));
-            }).find("has format 3, this program reads up to 2"),
+            }).find("has format 4, this program reads up to 3"),
             std::string::npos);
 }
 

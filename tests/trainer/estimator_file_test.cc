@@ -141,16 +141,29 @@ TEST(EstimatorFile, ReadsEstimatorsAloneAndVectors) {
   EXPECT_EQ(row[2].item<double>(), 0.07);
 }
 
+// A temperature a sample on one side, one for all on the other.
+TEST(EstimatorFile, UndoesTheBoundForEveryObjective) {
+  const TemporaryFolder folder;
+  const SampleTable own = Filled(kOwn);
+  ExportEstimators(folder / "u", nullptr, own, kRecords, 0.07);
+  SampleTable shared = Fresh(kShared);
+  ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, shared);
+  const auto all = AllRecords();
+  const at::Tensor expected = own.Read(all).narrow(1, 0, 2).nan_to_num(1e9, 1e10, -1e10);
+  const at::Tensor found = shared.Read(all).nan_to_num(1e9, 1e10, -1e10);
+  EXPECT_LT((expected - found).abs().max().item<double>(), 1e-5);
+}
+
 TEST(EstimatorFile, TakesBrokenEstimatorsForNeverSeen) {
   const TemporaryFolder folder;
   at::Tensor u = at::ones({kRecords, 1}, at::kFloat);
   u[0][0] = std::numeric_limits<double>::quiet_NaN();
   u[1][0] = std::numeric_limits<double>::infinity();
-  u[2][0] = -1;
+  u[2][0] = 0;
   u[3][0] = 1e-36;
   WriteSafetensors(folder / "u", {{"u_im", u}, {"u_tt", u}});
   SampleTable table = Fresh(kShared);
-  ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, table);
+  EXPECT_EQ(ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, table).never_seen, 4);
   for (std::int64_t i = 0; i < 5; ++i) {
     const std::vector<std::int64_t> one = {i};
     EXPECT_EQ(table.Read(one)[0][0].item<double>(), i < 4 ? kUnseen : 0) << i;
@@ -175,7 +188,13 @@ TEST(EstimatorFile, RefusesWhatIsNoneOrOfOtherData) {
             std::string::npos);
   WriteSafetensors(folder / "unlike", {{"u_im", u}, {"u_tt", u.narrow(0, 0, 20)}});
   EXPECT_NE(Error(folder / "unlike").find("u_tt has 20 rows, u_im 50"), std::string::npos);
-  WriteSafetensors(folder / "tau", {{"u_im", u}, {"u_tt", u}, {"tau_im", 7 * u}});
+  WriteSafetensors(folder / "log", {{"u_im", -u}, {"u_tt", u}});
+  EXPECT_NE(Error(folder / "log").find("u_im has the value -1, and an estimator is 0 or more"),
+            std::string::npos);
+  WriteSafetensors(folder / "half", {{"u_im", u}, {"u_tt", u}, {"tau_im", u}});
+  EXPECT_NE(Error(folder / "half").find("has tau_im and no bound_im"), std::string::npos);
+  WriteSafetensors(folder / "tau",
+                   {{"u_im", u}, {"u_tt", u}, {"tau_im", 7 * u}, {"bound_im", 0 * u}});
   EXPECT_NE(Error(folder / "tau", kOwn).find("tau_im has the value 7, which no run gives it"),
             std::string::npos);
 }

@@ -152,7 +152,7 @@ TEST(ClassHits, RefuseFeaturesThatAreNotFinite) {
   at::Tensor features = at::ones({2, 2});
   features[1][0] = std::numeric_limits<float>::quiet_NaN();
   ClassHits hits(2);
-  EXPECT_THROW(hits.Add(features, at::eye(2), {}, std::vector<std::int32_t>{0, 1},
+  EXPECT_THROW(hits.Add(features, at::eye(2), {}, std::vector<std::int64_t>{0, 1},
                         std::vector<std::int64_t>{0, 1}),
                std::runtime_error);
 }
