@@ -63,8 +63,9 @@ int RunFastClip(const GoldenFile& file) {
   const std::optional<std::string> name = ObjectiveOf(file);
   if (!name) return 0;
   const nlohmann::json& config = file.about.at("config");
-  GammaOptions gamma{config.at("gamma_schedule"), config.at("gamma"),
-                     config.at("gamma_decay_epochs")};
+  GammaOptions gamma{.schedule = config.at("gamma_schedule"),
+                     .min = config.at("gamma"),
+                     .decay_epochs = config.at("gamma_decay_epochs")};
   TemperatureOptions temperature{config.at("temperature"), config.at("lr_tau"),
                                  config.at("lr_tau_scheduler")};
   int cases = 0;

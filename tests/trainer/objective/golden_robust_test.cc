@@ -42,8 +42,9 @@ int RunRobust(const GoldenFile& file) {
   const nlohmann::json& config = file.about.at("config");
   if (config.at("temperature_scheme") != "individual_learnable") return 0;
   const std::string name = config.at("gamma_schedule") == "constant" ? "isogclr" : "fastclip_v2";
-  const GammaOptions gamma{config.at("gamma_schedule"), config.at("gamma"),
-                           config.at("gamma_decay_epochs")};
+  const GammaOptions gamma{.schedule = config.at("gamma_schedule"),
+                           .min = config.at("gamma"),
+                           .decay_epochs = config.at("gamma_decay_epochs")};
   int cases = 0;
   for (const std::string& world : Worlds(file)) {
     const auto at = [&](const std::string& tensor) { return file.At(world + tensor); };

@@ -15,8 +15,9 @@ std::vector<double> Schedule(const GoldenFile& file, const std::string& name,
   std::vector<double> values;
   const std::int64_t length = file.At(name).size(0);
   if (about.contains("gamma_min")) {
-    const GammaOptions options{about.at("schedule"), about.at("gamma_min"),
-                               about.at("decay_epochs")};
+    const GammaOptions options{.schedule = about.at("schedule"),
+                               .min = about.at("gamma_min"),
+                               .decay_epochs = about.at("decay_epochs")};
     CheckGamma(options);
     for (std::int64_t epoch = 0; epoch < length; ++epoch) {
       values.push_back(Gamma(options, epoch, length));
