@@ -6,9 +6,8 @@
 namespace fastclip {
 
 /// What a random number decides. Where records come with replacement, the epoch of the order, of
-/// crops and of captions is the window, that of patches the step.
-/// Streams never share numbers; the values are part of the order's
-/// format: append only.
+/// crops and of captions is the window, that of patches the step. Streams never share numbers; the
+/// values are part of the order's format: append only.
 enum class RandomStream : std::uint64_t {
   kCrop = 1,         ///< RandomCrop, by (seed, epoch, index)
   kCaption = 2,      ///< ChooseCaption, by (seed, epoch, index)

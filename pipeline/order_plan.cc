@@ -189,7 +189,7 @@ OrderPlan::OrderPlan(const OrderOptions& options) : options_(Resolve(options)) {
 
 void OrderPlan::PlanOneSource() {
   const OrderOptions& o = options_;
-  SourceOrder& source = parts_.emplace_back(SourceOptionsOf(o, o.size, o.seed, rows_per_lane()));
+  SourceOrder& source = parts_.emplace_back(SourceOptionsOf(o, o.size, o.seed, 0));
   options_.chunk = source.options().chunk;
   options_.window = source.options().window;
   if (source.least_slots() < rows_per_lane()) throw NoStep(options_);

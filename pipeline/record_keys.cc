@@ -4,7 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cstddef>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -82,6 +82,12 @@ void RequireMetadata(const std::string& part, const std::string& field) {
 }
 
 }  // namespace
+
+void CheckKeyField(const std::string& field) {
+  if (ParseJsonPath(field, "index_by")) return;
+  throw std::runtime_error(fmt::format(
+      "'{}' is no json.NAME, a field of the records' metadata; write json.key, say", field));
+}
 
 /// Opens or makes the column of each part.
 class RecordKeys::Maker {
@@ -179,10 +185,7 @@ class RecordKeys::Maker {
 RecordKeys::RecordKeys(const std::string& list, const std::string& field,
                        const SourceOptions& options,
                        const std::function<void(std::int64_t, std::int64_t)>& progress) {
-  if (!ParseJsonPath(field, "index_by")) {
-    throw std::runtime_error(fmt::format(
-        "index_by '{}': write json.NAME, a field of the records' metadata; json.key, say", field));
-  }
+  CheckKeyField(field);
   for (const std::string& part : SplitList(list)) RequireMetadata(part, field);
   SourceOptions labelled = options;
   labelled.captions.clear();
@@ -253,6 +256,14 @@ void RecordKeys::ForEach(const Visit& visit) const {
       visit(first + static_cast<std::int64_t>(i), keys[i]);
     }
   }
+}
+
+std::map<std::int64_t, std::int64_t> RecordKeys::Find(std::span<const std::int64_t> keys) const {
+  std::map<std::int64_t, std::int64_t> found;
+  ForEach([&](std::int64_t index, std::int64_t key) {
+    if (std::ranges::find(keys, key) != keys.end()) found[key] = index;
+  });
+  return found;
 }
 
 void RecordKeys::Read(SampleIndex first, std::span<std::int64_t> out) const {

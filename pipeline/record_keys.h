@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,10 @@
 #include "pipeline/record_source.h"
 
 namespace fastclip {
+
+/// Throws std::runtime_error, with the reason, where `field` is no field of records' metadata:
+/// "json.NAME" or "json.A.B".
+void CheckKeyField(const std::string& field);
 
 /// The integers under which another program knows the records of a list: what lies at "json.key" in
 /// their metadata, say, by which the published FastCLIP code keeps its estimators. A column
@@ -44,6 +49,8 @@ class RecordKeys {
   std::int64_t without_key() const { return without_key_; }
   /// The keys of the records from `first` on, -1 for none. Throws std::out_of_range past the end.
   void Read(SampleIndex first, std::span<std::int64_t> out) const;
+  /// The records that have these keys, key → index. Reads the whole column.
+  std::map<std::int64_t, std::int64_t> Find(std::span<const std::int64_t> keys) const;
 
  private:
   struct Part {

@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <numeric>
 #include <stdexcept>
 #include <string>
+
+#include "pipeline/system_memory.h"
 
 namespace fastclip {
 namespace {
@@ -16,16 +17,6 @@ std::int64_t BytesOf(const Record& record) {
     bytes += static_cast<std::int64_t>(caption.text.size());
   }
   return bytes;
-}
-
-/// "MemAvailable:   12345 kB"; 0 where the system does not tell.
-std::int64_t AvailableMemory() {
-  std::ifstream file("/proc/meminfo");
-  std::string name;
-  for (std::int64_t kilobytes = 0; file >> name >> kilobytes; file.ignore(1 << 10, '\n')) {
-    if (name == "MemAvailable:") return kilobytes << 10;
-  }
-  return 0;
 }
 
 }  // namespace

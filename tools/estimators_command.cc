@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -105,22 +104,10 @@ class RunState {
 
   /// The record of each key, where there is one.
   std::map<std::int64_t, std::int64_t> Find(const std::vector<std::int64_t>& wanted) const {
+    if (keys_) return keys_->Find(wanted);
     std::map<std::int64_t, std::int64_t> found;
-    if (!keys_) {
-      for (const std::int64_t key : wanted) {
-        if (key >= 0 && key < source_->size()) found[key] = key;
-      }
-      return found;
-    }
-    std::vector<std::int64_t> block(1 << 16);
-    for (std::int64_t first = 0; first < keys_->size(); first += std::ssize(block)) {
-      block.resize(std::min(block.size(), static_cast<std::size_t>(keys_->size() - first)));
-      keys_->Read(SampleIndex{first}, block);
-      for (std::size_t i = 0; i < block.size(); ++i) {
-        if (std::ranges::find(wanted, block[i]) != wanted.end()) {
-          found[block[i]] = first + static_cast<std::int64_t>(i);
-        }
-      }
+    for (const std::int64_t key : wanted) {
+      if (key >= 0 && key < source_->size()) found[key] = key;
     }
     return found;
   }

@@ -1,7 +1,6 @@
 #include "tools/eval_linear.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -9,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "pipeline/system_memory.h"
 #include "tools/eval_subject.h"
 #include "trainer/eval/linear_probe.h"
 #include "trainer/eval/zero_shot.h"
@@ -35,8 +35,7 @@ struct Probe {
 /// All training features are held at once, four or eight bytes a number.
 void CheckFits(std::int64_t records, std::int64_t width, std::int64_t bytes_each) {
   const double need = static_cast<double>(records) * static_cast<double>(width * bytes_each);
-  const double have =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const auto have = static_cast<double>(PhysicalMemory());
   if (need <= have / 2) return;
   throw std::runtime_error(
       fmt::format("the features of {} training pictures take {:.1f} GiB, more than half of the "

@@ -4,12 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-targets=(tar manifest image table tokenizer)
+targets=(tar manifest jpeg png webp image table tokenizer)
 usage() {
   cat <<TEXT
 usage: tools/fuzz.sh [--seconds N] [TARGET …]
   --seconds N  for each target (900)
-  TARGET       of ${targets[*]}; default: all, one after the other
+  TARGET       of ${targets[*]}; default: all, one after the other;
+               jpeg, png and webp begin with pictures of that kind alone, image with all kinds
 example: tools/fuzz.sh --seconds 60 image
 TEXT
 }
@@ -35,9 +36,15 @@ export FASTCLIP_SHARE=build/share
 for target in "${chosen[@]}"; do
   corpus=build/fuzz/corpus/$target
   mkdir -p "$corpus"
+  case "$target" in
+    jpeg|png|webp)
+      program=image seeds=build/fuzz/seeds/$target
+      mkdir -p "$seeds" && cp tests/fuzz/seeds/image/*"$target"* "$seeds" ;;
+    *) program=$target seeds=tests/fuzz/seeds/$target ;;
+  esac
   echo "fuzz: $target for $seconds s"
   # Leaks are looked for at the end of the process: a skip that keeps memory would show.
-  build/fuzz/tests/fuzz_"$target" "$corpus" tests/fuzz/seeds/"$target" -max_total_time="$seconds" -max_len=65536 \
+  build/fuzz/tests/fuzz_"$program" "$corpus" "$seeds" -max_total_time="$seconds" -max_len=65536 \
     -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=build/fuzz/found/"$target"- \
     >build/fuzz/"$target".log 2>&1 || { tail -40 build/fuzz/"$target".log; exit 1; }
   grep -E '^(stat::number_of_executed_units|stat::peak_rss_mb)|^Done' build/fuzz/"$target".log | tr '\n' ' '

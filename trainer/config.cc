@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "pipeline/compute_pool.h"
-#include "pipeline/json_path.h"
+#include "pipeline/record_keys.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/precision.h"
 
@@ -198,6 +198,9 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
   checked("pipeline.formats",
           [&] { config_.pipeline.decode.formats = ParsePictureFormats(config_.formats); });
   config_.pipeline.fast_pixels = config_.pixels == "fast";
+  if (config_.gamma.schedule == "advice") {
+    config_.gamma.min = AdvisedGammaMin(config_.train.epochs);
+  }
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
   checked("learning_rate.schedule", [&] { CheckLearningRate(rate); });
@@ -215,10 +218,7 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
   }
   if (const std::string& field = config_.data.index_by; !field.empty()) {
     try {
-      if (!ParseJsonPath(field, "index_by")) {
-        throw std::runtime_error(
-            fmt::format("'{}' is no json.NAME, a field of the records' metadata", field));
-      }
+      CheckKeyField(field);
     } catch (const std::runtime_error& error) {
       throw table_.Error("data.index_by", error.what());
     }
@@ -233,10 +233,6 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
     if (curve == "const-cooldown") {
       ordered("learning_rate.cooldown_end", rate.cooldown_end, "temperature.lr", tau.lr);
     }
-  }
-  if (config_.gamma.schedule == "advice") {
-    config_.gamma.min = AdvisedGammaMin(config_.train.epochs);
-    ordered("gamma.min", config_.gamma.min, "gamma.start", config_.gamma.start);
   }
 
   if (config_.train.batch_size % config_.train.micro_batches != 0) {

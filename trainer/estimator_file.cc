@@ -3,13 +3,13 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <map>
 #include <numeric>
 #include <stdexcept>
 
+#include "pipeline/system_memory.h"
 #include "trainer/objective/estimator.h"
 #include "trainer/safetensors.h"
 
@@ -17,7 +17,6 @@ namespace fastclip {
 namespace {
 
 constexpr std::int64_t kBlock = 1 << 16;  // records
-constexpr double kSmallestTau = 0.01, kLargestTau = 1;
 
 /// "tau_image" → "tau_im": what the published code calls a column.
 std::string NameOf(const std::string& column) {
@@ -64,7 +63,7 @@ void ForEachBlock(const RecordKeys* keys, std::int64_t records, const Wanted& wa
   }
 }
 
-/// The tensors of a file that are looked for, double [rows].
+/// The tensors of a file that have a number a row, [rows] each.
 class ReferenceState {
  public:
   explicit ReferenceState(const std::string& path) : path_(path) {
@@ -76,8 +75,8 @@ class ReferenceState {
     if (!Has("u_im") || !Has("u_tt")) {
       throw std::runtime_error(
           fmt::format("{}: has no u_im and u_tt of shape [rows] or [rows, 1]; they are in the "
-                      "checkpoint of the "
-                      "published code, save them with safetensors.torch.save_file",
+                      "checkpoint of the published code, save them with "
+                      "safetensors.torch.save_file",
                       path));
     }
     for (const char* side : {"_im", "_tt"}) {
@@ -215,13 +214,11 @@ std::int64_t ExportEstimators(const std::string& path, const RecordKeys* keys,
   const std::int64_t rows = keys != nullptr ? keys->largest() + 1 : records;
   const double bytes =
       static_cast<double>(rows) * static_cast<double>(names.size()) * sizeof(float);
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const auto memory = static_cast<double>(PhysicalMemory());
   if (bytes > memory) {
     throw std::runtime_error(
         fmt::format("{} tensors of {} rows are {:.1f} GB, and this machine has {:.1f} GB of "
-                    "memory; the largest "
-                    "integer makes the rows",
+                    "memory; the largest integer makes the rows",
                     names.size(), rows, 1e-9 * bytes, 1e-9 * memory));
   }
   NamedTensors tensors;

@@ -151,7 +151,7 @@ TEST(RecordKeys, RefuseWhatIsNoIndex) {
             }).find("json.key is read from .json members of tar shards"),
             std::string::npos);
   EXPECT_EQ(ErrorOf([&] { RecordKeys(folder / "a.tar", "key", {}); }),
-            "index_by 'key': write json.NAME, a field of the records' metadata; json.key, say");
+            "'key' is no json.NAME, a field of the records' metadata; write json.key, say");
 }
 
 TEST(RecordKeys, AreKeptInMemoryWhereNoFileCanBeWritten) {

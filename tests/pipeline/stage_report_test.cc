@@ -2,66 +2,28 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <chrono>
-#include <optional>
 #include <string>
-#include <thread>
 
 #include "tests/pipeline/loader_fixture.h"
+#include "tests/support/delayed_stages.h"
 
 namespace fastclip {
 namespace {
 
-using std::chrono::milliseconds;
-
-struct Delays {
-  std::optional<LoaderStage> stage = {};
-  int upload_ms = 0;  // of the consumer, a batch
-  int training_ms = 0;
-};
-
-/// Trains on nothing for some windows, and asks in each what holds the run back.
-std::vector<std::string> Verdicts(const Delays& delays, int windows) {
-  constexpr int kBatch = 16;
-  const FakeSource source(4000);
-  const OrderPlan plan({.size = 4000, .batch_size = kBatch, .lanes = 4, .seed = 1});
-  LoaderOptions options = Options();
-  options.threads = 2;
-  options.io_threads = 2;
-  options.before_stage = [&](LoaderStage stage) {
-    if (delays.stage == stage) std::this_thread::sleep_for(milliseconds(2));
-  };
-  const ByteTokenizer tokenizer;
-  BatchLoader loader(source, plan, {0, 4}, 0, plan.steps(100), tokenizer, options);
-  loader.Next();
-  std::vector<std::string> verdicts;
-  for (int window = 0; window < windows; ++window) {
-    const LoaderStats before = loader.stats();
-    const auto start = std::chrono::steady_clock::now();
-    const auto seconds = [&] {
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    };
-    double uploading = 0;
-    while (seconds() < 0.08) {
-      loader.Next();
-      const double began = seconds();
-      std::this_thread::sleep_for(milliseconds(delays.upload_ms));
-      uploading += seconds() - began;
-      std::this_thread::sleep_for(milliseconds(delays.training_ms));
-    }
-    const StageReport report = ReportBetween(before, loader.stats(), seconds());
-    const StageVerdict verdict = Judge(report, uploading / seconds());
-    EXPECT_EQ(verdict.text.find(BottleneckName(verdict.limit)), 0u) << verdict.text;
-    verdicts.push_back(BottleneckName(verdict.limit));
-  }
-  return verdicts;
-}
-
 void ExpectNamed(const Delays& delays, const std::string& limit) {
   constexpr int kWindows = 12;
-  const auto verdicts = Verdicts(delays, kWindows);
-  EXPECT_GE(std::ranges::count(verdicts, limit), kWindows - 1) << limit;
+  const FakeSource source(4000);
+  const OrderPlan plan({.size = 4000, .batch_size = 16, .lanes = 4, .seed = 1});
+  LoaderOptions options = Options();
+  options.before_stage = [&](LoaderStage stage) { delays.Before(stage); };
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, plan, {0, 4}, 0, plan.steps(100), tokenizer, options);
+  int named = 0;
+  for (const StageVerdict& verdict : Verdicts(loader, delays, kWindows, 0.08)) {
+    EXPECT_EQ(verdict.text.find(BottleneckName(verdict.limit)), 0u) << verdict.text;
+    named += BottleneckName(verdict.limit) == limit;
+  }
+  EXPECT_GE(named, kWindows - 1) << limit;
 }
 
 TEST(Verdict, NamesTheStageThatIsSlow) {

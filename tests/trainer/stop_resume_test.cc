@@ -59,7 +59,7 @@ class StopAndResume : public Training {
 
 TEST_F(StopAndResume, TellsByItsExitCodeWhichSignalStoppedIt) {
   EXPECT_EQ(StopAt(2, SIGINT, {}), 130) << errors_;
-  EXPECT_EQ(StopAt(4, SIGTERM, {"resume=true"}), 143) << errors_;
+  EXPECT_EQ(StopAt(Metrics("cut").size() + 2, SIGTERM, {"resume=true"}), 143) << errors_;
   EXPECT_NE(errors_.find("resume=true goes on"), std::string::npos) << errors_;
 }
 
@@ -104,6 +104,24 @@ TEST_F(StopAndResume, GoesOnInAMixThatCarriesItsTail) {
   other[1] = "data.repeats=[1, 2]";
   other[2] = "data.tail=drop";
   ExpectRefused(other, "data.tail was carry in this run and is drop now");
+}
+
+TEST_F(StopAndResume, GoesOnInAnOrderWithReplacement) {
+  const std::vector<std::string> words = {"data.resampled=true", "data.epoch_samples=96",
+                                          "train.epochs=4"};
+  ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
+  ASSERT_EQ(Metrics("whole").size(), 24u);
+  std::vector<std::string> resume = words;
+  resume.push_back("resume=true");
+  for (const std::size_t lines : {5u, 6u, 15u}) {
+    EXPECT_EQ(StopAt(lines, SIGTERM, lines == 5 ? words : resume), 143) << errors_;
+  }
+  ASSERT_EQ(Run(Train("cut", resume)), 0) << errors_;
+  EXPECT_EQ(Metrics("whole"), Metrics("cut"));
+
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  ExpectRefused({"train.epochs=4", "resume=true"},
+                "data.resampled was true in this run and is false now");
 }
 
 TEST_F(StopAndResume, RefusesAnotherModelOrTokenizer) {

@@ -60,13 +60,12 @@ class Objective {
 };
 
 at::Tensor LabelTensor(std::span<const std::int64_t> labels, std::int64_t classes) {
-  std::vector<std::int64_t> wide(labels.begin(), labels.end());
-  for (const std::int64_t label : wide) {
+  for (const std::int64_t label : labels) {
     if (label < 0 || label >= classes) {
       throw std::invalid_argument(fmt::format("label {} of {} classes", label, classes));
     }
   }
-  return at::tensor(wide, at::kLong);
+  return at::tensor(at::ArrayRef<std::int64_t>(labels.data(), labels.size()), at::kLong);
 }
 
 /// Some rows of a set.

@@ -11,6 +11,9 @@ namespace fastclip {
 /// ln u of an estimator that was never written.
 inline constexpr double kUnseenLogU = -std::numeric_limits<double>::infinity();
 
+/// The bounds of a temperature a sample (DRO-CLIP's published code).
+inline constexpr double kSmallestTau = 0.01, kLargestTau = 1;
+
 /// False where the estimator was never written or is broken: u < 1e-35, infinite or NaN. Of any
 /// shape.
 at::Tensor Seen(const at::Tensor& log_u);

@@ -23,11 +23,11 @@ void CheckGamma(const GammaOptions& options) {
     throw std::invalid_argument(
         fmt::format("γ starts at {}; it must be above 0 and at most 1", options.start));
   }
-  if (options.start < options.min && options.schedule != "advice") {
-    throw std::invalid_argument(
-        fmt::format("γ starts at {}, below its smallest value {}: set "
-                    "gamma.start higher or gamma.min lower",
-                    options.start, options.min));
+  if (options.start < options.min) {
+    throw std::invalid_argument(fmt::format(
+        "γ starts at {}, below its smallest value {}: set gamma.start higher or gamma.min "
+        "lower",
+        options.start, options.min));
   }
   if (options.decay_epochs < 0) {
     throw std::invalid_argument(

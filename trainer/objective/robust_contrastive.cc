@@ -12,8 +12,6 @@ namespace fastclip {
 namespace {
 
 constexpr double kLargestTauGradient = 5;
-constexpr double kSmallestTau = 0.01;
-constexpr double kLargestTau = 1;
 
 }  // namespace
 
