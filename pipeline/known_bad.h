@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
 #include <unordered_map>
+#include <vector>
 
 #include "pipeline/record.h"
 
@@ -30,6 +32,14 @@ class KnownBad {
   void Add(const SkippedRecord& record) {
     const std::unique_lock lock(mutex_);
     causes_.emplace(ToInt(record.index), record.cause);
+  }
+  /// By index.
+  std::vector<SkippedRecord> All() const {
+    const std::shared_lock lock(mutex_);
+    std::vector<SkippedRecord> all;
+    for (const auto& [index, cause] : causes_) all.push_back({SampleIndex{index}, cause});
+    std::ranges::sort(all, {}, &SkippedRecord::index);
+    return all;
   }
 
  private:

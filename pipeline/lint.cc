@@ -26,8 +26,10 @@ std::optional<Skip> CauseOf(const Record& record, const DecodeOptions& options) 
 
 Checked Check(const RecordSource& source, std::int64_t first, const DecodeOptions& options) {
   Checked checked{.records = std::min(kRecordsPerTask, source.size() - first), .bad = {}};
-  const RecordBlock block = source.Read(SampleIndex{first}, static_cast<int>(checked.records), {});
-  for (const Record& record : block.records) {
+  for (std::int64_t index = first; index < first + checked.records; ++index) {
+    const RecordBlock block =
+        source.Read(SampleIndex{index}, 1, {});  // one in memory: may be large
+    const Record& record = block.records.at(0);
     const auto cause = CauseOf(record, options);
     if (!cause) continue;
     checked.bad.push_back({.index = record.index,

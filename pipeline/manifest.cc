@@ -28,7 +28,7 @@ struct Head {
   std::uint64_t head_hash;  // of the bytes before it
 };
 static_assert(sizeof(Head) == 40);
-constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'M', 'F', '2'};
+constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'M', 'F', '3'};
 /// The last sign is the format's age.
 constexpr std::string_view kAnyMagic = "FCLIPMF";
 

@@ -18,7 +18,7 @@ struct ManifestEntry : FileFacts {
 /// The files of a list in their order, with how many records each holds: O(files) of memory and of
 /// disk. Where the records lie is in the files' sidecars.
 ///
-/// The file, little-endian: a head of 40 bytes ("FCLIPMF2", kind and number of entries as uint32,
+/// The file, little-endian: a head of 40 bytes ("FCLIPMF3", kind and number of entries as uint32,
 /// the entries' bytes, their XXH3, the XXH3 of the head up to here), then the entries: size, time
 /// (ns), count, incomplete, damaged, content hash, hash of the checksums, 8 bytes each; flags
 /// (1: cut, 2: with checksums) and bytes of the name as uint32; the name.
@@ -33,7 +33,7 @@ class Manifest {
   static bool IsOne(const std::string& path);
 
   const std::vector<ManifestEntry>& entries() const { return entries_; }
-  /// Identity of the data: names, their order, counts, and content hashes where there are any.
+  /// Identity of the data: names, their order, counts and content hashes.
   std::uint64_t hash() const { return hash_; }
   /// What the file holds. Throws std::runtime_error for more than 1 GiB of names.
   std::vector<std::byte> Pack(FileKind kind) const;

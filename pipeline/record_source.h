@@ -37,7 +37,8 @@ class RecordSource {
   virtual void ReadAhead(SampleIndex /*first*/, int /*count*/) const {}
   /// Throws as Read() does where the manifest cannot be read.
   virtual RecordOrigin OriginOf(SampleIndex index) const = 0;
-  /// Identity of the data: over names, order and counts. Stored in checkpoints.
+  /// Identity of the data: over the names of files, their order, counts and keys. Stored in
+  /// checkpoints.
   virtual std::uint64_t hash() const = 0;
 };
 
@@ -46,10 +47,9 @@ struct SourceOptions {
   /// in `manifest_fallback_dir` where that folder cannot be written.
   std::string manifest;
   std::string manifest_fallback_dir;
-  /// Take in files that changed since they were indexed. Else, as in training and evaluation, a
-  /// file that holds another number of records now (a table: other bytes) is refused by name: those
-  /// behind it would get another SampleIndex.
-  bool renew = true;
+  /// Take in files that changed since they were indexed, as fastclip shards index does. Else a file
+  /// that holds other records now is refused by name: a SampleIndex would mean another one.
+  bool renew = false;
   /// Read tar shards whole and keep a checksum of each record's bytes, where there is none yet.
   bool add_checksums = false;
   /// Compare each record of tar shards with its checksum: other bytes are Skip::kChanged. A shard

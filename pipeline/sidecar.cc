@@ -26,7 +26,7 @@ struct Head {
   std::uint64_t head_hash;  // of the bytes before it
 };
 static_assert(sizeof(Head) == 88);
-constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'S', 'C', '1'};
+constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'S', 'C', '2'};
 constexpr std::uint32_t kCut = 1, kWithChecksums = 2;
 
 constexpr std::int64_t kChecksumBytes = sizeof(std::uint32_t);
@@ -37,12 +37,14 @@ std::uint64_t HashOfHead(const Head& head) { return XXH3_64bits(&head, offsetof(
 }  // namespace
 
 void RequireSameRecords(const std::string& path, const FileFacts& before, const FileFacts& now) {
+  if (before.count == 0) return;  // nothing had an index
   if (before.count == now.count && before.content_hash == now.content_hash) return;
   throw std::runtime_error(fmt::format(
-      "{}: changed since it was indexed ({} records then, {} now), so that records would get other "
-      "indices: put the old file back, or renew the manifest with fastclip shards index and start "
-      "a new run",
-      path, before.count, now.count));
+      "{}: changed since it was indexed ({}), so that records would get other indices: put the old "
+      "file back, or renew the manifest with fastclip shards index and start a new run",
+      path,
+      before.count == now.count ? fmt::format("{} records then and now, but others", now.count)
+                                : fmt::format("{} records then, {} now", before.count, now.count)));
 }
 
 std::uint32_t RecordChecksum(std::uint64_t xxh3) { return static_cast<std::uint32_t>(xxh3); }

@@ -23,7 +23,8 @@ struct FileFacts {
   /// Blocks passed over because they are damaged.
   std::int64_t damaged = 0;
   bool cut = false;  ///< ends without the mark that closes a tar
-  /// Of a table's bytes; 0 for a tar, whose bytes are not all read.
+  /// Of a table's bytes; of the keys of a tar's records, whose bytes are not all read: what is
+  /// mended under its old key is the same sample.
   std::uint64_t content_hash = 0;
   /// The XXH3 of the checksums of its records, where they were taken.
   std::optional<std::uint64_t> checksums_hash;
@@ -31,9 +32,9 @@ struct FileFacts {
 /// More records than this in one file are taken for damage.
 inline constexpr std::int64_t kMostRecordsOfFile = std::int64_t{1} << 40;
 
-/// Throws std::runtime_error that names the file where `now` would move a SampleIndex: it holds
-/// another number of records, or is a table with other bytes. A copy with another time is no other
-/// file.
+/// Throws std::runtime_error that names the file where `now` would give a SampleIndex to another
+/// record: it holds another number of them, other keys or, as a table, other bytes. A copy with
+/// another time is no other file.
 void RequireSameRecords(const std::string& path, const FileFacts& before, const FileFacts& now);
 
 /// What a walk found.
@@ -56,7 +57,7 @@ void SealChecksums(WalkedFile& walked);
 /// The sidecar of a walked file: what was found, in a file of its own, so that every list that
 /// names the file shares it. Little-endian:
 ///
-///   "FCLIPSC1", kind and flags (1: cut, 2: with checksums) as uint32; size, time (ns), count,
+///   "FCLIPSC2", kind and flags (1: cut, 2: with checksums) as uint32; size, time (ns), count,
 ///   incomplete, damaged, content hash, XXH3 of the places, XXH3 of the checksums, XXH3 of the head
 ///   up to here, 8 bytes each; the places; the checksums, if any, as uint32
 std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked);

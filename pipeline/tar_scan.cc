@@ -16,6 +16,7 @@
 #include "pipeline/ascii.h"
 #include "pipeline/file.h"
 #include "pipeline/picture_format.h"
+#include "pipeline/stream_hash.h"
 
 namespace fastclip {
 namespace {
@@ -161,6 +162,9 @@ class Grouping {
       Close();
       scan_.starts.push_back(ToBlocks(member.header_at, shard_));
       key_ = name->key;
+      const auto length = static_cast<std::int64_t>(key_.size());
+      keys_.Add(std::as_bytes(std::span(&length, 1)));
+      keys_.Add(std::as_bytes(std::span(key_)));
       fields_.clear();
       has_image_ = has_caption_ = false;
     }
@@ -178,6 +182,7 @@ class Grouping {
 
   /// Behind the last record's last byte.
   std::int64_t end() const { return end_; }
+  std::uint64_t keys_hash() const { return keys_.Digest(); }
 
  private:
   TarScan& scan_;
@@ -186,6 +191,7 @@ class Grouping {
   std::unordered_set<std::string> fields_;
   bool has_image_ = false, has_caption_ = false;
   std::int64_t end_ = 0;
+  StreamHash keys_;
 };
 
 }  // namespace
@@ -242,6 +248,7 @@ TarScan ScanTar(int fd, const std::string& path) {
   records.Close();
   scan.starts.push_back(ToBlocks(std::min(records.end(), input.size), path));
   scan.damaged = end.damaged;
+  scan.keys_hash = records.keys_hash();
 
   // libarchive takes the end of the file for an end of the tar; only blocks of zeros are one.
   const std::int64_t at = archive_filter_bytes(reader.get(), 0);

@@ -52,6 +52,8 @@ struct TarScan {
   std::int64_t damaged = 0;
   /// The file ends without the mark that closes a tar: it was probably cut.
   bool cut = false;
+  /// The XXH3 of the keys of the records, in their order.
+  std::uint64_t keys_hash = 0;
 
   std::int64_t records() const { return static_cast<std::int64_t>(starts.size()) - 1; }
 };

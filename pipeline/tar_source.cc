@@ -75,6 +75,7 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
   walked.facts.incomplete = scan.incomplete;
   walked.facts.damaged = scan.damaged;
   walked.facts.cut = scan.cut;
+  walked.facts.content_hash = scan.keys_hash;
   const auto places = std::as_bytes(std::span(scan.starts));
   walked.places.assign(places.begin(), places.end());
   if (checksums) {

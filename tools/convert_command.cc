@@ -76,6 +76,7 @@ int RunConvert(int argc, const char* const* argv) {
       "fastclip shards convert");
   std::string table, out_dir, background;
   SourceOptions source_options;
+  source_options.renew = true;  // what is there is read: no index outlives the command
   PictureOptions pictures;
   ConvertOptions options;
   options.threads =

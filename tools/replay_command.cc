@@ -153,7 +153,6 @@ int RunReplay(int argc, const char* const* argv) {
   if (!Parse(argc, argv, o)) return 0;
   o.source.captions = o.captions.Parsed();
   o.pictures.Apply(o.source, o.loader.decode);
-  o.source.renew = false;
   const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
   o.order_words.Apply(*opened.source, o.order);

@@ -104,6 +104,7 @@ int RunIndex(int argc, const char* const* argv) {
       "fastclip shards index");
   std::string list;
   SourceOptions options;
+  options.renew = true;
   bool json = false;
   app.add_option("LIST", list, kListHelp)->required();
   app.add_option(

@@ -17,8 +17,8 @@ namespace fastclip {
 
 /// RUN/quarantine.jsonl: the records that a run met and could not use, each once:
 /// {"shard": file, "offset": byte of its first header or row, "index": SampleIndex, "cause": name}.
-/// Nothing depends on the file: a run that goes on reads what it names once more, as data and caps may
-/// have been mended meanwhile, and does not name it again.
+/// Nothing depends on the file: a run that goes on reads what it names once more, as data and caps
+/// may have been mended meanwhile, and does not name it again.
 class Quarantine {
  public:
   /// Every rank makes one. Reads what earlier starts of the run wrote, where `keep`; else rank 0
@@ -31,6 +31,8 @@ class Quarantine {
   KnownBad& known() { return known_; }
   /// What a batch of this rank passed over.
   void Note(std::span<const SkippedRecord> skipped);
+  /// What this rank's loader has met, in batches that came and in those that did not.
+  void NoteKnown() { Note(known_.All()); }
   /// Every rank's notes since the last call, into the file; rank 0 syncs it. Every rank calls it.
   void Write(Communicator& comm);
   /// "a.tar: 12 undecodable, 3 missing", the worst shards first, at most `most`; then how many more

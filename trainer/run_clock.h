@@ -6,8 +6,8 @@
 
 namespace fastclip {
 
-/// How fast a run goes. For people only: nothing in the run depends on it. Evaluation and checkpoints
-/// are no training time.
+/// How fast a run goes. For people only: nothing in the run depends on it. Evaluation and
+/// checkpoints are no training time.
 class RunClock {
  public:
   using Steady = std::chrono::steady_clock;
@@ -20,7 +20,9 @@ class RunClock {
     ++steps_;
   }
   /// Over the whole run so far.
-  double SecondsAStep() const { return Elapsed() / static_cast<double>(std::max<std::int64_t>(1, steps_)); }
+  double SecondsAStep() const {
+    return Elapsed() / static_cast<double>(std::max<std::int64_t>(1, steps_));
+  }
   double DataWait() const { return std::min(1.0, total_waited_ / Elapsed()); }
 
   struct Rate {
@@ -46,7 +48,9 @@ class RunClock {
   }
 
  private:
-  static double Seconds(Steady::duration time) { return std::chrono::duration<double>(time).count(); }
+  static double Seconds(Steady::duration time) {
+    return std::chrono::duration<double>(time).count();
+  }
   double Elapsed() const { return std::max(1e-9, Seconds(Steady::now() - start_)); }
 
   Steady::time_point start_ = Steady::now();

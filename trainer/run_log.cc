@@ -56,6 +56,12 @@ void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& sca
   };
   add(event, scalars, line);
   line.update(extra);
+  for (const auto& [object, fields] : extra.items()) {
+    if (!fields.is_object()) continue;
+    for (const auto& [name, value] : fields.items()) {
+      named.emplace_back(fmt::format("{}/{}/{}", event, object, name), value.get<double>());
+    }
+  }
   for (const Group& group : groups) add(group.name, group.scalars, line[group.name]);
   std::vector<TensorboardWriter::Scalar> board(named.begin(), named.end());
   OrTellHowToGoOn([&] {

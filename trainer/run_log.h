@@ -30,7 +30,8 @@ class RunLog {
   };
 
   /// A line {"event": event, "step": …, each scalar, each field of `extra`, each group}, and
-  /// EVENT/NAME scalars for TensorBoard. Throws std::runtime_error that says how to go on, where
+  /// EVENT/NAME scalars for TensorBoard, and EVENT/OBJECT/NAME of the objects of numbers among
+  /// `extra`. Throws std::runtime_error that says how to go on, where
   /// the disk is full.
   void Write(std::string_view event, std::int64_t step, const Scalars& scalars,
              const nlohmann::json& extra, const std::vector<Group>& groups = {});

@@ -36,7 +36,6 @@ SourceOptions TrainSourceOf(const TrainConfig& config) {
 SourceOptions OtherSourceOf(const TrainConfig& config) {
   SourceOptions options;
   options.manifest_fallback_dir = config.run;
-  options.renew = false;
   options.formats = config.pipeline.decode.formats;
   options.max_record_bytes = config.data.max_record_bytes;
   return options;

@@ -18,8 +18,8 @@ namespace fastclip {
 
 /// The rows of one step on this rank.
 struct StepInput {
-  std::span<const MicroBatch> micro;       ///< one, or more for accumulation in two passes
-  std::span<const std::int64_t> indices;   ///< [b] SampleIndex
+  std::span<const MicroBatch> micro;      ///< one, or more for accumulation in two passes
+  std::span<const std::int64_t> indices;  ///< [b] SampleIndex
   std::int64_t epoch = 0;
   double gamma = 1;
   LearningRates rates;
@@ -27,7 +27,7 @@ struct StepInput {
 
 /// Global values: the same on every rank.
 struct StepReport {
-  bool applied = true;       ///< false: loss or gradient not finite, nothing was written
+  bool applied = true;        ///< false: loss or gradient not finite, nothing was written
   bool scale_shrank = false;  ///< not applied, but the gradient scaler may be at fault and gave way
   double loss = 0;
   double log_u_mean = 0;     ///< ½·mean(ln u1 + ln u2); NaN without estimators

@@ -34,6 +34,18 @@ constexpr std::int64_t kFewestTried = 1000;
 // A resume enters the same loop: what the stopped run still owed of its last step comes first.
 int Trainer::Run(StopSignal& stop) {
   stop.Attend();
+  try {
+    return RunSteps(stop);
+  } catch (const SharedError&) {
+    SayBadData();
+    throw;
+  } catch (const std::exception&) {
+    if (comm_.world_size() == 1) SayBadData();
+    throw;
+  }
+}
+
+int Trainer::RunSteps(StopSignal& stop) {
   std::optional<BatchLoader> loader;
   first_step_ = step_;
   for (;;) {
@@ -61,6 +73,7 @@ int Trainer::Run(StopSignal& stop) {
       if (!saved_) Save();
       console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_,
                                total_steps_));
+      SayWorstShards();
       return signal;
     }
     if (!batch) throw std::logic_error("the loader ended before the run");
@@ -82,8 +95,24 @@ void Trainer::SaySkips() {
   const std::string skips = DescribeSkips(TotalSkips());
   console_.Say(fmt::format("done: {} steps; {}; records passed over: {}", step_, last_checkpoint_,
                            skips.empty() ? "none" : skips));
+  SayWorstShards();
+}
+
+void Trainer::SayWorstShards() {
   for (const std::string& shard : quarantine_->WorstShards(kWorstShards)) {
     console_.Say("  " + shard);
+  }
+}
+
+/// When the run dies, of its data as like as not: all that was found bad, in a batch or on the way
+/// to one, is written down. Every rank calls it.
+void Trainer::SayBadData() {
+  try {
+    quarantine_->NoteKnown();
+    quarantine_->Write(comm_);
+    SayWorstShards();
+  } catch (const std::exception& error) {  // the cause of the end is the one to tell
+    console_.Say(fmt::format("the bad records could not be written down: {}", error.what()));
   }
 }
 
@@ -93,7 +122,9 @@ void Trainer::RefuseGarbage(const SkipCounts& skips) {
     return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   };
   // Since this start: what was mended before it is forgiven.
-  const std::int64_t bad = sum(skips) - sum(skips_before_);
+  SkipCounts now = skips;
+  for (int i = 0; i < kSkipCauses; ++i) now[i] -= skips_before_[i];
+  const std::int64_t bad = sum(now);
   const std::int64_t tried = (step_ - first_step_) * config_->train.batch_size + bad;
   const double most = config_->data.max_skips_per_mille;
   if (tried < kFewestTried ||
@@ -106,7 +137,7 @@ void Trainer::RefuseGarbage(const SkipCounts& skips) {
       fmt::format("{} of {} records tried cannot be used ({}), more than data.max_skips_per_mille "
                   "= {:g}: {}/quarantine.jsonl names them. Mend the data, or raise that key and "
                   "go on with resume=true",
-                  bad, tried, DescribeSkips(skips), most, config_->run));
+                  bad, tried, DescribeSkips(now), most, config_->run));
 }
 
 bool Trainer::AnyStopped(bool mine) {
@@ -207,6 +238,7 @@ double Trainer::Tau(const StepReport& report) const {
 
 void Trainer::Log(const StepReport& report, const Batch& batch, const LoaderStats& stats) {
   const SkipCounts skips = TotalSkips();
+  described_skips_ = DescribeSkips(skips);
   if (log_) WriteMetrics(report, batch, stats, skips);
   logged_.Begin(stats);
   RefuseGarbage(skips);
@@ -249,14 +281,14 @@ void Trainer::SayVerdict(const LoaderStats& stats) {
 
 void Trainer::ShowProgress(const StepReport& report) {
   if (!console_.StatusDue()) return;
-  console_.Status(
-      fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait "
-                  "{:.0f}%  {} left",
-                  std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_,
-                  total_steps_, report.loss, Tau(report),
-                  static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
-                  100 * clock_.DataWait(),
-                  Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
+  console_.Status(fmt::format(
+      "epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait "
+      "{:.0f}%{}  {} left",
+      std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_, total_steps_,
+      report.loss, Tau(report),
+      static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
+      100 * clock_.DataWait(), described_skips_.empty() ? "" : "  passed over " + described_skips_,
+      Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }
 
 EncodeOptions Trainer::EncodeForEval(const char* what, std::int64_t total,

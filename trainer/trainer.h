@@ -54,6 +54,7 @@ class Trainer {
   int Run(StopSignal& stop);
 
  private:
+  int RunSteps(StopSignal& stop);
   void SayRanks();
   void OpenRun(const std::string& command);
   std::optional<FoundCheckpoint> FindCheckpoint();
@@ -72,6 +73,8 @@ class Trainer {
   SkipCounts TotalSkips();
   void RefuseGarbage(const SkipCounts& skips);
   void SaySkips();
+  void SayWorstShards();
+  void SayBadData();
   TensorTarget Target() const;
   StepReport TrainOn(const Batch& batch);
   void CountRefusal(const StepReport& report);
@@ -125,6 +128,7 @@ class Trainer {
   std::int64_t zeroshot_at_ = -1;
   SkipCounts skips_{};           // of this rank; rank 0's begin with those of all before a resume
   SkipCounts skips_before_{};    // of all ranks, before this start
+  std::string described_skips_;  // of all ranks, at the last line of metrics
   std::int64_t first_step_ = 0;  // of this start
   std::int64_t overflowed_ = 0;  // steps that a too large gradient scale cost
   std::int64_t refused_ = 0;

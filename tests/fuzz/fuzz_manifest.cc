@@ -81,7 +81,7 @@ std::uint64_t Hash(const std::vector<std::uint8_t>& bytes, std::size_t from, std
 std::vector<std::uint8_t> MendedManifest(std::vector<std::uint8_t> bytes) {
   constexpr std::size_t kHead = 40;
   if (bytes.size() < kHead) return bytes;
-  std::memcpy(bytes.data(), "FCLIPMF2", 8);
+  std::memcpy(bytes.data(), "FCLIPMF3", 8);
   Put(static_cast<std::int64_t>(bytes.size() - kHead), 16, bytes);
   Put(Hash(bytes, kHead, bytes.size()), 24, bytes);
   Put(Hash(bytes, 0, kHead - 8), kHead - 8, bytes);
@@ -92,7 +92,7 @@ std::vector<std::uint8_t> MendedManifest(std::vector<std::uint8_t> bytes) {
 std::vector<std::uint8_t> MendedSidecar(std::vector<std::uint8_t> bytes) {
   constexpr std::size_t kHead = 88;
   if (bytes.size() < kHead) return bytes;
-  std::memcpy(bytes.data(), "FCLIPSC1", 8);
+  std::memcpy(bytes.data(), "FCLIPSC2", 8);
   std::uint32_t kind = 0;
   std::int64_t count = 0;
   std::memcpy(&kind, bytes.data() + 8, sizeof(kind));

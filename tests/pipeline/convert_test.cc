@@ -37,7 +37,7 @@ class ConvertTest : public testing::Test {
               "wide.png\t \t\n");
   }
   ConvertReport Run(const std::string& out, const ConvertOptions& options) const {
-    return Convert(*OpenSource(folder_ / "t.tsv"), folder_ / out, options);
+    return Convert(*OpenSource(folder_ / "t.tsv", Renewing()), folder_ / out, options);
   }
 
   TemporaryFolder folder_;

@@ -50,7 +50,7 @@ TEST_F(ManifestTest, IsMadeOnFirstUseBesideTheShardsAndUsedAfterwards) {
   EXPECT_EQ(second.records, 4 + 5 + 6);
 }
 
-TEST_F(ManifestTest, HashesNamesOrderAndCountsButNotTheFolderOrTheSpelling) {
+TEST_F(ManifestTest, HashesNamesOrderAndKeysButNotTheFolderOrTheSpelling) {
   const std::uint64_t hash = Open(list_).hash;
   EXPECT_EQ(Open(folder_ / "s/*.tar").hash, hash);
   EXPECT_NE(Open(folder_ / "s/{2..0}.tar").hash, hash);
@@ -59,8 +59,10 @@ TEST_F(ManifestTest, HashesNamesOrderAndCountsButNotTheFolderOrTheSpelling) {
   const PartInfo moved = Open(folder_ / "moved/{0..2}.tar");
   EXPECT_EQ(moved.hash, hash);
   EXPECT_EQ(moved.walked, 0);
-  WriteShard(folder_ / "moved/1.tar", PlainMembers(9));
-  EXPECT_NE(Open(folder_ / "moved/{0..2}.tar").hash, hash);
+  for (const Members& other : {PlainMembers(9), PlainMembers(5, "x")}) {
+    WriteShard(folder_ / "moved/1.tar", other);
+    EXPECT_NE(Open(folder_ / "moved/{0..2}.tar", Renewing()).hash, hash);
+  }
 }
 
 TEST_F(ManifestTest, TellsFoldersOfOneListApart) {
@@ -74,29 +76,36 @@ TEST_F(ManifestTest, TellsFoldersOfOneListApart) {
 
 TEST_F(ManifestTest, WalksOnlyShardsThatChanged) {
   const PartInfo before = Open(list_);
-  WriteShard(folder_ / "s/1.tar", PlainMembers(5, "x"));  // as many, so that the hash stays
+  WriteShard(folder_ / "s/1.tar", Mended(PlainMembers(5, "b")));  // so the hash stays
   fs::last_write_time(folder_ / "s/1.tar",
                       fs::file_time_type::clock::now() + std::chrono::seconds(5));
   const OpenedSource after = OpenSourceWithInfo(list_);
   EXPECT_EQ(after.parts[0].walked, 1);
   EXPECT_EQ(after.parts[0].hash, before.hash);
-  EXPECT_EQ(FirstCaption(*after.source, 4), "caption of x1000");
+  EXPECT_EQ(FirstCaption(*after.source, 4), "mended caption of b1000");
   EXPECT_EQ(Open(list_).walked, 0);
 }
 
 TEST_F(ManifestTest, RefusesAShardThatHoldsOtherRecordsThanItKnows) {
-  Open(list_);
-  WriteShard(folder_ / "s/1.tar", PlainMembers(6, "x"));
-  SourceOptions as_it_was;
-  as_it_was.renew = false;
-  for (int again = 0; again < 2; ++again) {
-    const std::string error = ErrorOf([&] { Open(list_, as_it_was); });
-    EXPECT_NE(error.find("s/1.tar: changed since it was indexed (5 records then, 6 now)"),
-              std::string::npos)
-        << error;
+  const std::uint64_t first = Open(list_).hash;
+  std::uint64_t before = first;
+  for (const auto& [keys, change] :
+       {std::pair("x", "5 records then, 6 now"), {"y", "6 records then and now, but others"}}) {
+    WriteShard(folder_ / "s/1.tar", PlainMembers(6, keys));
+    for (int again = 0; again < 2; ++again) {
+      const std::string error = ErrorOf([&] { Open(list_); });
+      EXPECT_NE(error.find(std::string("s/1.tar: changed since it was indexed (") + change),
+                std::string::npos)
+          << error;
+    }
+    EXPECT_EQ(Open(list_, Renewing()).records, 4 + 6 + 6);
+    const PartInfo now = Open(list_);
+    EXPECT_EQ(now.records, 4 + 6 + 6);
+    EXPECT_NE(now.hash, before);
+    before = now.hash;
   }
-  EXPECT_EQ(Open(list_).records, 4 + 6 + 6);
-  EXPECT_EQ(Open(list_, as_it_was).records, 4 + 6 + 6);
+  WriteShard(folder_ / "s/1.tar", PlainMembers(5, "b"));
+  EXPECT_EQ(Open(list_, Renewing()).hash, first);
 }
 
 TEST_F(ManifestTest, TakesOverWhatItKnowsWhenAGlobGrows) {

@@ -40,7 +40,6 @@ TEST(Scale, ABillionRecordsAreOpenedAndPlannedInMemoryOfTheShardsAlone) {
   const TemporaryFolder folder;
   SourceOptions options;
   options.manifest = folder / "list.manifest";
-  options.renew = false;
   // In a process of its own, so that this one's memory is that of a run.
   if (const pid_t child = fork(); child == 0) {
     MakeShards(folder, options.manifest);

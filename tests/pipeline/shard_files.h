@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/record.h"
+#include "pipeline/record_source.h"
 #include "pipeline/tar_writer.h"
 
 namespace fastclip {
@@ -40,6 +41,20 @@ inline Members PlainMembers(int count, const std::string& prefix = "") {
     members.emplace_back(key + ".json", R"({"key": ")" + key + R"("})");
   }
   return members;
+}
+
+/// The same records with other captions.
+inline Members Mended(Members members) {
+  for (auto& [name, bytes] : members) {
+    if (name.ends_with(".txt")) bytes = "mended " + bytes;
+  }
+  return members;
+}
+
+/// To take in what changed on purpose.
+inline SourceOptions Renewing(SourceOptions options = {}) {
+  options.renew = true;
+  return options;
 }
 
 inline std::string ReadFile(const std::string& path) {

@@ -139,7 +139,7 @@ TEST_F(SidecarTest, FitsTheShardThatIsOpen) {
   const auto source = OpenSource(list_);
   const Lines before = read(*source);
   // Another file under its name: what is open stays as long as it is.
-  WriteShard(folder_ / "other", PlainMembers(5, "other"));
+  WriteShard(folder_ / "other", Mended(PlainMembers(5, "b")));
   const std::string other = ReadFile(folder_ / "other");
   fs::rename(Shard(1), folder_ / "moved");
   WriteFile(Shard(1), other);
@@ -158,7 +158,6 @@ TEST_F(SidecarTest, OfAShardThatIsRefusedKeepsItsChecksums) {
   const std::string shard = ReadFile(Shard(1));
   WriteShard(Shard(1), PlainMembers(4, "x"));
   SourceOptions train;
-  train.renew = false;
   EXPECT_NE(ErrorOf([&] { Open(list_, train); }).find("changed since it was indexed"),
             std::string::npos);
   WriteFile(Shard(1), shard);
@@ -259,7 +258,6 @@ class ChecksumTest : public SidecarTest {
   ChecksumTest() {
     take_.add_checksums = true;
     verify_.verify_checksums = true;
-    verify_.renew = false;
   }
   /// A byte of a shard's record becomes another one; its time stays.
   void Change(int shard, const std::string& text) const {
@@ -353,7 +351,7 @@ TEST_F(ChecksumTest, HoldsForACopyWithAnotherTime) {
   // Other records in the same number of bytes have no checksums.
   WriteShard(Shard(0), {{"a.jpg", std::string(ReadFile(Shard(0)).size() - 3072, 'x')},
                         {"a.txt", "one large record"}});
-  EXPECT_EQ(Open(list_).checksummed, 2);
+  EXPECT_EQ(Open(list_, Renewing()).checksummed, 2);
 }
 
 TEST_F(ChecksumTest, ThatIsLostIsTakenAgainOnlyOfTheSameBytes) {

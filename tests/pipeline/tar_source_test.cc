@@ -155,7 +155,7 @@ TEST(TarSource, ReadsEveryKindOfTarAndLongNames) {
                {"z.jpg", "Z"},
                {"z.txt", "three"},
                {"last/", ""}});
-    const OpenedSource opened = OpenSourceWithInfo(folder / "0.tar");
+    const OpenedSource opened = OpenSourceWithInfo(folder / "0.tar", Renewing());
     EXPECT_EQ(Summary(ReadAll(*opened.source)),
               (Lines{"a|A|one|-1|", key + "|LONG|two|-1|", "z|Z|three|-1|"}))
         << kind;
@@ -204,7 +204,7 @@ TEST(TarSource, KeepsWhatIsWholeOfAShardCutAnywhere) {
   int cuts = 0;
   for (std::size_t size = 512; size < bytes.size(); size += 100) {
     WriteFile(path, std::string_view(bytes).substr(0, size));
-    const auto source = OpenSource(path);
+    const auto source = OpenSource(path, Renewing());
     const RecordBlock block = ReadAll(*source);
     const Lines lines = Summary(block);
     ASSERT_GE(lines.size(), 1u) << size;

@@ -117,6 +117,9 @@ TEST_F(CommandLine, LintsShards) {
   std::filesystem::resize_file(folder_ / "0.tar",
                                std::filesystem::file_size(folder_ / "0.tar") / 2);
   EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " > " + (folder_ / "out")), 1);
+  EXPECT_NE(errors_.find("changed since it was indexed"), std::string::npos) << errors_;
+  EXPECT_EQ(Run("shards index " + (folder_ / "0.tar") + " > " + (folder_ / "out")), 0);
+  EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " > " + (folder_ / "out")), 1);
   EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
 }
 

@@ -98,12 +98,25 @@ TEST_F(TrainingOnShards, AShardThatChangedIsRefusedByName) {
   const auto words = OnShards({"data.max_skips_per_mille=1000"});
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
   const std::string bytes = ReadText(folder_ / "1.tar");
-  Truncate("1.tar");
   auto on = Train("run", words);
   on.insert(on.end(), {"resume=true", "train.epochs=2"});
-  ASSERT_EQ(Run(on), 1);
-  EXPECT_NE(errors_.find("1.tar: changed since it was indexed"), std::string::npos) << errors_;
+  const auto change = [&](bool truncate) {
+    if (truncate) return Truncate("1.tar");
+    Write("1.tar", 5000);  // as many records, of other pictures
+  };
+  for (const bool truncate : {true, false}) {
+    change(truncate);
+    const std::string list = folder_ / "{0..3}.tar";
+    for (const auto& words : {on, {"shards", "lint", list}, {"shards", "info", list}}) {
+      ASSERT_EQ(Run(words), 1);
+      EXPECT_NE(errors_.find("1.tar: changed since it was indexed"), std::string::npos) << errors_;
+    }
+  }
+  ASSERT_EQ(Run({"shards", "index", folder_ / "{0..3}.tar"}), 0) << errors_;
+  ASSERT_EQ(Run(on), 2);  // it is other data now
+  EXPECT_NE(errors_.find("the data's hash"), std::string::npos) << errors_;
   WriteFile(folder_ / "1.tar", bytes);
+  ASSERT_EQ(Run({"shards", "index", folder_ / "{0..3}.tar"}), 0) << errors_;
   EXPECT_EQ(Run(on), 0) << errors_;
 }
 
@@ -163,11 +176,24 @@ TEST_F(TrainingOnShards, GarbageStopsTheRunWithoutLoss) {
       << errors_;
   const int stopped = Metrics("run").back()["step"];
   EXPECT_FALSE(Quarantined("run").empty());
+  EXPECT_NE(errors_.find("  " + (folder_ / "0.tar") + ": "), std::string::npos) << errors_;
 
   auto on = Train("run", words);
   on.insert(on.end(), {"resume=true", "data.max_skips_per_mille=900"});
   ASSERT_EQ(Run(on), 0) << errors_;
   EXPECT_NE(errors_.find("at step " + std::to_string(stopped)), std::string::npos) << errors_;
+}
+
+TEST_F(TrainingOnShards, NamesWhatIsBadWhenThereIsNoSubstituteLeft) {
+  std::string bytes = ReadText(folder_ / "1.tar");
+  for (std::size_t at = 0; (at = bytes.find("IHDR", at)) != std::string::npos;) bytes[at] = 'x';
+  WriteFile(folder_ / "1.tar", bytes);
+  ASSERT_EQ(Run(Train("run", {"data.train=" + (folder_ / "1.tar"), "train.epochs=1"})), 1);
+  EXPECT_NE(errors_.find("hold no further substitute"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("  " + (folder_ / "1.tar") + ": "), std::string::npos) << errors_;
+  const auto named = Quarantined("run");
+  EXPECT_GE(std::ranges::count(named, "undecodable", [](const auto& bad) { return bad.second; }),
+            4);
 }
 
 TEST_F(TrainingOnShards, AQuarantineThatIsNoneIsNamed) {
