@@ -138,9 +138,27 @@ struct BatchLoader::Impl {
     blocked_readers += change;
   }
 
-  // Readers wait for a row to read, in TakeJob, or for memory to hand a record on, in StartWriting.
-  // They are woken where that may have come, not by each row that is done: 2 % of all work.
+  // Readers wait for a row and memory to read it into, in TakeJob, or for memory to decode it, in
+  // StartWriting. They are woken where that may have come, not by each row that is done: 2 % of all
+  // work.
   bool AnyWaitsToHandOn() const { return next_ticket > serving; }
+
+  /// Whether one more record may be read. How large it is shows only then: each that is being read
+  /// is taken for as large as the largest of late.
+  bool HasRoomToRead() const {
+    return (pending_bytes == 0 && reading == 0) ||
+           pending_bytes + (reading + 1) * largest_record <= memory.records;
+  }
+  /// REQUIRES: the mutex is held; `had_room` from before something was given back.
+  void WakeReaders(bool had_room) {
+    if ((!had_room && HasRoomToRead()) || AnyWaitsToHandOn()) work.notify_all();
+  }
+  void EndReading() {
+    const std::lock_guard lock(mutex);
+    const bool had_room = HasRoomToRead();
+    --reading;
+    WakeReaders(had_room);
+  }
 
   template <class MayGoOn>
   void WaitBlocked(std::unique_lock<std::mutex>& lock, const MayGoOn& may_go_on) {
@@ -156,20 +174,23 @@ struct BatchLoader::Impl {
     for (;;) {
       const auto may_go_on = [this] {
         return stop.stop_requested() ||
-               (pending_bytes < memory.records && (!retries.empty() || HasRow() || CanOpenBatch()));
+               (HasRoomToRead() && (!retries.empty() || HasRow() || CanOpenBatch()));
       };
       WaitBlocked(lock, may_go_on);
       if (stop.stop_requested()) return nullptr;
       if (!retries.empty()) {
         auto job = std::move(retries.front());
         retries.pop_front();
+        ++reading;
         return job;
       }
       if (!HasRow()) OpenBatch();
       if (!HasRow()) continue;
       BatchInFlight& batch = *in_flight.back();
-      return std::unique_ptr<Job>(new Job{
+      std::unique_ptr<Job> job(new Job{
           .loader = this, .batch = &batch, .row = {.batch = batch.number, .row = batch.taken++}});
+      ++reading;
+      return job;
     }
   }
 
@@ -183,6 +204,7 @@ struct BatchLoader::Impl {
       } catch (...) {
         Fail(*batch);
       }
+      EndReading();
     }
   }
 
@@ -192,13 +214,17 @@ struct BatchLoader::Impl {
   /// back, and never wait themselves. A record that is larger than all goes alone.
   void StartWriting(std::unique_ptr<Job> job) {
     const std::int64_t bytes = job->row.bytes;
+    const auto in_file = static_cast<std::int64_t>(job->row.block.records[0].image.size());
     {
       std::unique_lock lock(mutex);
+      // What was large once is forgotten over some thousand records.
+      largest_record = std::max(in_file, largest_record - largest_record / 1024);
       const std::int64_t ticket = next_ticket++;  // in turn: small ones must not starve a large one
       WaitBlocked(lock, [&] {
         return stop.stop_requested() ||
                (ticket == serving &&
-                (pending_bytes == 0 || pending_bytes + bytes <= memory.records));
+                (pending_bytes == 0 ||
+                 pending_bytes + bytes + (reading - 1) * largest_record <= memory.records));
       });
       if (stop.stop_requested()) return;
       ++serving;
@@ -247,10 +273,13 @@ struct BatchLoader::Impl {
 
   void EndTask(std::unique_ptr<Job> again, std::int64_t bytes) {
     const std::lock_guard lock(mutex);
-    const bool was_full = pending_bytes >= memory.records;
+    const bool had_room = HasRoomToRead();
     pending_bytes -= bytes;
-    if (was_full || again != nullptr || AnyWaitsToHandOn()) work.notify_all();
-    if (again != nullptr) retries.push_back(std::move(again));
+    if (again != nullptr) {
+      retries.push_back(std::move(again));
+      work.notify_all();
+    }
+    WakeReaders(had_room);
     if (--tasks == 0) idle.notify_all();
   }
 
@@ -363,8 +392,10 @@ struct BatchLoader::Impl {
   std::int64_t delivered = 0;
   std::int64_t next_ticket = 0;  // of readers that wait to hand on a record
   std::int64_t serving = 0;
-  std::int64_t pending_bytes = 0;  // read and not yet written
-  std::int64_t tasks = 0;          // in the pool
+  std::int64_t pending_bytes = 0;   // read and not yet written
+  std::int64_t reading = 0;         // readers that have a record, or will in a moment
+  std::int64_t largest_record = 0;  // bytes in its file, of late
+  std::int64_t tasks = 0;           // in the pool
   bool failed = false;
   double starved_seconds = 0;
   double blocked_seconds = 0;  // of readers

@@ -41,8 +41,7 @@ struct LoaderOptions {
   /// Batches made ahead of the consumer, at most.
   int prefetch = 2;
   /// Limit of the memory for batches, records and decoders; 0: what prefetch needs, and 256 MiB.
-  /// One record that exceeds it by itself is still read, alone; besides, each reader may hold one
-  /// that waits. Does not change a batch.
+  /// One record that exceeds it by itself is still read, alone. Does not change a batch.
   std::int64_t memory_bytes = 0;
   /// Memory that the machine's cache of files may give to reading ahead, a window of the order
   /// before it is needed: whole chunks in large requests, where records alone would be small ones

@@ -7,7 +7,7 @@
 namespace fastclip {
 
 std::span<std::byte> BlockBuilder::Allocate(std::size_t bytes) {
-  block_.memory.push_back(std::make_unique_for_overwrite<std::byte[]>(bytes));
+  block_.memory.push_back(MakeRecordMemory(bytes));
   return {block_.memory.back().get(), bytes};
 }
 

@@ -57,11 +57,21 @@ struct Record {
   std::optional<Skip> skip;
 };
 
+/// Bytes that records view. Large ones are pages of their own: malloc would keep them, once it has
+/// seen some come and go, and a loader would pass its limit by what lies unused.
+struct FreeRecordMemory {
+  std::size_t mapped = 0;  ///< bytes of such pages; 0: of the heap
+  void operator()(std::byte* bytes) const noexcept;
+};
+using RecordMemory = std::unique_ptr<std::byte[], FreeRecordMemory>;
+/// Throws std::bad_alloc.
+RecordMemory MakeRecordMemory(std::size_t bytes);
+
 /// Consecutive records and the memory that they view. Move-only; moving keeps the views valid.
 struct RecordBlock {
   std::vector<Record> records;
   std::vector<Caption> captions;
-  std::vector<std::unique_ptr<std::byte[]>> memory;
+  std::vector<RecordMemory> memory;
 
   RecordBlock() = default;
   RecordBlock(RecordBlock&&) = default;

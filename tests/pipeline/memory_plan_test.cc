@@ -1,10 +1,12 @@
 #include "pipeline/memory_plan.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -54,6 +56,27 @@ FakeSource LargePictures() {
   return source;
 }
 
+/// Bytes of this process that are in memory.
+std::int64_t Resident() {
+  std::ifstream file("/proc/self/statm");
+  std::int64_t pages = 0;
+  file >> pages >> pages;
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+TEST(RecordMemory, OfLargeRecordsIsGivenBackAtOnce) {
+  const std::int64_t before = Resident();
+  for (int again = 0; again < 4; ++again) {
+    constexpr std::size_t kBytes = 20 * kMiB;
+    RecordMemory large = MakeRecordMemory(kBytes);
+    std::fill_n(large.get(), kBytes, std::byte{1});
+    const RecordMemory behind_it = MakeRecordMemory(1000);
+    EXPECT_GE(Resident(), before + 19 * kMiB);
+    large.reset();
+    EXPECT_LE(Resident(), before + 4 * kMiB) << again;
+  }
+}
+
 TEST(DecodeMemory, IsToldByTheHeader) {
   const FakeSource source = LargePictures();
   EXPECT_EQ(DecodeMemory(source.image_of(0)), std::int64_t{8} * 4000 * 3000);
@@ -91,6 +114,34 @@ TEST(BatchLoader, DecodesNoMoreAtATimeThanItsMemoryHolds) {
   EXPECT_EQ(take_two(), 1);
   options.memory_bytes = 1000 * kMiB;
   EXPECT_GE(take_two(), 3);
+}
+
+TEST(BatchLoader, ReadsNoMoreAtATimeThanItsMemoryHolds) {
+  // Small pictures in files of 12 MiB: what follows their end is not looked at.
+  std::vector<std::byte> bytes = EncodePng({8, 8, std::vector<std::uint8_t>(3 * 8 * 8, 200)});
+  bytes.resize(12 * kMiB);
+  FakeSource source(64);
+  source.image_of = [&](std::int64_t) { return bytes; };
+  const OrderPlan plan({.size = 64, .batch_size = 4, .lanes = 1, .seed = 1});
+  LoaderOptions options = Options();
+  options.io_threads = 6;
+  options.memory_bytes = 49 * kMiB;  // four of them
+  std::atomic<int> reads = 0, held = 0, most = 0;
+  options.before_stage = [&](LoaderStage stage) {
+    if (stage == LoaderStage::kRead) {
+      const int now = ++held;
+      if (++reads > options.io_threads) most = std::max<int>(most, now);  // the size is known
+    }
+    if (stage == LoaderStage::kDecode) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (stage == LoaderStage::kResize) --held;
+  };
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, plan, {0, 1}, 0, 16, tokenizer, options);
+  int batches = 0;
+  while (loader.Next()) ++batches;
+  EXPECT_EQ(batches, 16);
+  EXPECT_GE(most, 2);
+  EXPECT_LE(most, 4);
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ class FakeSource final : public RecordSource {
 
  private:
   static const std::byte* Store(RecordBlock& block, const void* data, std::size_t size) {
-    block.memory.push_back(std::make_unique<std::byte[]>(size));
+    block.memory.push_back(MakeRecordMemory(size));
     std::memcpy(block.memory.back().get(), data, size);
     return block.memory.back().get();
   }
