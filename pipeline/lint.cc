@@ -27,8 +27,8 @@ std::optional<Skip> CauseOf(const Record& record, const DecodeOptions& options) 
 Checked Check(const RecordSource& source, std::int64_t first, const DecodeOptions& options) {
   Checked checked{.records = std::min(kRecordsPerTask, source.size() - first), .bad = {}};
   for (std::int64_t index = first; index < first + checked.records; ++index) {
-    const RecordBlock block =
-        source.Read(SampleIndex{index}, 1, {});  // one in memory: may be large
+    // One at a time: a thread holds no more than the largest record.
+    const RecordBlock block = source.Read(SampleIndex{index}, 1, {});
     const Record& record = block.records.at(0);
     const auto cause = CauseOf(record, options);
     if (!cause) continue;

@@ -31,7 +31,7 @@ class Quarantine {
   KnownBad& known() { return known_; }
   /// What a batch of this rank passed over.
   void Note(std::span<const SkippedRecord> skipped);
-  /// What this rank's loader has met, in batches that came and in those that did not.
+  /// What the loader of this rank knows, of batches that came and of those that did not.
   void NoteKnown() { Note(known_.All()); }
   /// Every rank's notes since the last call, into the file; rank 0 syncs it. Every rank calls it.
   void Write(Communicator& comm);

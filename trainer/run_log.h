@@ -31,8 +31,7 @@ class RunLog {
 
   /// A line {"event": event, "step": …, each scalar, each field of `extra`, each group}, and
   /// EVENT/NAME scalars for TensorBoard, and EVENT/OBJECT/NAME of the objects of numbers among
-  /// `extra`. Throws std::runtime_error that says how to go on, where
-  /// the disk is full.
+  /// `extra`. Throws std::runtime_error that says how to go on, where the disk is full.
   void Write(std::string_view event, std::int64_t step, const Scalars& scalars,
              const nlohmann::json& extra, const std::vector<Group>& groups = {});
   /// Syncs metrics.jsonl; returns its length. Throws as Write() does.

@@ -104,8 +104,9 @@ void Trainer::SayWorstShards() {
   }
 }
 
-/// When the run dies, of its data as like as not: all that was found bad, in a batch or on the way
-/// to one, is written down. Every rank calls it.
+/// When the run dies, of its data as like as not: all that was found bad is written down, be it on
+/// the way to a batch that never came (but for what is missing or changed, which nobody keeps).
+/// Every rank calls it.
 void Trainer::SayBadData() {
   try {
     quarantine_->NoteKnown();
