@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,7 +26,7 @@ bool MayPass(int error) {
   return error == EIO || error == ESTALE || error == EAGAIN || error == ETIMEDOUT;
 }
 
-void Pause(std::chrono::milliseconds time, const std::stop_token& stop) {
+void Pause(std::chrono::nanoseconds time, const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any asked;
   std::unique_lock lock(mutex);
@@ -63,11 +62,32 @@ UniqueFd OpenToRead(const std::string& path) {
   return S_ISREG(status.st_mode) ? std::move(fd) : UniqueFd();
 }
 
+FileStamp StampOf(const struct stat& status) {
+  const std::uint64_t ns = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000 +
+                           static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
+  return {status.st_size, static_cast<std::int64_t>(ns)};
+}
+
 FileStamp StampOf(int fd, const std::string& path) {
   struct stat status;
   if (fstat(fd, &status) != 0) Fail(errno, path);
-  return {status.st_size,
-          std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+  return StampOf(status);
+}
+
+FileStamp SettledStampOf(int fd, const std::string& path) {
+  using std::chrono::nanoseconds;
+  const FileStamp stamp = StampOf(fd, path);
+  // A write's time is from a clock of 100 to 1,000 ticks a second (twice the longest, as both ends
+  // are rounded), or of one tick in 1 s or 2 s where a filesystem keeps whole seconds.
+  const nanoseconds tick =
+      stamp.mtime_ns % 1'000'000'000 == 0 ? std::chrono::seconds(2) : std::chrono::milliseconds(20);
+  const nanoseconds now = std::chrono::system_clock::now().time_since_epoch();
+  const nanoseconds written(stamp.mtime_ns);
+  // A time far ahead of ours is no clock's.
+  if (now - tick < written && written < now + tick) Pause(written + tick - now, {});
+  // Not the stamp that the file has by now: what was written meanwhile, in a later tick, counts as
+  // a change.
+  return stamp;
 }
 
 std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const std::string& path,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -25,7 +27,7 @@ class UniqueFd {
 
 struct FileStamp {
   std::int64_t size = 0;
-  std::int64_t mtime_ns = 0;
+  std::int64_t mtime_ns = 0;  ///< since 1970, modulo 2^64: after 2262 no time, but still a stamp
   bool operator==(const FileStamp&) const = default;
 };
 
@@ -33,8 +35,16 @@ struct FileStamp {
 /// regular file, a name too long); throws std::system_error that names the path for anything else.
 UniqueFd OpenToRead(const std::string& path);
 
+FileStamp StampOf(const struct stat& status);
+
 /// Size and time of an open file; throws std::system_error.
 FileStamp StampOf(int fd, const std::string& path);
+
+/// As StampOf, for one who remembers by it what is read from here on: what is written from here on
+/// has another stamp. The time of a file is that of its filesystem's clock, which ticks; where the
+/// last write fell into the tick that is now, this waits until that is over (20 ms; 2 s where times
+/// are whole seconds).
+FileStamp SettledStampOf(int fd, const std::string& path);
 
 /// Reads up to out.size() bytes at `offset`; fewer only where the file ends. Failures that may pass
 /// (EIO, ESTALE, timeouts) are tried four times over one second; then it throws std::runtime_error

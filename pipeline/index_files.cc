@@ -53,8 +53,7 @@ std::optional<FileStamp> FindFile(const std::string& path) {
         fmt::format("{}: a folder; list its files, as in '{}/*.tar'", path, path));
   }
   if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": not a regular file");
-  return FileStamp{status.st_size,
-                   std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+  return StampOf(status);
 }
 
 /// "fastclip-00000..00331.tar-1f2e3d4c.manifest": a word for people, a hash to tell lists apart.
@@ -327,7 +326,7 @@ std::optional<WalkedFile> WalkPath(const std::string& path, const WalkFile& walk
   try {
     const UniqueFd fd = OpenToRead(path);
     if (!fd) return std::nullopt;
-    const FileStamp stamp = StampOf(fd.get(), path);
+    const FileStamp stamp = SettledStampOf(fd.get(), path);
     WalkedFile walked = walk(fd.get(), path, checksums);
     walked.facts.stamp = stamp;
     return walked;

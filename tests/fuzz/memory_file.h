@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -15,6 +16,9 @@ class MemoryFile {
  public:
   MemoryFile(const std::uint8_t* bytes, std::size_t size) : fd_(memfd_create("fuzz", 0)) {
     if (fd_ < 0 || pwrite(fd_, bytes, size, 0) != static_cast<ssize_t>(size)) std::abort();
+    // Long ago: what was just written is waited for before it is indexed (SettledStampOf).
+    const timespec long_ago[2] = {{.tv_sec = 1, .tv_nsec = 1}, {.tv_sec = 1, .tv_nsec = 1}};
+    if (futimens(fd_, long_ago) != 0) std::abort();
   }
   ~MemoryFile() { close(fd_); }
   MemoryFile(const MemoryFile&) = delete;

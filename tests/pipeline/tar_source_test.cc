@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <chrono>
 #include <memory>
 #include <thread>
 
@@ -340,6 +342,27 @@ TEST(FileCache, KeepsTheLatestOpenAndTheUsedAlive) {
   std::byte byte{};
   EXPECT_EQ(ReadAt(b->get(), 0, {&byte, 1}, "b"), 1u);
   EXPECT_EQ(cache.Open(folder / "none"), nullptr);
+}
+
+TEST(SettledStampOf, WaitsUntilTheClockOfTheFileHasMovedOn) {
+  using std::chrono::floor, std::chrono::milliseconds, std::chrono::nanoseconds;
+  using std::chrono::seconds, std::chrono::system_clock;
+  const TemporaryFolder folder;
+  WriteFile(folder / "a", "a");
+  const UniqueFd fd = OpenToRead(folder / "a");
+  const auto waited = [&](system_clock::time_point of_file) {
+    const nanoseconds time = of_file.time_since_epoch();
+    const timespec times[] = {
+        {.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+        {.tv_sec = floor<seconds>(time).count(), .tv_nsec = (time - floor<seconds>(time)).count()}};
+    EXPECT_EQ(futimens(fd.get(), times), 0);
+    EXPECT_EQ(SettledStampOf(fd.get(), "a"), StampOf(fd.get(), "a"));
+    return system_clock::now() - of_file;
+  };
+  EXPECT_GE(waited(floor<milliseconds>(system_clock::now()) + nanoseconds(1)), milliseconds(20));
+  EXPECT_GE(waited(floor<seconds>(system_clock::now())), seconds(2));
+  EXPECT_LT(waited(floor<seconds>(system_clock::now()) + std::chrono::hours(1)),
+            -std::chrono::minutes(30));
 }
 
 TEST(ReadAt, ThrowsAfterRetriesWithPathAndOffset) {
