@@ -2,12 +2,9 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
-#include <chrono>
 #include <memory>
 #include <thread>
 
@@ -327,51 +324,6 @@ TEST(TarSource, StopsWhenAsked) {
   stop.request_stop();
   EXPECT_NE(ErrorOf([&] { source->Read(SampleIndex{0}, 1, stop.get_token()); }).find("stopped"),
             std::string::npos);
-}
-
-TEST(FileCache, KeepsTheLatestOpenAndTheUsedAlive) {
-  const TemporaryFolder folder;
-  for (const char* name : {"a", "b", "c"}) WriteFile(folder / name, name);
-  FileCache cache(2);
-  const auto a = cache.Open(folder / "a");
-  const auto b = cache.Open(folder / "b");
-  EXPECT_EQ(cache.Open(folder / "a"), a);
-  cache.Open(folder / "c");
-  EXPECT_EQ(cache.Open(folder / "a"), a);
-  EXPECT_NE(cache.Open(folder / "b"), b);
-  std::byte byte{};
-  EXPECT_EQ(ReadAt(b->get(), 0, {&byte, 1}, "b"), 1u);
-  EXPECT_EQ(cache.Open(folder / "none"), nullptr);
-}
-
-TEST(SettledStampOf, WaitsUntilTheClockOfTheFileHasMovedOn) {
-  using std::chrono::floor, std::chrono::milliseconds, std::chrono::nanoseconds;
-  using std::chrono::seconds, std::chrono::system_clock;
-  const TemporaryFolder folder;
-  WriteFile(folder / "a", "a");
-  const UniqueFd fd = OpenToRead(folder / "a");
-  const auto waited = [&](system_clock::time_point of_file) {
-    const nanoseconds time = of_file.time_since_epoch();
-    const timespec times[] = {
-        {.tv_sec = 0, .tv_nsec = UTIME_OMIT},
-        {.tv_sec = floor<seconds>(time).count(), .tv_nsec = (time - floor<seconds>(time)).count()}};
-    EXPECT_EQ(futimens(fd.get(), times), 0);
-    EXPECT_EQ(SettledStampOf(fd.get(), "a"), StampOf(fd.get(), "a"));
-    return system_clock::now() - of_file;
-  };
-  EXPECT_GE(waited(floor<milliseconds>(system_clock::now()) + nanoseconds(1)), milliseconds(20));
-  EXPECT_GE(waited(floor<seconds>(system_clock::now())), seconds(2));
-  EXPECT_LT(waited(floor<seconds>(system_clock::now()) + std::chrono::hours(1)),
-            -std::chrono::minutes(30));
-}
-
-TEST(ReadAt, ThrowsAfterRetriesWithPathAndOffset) {
-  // Reading this file where nothing is mapped fails with EIO.
-  const UniqueFd fd(open("/proc/self/mem", O_RDONLY));
-  std::byte byte;
-  const std::string error = ErrorOf([&] { ReadAt(fd.get(), 0, {&byte, 1}, "shard.tar"); });
-  EXPECT_NE(error.find("shard.tar: reading 1 bytes at offset 0 failed"), std::string::npos)
-      << error;
 }
 
 TEST(TarWriter, WritesEqualBytesForEqualMembersAndNothingUntilClosed) {
