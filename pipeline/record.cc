@@ -8,9 +8,9 @@
 namespace fastclip {
 
 const char* SkipName(Skip cause) {
-  static constexpr const char* kNames[kSkipCauses] = {"no_image",  "no_caption", "undecodable",
-                                                      "too_large", "truncated",  "missing",
-                                                      "no_label",  "bad_label",  "changed"};
+  static constexpr const char* kNames[kSkipCauses] = {
+      "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing",
+      "no_label", "bad_label",  "changed",     "bad_row",   "bad_json"};
   return kNames[static_cast<int>(cause)];
 }
 

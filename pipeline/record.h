@@ -30,10 +30,12 @@ enum class Skip : std::uint8_t {
   kNoLabel,      ///< no label, where labels were asked for
   kBadLabel,     ///< a label that is no whole number of 0 or more
   kChanged,      ///< other bytes than when its checksum was taken
+  kBadRow,       ///< a table row that does not fit the table's columns, or is no JSON object
+  kBadJson,      ///< a .json that cannot be parsed, or is over the cap, where it was needed
 };
-constexpr int kSkipCauses = 9;
+constexpr int kSkipCauses = 11;
 /// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing", "no_label",
-/// "bad_label", "changed".
+/// "bad_label", "changed", "bad_row", "bad_json".
 const char* SkipName(Skip cause);
 /// The cause of such a name, if it is one.
 std::optional<Skip> SkipOfName(std::string_view name);
