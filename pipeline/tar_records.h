@@ -29,12 +29,15 @@ struct FetchedRecords {
   SampleIndex first{};
   bool last_at_cut = false;
 
+  /// The bytes that one of them has in the shard.
+  std::size_t SizeOf(std::size_t record) const;
   /// The bytes of one of them, as far as they are there.
   std::span<const std::byte> BytesOf(std::size_t record) const;
 };
 
-/// Adds what the members of each make. Records whose bytes do not have their checksum are
-/// Skip::kChanged; what a record lacks is its Skip, kTruncated where it was cut off.
+/// Adds what the members of each make, the same with whatever records it is fetched. Records whose
+/// bytes do not have their checksum are Skip::kChanged; what a record lacks is its Skip, kTruncated
+/// where it was cut off.
 void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder);
 
 }  // namespace fastclip
