@@ -11,9 +11,9 @@
 #include <utility>
 #include <variant>
 
+#include "pipeline/atomic_file.h"
 #include "pipeline/compute_pool.h"
 #include "pipeline/encode.h"
-#include "pipeline/file.h"
 #include "pipeline/in_order.h"
 #include "pipeline/tar_writer.h"
 
@@ -24,8 +24,6 @@ namespace fs = std::filesystem;
 
 /// Rows that one task reads and encodes.
 constexpr std::int64_t kRowsPerTask = 16;
-/// More than a JPEG can hold.
-constexpr int kMaxJpegSide = 65'500;
 
 using Json = nlohmann::ordered_json;
 
@@ -85,8 +83,7 @@ std::variant<Packed, Skip> Encode(std::span<const std::byte> bytes, const Conver
   packed.original = {image.width, image.height};
   packed.size = Shrunk(image, options.resize);
   const bool is_jpeg = options.encoding == Encoding::kJpeg;
-  if (is_jpeg && std::max(packed.size.width, packed.size.height) > kMaxJpegSide)
-    return Skip::kTooLarge;
+  if (!(is_jpeg ? FitsJpeg(packed.size) : FitsPng(packed.size))) return Skip::kTooLarge;
   if (packed.size.width != image.width || packed.size.height != image.height) {
     Image smaller{packed.size.width, packed.size.height, {}};
     smaller.pixels.resize(static_cast<std::size_t>(smaller.width) *

@@ -43,6 +43,24 @@ class ConvertTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
+/// A BMP of one column of black pixels, 24 bits each.
+std::string LongBmp(std::uint32_t height) {
+  std::string bytes = "BM";
+  const auto add = [&](std::uint32_t value, int size) {
+    for (int i = 0; i < size; ++i) bytes += static_cast<char>(value >> (8 * i));
+  };
+  add(54 + 4 * height, 4);
+  add(0, 4);
+  add(54, 4);
+  add(40, 4);
+  add(1, 4);
+  add(height, 4);
+  add(1, 2);
+  add(24, 2);
+  for (int i = 0; i < 6; ++i) add(0, 4);
+  return bytes + std::string(std::size_t{4} * height, '\0');
+}
+
 ConvertOptions Small() {
   ConvertOptions options;
   options.resize = 20;
@@ -132,6 +150,19 @@ TEST_F(ConvertTest, LeavesOutWhatIsOverTheCap) {
   const ConvertReport report = Run("out", options);
   EXPECT_EQ(report.skips[static_cast<int>(Skip::kTooLarge)], 1);
   EXPECT_EQ(report.skipped[1].key, "large.png");
+}
+
+TEST_F(ConvertTest, LeavesOutWhatAPngCannotHold) {
+  // More than a PNG of ours may have, and no more than is decoded.
+  WriteFile(folder_ / "long.jpg", AsString(EncodeJpeg({1, 1, {1, 2, 3}}, 90)));
+  WriteFile(folder_ / "long.bmp", LongBmp(1'500'000));
+  WriteFile(folder_ / "t.tsv", "path\ttext\nlong.bmp\ta line\nlong.jpg\ta dot\n");
+  ConvertOptions options;
+  options.encoding = Encoding::kPng;
+  options.decode.formats = ParsePictureFormats(std::vector<std::string>{"jpeg", "bmp"});
+  const ConvertReport report = Run("out", options);
+  EXPECT_EQ(report.done.written, 1);
+  EXPECT_EQ(report.skips[static_cast<int>(Skip::kTooLarge)], 1);
 }
 
 TEST_F(ConvertTest, EndsShardsByBytes) {
