@@ -189,7 +189,8 @@ std::span<const std::byte> FetchedRecords::BytesOf(std::size_t record) const {
   return bytes.subspan(at, std::min(SizeOf(record), bytes.size() - at));
 }
 
-void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder) {
+void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder,
+                StoredRecord* stored) {
   const std::size_t count = fetched.starts.size() - 1;
   for (std::size_t i = 0; i < count; ++i) {
     const SampleIndex index{ToInt(fetched.first) + static_cast<std::int64_t>(i)};
@@ -205,12 +206,14 @@ void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, Block
     std::string key;
     WalkTar(bytes, [&](const TarMember& member) {
       const auto name = SplitMemberName(member.path);
+      if (!name && stored != nullptr) ++stored->others;
       if (!name) return;
       const auto at = static_cast<std::size_t>(member.data_at),
                  size = static_cast<std::size_t>(member.size);
       const bool cut = at > bytes.size() || size > bytes.size() - at;
       if (key.empty()) key = name->key;
       const auto data = cut ? std::span<const std::byte>() : bytes.subspan(at, size);
+      if (stored != nullptr) stored->members.push_back({std::string(member.path), data});
       Take(name->field, data, cut, wanted.formats, parts);
     });
     const bool short_read = fetched.SizeOf(i) > bytes.size();

@@ -10,6 +10,7 @@
 #include "pipeline/caption_key.h"
 #include "pipeline/label.h"
 #include "pipeline/picture_format.h"
+#include "pipeline/stored_record.h"
 
 namespace fastclip {
 
@@ -35,9 +36,10 @@ struct FetchedRecords {
   std::span<const std::byte> BytesOf(std::size_t record) const;
 };
 
-/// Adds what the members of each make, the same with whatever records it is fetched. Records whose
-/// bytes do not have their checksum are Skip::kChanged; what a record lacks is its Skip, kTruncated
-/// where it was cut off.
-void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder);
+/// Adds what the members of each make, the same with whatever records it is fetched. `stored`,
+/// where only one is fetched, gets its members as they are. Records whose bytes do not have their
+/// checksum are Skip::kChanged; what a record lacks is its Skip, kTruncated where it was cut off.
+void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder,
+                StoredRecord* stored = nullptr);
 
 }  // namespace fastclip

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/convert_folder.h"
 #include "pipeline/encode.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
@@ -177,6 +178,32 @@ TEST_F(CommandLine, NeverWritesOverItsInputOrSomebodysFile) {
     EXPECT_TRUE(std::filesystem::is_symlink(folder_ / "manifest"));
     EXPECT_TRUE(std::filesystem::is_regular_file(folder_ / "real"));
   }
+}
+
+TEST_F(CommandLine, ConvertsIntoAFolderOnceAtATime) {
+  const std::string out = folder_ / "out", convert = "shards convert synthetic:3 " + out;
+  {
+    const ConvertFolder held(out);
+    EXPECT_EQ(Run(convert), 1);
+    EXPECT_NE(errors_.find("another fastclip shards convert is writing it"), std::string::npos)
+        << errors_;
+    EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+  }
+  // One that was killed.
+  std::filesystem::create_directory(out + ".unfinished");
+  WriteFile(out + ".unfinished/convert.lock", "process 1 on host\n");
+  WriteFile(out + ".unfinished/00000.tar", "left");
+  EXPECT_EQ(Run(convert + " > /dev/null"), 0) << errors_;
+  EXPECT_NE(errors_.find("removed 1 file of an earlier convert"), std::string::npos) << errors_;
+  EXPECT_EQ(Run("shards lint '" + out + "/*.tar' > /dev/null"), 0) << errors_;
+  EXPECT_EQ(Run("shards convert '" + out + "/*.tar' " + out), 1);
+  EXPECT_NE(errors_.find("is not empty"), std::string::npos) << errors_;
+  // Into the working folder.
+  std::filesystem::create_directory(folder_ / "here");
+  EXPECT_EQ(Run("shards convert '" + out + "/*.tar' . > /dev/null", "cd " + (folder_ / "here")), 0)
+      << errors_;
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "here/00000.tar"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "here/convert.unfinished"));
 }
 
 TEST_F(CommandLine, VerifiesShards) {
