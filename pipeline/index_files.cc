@@ -11,12 +11,16 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
+
+#include "pipeline/atomic_file.h"
+#include "pipeline/output_file.h"
 
 namespace fastclip {
 namespace {
@@ -68,6 +72,9 @@ struct Candidate {
   bool required = false;  // the user named it
   bool beside = false;    // with the files of the list, and so are their sidecars
 
+  /// Where it is written: links to it stay.
+  std::string target() const { return required ? FollowLinks(path) : path; }
+
   std::string sidecar_folder() const { return beside ? "" : path + ".places"; }
 };
 
@@ -93,7 +100,7 @@ std::vector<Candidate> Candidates(const std::string& part, const fs::path& folde
 /// A slip of the pen may name a table or a shard, which a manifest would replace.
 void RefuseToReplace(const Candidate& candidate) {
   std::error_code ignored;
-  if (!candidate.required || !fs::exists(fs::symlink_status(candidate.path, ignored))) return;
+  if (!candidate.required || !fs::exists(candidate.path, ignored)) return;
   if (!Manifest::IsOne(candidate.path)) {
     throw std::runtime_error(candidate.path + ": exists and is no manifest; name another file");
   }
@@ -256,6 +263,36 @@ class Explorer {
   std::atomic<std::int64_t> walked_ = 0;
 };
 
+/// What killed runs left where files are about to be written.
+void RemoveLeftovers(const std::vector<std::string>& paths, const Draft& draft,
+                     const Candidate& candidate) {
+  const auto ours = [](std::string_view target) {
+    return target.ends_with(kSidecarSuffix) || target.ends_with(".manifest") ||
+           target.ends_with(".keys");
+  };
+  std::set<std::string> folders = {fs::path(candidate.target()).parent_path().string()};
+  if (candidate.beside) {
+    for (const auto& unknown : draft.unknown)
+      folders.insert(fs::path(paths[unknown.file]).parent_path().string());
+  } else {
+    folders.insert(candidate.sidecar_folder());
+  }
+  for (const std::string& folder : folders) RemoveAbandoned(folder, ours);
+}
+
+/// Takes over the checksums that another process has put into the manifest since it was read here.
+void KeepChecksums(const std::string& path, FileKind kind, Draft& draft) {
+  const auto now = Manifest::Open(path, kind);
+  if (!now) return;
+  std::unordered_map<std::string_view, const ManifestEntry*> known;
+  for (const ManifestEntry& entry : now->entries()) known.emplace(entry.name, &entry);
+  for (ManifestEntry& entry : draft.entries) {
+    const auto found = known.find(entry.name);
+    if (found != known.end() && !entry.checksums_hash && found->second->IsOfSameFile(entry))
+      entry.checksums_hash = found->second->checksums_hash;
+  }
+}
+
 /// Finds out what `draft` lacks and writes the manifest, at the first of the candidates that can
 /// be.
 void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string& part,
@@ -263,9 +300,13 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
   std::string reason;
   for (const Candidate& candidate : candidates) {
     try {
-      AtomicFile file(candidate.path);  // before the walk, which may take hours
+      const std::string target = candidate.target();
+      RemoveLeftovers(files.paths, draft, candidate);
+      AtomicFile file(target);  // before the walk, which may take hours
       files.sidecars = std::make_unique<SidecarStore>(candidate.sidecar_folder(), kind);
       Explorer(files, part, options, /*keep=*/false).Explore(draft);
+      const FolderLock lock(fs::path(target).parent_path().string());
+      KeepChecksums(target, kind, draft);
       files.manifest = Manifest(draft.entries);
       file.Append(files.manifest.Pack(kind));
       file.Commit();
@@ -279,7 +320,7 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
   files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind);
   Explorer(files, part, options, /*keep=*/true).Explore(draft);
   files.manifest = Manifest(std::move(draft.entries));
-  files.warnings.push_back(fmt::format(
+  files.notes.push_back(fmt::format(
       "the manifest cannot be kept ({}): it is made anew at each start; name a file for it",
       reason));
 }

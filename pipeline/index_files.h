@@ -26,9 +26,10 @@ struct IndexedFiles {
   Manifest manifest;          ///< entry i is of paths[i]
   std::string manifest_path;  ///< empty if no folder could be written
   std::unique_ptr<SidecarStore> sidecars;
-  WalkFile walk;            ///< makes a sidecar again that is lost
-  std::int64_t walked = 0;  ///< files that were walked now: new ones, and changed ones
-  std::vector<std::string> warnings;
+  WalkFile walk;                      ///< makes a sidecar again that is lost
+  std::int64_t walked = 0;            ///< files that were walked now: new ones, and changed ones
+  std::vector<std::string> warnings;  ///< of the data
+  std::vector<std::string> notes;     ///< of where the index lies
 };
 
 /// Opens the manifest of `paths`, which `part` of a list named, or makes it. Entries whose file has

@@ -84,6 +84,7 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
   info.manifest = files.manifest_path;
   info.walked = files.walked;
   info.warnings = files.warnings;
+  info.notes = files.notes;
   return info;
 }
 
@@ -151,14 +152,18 @@ std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {
   static constexpr std::size_t kShown = 6;
   std::vector<std::string> lines;
   std::size_t hidden = 0;
-  for (const PartInfo& part : parts) {
-    for (const std::string& warning : part.warnings) {
+  const auto add = [&](const PartInfo& part, const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
       if (lines.size() < kShown) {
-        lines.push_back(fmt::format("{}: {}", part.part, warning));
+        lines.push_back(fmt::format("{}: {}", part.part, text));
       } else {
         ++hidden;
       }
     }
+  };
+  for (const PartInfo& part : parts) {
+    add(part, part.warnings);
+    add(part, part.notes);
   }
   if (hidden > 0) {
     lines.push_back(fmt::format("and {} more; fastclip shards info tells all of them", hidden));

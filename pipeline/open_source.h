@@ -23,7 +23,8 @@ struct PartInfo {
   std::string manifest;           ///< empty: none, or for this run only
   std::int64_t checksummed = 0;   ///< files that have checksums of their records
   std::int64_t walked = 0;  ///< files looked through now because the manifest did not know them
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  ///< what is wrong with the data
+  std::vector<std::string> notes;     ///< what is no fault of the data: no place for an index
 };
 
 struct OpenedSource {
@@ -35,8 +36,8 @@ struct OpenedSource {
 /// "FILE.0", "FILE.1", …
 OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& options = {});
 
-/// The warnings of all parts for people, a line each: "PART: WARNING". Of many the first ones, then
-/// a line that tells how many more there are.
+/// The warnings and notes of all parts for people, a line each: "PART: WARNING". Of many the first
+/// ones, then a line that tells how many more there are.
 std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts);
 
 }  // namespace fastclip

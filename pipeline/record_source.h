@@ -5,11 +5,13 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/caption_key.h"
 #include "pipeline/picture_format.h"
 #include "pipeline/record.h"
+#include "pipeline/stored_record.h"
 #include "pipeline/table_keys.h"
 
 namespace fastclip {
@@ -33,6 +35,11 @@ class RecordSource {
   /// wrong with the data is a Skip in the record; throws std::runtime_error naming the file and
   /// offset where the machine fails (EIO after retries), or if `stop` is asked for meanwhile.
   virtual RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const = 0;
+  /// One record, with all that its source holds of it. As Read() else; a source of records that
+  /// are no files gives what Read() gives.
+  virtual StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const {
+    return {.block = Read(index, 1, std::move(stop)), .members = {}};
+  }
   /// Has the machine read these records into its cache while others are made: a hint, nothing waits
   /// for it. Throws as Read() does where the manifest cannot be read.
   virtual void ReadAhead(SampleIndex /*first*/, int /*count*/) const {}

@@ -32,6 +32,11 @@ struct FileFacts {
   std::uint64_t content_hash = 0;
   /// The XXH3 of the checksums of its records, where they were taken.
   std::optional<std::uint64_t> checksums_hash;
+
+  /// Whether both are of one file at one time, so that the checksums of one hold for the other.
+  bool IsOfSameFile(const FileFacts& other) const {
+    return stamp == other.stamp && count == other.count && content_hash == other.content_hash;
+  }
 };
 /// More records than this in one file are taken for damage.
 inline constexpr std::int64_t kMostRecordsOfFile = std::int64_t{1} << 40;

@@ -177,45 +177,48 @@ void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
 
 }  // namespace
 
-std::span<const std::byte> FetchedRecords::BytesOf(std::size_t record) const {
-  const auto at = [&](std::size_t i) {
-    return std::min<std::size_t>(std::size_t{starts[i] - starts[0]} * kTarBlock, bytes.size());
-  };
-  return bytes.subspan(at(record), std::max(at(record + 1), at(record)) - at(record));
+std::size_t FetchedRecords::SizeOf(std::size_t record) const {
+  return starts[record + 1] > starts[record]
+             ? std::size_t{starts[record + 1] - starts[record]} * kTarBlock
+             : 0;
 }
 
-void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder) {
-  const auto bytes = fetched.bytes;
-  const auto starts = fetched.starts;
-  const auto checksums = fetched.checksums;
-  const std::size_t count = starts.size() - 1;
-  std::vector<Parts> parts(count);
-  std::vector<std::string> keys(count);
-  WalkTar(bytes, [&](const TarMember& member) {
-    const std::int64_t block = starts[0] + member.header_at / kTarBlock;
-    const auto next = std::upper_bound(starts.begin(), starts.end(), block);
-    const auto name = SplitMemberName(member.path);
-    if (next == starts.end() || !name) return;
-    const auto i = static_cast<std::size_t>(next - starts.begin()) - 1;
-    const auto at = static_cast<std::size_t>(member.data_at),
-               size = static_cast<std::size_t>(member.size);
-    const bool cut = at > bytes.size() || size > bytes.size() - at;
-    if (keys[i].empty()) keys[i] = name->key;
-    Take(name->field, cut ? std::span<const std::byte>() : bytes.subspan(at, size), cut,
-         wanted.formats, parts[i]);
-  });
+std::span<const std::byte> FetchedRecords::BytesOf(std::size_t record) const {
+  const std::size_t at =
+      std::min(std::size_t{starts[record] - starts[0]} * kTarBlock, bytes.size());
+  return bytes.subspan(at, std::min(SizeOf(record), bytes.size() - at));
+}
+
+void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder,
+                StoredRecord* stored) {
+  const std::size_t count = fetched.starts.size() - 1;
   for (std::size_t i = 0; i < count; ++i) {
     const SampleIndex index{ToInt(fetched.first) + static_cast<std::int64_t>(i)};
-    if (!checksums.empty()) {
-      const auto record = fetched.BytesOf(i);
-      if (RecordChecksum(XXH3_64bits(record.data(), record.size())) != checksums[i]) {
-        builder.Add(index).skip = Skip::kChanged;
-        continue;
-      }
+    const auto bytes = fetched.BytesOf(i);
+    if (!fetched.checksums.empty() &&
+        RecordChecksum(XXH3_64bits(bytes.data(), bytes.size())) != fetched.checksums[i]) {
+      builder.Add(index).skip = Skip::kChanged;
+      continue;
     }
-    const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
-    AddRecord(index, keys[i], parts[i],
-              short_read || keys[i].empty() || (fetched.last_at_cut && i + 1 == count), wanted,
+    // Each by itself: a damaged header changes how libarchive takes what comes behind it, and what
+    // a record is must not depend on which records are fetched with it.
+    Parts parts;
+    std::string key;
+    WalkTar(bytes, [&](const TarMember& member) {
+      const auto name = SplitMemberName(member.path);
+      if (!name && stored != nullptr) ++stored->others;
+      if (!name) return;
+      const auto at = static_cast<std::size_t>(member.data_at),
+                 size = static_cast<std::size_t>(member.size);
+      const bool cut = at > bytes.size() || size > bytes.size() - at;
+      if (key.empty()) key = name->key;
+      const auto data = cut ? std::span<const std::byte>() : bytes.subspan(at, size);
+      if (stored != nullptr) stored->members.push_back({std::string(member.path), data});
+      Take(name->field, data, cut, wanted.formats, parts);
+    });
+    const bool short_read = fetched.SizeOf(i) > bytes.size();
+    AddRecord(index, key, parts,
+              short_read || key.empty() || (fetched.last_at_cut && i + 1 == count), wanted,
               builder);
   }
 }

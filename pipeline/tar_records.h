@@ -10,6 +10,7 @@
 #include "pipeline/caption_key.h"
 #include "pipeline/label.h"
 #include "pipeline/picture_format.h"
+#include "pipeline/stored_record.h"
 
 namespace fastclip {
 
@@ -29,12 +30,16 @@ struct FetchedRecords {
   SampleIndex first{};
   bool last_at_cut = false;
 
+  /// The bytes that one of them has in the shard.
+  std::size_t SizeOf(std::size_t record) const;
   /// The bytes of one of them, as far as they are there.
   std::span<const std::byte> BytesOf(std::size_t record) const;
 };
 
-/// Adds what the members of each make. Records whose bytes do not have their checksum are
-/// Skip::kChanged; what a record lacks is its Skip, kTruncated where it was cut off.
-void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder);
+/// Adds what the members of each make, the same with whatever records it is fetched. `stored`,
+/// where only one is fetched, gets its members as they are. Records whose bytes do not have their
+/// checksum are Skip::kChanged; what a record lacks is its Skip, kTruncated where it was cut off.
+void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder,
+                StoredRecord* stored = nullptr);
 
 }  // namespace fastclip

@@ -128,7 +128,8 @@ TarSource::OpenedShard TarSource::OpenShard(std::size_t shard) const {
 }
 
 void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
-                             const std::stop_token& stop, BlockBuilder& builder) const {
+                             const std::stop_token& stop, BlockBuilder& builder,
+                             StoredRecord* stored) const {
   const std::string& path = files_.paths[shard];
   const std::int64_t index = first_index_[shard] + place;
   const auto [file, sidecar] = OpenShard(shard);
@@ -161,7 +162,7 @@ void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t
         .last_at_cut = files_.manifest.entries()[shard].cut &&
                        place + j == first_index_[shard + 1] - first_index_[shard]};
     if (verify_) fetched.checksums = std::span(checksums).subspan(first, records);
-    AddRecords(fetched, wanted_, builder);
+    AddRecords(fetched, wanted_, builder, stored);
     i = j;
   }
 }
@@ -196,6 +197,16 @@ RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) 
     AddFromShard(shard, place, here, stop, builder);
   });
   return builder.Finish();
+}
+
+StoredRecord TarSource::ReadStored(SampleIndex index, std::stop_token stop) const {
+  StoredRecord stored;
+  BlockBuilder builder;
+  ForEachShard(index, 1, [&](std::size_t shard, std::int64_t place, std::int64_t here) {
+    AddFromShard(shard, place, here, stop, builder, &stored);
+  });
+  stored.block = builder.Finish();
+  return stored;
 }
 
 }  // namespace fastclip

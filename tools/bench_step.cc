@@ -14,6 +14,7 @@
 
 #include "comm/communicator.h"
 #include "pipeline/counter_random.h"
+#include "pipeline/output_file.h"
 #include "tools/cli.h"
 #include "tools/measure.h"
 #include "trainer/batch_tensors.h"
@@ -132,7 +133,10 @@ class StepBench {
     for (const NamedTensors* list : {&model_.parameters(), &model_.buffers()}) {
       for (const auto& [name, tensor] : *list) tensors.emplace_back("weight/" + name, tensor);
     }
-    WriteSafetensors(path, tensors, {{"setup", setup}});
+    const OutputKind kind = {"a file of inputs", [](std::string_view head) {
+                               return head.find("\"setup\"") != head.npos;
+                             }};
+    WriteSafetensors(CheckOutputPath(path, kind), tensors, {{"setup", setup}});
   }
 
  private:

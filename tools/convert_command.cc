@@ -54,6 +54,7 @@ void PrintReport(const ConvertReport& report, const std::string& out_dir, double
     }
     if (count > kShown) fmt::print("  and {} more: {}/convert.json\n", count - kShown, out_dir);
   }
+  for (const std::string& note : report.notes) fmt::print("{}\n", note);
 }
 
 void PrintJson(const ConvertReport& report, const std::string& out_dir, double seconds) {
@@ -64,6 +65,7 @@ void PrintJson(const ConvertReport& report, const std::string& out_dir, double s
     json["left_out"][SkipName(static_cast<Skip>(cause))] =
         report.skips[static_cast<std::size_t>(cause)];
   }
+  json["notes"] = report.notes;
   fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
@@ -72,7 +74,9 @@ void PrintJson(const ConvertReport& report, const std::string& out_dir, double s
 int RunConvert(int argc, const char* const* argv) {
   CLI::App app(
       "Packs pairs of image and caption into WebDataset shards OUT_DIR/00000.tar, 00001.tar, …\n"
-      "The folder appears complete or not at all; what cannot be packed is counted and named.",
+      "Records of shards keep all their files, names and bytes, but for pictures that are encoded\n"
+      "anew. The folder appears complete or not at all; what cannot be packed is counted and "
+      "named.",
       "fastclip shards convert");
   std::string table, out_dir, background;
   SourceOptions source_options;
@@ -89,14 +93,14 @@ int RunConvert(int argc, const char* const* argv) {
                  "file_name) and caption (or title, text), or those of --image-key and "
                  "--caption-key; any other list of shards works as well")
       ->required();
-  app.add_option("OUT_DIR", out_dir, "folder to make; it must not exist")->required();
+  app.add_option("OUT_DIR", out_dir, "folder to make, or an empty one")->required();
   app.add_option("--records-per-shard", options.records_per_shard, "records of a shard")
       ->capture_default_str();
   app.add_option("--max-bytes", options.max_bytes,
                  "a shard also ends with the record that brings it over this; accepts 256MB")
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--resize", options.resize,
-                 "shorter side in pixels; smaller pictures stay as they are, 0 keeps all");
+                 "shorter side in pixels; smaller pictures keep their size, 0 keeps that of all");
   app.add_option("--encode", encoding,
                  "jpg or png; without it, and without --resize, --background and --exif-rotate, "
                  "the bytes stay as they are")
@@ -125,13 +129,15 @@ int RunConvert(int argc, const char* const* argv) {
       options.resize > 0 || options.background.has_value() || options.decode.exif_rotate;
   options.encoding = encoding.value_or(changes ? Encoding::kJpeg : Encoding::kKeep);
 
+  ConvertFolder folder(out_dir);  // before the source is looked through
+  if (!folder.removed().empty()) fmt::print(stderr, "{}\n", folder.removed());
   const OpenedSource opened = OpenSourceWithInfo(table, source_options);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
   const auto start = Clock::now();
   ProgressLine line;
   ConvertReport report;
   try {
-    report = Convert(*opened.source, out_dir, options, [&](const ConvertProgress& progress) {
+    report = Convert(*opened.source, folder, options, [&](const ConvertProgress& progress) {
       line.Show(progress.rows, progress.rows_total, "rows",
                 fmt::format("{} left out", progress.rows - progress.written));
     });

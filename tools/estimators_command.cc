@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "pipeline/open_source.h"
+#include "pipeline/output_file.h"
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/progress_line.h"
@@ -165,9 +166,13 @@ int RunExport(int argc, const char* const* argv) {
   app.footer(
       "example: fastclip estimators export runs/mine --index-by json.key --out u.safetensors");
   if (!ParseArguments(app, argc, argv)) return 0;
+  const OutputKind kind = {"a file of estimators", [](std::string_view head) {
+                             return head.find("\"u_im\"") != head.npos && head.substr(8, 1) == "{";
+                           }};
+  const std::string target = CheckOutputPath(out, kind);
   const RunState state(options);
-  const std::int64_t infinite =
-      ExportEstimators(out, state.keys(), state.table(), state.source().size(), state.tau_init());
+  const std::int64_t infinite = ExportEstimators(target, state.keys(), state.table(),
+                                                 state.source().size(), state.tau_init());
   const std::int64_t without = state.keys() != nullptr ? state.keys()->without_key() : 0;
   fmt::print("{}: the estimators of {} records by {}\n", out, state.source().size() - without,
              state.field());

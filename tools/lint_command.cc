@@ -3,17 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "pipeline/compute_pool.h"
-#include "pipeline/file.h"
 #include "pipeline/lint.h"
 #include "pipeline/open_source.h"
+#include "pipeline/output_file.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
 
@@ -37,6 +37,18 @@ std::string LineOf(const BadRecord& record) {
          "\n";
 }
 
+const OutputKind kBadRecords = {"a list of bad records that lint wrote", [](std::string_view head) {
+                                  const std::string_view line = head.substr(0, head.find('\n'));
+                                  return line.starts_with("{\"file\":") &&
+                                         line.find("\"cause\":") != std::string_view::npos;
+                                }};
+
+/// Without what is no fault of the data: that an index cannot be written beside it, say.
+std::vector<PartInfo> OnlyFaults(std::vector<PartInfo> parts) {
+  for (PartInfo& part : parts) part.notes.clear();
+  return parts;
+}
+
 }  // namespace
 
 int RunLint(int argc, const char* const* argv) {
@@ -55,7 +67,8 @@ int RunLint(int argc, const char* const* argv) {
   bool json = false;
   app.add_option("LIST", list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
   app.add_option("--out", out,
-                 "file for a line of JSON a bad record: file, offset, index, key, cause");
+                 "file for a line of JSON a bad record: file, offset, index, key, cause; - is "
+                 "standard output");
   app.add_option("--max-pixels", decode.max_pixels, "larger pictures are bad")
       ->capture_default_str();
   pictures.AddTo(app);
@@ -75,23 +88,20 @@ int RunLint(int argc, const char* const* argv) {
   source_options.captions = captions.Parsed();
   source_options.table = table.Parsed();
   pictures.Apply(source_options, decode);
+  std::optional<OutputFile> file;
+  if (!out.empty()) file.emplace(out, kBadRecords);
+  std::FILE* const to = file && file->is_stdout() ? stderr : stdout;
   const OpenedSource opened = OpenSourceWithInfo(list, source_options);
-  const std::vector<std::string> warnings = WarningLines(opened.parts);
-  for (const std::string& line : warnings) fmt::print(stderr, "{}\n", line);
-  std::optional<AtomicFile> file;
-  if (!out.empty()) file.emplace(out);
+  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
   ProgressLine progress;
   std::int64_t named = 0;
   const LintReport report = Lint(
       *opened.source, decode, threads,
       [&](const BadRecord& record) {
-        if (file) {
-          const std::string line = LineOf(record);
-          file->Append(std::as_bytes(std::span(line)));
-        }
+        if (file) file->Append(LineOf(record));
         if (json || named++ >= kNamed) return;
         progress.End();
-        fmt::print("{}: record {} at {}{}: {}\n", record.origin.file, ToInt(record.index),
+        fmt::print(to, "{}: record {} at {}{}: {}\n", record.origin.file, ToInt(record.index),
                    record.origin.offset, record.key.empty() ? "" : " (" + record.key + ")",
                    SkipName(record.cause));
       },
@@ -108,18 +118,19 @@ int RunLint(int argc, const char* const* argv) {
       const std::int64_t count = report.bad[static_cast<std::size_t>(cause)];
       if (count > 0) causes[SkipName(static_cast<Skip>(cause))] = count;
     }
-    fmt::print("{}\n", Dump({{"records", report.records},
-                             {"healthy", report.healthy},
-                             {"bad", causes},
-                             {"warnings", warnings}}));
+    fmt::print(to, "{}\n",
+               Dump({{"records", report.records},
+                     {"healthy", report.healthy},
+                     {"bad", causes},
+                     {"warnings", WarningLines(OnlyFaults(opened.parts))}}));
   } else {
     if (named > kNamed) {
-      fmt::print("and {} more: --out FILE names all\n", named - kNamed);
+      fmt::print(to, "and {} more: --out FILE names all\n", named - kNamed);
     }
-    fmt::print("{} records, {} healthy; bad: {}\n", report.records, report.healthy,
+    fmt::print(to, "{} records, {} healthy; bad: {}\n", report.records, report.healthy,
                bad == 0 ? "none" : DescribeSkips(report.bad));
   }
-  return bad == 0 && warnings.empty() ? 0 : 1;
+  return bad == 0 && WarningLines(OnlyFaults(opened.parts)).empty() ? 0 : 1;
 }
 
 }  // namespace fastclip

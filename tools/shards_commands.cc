@@ -45,6 +45,7 @@ void PrintPart(const PartInfo& part) {
                                                 : fmt::format("in {} files", part.checksummed));
   }
   for (const std::string& warning : part.warnings) fmt::print("  {:<9} {}\n", "warning", warning);
+  for (const std::string& note : part.notes) fmt::print("  {:<9} {}\n", "note", note);
 }
 
 nlohmann::ordered_json ToJson(const OpenedSource& opened) {
@@ -63,7 +64,8 @@ nlohmann::ordered_json ToJson(const OpenedSource& opened) {
                              {"manifest", part.manifest},
                              {"checksummed", part.checksummed},
                              {"indexed_now", part.walked},
-                             {"warnings", part.warnings}});
+                             {"warnings", part.warnings},
+                             {"notes", part.notes}});
   }
   return json;
 }
@@ -128,7 +130,7 @@ int RunIndex(int argc, const char* const* argv) {
   const OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const PartInfo& part : opened.parts) {
     if (part.files > 0 && part.manifest.empty()) {
-      throw std::runtime_error(fmt::format("{}: {}", part.part, part.warnings.front()));
+      throw std::runtime_error(fmt::format("{}: {}", part.part, part.notes.front()));
     }
   }
   if (!index_by.empty()) IndexKeys(list, index_by, options);

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <exception>
-#include <fstream>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -16,6 +16,7 @@
 #include "comm/exchange.h"
 #include "comm/group.h"
 #include "comm/local_ranks.h"
+#include "pipeline/output_file.h"
 #include "trainer/ranks.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
@@ -32,7 +33,16 @@ void WriteErrorFile(const std::string& message) {
   const nlohmann::json content = {
       {"message",
        {{"message", message}, {"extraInfo", {{"timestamp", std::to_string(std::time(nullptr))}}}}}};
-  std::ofstream(file) << content.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // A rank that ends waits for no reader of a pipe.
+  std::error_code ignored;
+  const auto status = std::filesystem::status(file, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) return;
+  try {
+    OutputFile out(file, {"an error file", [](std::string_view) { return true; }});
+    out.Append(content.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    out.Commit();
+  } catch (const std::exception&) {  // torchrun then tells the exit code alone
+  }
 }
 
 /// No destructor may wait for ranks that are gone.

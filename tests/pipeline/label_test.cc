@@ -40,7 +40,12 @@ TEST(Label, IsDigitsWithBlanksAround) {
                                                         {"", "no_label"},
                                                         {" \n", "no_label"},
                                                         {"-1", "bad_label"},
-                                                        {"3.0", "bad_label"},
+                                                        {"3.0", "3"},
+                                                        {"12.", "12"},
+                                                        {"3.5", "bad_label"},
+                                                        {".0", "bad_label"},
+                                                        {"3.0.0", "bad_label"},
+                                                        {"3.0e1", "bad_label"},
                                                         {"3 4", "bad_label"},
                                                         {"cat", "bad_label"},
                                                         {"+3", "bad_label"},
@@ -53,16 +58,18 @@ TEST(Label, IsDigitsWithBlanksAround) {
 
 TEST(Label, IsFoundInJsonByItsPath) {
   const auto json = nlohmann::ordered_json::parse(
-      R"({"a": {"b": 3, "c": "4", "d": null, "e": 2.5, "f": -1, "g": true, "h": 18446744073709551615}})");
+      R"({"a": {"b": 3, "c": "4", "d": null, "e": 2.5, "f": -1, "g": true, "h": 18446744073709551615, "i": 1.0, "j": 1e300, "k": "7.0"}})");
   const auto at = [&](const std::string& key) {
     return Text(LabelAt(json, ParseLabelKey(key).json_path));
   };
   EXPECT_EQ(at("json.a.b"), "3");
   EXPECT_EQ(at("json.a.c"), "4");
+  EXPECT_EQ(at("json.a.i"), "1");
+  EXPECT_EQ(at("json.a.k"), "7");
   for (const char* key : {"json.a.d", "json.a.z", "json.z", "json.a.b.c"}) {
     EXPECT_EQ(at(key), "no_label") << key;
   }
-  for (const char* key : {"json.a.e", "json.a.f", "json.a.g", "json.a.h", "json.a"}) {
+  for (const char* key : {"json.a.e", "json.a.f", "json.a.g", "json.a.h", "json.a.j", "json.a"}) {
     EXPECT_EQ(at(key), "bad_label") << key;
   }
   EXPECT_EQ(ParseLabelKey("class").column, "class");
