@@ -17,6 +17,8 @@ class ConcatenatedSource final : public RecordSource {
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
   void ReadAhead(SampleIndex first, int count) const override;
   RecordOrigin OriginOf(SampleIndex index) const override;
+  std::vector<std::string> FieldsOf(SampleIndex index) const override;
+  std::int64_t texts_of_several_lines() const override;
   std::uint64_t hash() const override;
 
  private:

@@ -14,6 +14,7 @@
 #include "pipeline/file.h"
 #include "pipeline/lint.h"
 #include "pipeline/open_source.h"
+#include "pipeline/record_sample.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
 
@@ -51,7 +52,8 @@ int RunLint(int argc, const char* const* argv) {
   PictureOptions pictures;
   DecodeOptions decode;
   int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
-  bool json = false;
+  bool json = false, labels = false;
+  std::string label_key;
   app.add_option("LIST", list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
   app.add_option("--out", out,
                  "file for a line of JSON a bad record: file, offset, index, key, cause");
@@ -59,6 +61,10 @@ int RunLint(int argc, const char* const* argv) {
       ->capture_default_str();
   pictures.AddTo(app);
   captions.AddTo(app);
+  app.add_flag("--labels", labels,
+               "judge records as pictures with a label, not with captions; so are those of a list "
+               "that has labels and no captions");
+  app.add_option("--label-key", label_key, "where the label is; with it --labels is meant");
   app.add_option("--manifest", source_options.manifest,
                  "manifest file; default: beside the shards");
   app.add_flag("--verify", source_options.verify_checksums,
@@ -70,9 +76,17 @@ int RunLint(int argc, const char* const* argv) {
   app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
   if (!ParseArguments(app, argc, argv)) return 0;
 
+  if (labels || !label_key.empty()) source_options.labels = label_key;
   source_options.captions = captions.Parsed();
+  source_options.caption_lines = captions.LinesOr(CaptionLines::kWhole);
   pictures.Apply(source_options, decode);
-  const OpenedSource opened = OpenSourceWithInfo(list, source_options);
+  OpenedSource opened = OpenSourceWithInfo(list, source_options);
+  // A set to classify is judged as one: what it lacks, captions, nobody asks of it.
+  if (!source_options.labels && source_options.captions.empty() &&
+      std::ranges::all_of(SampleRecords(*opened.source), &RecordSample::OnlyLabels)) {
+    source_options.labels = "";
+    opened = OpenSourceWithInfo(list, source_options);
+  }
   const std::vector<std::string> warnings = WarningLines(opened.parts);
   for (const std::string& line : warnings) fmt::print(stderr, "{}\n", line);
   std::optional<AtomicFile> file;
@@ -105,16 +119,19 @@ int RunLint(int argc, const char* const* argv) {
       const std::int64_t count = report.bad[static_cast<std::size_t>(cause)];
       if (count > 0) causes[SkipName(static_cast<Skip>(cause))] = count;
     }
-    fmt::print("{}\n", Dump({{"records", report.records},
-                             {"healthy", report.healthy},
-                             {"bad", causes},
-                             {"warnings", warnings}}));
+    Json all = {{"records", report.records},
+                {"healthy", report.healthy},
+                {"bad", causes},
+                {"warnings", warnings}};
+    if (source_options.labels) all["judged_by"] = "labels";
+    fmt::print("{}\n", Dump(all));
   } else {
     if (named > kNamed) {
       fmt::print("and {} more: --out FILE names all\n", named - kNamed);
     }
-    fmt::print("{} records, {} healthy; bad: {}\n", report.records, report.healthy,
-               bad == 0 ? "none" : DescribeSkips(report.bad));
+    fmt::print("{} records, {} healthy; bad: {}{}\n", report.records, report.healthy,
+               bad == 0 ? "none" : DescribeSkips(report.bad),
+               source_options.labels ? " (judged as pictures with labels, without captions)" : "");
   }
   return bad == 0 && warnings.empty() ? 0 : 1;
 }

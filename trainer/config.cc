@@ -56,6 +56,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("data.index_by", c.data.index_by);
   table.TextList("data.captions", c.data.captions);
   table.RealList("data.caption_weights", c.data.caption_weights, 0, 1e6);
+  table.Choice("data.caption_lines", c.data.caption_lines, {"auto", "split", "whole"});
   table.Real("data.max_skips_per_mille", c.data.max_skips_per_mille, 0, 1000);
 
   table.Text("model.name", c.model.name);
