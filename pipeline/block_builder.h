@@ -23,6 +23,9 @@ class BlockBuilder {
   /// A caption as the makers of records all treat it: blanks at its ends are dropped, what is left
   /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left.
   void AddTrimmedCaption(std::string_view text);
+  /// Each line of `text` that is not blank as such a caption. False, and nothing is added, where
+  /// there are over kMaxCaptionLines.
+  bool AddCaptionLines(std::string_view text);
   std::size_t CaptionsOfLast() const { return caption_counts_.back(); }
   /// The last `count` captions share `weight` evenly.
   void ShareWeight(std::size_t count, float weight);
@@ -39,5 +42,10 @@ class BlockBuilder {
 /// A longer caption is cut here, at the border of a character: some 10,000 words, far over any
 /// context length, so that no caption makes a block large or a tokenizer slow.
 inline constexpr std::size_t kMaxCaptionBytes = 64 << 10;
+/// Far over what sets have (5), so that no record makes a batch of an evaluation large.
+inline constexpr std::size_t kMaxCaptionLines = 1024;
+
+/// Whether `text` has several lines that are not blank.
+bool HasSeveralLines(std::string_view text);
 
 }  // namespace fastclip

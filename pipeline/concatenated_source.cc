@@ -76,6 +76,17 @@ void ConcatenatedSource::ReadAhead(SampleIndex first, int count) const {
                });
 }
 
+std::vector<std::string> ConcatenatedSource::FieldsOf(SampleIndex index) const {
+  const std::size_t part = PartOf(ToInt(index));
+  return sources_.at(part)->FieldsOf(SampleIndex{ToInt(index) - first_index_[part]});
+}
+
+std::int64_t ConcatenatedSource::texts_of_several_lines() const {
+  std::int64_t sum = 0;
+  for (const auto& source : sources_) sum += source->texts_of_several_lines();
+  return sum;
+}
+
 std::uint64_t ConcatenatedSource::hash() const {
   std::uint64_t hash = 0;
   for (const auto& source : sources_) hash = Mix(hash, source->hash());

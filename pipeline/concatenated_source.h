@@ -18,6 +18,8 @@ class ConcatenatedSource final : public RecordSource {
   StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const override;
   void ReadAhead(SampleIndex first, int count) const override;
   RecordOrigin OriginOf(SampleIndex index) const override;
+  std::vector<std::string> FieldsOf(SampleIndex index) const override;
+  std::int64_t texts_of_several_lines() const override;
   std::uint64_t hash() const override;
 
  private:

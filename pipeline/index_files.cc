@@ -373,8 +373,8 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
   }
   if (lacking > 0) {
     files.warnings.push_back(
-        fmt::format("{} records lack an image or a caption (in {}); do the members of each lie "
-                    "side by side?",
+        fmt::format("{} records lack an image, or a caption or label (in {}); do the members of each "
+                    "lie side by side?",
                     lacking, Named(incomplete)));
   }
 }

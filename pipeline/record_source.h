@@ -45,6 +45,13 @@ class RecordSource {
   virtual void ReadAhead(SampleIndex /*first*/, int /*count*/) const {}
   /// Throws as Read() does where the manifest cannot be read.
   virtual RecordOrigin OriginOf(SampleIndex index) const = 0;
+  /// What a record has, for messages: its members by their extension ("jpg", "cls"), and
+  /// "json.NAME" for each text, or list of texts, at the top of its .json. Names of a table's
+  /// columns are in its errors. Empty where it cannot be read. Throws as Read() does.
+  virtual std::vector<std::string> FieldsOf(SampleIndex /*index*/) const { return {}; }
+  /// How often, of all records read so far, a .txt was taken that has several lines, whatever
+  /// SourceOptions::caption_lines made of it.
+  virtual std::int64_t texts_of_several_lines() const { return 0; }
   /// Identity of the data: over the names of files, their order, counts and keys. Stored in
   /// checkpoints.
   virtual std::uint64_t hash() const = 0;
@@ -73,6 +80,7 @@ struct SourceOptions {
   std::vector<CaptionKey> captions;
   /// Where tables have what.
   TableKeys table;
+  CaptionLines caption_lines = CaptionLines::kWhole;
   /// Set: records are pictures with a label, for evaluation by classes. Captions are then neither
   /// read nor needed; a record without a label has Skip::kNoLabel or kBadLabel. The text says where
   /// the label is: "" the usual place (the member .cls, the column or field "label"), "json.NAME" a

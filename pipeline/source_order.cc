@@ -100,10 +100,10 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t element = (attempt - 1) * rows + place;
   if (element >= spare) {
     throw WindowUsedUp(fmt::format(
-        "{}the {} records of window {} in lane {} hold no further substitute for row {} "
-        "of a step; repair the shards, or raise data.window",
-        resampled() ? "" : fmt::format("epoch {}: ", epoch), size,
-        resampled() ? epoch : window.number, lane, row));
+        "{}no record is left for row {} of a step among the {} of window {} in lane {}; repair the "
+        "shards (fastclip shards lint names what is bad), or raise data.window",
+        resampled() ? "" : fmt::format("epoch {}: ", epoch), row, size,
+        resampled() ? epoch : window.number, lane));
   }
   const Permutation substitutes(
       Key(options_.seed, RandomStream::kSubstitutes, epoch, lane, window.number, draw.number),

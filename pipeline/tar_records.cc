@@ -104,29 +104,47 @@ void AddFrom(const nlohmann::ordered_json* value, BlockBuilder& builder) {
   for (const auto& text : *value) AddIfText(text, builder);
 }
 
+/// Of a record's .txt, where its captions are taken of it.
+struct TakenTexts {
+  bool several_lines = false;
+  bool too_many_lines = false;  // none of them is taken
+};
+
 /// The captions that `keys` name. Without keys: the list "captions" of the .json, as `fastclip
 /// shards convert` writes it for several captions; else the .txt; else the text "caption" of the
 /// .json.
-void AddCaptions(const Parts& parts, std::span<const CaptionKey> keys, BlockBuilder& builder) {
+TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, BlockBuilder& builder) {
   static const std::string kList[] = {"captions"}, kOne[] = {"caption"};
+  const std::span<const CaptionKey> keys = wanted.captions;
   Metadata metadata(AsText(parts.metadata));
+  TakenTexts taken;
+  const auto add_txt = [&] {
+    const std::string_view text = AsText(parts.caption);
+    taken.several_lines |= HasSeveralLines(text);
+    if (wanted.caption_lines == CaptionLines::kSplit) {
+      taken.too_many_lines |= !builder.AddCaptionLines(text);
+    } else {
+      builder.AddTrimmedCaption(text);
+    }
+  };
   for (const CaptionKey& key : keys) {
     const std::size_t before = builder.CaptionsOfLast();
     if (key.json_path.empty()) {
-      builder.AddTrimmedCaption(AsText(parts.caption));
+      add_txt();
     } else {
       AddFrom(metadata.At(key.json_path), builder);
     }
     builder.ShareWeight(builder.CaptionsOfLast() - before, key.weight);
   }
-  if (!keys.empty()) return;
+  if (!keys.empty()) return taken;
   if (const auto* list = metadata.At(kList); list != nullptr && list->is_array()) {
     AddFrom(list, builder);
   }
-  if (builder.CaptionsOfLast() == 0) builder.AddTrimmedCaption(AsText(parts.caption));
+  if (builder.CaptionsOfLast() == 0) add_txt();
   if (builder.CaptionsOfLast() == 0) {
     if (const auto* one = metadata.At(kOne); one != nullptr) AddIfText(*one, builder);
   }
+  return taken;
 }
 
 Label LabelOf(const Parts& parts, const LabelKey& key) {
@@ -152,30 +170,75 @@ void AddLabelled(const Parts& parts, const LabelKey& key, bool at_cut, Record& r
 }
 
 /// `at_cut`: the record is the last of a shard that was cut, so what it lacks was cut off.
-void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
+/// Returns whether a .txt of several lines is its caption.
+bool AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
                const WantedFields& wanted, BlockBuilder& builder) {
   const std::string_view kept = builder.Keep(key);
   Record& record = builder.Add(index);
   record.key = kept;
   if (parts.cut) {
     record.skip = Skip::kTruncated;
-    return;
+    return false;
   }
-  if (wanted.labels) return AddLabelled(parts, *wanted.labels, at_cut, record);
+  if (wanted.labels) {
+    AddLabelled(parts, *wanted.labels, at_cut, record);
+    return false;
+  }
   record.image = parts.image;
   record.label = ParseLabel(AsText(parts.label)).value;
-  AddCaptions(parts, wanted.captions, builder);
+  const TakenTexts texts = AddCaptions(parts, wanted, builder);
   const bool has_captions = builder.CaptionsOfLast() > 0;
   if (at_cut && (parts.image_rank == 0 || !(has_captions || parts.has_caption))) {
     record.skip = Skip::kTruncated;
   } else if (parts.image_rank == 0) {
     record.skip = Skip::kNoImage;
+  } else if (texts.too_many_lines) {
+    record.skip = Skip::kTooLarge;
   } else if (!has_captions) {
     record.skip = Skip::kNoCaption;
   }
+  return texts.several_lines;
+}
+
+bool IsPlain(std::string_view name) {
+  constexpr std::size_t kLongest = 64;
+  return name.size() <= kLongest && std::ranges::none_of(name, [](char c) {
+           return static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7F;
+         });
+}
+
+/// A text, or a list that begins with one.
+bool HoldsText(const nlohmann::ordered_json& value) {
+  return value.is_string() || (value.is_array() && !value.empty() && value.front().is_string());
 }
 
 }  // namespace
+
+std::vector<std::string> FieldNames(std::span<const std::byte> bytes) {
+  constexpr std::size_t kMost = 100;
+  std::vector<std::string> names;
+  const auto add = [&](std::string name) {
+    if (names.size() < kMost && IsPlain(name)) names.push_back(std::move(name));
+  };
+  WalkTar(bytes, [&](const TarMember& member) {
+    const auto name = SplitMemberName(member.path);
+    if (!name) return;
+    add(std::string(name->field));
+    const auto at = static_cast<std::size_t>(member.data_at);
+    const auto size = static_cast<std::size_t>(member.size);
+    if (RoleOf(name->field) != Role::kMetadata || at > bytes.size() || size > bytes.size() - at ||
+        size > kMaxMetadata) {
+      return;
+    }
+    const auto json = nlohmann::ordered_json::parse(AsText(bytes.subspan(at, size)), nullptr,
+                                                    /*allow_exceptions=*/false);
+    if (!json.is_object()) return;
+    for (const auto& [key, value] : json.items()) {
+      if (HoldsText(value)) add("json." + key);
+    }
+  });
+  return names;
+}
 
 std::size_t FetchedRecords::SizeOf(std::size_t record) const {
   return starts[record + 1] > starts[record]
@@ -189,9 +252,10 @@ std::span<const std::byte> FetchedRecords::BytesOf(std::size_t record) const {
   return bytes.subspan(at, std::min(SizeOf(record), bytes.size() - at));
 }
 
-void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder,
-                StoredRecord* stored) {
+std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wanted,
+                        BlockBuilder& builder, StoredRecord* stored) {
   const std::size_t count = fetched.starts.size() - 1;
+  std::int64_t of_several_lines = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const SampleIndex index{ToInt(fetched.first) + static_cast<std::int64_t>(i)};
     const auto bytes = fetched.BytesOf(i);
@@ -217,10 +281,10 @@ void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, Block
       Take(name->field, data, cut, wanted.formats, parts);
     });
     const bool short_read = fetched.SizeOf(i) > bytes.size();
-    AddRecord(index, key, parts,
-              short_read || key.empty() || (fetched.last_at_cut && i + 1 == count), wanted,
-              builder);
+    const bool at_cut = short_read || key.empty() || (fetched.last_at_cut && i + 1 == count);
+    if (AddRecord(index, key, parts, at_cut, wanted, builder)) ++of_several_lines;
   }
+  return of_several_lines;
 }
 
 }  // namespace fastclip

@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "pipeline/block_builder.h"
 #include "pipeline/caption_key.h"
 #include "pipeline/label.h"
 #include "pipeline/picture_format.h"
+#include "pipeline/record_source.h"
 #include "pipeline/stored_record.h"
 
 namespace fastclip {
@@ -19,6 +21,7 @@ struct WantedFields {
   PictureFormats formats;
   std::optional<LabelKey> labels;  ///< set: a label instead of captions
   std::vector<CaptionKey> captions;
+  CaptionLines caption_lines = CaptionLines::kWhole;
 };
 
 /// Records of a shard that are fetched together.
@@ -39,7 +42,12 @@ struct FetchedRecords {
 /// Adds what the members of each make, the same with whatever records it is fetched. `stored`,
 /// where only one is fetched, gets its members as they are. Records whose bytes do not have their
 /// checksum are Skip::kChanged; what a record lacks is its Skip, kTruncated where it was cut off.
-void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder,
-                StoredRecord* stored = nullptr);
+/// Returns how many of them have a .txt of several lines for a caption.
+std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wanted,
+                        BlockBuilder& builder, StoredRecord* stored = nullptr);
+
+/// Of the members in `bytes`, a record's: what RecordSource::FieldsOf gives. Names that are long or
+/// hold what no terminal should get are left out.
+std::vector<std::string> FieldNames(std::span<const std::byte> bytes);
 
 }  // namespace fastclip

@@ -45,8 +45,8 @@ void WalkTar(std::span<const std::byte> bytes, const std::function<void(const Ta
 struct TarScan {
   /// In blocks: record i is [starts[i], starts[i+1]); one more than there are records.
   std::vector<std::uint32_t> starts;
-  /// Records without an image of any format, or without a member that may hold a caption (.txt,
-  /// .json): signs that the members of one lie apart.
+  /// Records without an image of any format, or without a member that may hold a caption or a label
+  /// (.txt, .json, .cls): signs that the members of one lie apart.
   std::int64_t incomplete = 0;
   /// Blocks passed over in search of a header.
   std::int64_t damaged = 0;

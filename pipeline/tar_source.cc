@@ -88,7 +88,7 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
-      wanted_{options.formats, LabelsOf(options), options.captions},
+      wanted_{options.formats, LabelsOf(options), options.captions, options.caption_lines},
       verify_(options.verify_checksums),
       first_index_(1, 0),
       shards_(kOpenShards),
@@ -162,7 +162,9 @@ void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t
         .last_at_cut = files_.manifest.entries()[shard].cut &&
                        place + j == first_index_[shard + 1] - first_index_[shard]};
     if (verify_) fetched.checksums = std::span(checksums).subspan(first, records);
-    AddRecords(fetched, wanted_, builder, stored);
+    if (const std::int64_t found = AddRecords(fetched, wanted_, builder, stored); found > 0) {
+      several_lines_.fetch_add(found, std::memory_order_relaxed);
+    }
     i = j;
   }
 }
@@ -189,6 +191,19 @@ void TarSource::ReadAhead(SampleIndex first, int count) const {
     const std::int64_t begin = starts.front() * kTarBlock;
     AdviseToRead(file->get(), begin, std::min(starts.back() * kTarBlock, begin + kMostAhead));
   });
+}
+
+std::vector<std::string> TarSource::FieldsOf(SampleIndex index) const {
+  const std::size_t shard = ShardOf(ToInt(index));
+  const auto [file, sidecar] = OpenShard(shard);
+  if (file == nullptr) return {};
+  const auto starts = StartsOf(*sidecar, ToInt(index) - first_index_[shard], 1);
+  const std::int64_t begin = starts.front() * kTarBlock;
+  const std::int64_t size = starts.back() * kTarBlock - begin;
+  if (size < 0 || size > max_record_bytes_) return {};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+  bytes.resize(ReadAt(file->get(), begin, bytes, files_.paths[shard]));
+  return FieldNames(bytes);
 }
 
 RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) const {

@@ -27,6 +27,15 @@ void CaptionOptions::AddTo(CLI::App& app) {
                  "usual places")
       ->delimiter(',');
   app.add_option("--caption-weights", weights, "how often each is taken")->delimiter(',');
+  app.add_option("--caption-lines", lines,
+                 "a .txt is one caption (whole), or one a line (split); auto: split where a model "
+                 "is evaluated, else whole")
+      ->check(CLI::IsMember({"auto", "split", "whole"}))
+      ->capture_default_str();
+}
+
+CaptionLines CaptionOptions::LinesOr(CaptionLines otherwise) const {
+  return CaptionLinesOf(lines, otherwise);
 }
 
 std::vector<CaptionKey> CaptionOptions::Parsed() const {

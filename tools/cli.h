@@ -15,14 +15,17 @@ namespace fastclip {
 /// For Option::check(): what is wrong with the words of a --tokenizer, or nothing.
 std::string WrongTokenizer(const std::string& spec);
 
-/// --captions and --caption-weights, as data.captions of a run.
+/// --captions, --caption-weights and --caption-lines, as data.captions of a run.
 struct CaptionOptions {
   std::vector<std::string> keys;
   std::vector<double> weights;
+  std::string lines = "auto";
 
   void AddTo(CLI::App& app);
   /// Throws UsageError where they are none.
   std::vector<CaptionKey> Parsed() const;
+  /// `otherwise`: what "auto" means.
+  CaptionLines LinesOr(CaptionLines otherwise) const;
 };
 
 /// --tail, --weights, --repeats, --counts, --epoch-samples, --resampled, as the keys of a run's

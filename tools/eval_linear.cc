@@ -152,8 +152,8 @@ int RunEvalLinear(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
 
   const EvalSubject subject(options);
-  const auto train = subject.Open(options.train, options.label_key);
-  const auto source = subject.Open(options.shards, options.label_key);
+  const auto train = subject.OpenLabelled(options.train, options.label_key);
+  const auto source = subject.OpenLabelled(options.shards, options.label_key);
   CheckLabels(*train, kMaxClasses, options.train, "a probe");
   CheckLabels(*source, kMaxClasses, options.shards, "a probe");
   const EncodeOptions encode = subject.Encode("pictures", source->size());

@@ -38,7 +38,8 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
   app.add_option("--batch", options.batch_size, "pictures encoded at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "default: all cores")->check(CLI::Range(1, kMostThreads));
+  app.add_option("--threads", options.threads, "default: all cores")
+      ->check(CLI::Range(1, kMostThreads));
   app.add_flag("--json", options.json, "one JSON object on standard output");
 }
 
@@ -88,10 +89,10 @@ EvalSubject::EvalSubject(const EvalOptions& options)
                     "was trained with, --tokenizer clip or sentencepiece:MODEL",
                     tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
   }
-  const int threads = options.threads > 0
-                          ? options.threads
-                          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1,
-                                       kMostThreads);
+  const int threads =
+      options.threads > 0
+          ? options.threads
+          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   at::set_num_threads(threads);
   encode_.loader.threads = threads;
   encode_.batch_size = options.batch_size;
@@ -105,12 +106,17 @@ std::unique_ptr<ClipModel> EvalSubject::Load() const {
 }
 
 std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
-                                                const std::optional<std::string>& labels) const {
-  SourceOptions options = source_;
-  options.labels = labels;
+                                                const SourceOptions& options) const {
   OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
   return std::move(opened.source);
+}
+
+std::unique_ptr<RecordSource> EvalSubject::OpenLabelled(const std::string& list,
+                                                        const std::string& label_key) const {
+  SourceOptions options = source_;
+  options.labels = label_key;
+  return Open(list, options);
 }
 
 EncodeOptions EvalSubject::Encode(const std::string& what, std::int64_t total) const {

@@ -48,9 +48,13 @@ class EvalSubject {
 
   /// Reads the weights.
   std::unique_ptr<ClipModel> Load() const;
-  /// A list, with labels in place of captions if `labels` says where they are.
-  std::unique_ptr<RecordSource> Open(const std::string& list,
-                                     const std::optional<std::string>& labels = std::nullopt) const;
+  /// How the run reads records, but for where its training's captions are.
+  const SourceOptions& source_options() const { return source_; }
+  /// Opens a list and says on standard error what is wrong with it.
+  std::unique_ptr<RecordSource> Open(const std::string& list, const SourceOptions& options) const;
+  /// With labels in place of captions: `label_key` says where they are.
+  std::unique_ptr<RecordSource> OpenLabelled(const std::string& list,
+                                             const std::string& label_key) const;
 
   const std::string& file() const { return file_; }
   const ModelConfig& model() const { return model_; }

@@ -26,6 +26,9 @@ void PrintTable(const EvalSubject& subject, const Options& options, const ClassP
   }
   fmt::print("\nclasses   {}: {} names in {} templates of {}\n", options.classes,
              prompts.classes.size(), prompts.templates.size(), options.templates);
+  if (const auto equal = FindEqualNames(prompts.classes); !equal.empty()) {
+    fmt::print("          equal names, each a class of its own: {}\n", DescribeEqualNames(equal));
+  }
   PrintClassTable("zero-shot", metrics, hits.classes());
   fmt::print("\ntook {:.1f} s\n", subject.Seconds());
 }
@@ -38,6 +41,11 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
   json["num_samples"] = metrics.images;
   json["num_classes"] = prompts.classes.size();
   json["num_templates"] = prompts.templates.size();
+  if (const auto equal = FindEqualNames(prompts.classes); !equal.empty()) {
+    for (const EqualNames& names : equal) {
+      json["equal_names"].push_back({{"name", names.name}, {"lines", names.lines}});
+    }
+  }
   json["left_out"] = NamedLeftOut(hits);
   json["model"] = subject.file();
   json["shards"] = options.shards;
@@ -61,8 +69,8 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
                  "file of class names, one a line, the first of label 0; or 'imagenet'")
       ->required();
   app.add_option("--templates", options.templates,
-                 "file of templates, one a line, {} where the name goes; or 'openai' (80), "
-                 "'simple' (7)")
+                 "file of templates, one a line, {} or {c} where the name goes; or 'openai' "
+                 "(80), 'simple' (7)")
       ->required();
   AddLabelKey(app, options.label_key);
   app.footer(
@@ -75,7 +83,7 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
   const ClassPrompts prompts{ReadClasses(options.classes), ReadTemplates(options.templates)};
   const auto classes = static_cast<std::int64_t>(prompts.classes.size());
   const EvalSubject subject(options);
-  const auto source = subject.Open(options.shards, options.label_key);
+  const auto source = subject.OpenLabelled(options.shards, options.label_key);
   const std::int64_t size = source->size();
   CheckLabels(*source, classes, options.shards, options.classes);
 

@@ -14,6 +14,7 @@
 #include "pipeline/lint.h"
 #include "pipeline/open_source.h"
 #include "pipeline/output_file.h"
+#include "pipeline/record_sample.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
 
@@ -64,7 +65,8 @@ int RunLint(int argc, const char* const* argv) {
   PictureOptions pictures;
   DecodeOptions decode;
   int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
-  bool json = false;
+  bool json = false, labels = false;
+  std::string label_key;
   app.add_option("LIST", list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
   app.add_option("--out", out,
                  "file for a line of JSON a bad record: file, offset, index, key, cause; - is "
@@ -74,6 +76,10 @@ int RunLint(int argc, const char* const* argv) {
   pictures.AddTo(app);
   captions.AddTo(app);
   table.AddTo(app);
+  app.add_flag("--labels", labels,
+               "judge records as pictures with a label, not with captions; so are those of a list "
+               "that has labels and no captions");
+  app.add_option("--label-key", label_key, "where the label is; with it --labels is meant");
   app.add_option("--manifest", source_options.manifest,
                  "manifest file; default: beside the shards");
   app.add_flag("--verify", source_options.verify_checksums,
@@ -85,13 +91,21 @@ int RunLint(int argc, const char* const* argv) {
   app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
   if (!ParseArguments(app, argc, argv)) return 0;
 
+  if (labels || !label_key.empty()) source_options.labels = label_key;
   source_options.captions = captions.Parsed();
   source_options.table = table.Parsed();
+  source_options.caption_lines = captions.LinesOr(CaptionLines::kWhole);
   pictures.Apply(source_options, decode);
   std::optional<OutputFile> file;
   if (!out.empty()) file.emplace(out, kBadRecords);
   std::FILE* const to = file && file->is_stdout() ? stderr : stdout;
-  const OpenedSource opened = OpenSourceWithInfo(list, source_options);
+  OpenedSource opened = OpenSourceWithInfo(list, source_options);
+  // A set to classify is judged as one: what it lacks, captions, nobody asks of it.
+  if (!source_options.labels && source_options.captions.empty() &&
+      std::ranges::all_of(SampleRecords(*opened.source), &RecordSample::OnlyLabels)) {
+    source_options.labels = "";
+    opened = OpenSourceWithInfo(list, source_options);
+  }
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
   ProgressLine progress;
   std::int64_t named = 0;
@@ -118,17 +132,19 @@ int RunLint(int argc, const char* const* argv) {
       const std::int64_t count = report.bad[static_cast<std::size_t>(cause)];
       if (count > 0) causes[SkipName(static_cast<Skip>(cause))] = count;
     }
-    fmt::print(to, "{}\n",
-               Dump({{"records", report.records},
-                     {"healthy", report.healthy},
-                     {"bad", causes},
-                     {"warnings", WarningLines(OnlyFaults(opened.parts))}}));
+    Json all = {{"records", report.records},
+                {"healthy", report.healthy},
+                {"bad", causes},
+                {"warnings", WarningLines(OnlyFaults(opened.parts))}};
+    if (source_options.labels) all["judged_by"] = "labels";
+    fmt::print(to, "{}\n", Dump(all));
   } else {
     if (named > kNamed) {
       fmt::print(to, "and {} more: --out FILE names all\n", named - kNamed);
     }
-    fmt::print(to, "{} records, {} healthy; bad: {}\n", report.records, report.healthy,
-               bad == 0 ? "none" : DescribeSkips(report.bad));
+    fmt::print(to, "{} records, {} healthy; bad: {}{}\n", report.records, report.healthy,
+               bad == 0 ? "none" : DescribeSkips(report.bad),
+               source_options.labels ? " (judged as pictures with labels, without captions)" : "");
   }
   return bad == 0 && WarningLines(OnlyFaults(opened.parts)).empty() ? 0 : 1;
 }

@@ -155,6 +155,7 @@ int RunReplay(int argc, const char* const* argv) {
   if (!Parse(argc, argv, o)) return 0;
   o.source.captions = o.captions.Parsed();
   o.source.table = o.table.Parsed();
+  o.source.caption_lines = o.captions.LinesOr(CaptionLines::kWhole);
   o.pictures.Apply(o.source, o.loader.decode);
   const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);

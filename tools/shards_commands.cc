@@ -4,9 +4,11 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "pipeline/open_source.h"
 #include "pipeline/record_keys.h"
+#include "pipeline/record_sample.h"
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/convert_command.h"
@@ -29,11 +31,12 @@ std::string Bytes(std::int64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
-void PrintPart(const PartInfo& part) {
+void PrintPart(const PartInfo& part, const RecordSample* sample) {
   fmt::print("{}\n", part.part);
   fmt::print("  {:<9} {}{}\n", "kind", part.kind, part.details.empty() ? "" : ": " + part.details);
   if (part.files > 0) fmt::print("  {:<9} {} ({})\n", "files", part.files, Bytes(part.bytes));
   fmt::print("  {:<9} {}\n  {:<9} {:016x}\n", "records", part.records, "hash", part.hash);
+  if (sample != nullptr) fmt::print("  {:<9} {}\n", "content", DescribeContent(*sample));
   if (part.files > 0) {
     fmt::print("  {:<9} {}{}\n", "manifest", part.manifest.empty() ? "none" : part.manifest,
                part.walked > 0 ? fmt::format(" ({} files indexed now)", part.walked) : "");
@@ -48,7 +51,9 @@ void PrintPart(const PartInfo& part) {
   for (const std::string& note : part.notes) fmt::print("  {:<9} {}\n", "note", note);
 }
 
-nlohmann::ordered_json ToJson(const OpenedSource& opened) {
+/// `samples`: of all parts, or none.
+nlohmann::ordered_json ToJson(const OpenedSource& opened,
+                              const std::vector<RecordSample>& samples) {
   nlohmann::ordered_json json;
   json["records"] = opened.source->size();
   json["hash"] = fmt::format("{:016x}", opened.source->hash());
@@ -66,17 +71,23 @@ nlohmann::ordered_json ToJson(const OpenedSource& opened) {
                              {"indexed_now", part.walked},
                              {"warnings", part.warnings},
                              {"notes", part.notes}});
+    const std::size_t number = json["parts"].size() - 1;
+    if (!samples.empty()) json["parts"].back()["content"] = DescribeContent(samples.at(number));
   }
   return json;
 }
 
-void PrintSource(const OpenedSource& opened, bool json) {
+void PrintSource(const OpenedSource& opened, bool json,
+                 const std::vector<RecordSample>& samples = {}) {
   if (json) {
-    fmt::print("{}\n",
-               ToJson(opened).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print(
+        "{}\n",
+        ToJson(opened, samples).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
-  for (const PartInfo& part : opened.parts) PrintPart(part);
+  for (std::size_t i = 0; i < opened.parts.size(); ++i) {
+    PrintPart(opened.parts[i], samples.empty() ? nullptr : &samples.at(i));
+  }
   if (opened.parts.size() > 1) {
     fmt::print("together\n  {:<9} {}\n  {:<9} {:016x}\n", "records", opened.source->size(), "hash",
                opened.source->hash());
@@ -140,8 +151,8 @@ int RunIndex(int argc, const char* const* argv) {
 
 int RunInfo(int argc, const char* const* argv) {
   CLI::App app(
-      "Shows what a list holds: files, records, hash, manifest, checksums, and what is wrong\n"
-      "with it. Indexes what is not indexed yet.",
+      "Shows what a list holds: files, records, pictures with captions or labels, hash, manifest,\n"
+      "checksums, and what is wrong with it. Indexes what is not indexed yet.",
       "fastclip shards info");
   std::string list;
   SourceOptions options;
@@ -155,7 +166,8 @@ int RunInfo(int argc, const char* const* argv) {
   app.footer("example: fastclip shards info 'cc3m/*.tar::mine.tsv' --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   options.table = table.Parsed();
-  PrintSource(OpenSourceWithInfo(list, options), json);
+  const OpenedSource opened = OpenSourceWithInfo(list, options);
+  PrintSource(opened, json, SampleRecords(*opened.source));
   return 0;
 }
 

@@ -59,6 +59,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("data.image_key", c.data.image_key);
   table.Text("data.caption_key", c.data.caption_key);
   table.Text("data.separator", c.data.separator);
+  table.Choice("data.caption_lines", c.data.caption_lines, {"auto", "split", "whole"});
   table.Real("data.max_skips_per_mille", c.data.max_skips_per_mille, 0, 1000);
 
   table.Text("model.name", c.model.name);

@@ -53,6 +53,7 @@ struct TrainConfig {
     std::vector<std::string> captions;         ///< of `train`; empty: the usual places
     std::vector<double> caption_weights;       ///< empty: all alike
     std::string image_key, caption_key, separator;  ///< of tables: TableKeys
+    std::string caption_lines = "auto";        ///< of a .txt: whole for train, split for val
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
     bool verify_checksums = false;     ///< of `train`
     std::string index_by;              ///< field of RecordKeys; empty: SampleIndex

@@ -108,6 +108,10 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
               part.kind, Bytes(static_cast<double>(part.bytes)));
   }
   for (const std::string& line : WarningLines(data.parts)) lines.Add("warning", "{}", line);
+  for (const std::string& line :
+       LookAtData("data.train", config->data.train, *data.source, TrainSourceOf(*config))) {
+    lines.Add("", "{}", line);
+  }
 
   const std::int64_t steps = plan.steps(config->train.epochs);
   lines.Add("steps", "{} epochs of {} = {} steps of {} rows, {} samples; warm-up {} steps",

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "pipeline/memory_plan.h"
+#include "pipeline/record_sample.h"
 #include "trainer/model/presets.h"
 
 namespace fastclip {
@@ -30,6 +31,7 @@ SourceOptions TrainSourceOf(const TrainConfig& config) {
   options.manifest = config.data.manifest;
   options.verify_checksums = config.data.verify_checksums;
   options.captions = ParseCaptionKeys(config.data.captions, config.data.caption_weights);
+  options.caption_lines = CaptionLinesOf(config.data.caption_lines, CaptionLines::kWhole);
   return options;
 }
 
@@ -39,7 +41,27 @@ SourceOptions OtherSourceOf(const TrainConfig& config) {
   options.formats = config.pipeline.decode.formats;
   options.max_record_bytes = config.data.max_record_bytes;
   options.table = TableKeysOf(config);
+  options.caption_lines = CaptionLinesOf(config.data.caption_lines, CaptionLines::kSplit);
   return options;
+}
+
+std::vector<std::string> LookAtData(const std::string& key, const std::string& list,
+                                    const RecordSource& source, const SourceOptions& options) {
+  const std::vector<RecordSample> samples = SampleRecords(source);
+  const std::string option = key == "data.train" ? "data.captions" : "";
+  if (const std::string lack = DescribeLack(samples, list, options, option); !lack.empty()) {
+    throw std::runtime_error(fmt::format("{}: {}", key, lack));
+  }
+  std::int64_t looked = 0, several_lines = 0;
+  for (const RecordSample& sample : samples) {
+    looked += sample.records;
+    several_lines += sample.several_lines;
+  }
+  if (several_lines == 0) return {};
+  return {
+      fmt::format("{}: {} of {} records looked at have several lines: {} "
+                  "(data.caption_lines)",
+                  key, several_lines, looked, DescribeLines(options.caption_lines))};
 }
 
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "pipeline/open_source.h"
 #include "pipeline/order_plan.h"
@@ -18,6 +19,12 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
 /// Of data.train; of other lists of the config.
 SourceOptions TrainSourceOf(const TrainConfig& config);
 SourceOptions OtherSourceOf(const TrainConfig& config);
+
+/// Looks at some records of a list that `key` of the config named. Returns what to say of them, a
+/// line each. Throws std::runtime_error where none has what training or retrieval need; it says
+/// what they hold instead. `options`: TrainSourceOf, OtherSourceOf.
+std::vector<std::string> LookAtData(const std::string& key, const std::string& list,
+                                    const RecordSource& source, const SourceOptions& options);
 
 /// What pipeline.memory must hold: batches of so many rows.
 void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows);

@@ -18,6 +18,7 @@
 #include "trainer/eval/retrieval.h"
 #include "trainer/metrics.h"
 #include "trainer/model/presets.h"
+#include "trainer/run_setup.h"
 #include "trainer/versions.h"
 
 namespace fastclip {
@@ -331,11 +332,16 @@ void Trainer::Evaluate(const std::stop_token& stop) {
                {"images", metrics.images},
                {"captions", metrics.captions},
                {"skips", NamedSkips(set.skips)}});
-  console_.Say(
-      fmt::format("epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
-                  "{:.3f} ({} pictures)",
-                  epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
-                  metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images));
+  std::string captions;
+  if (val_source_->texts_of_several_lines() > 0) {
+    captions = fmt::format(", {} captions: {}", metrics.captions,
+                           DescribeLines(OtherSourceOf(*config_).caption_lines));
+  }
+  console_.Say(fmt::format(
+      "epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
+      "{:.3f} ({} pictures{})",
+      epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
+      metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images, captions));
 }
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {

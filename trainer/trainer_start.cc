@@ -29,13 +29,19 @@
 namespace fastclip {
 namespace {
 
-/// Opens a list and says what is wrong with it: truncated, damaged and vanished shards train on,
-/// but not in silence.
-std::unique_ptr<RecordSource> OpenData(const std::string& list, const SourceOptions& options,
+/// Opens the list of a config's key and says what is wrong with it: truncated, damaged and vanished
+/// shards train on, but not in silence. Rank 0 looks at some records for all.
+std::unique_ptr<RecordSource> OpenData(const char* key, const std::string& list,
+                                       const SourceOptions& options, Communicator& comm,
                                        Console& console) {
-  OpenedSource opened = OpenSourceWithInfo(list, options);
-  for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
-  return std::move(opened.source);
+  return Rank0First(comm, [&] {
+    OpenedSource opened = OpenSourceWithInfo(list, options);
+    for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
+    if (comm.rank() == 0) {
+      for (const auto& line : LookAtData(key, list, *opened.source, options)) console.Say(line);
+    }
+    return std::move(opened.source);
+  });
 }
 
 LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model, at::Device device) {
@@ -65,15 +71,10 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       model_config_(CheckedModel(config, *tokenizer_)),
       loader_options_(LoaderOf(*config, model_config_, device)),
       lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
-      source_(Rank0First(
-          comm, [&] { return OpenData(config->data.train, TrainSourceOf(*config), console_); })),
+      source_(OpenData("data.train", config->data.train, TrainSourceOf(*config), comm, console_)),
       val_source_(config->data.val.empty() ? nullptr
-                                           : Rank0First(comm,
-                                                        [&] {
-                                                          return OpenData(config->data.val,
-                                                                          OtherSourceOf(*config),
-                                                                          console_);
-                                                        })),
+                                           : OpenData("data.val", config->data.val,
+                                                      OtherSourceOf(*config), comm, console_)),
       zeroshot_(
           Rank0First(comm, [&] { return ZeroShotSet::Open(config, OtherSourceOf(*config)); })),
       plan_(PlanOf(config, *source_)),
@@ -112,6 +113,10 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
           : fmt::format(", {:.1f} M of them not locked", Millions(model_.trainable())),
       source_->size(), plan_.options().lanes, config_->train.epochs, plan_.steps_per_epoch(),
       config_->train.batch_size, at::get_num_threads(), config_->pipeline.threads));
+  if (const auto equal = FindEqualNames(zeroshot_.prompts.classes); !equal.empty()) {
+    console_.Say(fmt::format("eval.zeroshot_classes: equal names, each a class of its own: {}",
+                             DescribeEqualNames(equal)));
+  }
   if (comm_.world_size() > 1) SayRanks();
   opening_.reset();
 }

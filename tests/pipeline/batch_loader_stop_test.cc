@@ -116,7 +116,7 @@ TEST(BatchLoader, SaysWhatUsedAWindowUp) {
     loader.Next();
     FAIL() << "no exception";
   } catch (const WindowUsedUp& error) {
-    EXPECT_NE(std::string(error.what()).find("(passed over: 4 missing)"), std::string::npos)
+    EXPECT_NE(std::string(error.what()).find("(tried: 4 missing)"), std::string::npos)
         << error.what();
   }
 }

@@ -9,6 +9,7 @@
 #include "pipeline/convert_folder.h"
 #include "pipeline/encode.h"
 #include "tests/pipeline/shard_files.h"
+#include "tests/support/fake_source.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
@@ -98,6 +99,34 @@ TEST_F(CommandLine, ReplaysAMixOnAnyWorldAndFromAnyBatch) {
       "3 weights for 2 sources");
   ExpectRefused("shards replay synthetic:99 --seed 1 --epoch 0 --world 1 --batch 4 --tail roll",
                 "--tail");
+}
+
+TEST_F(CommandLine, TakesASetOfLabelsForWhatItIs) {
+  Members members;
+  for (int i = 0; i < 30; ++i) {
+    members.emplace_back(std::to_string(i) + ".png", AsString(PngOf(i)));
+    members.emplace_back(std::to_string(i) + ".cls", i == 7 ? "" : std::to_string(i % 5));
+  }
+  const std::string shard = folder_ / "l.tar";
+  WriteShard(shard, members);
+  EXPECT_EQ(Run("shards info " + shard + " > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_NE(ReadFile(folder_ / "out").find("content   pictures with labels (0 to 4), no captions\n"),
+            std::string::npos)
+      << ReadFile(folder_ / "out");
+  EXPECT_EQ(Run("shards lint " + shard + " > " + (folder_ / "out")), 1);
+  EXPECT_NE(ReadFile(folder_ / "out").find(
+                "30 records, 29 healthy; bad: 1 no_label (judged as pictures with labels"),
+            std::string::npos)
+      << ReadFile(folder_ / "out");
+  members[15].second = "1";
+  WriteShard(shard, members);
+  EXPECT_EQ(Run("shards index " + shard + " > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_EQ(Run("shards lint " + shard + " --json > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_EQ(errors_, "");
+  EXPECT_EQ(ReadFile(folder_ / "out"),
+            "{\"records\":30,\"healthy\":30,\"bad\":{},\"warnings\":[],\"judged_by\":\"labels\"}\n");
+  EXPECT_EQ(Run("shards lint " + shard + " --captions txt > " + (folder_ / "out")), 1);
+  EXPECT_EQ(Run("shards lint synthetic:9 --labels > " + (folder_ / "out")), 0) << errors_;
 }
 
 TEST_F(CommandLine, LintsShards) {

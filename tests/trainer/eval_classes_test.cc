@@ -85,10 +85,25 @@ TEST_F(EvalClasses, ZeroShotCountsAndNamesLabelsOutOfRange) {
   EXPECT_NE(output_.find("label_out_of_range (record "), std::string::npos) << output_;
 }
 
+TEST_F(EvalClasses, CountEqualNamesAsClassesThatTieAndTellOfThem) {
+  TrainOne();
+  Write("classes.txt", "circle\nsquare\ntriangle\nring\nCircle\ncircle\n");
+  ASSERT_EQ(ZeroShot(), 0) << errors_;
+  EXPECT_NE(output_.find("equal names, each a class of its own: 'circle' (lines 1, 5, 6)"),
+            std::string::npos)
+      << output_;
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  EXPECT_EQ(Figures()["num_classes"], 6);
+  EXPECT_EQ(Figures()["equal_names"],
+            nlohmann::json::parse(R"([{"name": "circle", "lines": [1, 5, 6]}])"));
+  // All names one: each class is the first equally often.
+  Write("classes.txt", "cross\ncross\ncross\nCross\ncross\ncross\n");
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  EXPECT_NEAR(Figures()["zeroshot_top1"].get<double>(), 1.0 / 6, 1e-12);
+}
+
 TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
   TrainOne();
-  Write("classes.txt", "circle\nsquare\nCircle\n");
-  ExpectError(ZeroShot(), 1, "classes.txt:3: 'Circle' stands in line 1, too");
   Write("classes.txt", "circle\n\nsquare\n");
   ExpectError(ZeroShot(), 1, "classes.txt:2: a blank line");
   Write("classes.txt", "circle\nsquare\n");

@@ -1,3 +1,9 @@
+#include <fmt/format.h>
+
+#include <span>
+
+#include "pipeline/tar_writer.h"
+#include "tests/support/fake_source.h"
 #include "tests/trainer/training_fixture.h"
 
 namespace fastclip {
@@ -62,6 +68,44 @@ TEST_F(EvalRetrieval, PrintsATableForPeople) {
   for (const char* part : {"R@10", "image to text", "text to image", "50 pictures", "step_24"}) {
     EXPECT_NE(output_.find(part), std::string::npos) << output_;
   }
+}
+
+TEST_F(EvalRetrieval, ReadsATxtOfSeveralLinesAsOneCaptionALineAndSaysSo) {
+  const std::string shard = folder_ / "val.tar";
+  TarWriter writer(shard);
+  for (int i = 0; i < 8; ++i) {
+    const std::string text = fmt::format("a red {0}\na {0} on the left\n\n{0} of five\n", i);
+    writer.Add(fmt::format("{}.png", i), PngOf(i));
+    writer.Add(fmt::format("{}.txt", i), std::as_bytes(std::span(text)));
+  }
+  writer.Close();
+  const auto eval = [&](const std::vector<std::string>& words) {
+    std::vector<std::string> all = {"eval", "retrieval", folder_ / "run", "--shards", shard};
+    all.insert(all.end(), words.begin(), words.end());
+    return Run(all);
+  };
+  ASSERT_EQ(eval({}), 0) << errors_;
+  EXPECT_NE(output_.find("8 pictures, 24 captions (.txt read as one caption a line)"),
+            std::string::npos)
+      << output_;
+  ASSERT_EQ(eval({"--json"}), 0) << errors_;
+  EXPECT_EQ(nlohmann::json::parse(output_)["num_captions"], 24);
+  EXPECT_EQ(nlohmann::json::parse(output_)["texts_of_several_lines"], 8);
+  ASSERT_EQ(eval({"--caption-lines", "whole"}), 0) << errors_;
+  EXPECT_NE(output_.find("8 pictures, 8 captions (.txt of several lines read as one caption)"),
+            std::string::npos)
+      << output_;
+  EXPECT_EQ(eval({"--caption-lines", "some"}), 2);
+
+  ASSERT_EQ(Run(Train("other", {"data.val=" + shard, "train.epochs=1"})), 0) << errors_;
+  EXPECT_NE(errors_.find("(8 pictures, 24 captions: .txt read as one caption a line)"),
+            std::string::npos)
+      << errors_;
+  ASSERT_EQ(
+      Run(Train("whole", {"data.val=" + shard, "data.caption_lines=whole", "train.epochs=1"})), 0)
+      << errors_;
+  EXPECT_NE(errors_.find("8 captions: .txt of several lines read as one"), std::string::npos)
+      << errors_;
 }
 
 TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {

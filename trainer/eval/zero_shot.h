@@ -13,8 +13,8 @@ namespace fastclip {
 
 /// A row a class, [classes, d] double: the normalised mean over the templates of the normalised
 /// text features, as in OpenCLIP. EncodeOptions::batch_size sentences go at once, which bounds the
-/// memory. Equal names have equal rows, to the bit. `progress` is called with the number of
-/// sentences done, if given. Throws std::runtime_error where a row is not finite.
+/// memory. Names with equal ids have equal rows, to the bit. `progress` is called with the number
+/// of sentences done, if given. Throws std::runtime_error where a row is not finite.
 at::Tensor ClassWeights(const ClipModel& model, const Tokenizer& tokenizer,
                         const ClassPrompts& prompts, const EncodeOptions& options,
                         const std::function<void(std::int64_t)>& progress = {});
