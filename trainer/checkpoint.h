@@ -47,6 +47,8 @@ struct CheckpointMeta {
   int threads = 0;                    ///< a resume is equal to the bit with the same number only,
   int world_size = 1;                 ///< and the same number of ranks
   std::map<std::string, std::string> versions;  ///< "fastclip", "torch", …
+  /// Each key of the config with its value as TOML, paths absolute; empty: not known.
+  std::map<std::string, std::string> config;
 };
 
 /// The sample table of some lanes: rows in lane order, then slot order. With the order's numbers,

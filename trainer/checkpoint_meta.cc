@@ -92,6 +92,7 @@ json ToJson(const CheckpointDocument& document) {
             {"world_size", meta.world_size},
             {"versions", meta.versions},
             {"files", files}};
+  if (!meta.config.empty()) j["config"] = meta.config;
   if (!meta.model_config.empty()) j["model_config"] = json::parse(meta.model_config);
   if (!meta.tokenizer.empty()) {
     j["tokenizer"] = {{"spec", meta.tokenizer}, {"xxh3", Hex(meta.vocabulary_hash)}};
@@ -128,6 +129,7 @@ CheckpointDocument FromJson(const json& j) {
   j.at("threads").get_to(meta.threads);
   meta.world_size = j.value("world_size", 1);
   j.at("versions").get_to(meta.versions);
+  if (j.contains("config")) j.at("config").get_to(meta.config);
   for (const auto& [name, entry] : j.at("files").items()) {
     document.files[name] = {entry.at("bytes").get<std::int64_t>(),
                             FromHex(entry.at("xxh3").get<std::string>())};
@@ -139,8 +141,10 @@ CheckpointDocument FromJson(const json& j) {
 
 std::string FormatDocument(const CheckpointDocument& document) {
   json j = ToJson(document);
-  j[kOwnHash] = Hex(Xxh3(j.dump()));
-  return j.dump(2) + "\n";
+  // A path may hold any bytes.
+  constexpr auto kReplace = json::error_handler_t::replace;
+  j[kOwnHash] = Hex(Xxh3(j.dump(-1, ' ', false, kReplace)));
+  return j.dump(2, ' ', false, kReplace) + "\n";
 }
 
 CheckpointDocument ParseDocument(const std::string& text) {

@@ -3,23 +3,40 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 
 #include "pipeline/compute_pool.h"
 #include "pipeline/record_keys.h"
 #include "tokenizer/tokenizer_spec.h"
+#include "trainer/config_keys.h"
 #include "trainer/precision.h"
 
 namespace fastclip {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr std::int64_t kMany = 1'000'000'000'000;
 constexpr double kInfinite = std::numeric_limits<double>::max();
+constexpr const char* kRunConfig = "config.toml";
+
+/// The config that a user's word means: a file, or the one in a run folder.
+std::string ConfigFileOf(const std::string& path) {
+  std::error_code absent;
+  if (!fs::is_directory(path, absent)) return path;
+  const fs::path file = fs::path(path) / kRunConfig;
+  if (fs::exists(file, absent)) return file;
+  throw ConfigError(
+      fmt::format("{}: is a folder without a {}; name a config file, or the folder of a run", path,
+                  kRunConfig));
+}
 
 }  // namespace
 
 void BindConfig(TrainConfig& c, ConfigTable& table) {
+  table.HintBy(KeyMeantBy);
   table.Text("run", c.run);
   table.Flag("resume", c.resume);
 
@@ -160,10 +177,25 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
                            int local_ranks) {
   BindConfig(config_, table_);
   config_.pipeline.ranks_of_host = local_ranks;
-  table_.ReadFile(path);
+  const std::string file = ConfigFileOf(path);
+  table_.ReadFile(file);
+  MoveRunTo(file);
   for (const std::string& word : overrides) table_.Override(word);
-  table_.CheckRequired(path);
-  Check(path, local_ranks);
+  table_.CheckRequired(file);
+  Check(file, local_ranks);
+}
+
+/// RUN/config.toml names the folder where the run was when it started.
+void LoadedConfig::MoveRunTo(const std::string& file) {
+  const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
+  std::error_code absent;
+  if (fs::path(file).filename() != kRunConfig || !fs::exists(folder / "starts.jsonl", absent)) {
+    return;
+  }
+  // Where the same folder is meant under another name, the user's name stays.
+  if (fs::equivalent(config_.run, folder, absent)) return;
+  if (config_.model.name == config_.run + "/model.toml") config_.model.name = folder / "model.toml";
+  config_.run = folder;
 }
 
 void LoadedConfig::Check(const std::string& path, int local_ranks) {

@@ -104,8 +104,10 @@ struct TrainConfig {
 /// A config with its table (for origins of keys in errors) and the file that it came from.
 class LoadedConfig {
  public:
-  /// Reads FILE.toml and applies `section.key=value` words. The cores of this host are shared by
-  /// `local_ranks`, where train.threads leaves it open. Throws ConfigError.
+  /// Reads FILE.toml, or RUN/config.toml for a run folder, and applies `section.key=value` words.
+  /// A config that lies in its run folder means the folder where it lies now, wherever the run has
+  /// been moved or copied to. The cores of this host are shared by `local_ranks`, where
+  /// train.threads leaves it open. Throws ConfigError.
   LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
                int local_ranks = 1);
   LoadedConfig(const LoadedConfig&) = delete;
@@ -118,6 +120,7 @@ class LoadedConfig {
   const ConfigTable& table() const { return table_; }
 
  private:
+  void MoveRunTo(const std::string& file);
   void Check(const std::string& path, int local_ranks);
   void CheckTemperatureFits() const;
 

@@ -386,7 +386,8 @@ void Trainer::Save() {
                             .metrics_bytes = metrics_bytes,
                             .threads = at::get_num_threads(),
                             .world_size = comm_.world_size(),
-                            .versions = Versions()};
+                            .versions = Versions(),
+                            .config = config_values_};
   CheckpointContent content{
       .model = model_.parameters(), .optimizer = optimizer_->state(), .state = {}};
   content.model.insert(content.model.end(), model_.buffers().begin(), model_.buffers().end());

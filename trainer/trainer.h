@@ -11,6 +11,7 @@
 #include "pipeline/batch_loader.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
+#include "trainer/config_changes.h"
 #include "trainer/console.h"
 #include "trainer/data_window.h"
 #include "trainer/eval/class_prompts.h"
@@ -62,8 +63,6 @@ class Trainer {
   void RefuseAFolderOfItsOwn();
   void StartLogs(const std::string& command, std::int64_t keep_bytes);
   void Resume(const FoundCheckpoint& found);
-  void RefuseOtherData(const FoundCheckpoint& found) const;
-  void RefuseOtherModel(const FoundCheckpoint& found) const;
   void StartFrom(const std::string& checkpoint);
   void TakeEstimators(const std::string& file);
   void SayIfEstimatorsAreLost();
@@ -98,6 +97,7 @@ class Trainer {
   std::int64_t epoch() const { return plan_.EpochOf(step_); }
 
   const LoadedConfig& config_;
+  const ConfigValues config_values_;  // of the resolved config
   CountedCommunicator comm_;
   std::optional<Patience> opening_;  // while the constructor runs
   Console console_;

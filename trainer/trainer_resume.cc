@@ -5,14 +5,12 @@
 
 #include <chrono>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <vector>
 
 #include "comm/exchange.h"
-#include "tokenizer/tokenizer_spec.h"
 #include "trainer/estimator_file.h"
-#include "trainer/model/presets.h"
+#include "trainer/resume_check.h"
 #include "trainer/run_setup.h"
 #include "trainer/safetensors.h"
 #include "trainer/trainer.h"
@@ -26,13 +24,6 @@ void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
   for (const std::string& reason : reasons) {
     console.Say(fmt::format("passed over a damaged checkpoint: {}", reason));
   }
-}
-
-std::string RowsOf(const OrderOptions& order) {
-  if (order.parts.empty()) return "each record once";
-  std::vector<std::int64_t> rows;
-  for (const MixPart& part : order.parts) rows.push_back(part.rows);
-  return fmt::format("[{}]", fmt::join(rows, ", "));
 }
 
 }  // namespace
@@ -55,8 +46,13 @@ std::optional<FoundCheckpoint> Trainer::FindCheckpoint() {
 
 void Trainer::Resume(const FoundCheckpoint& found) {
   SayPassedOver(found.passed_over, console_);
-  RefuseOtherData(found);
-  RefuseOtherModel(found);
+  const RunNow now{.config = *config_,
+                   .values = config_values_,
+                   .model = model_config_,
+                   .plan = plan_,
+                   .data_hash = source_->hash(),
+                   .vocabulary_hash = vocabulary_hash_};
+  RefuseOtherRun(found, now);
   const CheckpointMeta& meta = found.meta;
 
   model_.Load(LoadModel(found.path), found.path);
@@ -74,67 +70,11 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   last_checkpoint_ = found.path;
   saved_ = true;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
+  for (const std::string& line : DescribeResume(found, now)) console_.Say(line);
   if (meta.threads != at::get_num_threads() || meta.world_size != comm_.world_size()) {
     console_.Say(fmt::format(
         "note: it ran with {} threads on {} ranks, now {} on {}: equal to rounding, not to the bit",
         meta.threads, meta.world_size, at::get_num_threads(), comm_.world_size()));
-  }
-}
-
-void Trainer::RefuseOtherData(const FoundCheckpoint& found) const {
-  const CheckpointMeta& meta = found.meta;
-  const OrderOptions& now = plan_.options();
-  const auto refuse = [&](const char* what, const auto& before, const auto& asked) {
-    throw ConfigError(
-        fmt::format("{}: {} was {} in this run and is {} now: the order of the samples would "
-                    "change. Set it back, "
-                    "or start a new run from these weights with train.init = \"{}\"",
-                    found.path, what, before, asked, found.path));
-  };
-  if (meta.data_hash != source_->hash()) refuse("the data's hash", meta.data_hash, source_->hash());
-  if (meta.order.size != now.size) refuse("the number of records", meta.order.size, now.size);
-  if (meta.order.batch_size != now.batch_size)
-    refuse("train.batch_size", meta.order.batch_size, now.batch_size);
-  if (meta.order.lanes != now.lanes) refuse("data.lanes", meta.order.lanes, now.lanes);
-  if (meta.order.tail != now.tail)
-    refuse("data.tail", TailName(meta.order.tail), TailName(now.tail));
-  if (meta.order.resampled != now.resampled)
-    refuse("data.resampled", meta.order.resampled, now.resampled);
-  if (meta.order.parts != now.parts)
-    refuse("the mix of the sources (rows of an epoch)", RowsOf(meta.order), RowsOf(now));
-  if (meta.order.chunk != now.chunk) refuse("data.chunk", meta.order.chunk, now.chunk);
-  if (meta.order.window != now.window) refuse("data.window", meta.order.window, now.window);
-  if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
-  if (meta.objective != config_->objective.name)
-    refuse("objective.name", meta.objective, config_->objective.name);
-  if (meta.mode != config_->objective.mode)
-    refuse("objective.mode", meta.mode, config_->objective.mode);
-}
-
-/// Checkpoints that do not tell model and tokenizer are taken at the user's word.
-void Trainer::RefuseOtherModel(const FoundCheckpoint& found) const {
-  const CheckpointMeta& meta = found.meta;
-  if (!meta.model_config.empty()) {
-    const auto before = nlohmann::json::parse(meta.model_config).flatten();
-    const auto now = nlohmann::json::parse(OpenClipJson(model_config_)).flatten();
-    for (const auto& [key, value] : now.items()) {
-      const auto was = before.value(key, nlohmann::json());
-      if (was == value) continue;
-      throw ConfigError(
-          fmt::format("{}: {} of the model was {} in this run and is {} in model {} now: its "
-                      "weights are another model's. Set model.name back, or start a new run in "
-                      "another run=FOLDER",
-                      found.path, key.substr(1), was.dump(), value.dump(), config_->model.name));
-    }
-  }
-  if (!meta.tokenizer.empty() && (ParseTokenizerSpec(meta.tokenizer).kind !=
-                                      ParseTokenizerSpec(config_->data.tokenizer).kind ||
-                                  meta.vocabulary_hash != vocabulary_hash_)) {
-    throw ConfigError(fmt::format(
-        "{}: data.tokenizer was {} (hash {:016x}) in this run and is {} (hash {:016x}) now: the "
-        "same ids would be other words. Set it back, or start a new run in another run=FOLDER",
-        found.path, meta.tokenizer, meta.vocabulary_hash, config_->data.tokenizer,
-        vocabulary_hash_));
   }
 }
 

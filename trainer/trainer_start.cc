@@ -63,6 +63,7 @@ double Millions(const NamedTensors& tensors) {
 Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
                  at::Device device)
     : config_(config),
+      config_values_(ValuesOf(ResolvedConfig(*config))),
       comm_(comm),
       opening_(std::in_place, comm, config->comm.patience),
       console_(comm.rank() != 0),

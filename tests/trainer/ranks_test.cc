@@ -190,6 +190,12 @@ TEST_F(RanksByHand, RefuseConfigsThatDiffer) {
   ExpectBothSay("the ranks differ: train.seed is 2 on rank 1, but 1 on rank 0", 1);
 }
 
+TEST_F(RanksByHand, TakeKeysThatFitTheirHostAsTheyAre) {
+  programs_[0] = Start(0, {"train.epochs=1", "pipeline.read_ahead=0", "pipeline.prefetch=2"});
+  programs_[1] = Start(1, {"train.epochs=1", "comm.patience=1000"});
+  for (const auto& program : programs_) EXPECT_EQ(program->Wait(), 0) << program->errors();
+}
+
 TEST_F(RanksByHand, RefuseDataThatDiffer) {
   for (int rank : {0, 1}) {  // hosts that hold copies, and one of them another
     std::ofstream table(FolderOf(rank) + "/pairs.tsv");

@@ -64,7 +64,7 @@ TEST(Presets, ReadAFileAndNameItsMistakes) {
   EXPECT_EQ(LoadModelConfig(file).vision.mlp_ratio, 2);
   write("embed_dim = 64\n[vision]\npatchsize = 16\n");
   EXPECT_EQ(ErrorOf(file),
-            file + ":3: there is no key 'vision.patchsize'; the nearest is 'vision.patch_size'");
+            file + ":3: unknown key vision.patchsize; did you mean vision.patch_size?");
   write("embed_dim = 'wide'\n");
   EXPECT_EQ(ErrorOf(file), file + ":1: embed_dim must be a whole number from 1 to 16777216, not 'wide'");
   write("embed_dim = 1.5\n");
