@@ -12,7 +12,6 @@
 #include "trainer/estimator_file.h"
 #include "trainer/resume_check.h"
 #include "trainer/run_setup.h"
-#include "trainer/safetensors.h"
 #include "trainer/trainer.h"
 
 // Going on with a run from its newest checkpoint, or starting one from another's.
@@ -78,27 +77,25 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   }
 }
 
-void Trainer::StartFrom(const std::string& init) {
-  const ModelSource from = ResolveModel(init);
-  SayPassedOver(from.passed_over, console_);
-  model_.Load(ReadSafetensors(from.file).tensors, from.file);
-  const std::string folder = std::filesystem::path(from.file).parent_path();
+/// The estimators beside the weights of train.init, where they are of this data and objective.
+void Trainer::TakeEstimatorsOf(const std::string& weights) {
+  const std::string folder = std::filesystem::path(weights).parent_path();
   if (objective_->state_columns().empty() ||
       !std::filesystem::exists(std::filesystem::path(folder) / "checkpoint.json")) {
-    console_.Say(fmt::format("weights from {}", from.file));
+    console_.Say(fmt::format("weights from {}", weights));
     return;
   }
   const CheckpointMeta meta = CheckCheckpoint(folder);
   if (meta.data_hash != source_->hash()) {
-    console_.Say(fmt::format("weights from {}; its estimators belong to other data and are left",
-                             from.file));
+    console_.Say(
+        fmt::format("weights from {}; its estimators belong to other data and are left", weights));
     return;
   }
   const OrderPlan before(meta.order);
   const StateRows rows = LoadState(folder, {0, meta.order.lanes});
   if (rows.columns != table_.columns()) {
     console_.Say(fmt::format(
-        "weights from {}; its estimators belong to another objective and are left", from.file));
+        "weights from {}; its estimators belong to another objective and are left", weights));
     return;
   }
   SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(),
@@ -144,11 +141,15 @@ void Trainer::TakeEstimators(const std::string& file) {
   };
   const std::int64_t records = sum(imported.records - imported.never_seen);
   const std::int64_t without_key = sum(imported.without_key);
+  const std::int64_t not_finite = sum(imported.not_finite);
   console_.Say(fmt::format(
-      "estimators of {} records from {} ({}){}", records, file, fmt::join(imported.tensors, ", "),
-      without_key == 0
+      "estimators of {} records from {} ({}){}{}", records, file, fmt::join(imported.tensors, ", "),
+      without_key == 0 ? ""
+                       : fmt::format("; {} records have no {} and begin anew", without_key, field),
+      not_finite == 0
           ? ""
-          : fmt::format("; {} records have no {} and begin anew", without_key, field)));
+          : fmt::format("; {} values of u_im and u_tt are NaN or infinite and begin anew",
+                        not_finite)));
   SayIfEstimatorsAreLost();
 }
 
