@@ -93,7 +93,8 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
   const auto optimizer = MakeOptimizer(model.trainable(), config->optimizer);
   model.set_grad_checkpointing(config->train.grad_checkpointing);
 
-  const StartWeights start(config, model_config, VocabularyHash(config->data.tokenizer));
+  const StartWeights start(config, model_config, VocabularyHash(config->data.tokenizer),
+                           config->train.init.empty() ? "" : ResolveModel(config->train.init).file);
   if (start.file())
     CheckWeightsFit(model_config, model.shapes(), start.file()->shapes(), start.file()->path());
 

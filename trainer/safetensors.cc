@@ -16,9 +16,11 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 
 #include "pipeline/file.h"
 #include "trainer/foreign_weights.h"
@@ -382,11 +384,35 @@ SafetensorsReader::SafetensorsReader(const std::string& path)
 }
 
 SafetensorsReader::~SafetensorsReader() = default;
+SafetensorsReader::SafetensorsReader(SafetensorsReader&&) noexcept = default;
 
 at::Tensor SafetensorsReader::Read(const SafetensorsEntry& entry) const {
   at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(entry.type));
   impl_->file.Read(tensor.mutable_data_ptr(), tensor.nbytes(), entry.offset);
   return tensor;
+}
+
+void SafetensorsReader::ReadRows(const SafetensorsEntry& entry, std::int64_t first,
+                                 std::int64_t count, void* to) const {
+  const auto rows = static_cast<std::uint64_t>(entry.shape.at(0));
+  if (rows == 0) return;
+  const std::uint64_t bytes = entry.bytes / rows;  // a row's
+  impl_->file.Read(to, static_cast<std::uint64_t>(count) * bytes,
+                   entry.offset + static_cast<std::uint64_t>(first) * bytes);
+}
+
+at::Tensor SafetensorsReader::ReadRows(const SafetensorsEntry& entry,
+                                       std::span<const std::int64_t> rows) const {
+  std::vector<std::int64_t> shape = entry.shape;
+  shape.at(0) = std::ssize(rows);
+  at::Tensor read = at::empty(shape, at::TensorOptions(entry.type));
+  auto* const to = static_cast<char*>(read.mutable_data_ptr());
+  const std::size_t bytes = rows.empty() ? 0 : read.nbytes() / rows.size();
+  for (std::size_t i = 0, next = 0; i < rows.size(); i = next) {
+    for (next = i + 1; next < rows.size() && rows[next] == rows[next - 1] + 1;) ++next;
+    ReadRows(entry, rows[i], static_cast<std::int64_t>(next - i), to + i * bytes);
+  }
+  return read;
 }
 
 SafetensorsFile ReadSafetensors(const std::string& path) {

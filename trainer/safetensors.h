@@ -1,8 +1,11 @@
 #pragma once
 
+#include <c10/core/ScalarType.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +33,7 @@ struct SafetensorsEntry {
 };
 
 /// A file whose header has been read and checked against its size; a tensor is read when asked for.
+/// May be used by several threads.
 class SafetensorsReader {
  public:
   /// Takes time and memory linear in the header, which has 100 MB at most. Throws
@@ -37,11 +41,18 @@ class SafetensorsReader {
   /// says how to convert it.
   explicit SafetensorsReader(const std::string& path);
   ~SafetensorsReader();
+  SafetensorsReader(SafetensorsReader&&) noexcept;
 
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }  ///< in its order
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   /// Throws std::runtime_error.
   at::Tensor Read(const SafetensorsEntry& entry) const;
+  /// Rows [first, first + count) of an entry, its first dimension being rows: their bytes alone are
+  /// read, into `to`. REQUIRES: the entry has these rows.
+  void ReadRows(const SafetensorsEntry& entry, std::int64_t first, std::int64_t count,
+                void* to) const;
+  /// Rows in any order, [rows, …]: one read for each run of consecutive ones.
+  at::Tensor ReadRows(const SafetensorsEntry& entry, std::span<const std::int64_t> rows) const;
 
  private:
   struct Impl;

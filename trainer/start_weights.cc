@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "trainer/checkpoint.h"
 #include "trainer/objective/estimator.h"
 #include "trainer/weights_origin.h"
 
@@ -25,15 +24,8 @@ bool WeightsCount(const TrainConfig& config) {
 }  // namespace
 
 StartWeights::StartWeights(const LoadedConfig& config, const ModelConfig& model,
-                           std::uint64_t vocabulary_hash) {
-  std::string path = config->model.pretrained;
-  if (!config->train.init.empty()) {
-    const ModelSource source = ResolveModel(config->train.init);
-    for (const std::string& reason : source.passed_over) {
-      notes_.push_back(fmt::format("skipped a damaged checkpoint: {}", reason));
-    }
-    path = source.file;
-  }
+                           std::uint64_t vocabulary_hash, const std::string& init) {
+  const std::string& path = init.empty() ? config->model.pretrained : init;
   if (!path.empty()) {
     const std::string note = CheckOrigin(path, {.config = model,
                                                 .tokenizer = config->data.tokenizer,

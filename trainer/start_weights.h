@@ -26,12 +26,14 @@ class StartWeights {
  public:
   /// `model` is the config's. Throws ConfigError or std::runtime_error where the weights are of
   /// another model.
-  StartWeights(const LoadedConfig& config, const ModelConfig& model, std::uint64_t vocabulary_hash);
+  /// `init`: the file that train.init was resolved to (ResolveModel); empty: none.
+  StartWeights(const LoadedConfig& config, const ModelConfig& model, std::uint64_t vocabulary_hash,
+               const std::string& init);
 
   /// Nothing for a run that starts from fresh weights.
   const std::optional<WeightsFile>& file() const { return file_; }
   const StartTemperature& temperature() const { return temperature_; }
-  /// Lines for the user: damaged checkpoints that were skipped, prefixes that were stripped, what
+  /// Lines for the user: prefixes that were stripped, what
   /// could not be checked, whose temperature counts.
   const std::vector<std::string>& notes() const { return notes_; }
 

@@ -25,6 +25,10 @@ void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
   }
 }
 
+bool HoldsCheckpoint(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "checkpoint.json");
+}
+
 }  // namespace
 
 /// Rank 0 looks and checks every byte; the others take its word.
@@ -57,7 +61,9 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   model_.Load(LoadModel(found.path), found.path);
   optimizer_->LoadState(LoadOptimizer(found.path), found.path);
   if (!objective_->state_columns().empty()) {
-    table_.values().copy_(LoadState(found.path, lanes_).values);
+    const auto saved = OpenTable(found.path);
+    if (!saved) throw std::runtime_error(fmt::format("{}: holds no state files", found.path));
+    saved->Read(lanes_, table_.values());
   }
   step_ = meta.step;
   if (comm_.rank() == 0) skips_ = meta.skips;
@@ -78,35 +84,26 @@ void Trainer::Resume(const FoundCheckpoint& found) {
 }
 
 /// The estimators beside the weights of train.init, where they are of this data and objective.
+/// Their checkpoint has been checked.
 void Trainer::TakeEstimatorsOf(const std::string& weights) {
   const std::string folder = std::filesystem::path(weights).parent_path();
-  if (objective_->state_columns().empty() ||
-      !std::filesystem::exists(std::filesystem::path(folder) / "checkpoint.json")) {
+  if (objective_->state_columns().empty() || !HoldsCheckpoint(folder)) {
     console_.Say(fmt::format("weights from {}", weights));
     return;
   }
-  const CheckpointMeta meta = CheckCheckpoint(folder);
+  const CheckpointMeta meta = ReadCheckpointMeta(folder);
   if (meta.data_hash != source_->hash()) {
     console_.Say(
         fmt::format("weights from {}; its estimators belong to other data and are left", weights));
     return;
   }
-  const OrderPlan before(meta.order);
-  const StateRows rows = LoadState(folder, {0, meta.order.lanes});
-  if (rows.columns != table_.columns()) {
+  const auto saved = OpenTable(folder);
+  if (!saved || saved->columns() != table_.columns()) {
     console_.Say(fmt::format(
         "weights from {}; its estimators belong to another objective and are left", weights));
     return;
   }
-  SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(),
-                  PrecisionOf(config_->train.precision).parameters);
-  old.values().copy_(rows.values);
-  std::vector<std::int64_t> mine;
-  for (std::int64_t index = 0; index < source_->size(); ++index) {
-    const std::int64_t lane = plan_.PlaceOf(SampleIndex{index}).lane;
-    if (lane >= lanes_.first && lane < lanes_.last) mine.push_back(index);
-  }
-  table_.Write(mine, old.Read(mine));
+  CarryOver(*saved, OrderPlan(meta.order), table_);
   console_.Say(fmt::format("weights and estimators from {}", folder));
   SayIfEstimatorsAreLost();
 }
@@ -117,14 +114,16 @@ void Trainer::TakeEstimators(const std::string& file) {
   if (!field.empty()) {
     using Clock = std::chrono::steady_clock;
     Clock::time_point said = {};
+    SourceOptions options = TrainSourceOf(*config_);
+    options.trust_manifest = comm_.rank() != 0;
     keys.emplace(Rank0First(comm_, [&] {
-      return RecordKeys(config_->data.train, field, TrainSourceOf(*config_),
-                        [&](std::int64_t done, std::int64_t all) {
-                          if (Clock::now() - said < std::chrono::seconds(10)) return;
-                          said = Clock::now();
-                          console_.Say(fmt::format("reading {} of all records, once: {} of {}",
-                                                   field, done, all));
-                        });
+      return RecordKeys(
+          config_->data.train, field, options, [&](std::int64_t done, std::int64_t all) {
+            if (Clock::now() - said < std::chrono::seconds(10)) return;
+            said = Clock::now();
+            console_.Say(
+                fmt::format("reading {} of all records, once: {} of {}", field, done, all));
+          });
     }));
   }
   ImportedEstimators imported;
@@ -133,7 +132,7 @@ void Trainer::TakeEstimators(const std::string& file) {
       throw std::runtime_error(
           fmt::format("{}: changed while {} was read; start again", config_->data.train, field));
     }
-    imported = ImportEstimators(file, keys ? &*keys : nullptr, plan_, lanes_, table_);
+    imported = ImportEstimators(file, keys ? &*keys : nullptr, table_);
   });
   const auto sum = [&](std::int64_t mine) {
     const std::vector<std::int64_t> all = GatherNumbers(comm_, mine);

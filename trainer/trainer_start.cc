@@ -30,13 +30,20 @@
 namespace fastclip {
 namespace {
 
-/// Opens the list of a config's key and says what is wrong with it: truncated, damaged and vanished
-/// shards train on, but not in silence. Rank 0 looks at some records for all.
+/// Rank 0 has compared each file with its manifest just before the others open it: one look at a
+/// file system that may serve all of them.
+SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
+  options.trust_manifest = comm.rank() != 0;
+  return options;
+}
+
+/// Opens the list of a config's key, on rank 0 first, and says what is wrong with it: truncated,
+/// damaged and vanished shards train on, but not in silence. Rank 0 looks at some records for all.
 std::unique_ptr<RecordSource> OpenData(const char* key, const std::string& list,
                                        const SourceOptions& options, Communicator& comm,
                                        Console& console) {
   return Rank0First(comm, [&] {
-    OpenedSource opened = OpenSourceWithInfo(list, options);
+    OpenedSource opened = OpenSourceWithInfo(list, OfRank(options, comm));
     for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
     if (comm.rank() == 0) {
       for (const auto& line : LookAtData(key, list, *opened.source, options)) console.Say(line);
@@ -77,8 +84,8 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       val_source_(config->data.val.empty() ? nullptr
                                            : OpenData("data.val", config->data.val,
                                                       OtherSourceOf(*config), comm, console_)),
-      zeroshot_(
-          Rank0First(comm, [&] { return ZeroShotSet::Open(config, OtherSourceOf(*config)); })),
+      zeroshot_(Rank0First(
+          comm, [&] { return ZeroShotSet::Open(config, OfRank(OtherSourceOf(*config), comm)); })),
       plan_(PlanOf(config, *source_)),
       lanes_per_rank_(LanesPerRank(config, plan_, comm.world_size())),
       lanes_(plan_.LanesOf(comm.rank(), lanes_per_rank_)),
@@ -174,7 +181,21 @@ void Trainer::OpenRun(const std::string& command) {
 }
 
 void Trainer::StartFromWeights() {
-  const StartWeights start(config_, model_config_, vocabulary_hash_);
+  // Rank 0 looks for a checkpoint and checks every byte of it; the others take its word.
+  ModelSource from;
+  Together(comm_, [&] {
+    if (comm_.rank() != 0 || config_->train.init.empty()) return;
+    from = ResolveModel(config_->train.init);
+    const std::filesystem::path folder = std::filesystem::path(from.file).parent_path();
+    if (from.run.empty() && std::filesystem::exists(folder / "checkpoint.json")) {
+      CheckCheckpoint(folder);  // its estimators may be taken too
+    }
+  });
+  for (const std::string& reason : from.passed_over) {
+    console_.Say(fmt::format("skipped a damaged checkpoint: {}", reason));
+  }
+  const std::string init = GatherTexts(comm_, from.file).front();
+  const StartWeights start(config_, model_config_, vocabulary_hash_, init);
   for (const std::string& note : start.notes()) console_.Say(note);
   if (start.file()) model_.Load(start.file()->Read(), start.file()->path());
   SetTemperature(start.temperature());
