@@ -14,6 +14,7 @@
 
 #include "pipeline/compute_pool.h"
 #include "pipeline/open_source.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
@@ -56,7 +57,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
       start_(std::chrono::steady_clock::now()) {
   const ModelSource source = ResolveModel(options.model);
   for (const std::string& reason : source.passed_over) {
-    fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
+    Tell("passed over a damaged checkpoint: {}\n", reason);
   }
   file_ = source.file;
   source_.manifest_fallback_dir = source.run;
@@ -124,7 +125,7 @@ std::unique_ptr<ClipModel> EvalSubject::Load() const {
 std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
                                                 const SourceOptions& options) const {
   OpenedSource opened = OpenSourceWithInfo(list, options);
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   return std::move(opened.source);
 }
 
@@ -146,9 +147,9 @@ std::function<void(std::int64_t)> EvalSubject::Progress(const std::string& what,
   if (!watched_) return {};
   return [what, total](std::int64_t done) {
     if (done < total) {
-      fmt::print(stderr, "\r{}: {} of {} …", what, done, total);
+      Tell("\r{}: {} of {} …", what, done, total);
     } else {
-      fmt::print(stderr, "\r{:70}\r", "");
+      Tell("\r{:70}\r", "");
     }
   };
 }

@@ -17,6 +17,7 @@
 #include "pipeline/record_sample.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
+#include "tools/tell.h"
 
 namespace fastclip {
 namespace {
@@ -106,7 +107,7 @@ int RunLint(int argc, const char* const* argv) {
     source_options.labels = "";
     opened = OpenSourceWithInfo(list, source_options);
   }
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   ProgressLine progress;
   std::int64_t named = 0;
   const LintReport report = Lint(
