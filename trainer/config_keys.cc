@@ -47,6 +47,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"data.index_by", kStartOnly},
     {"data.captions", kNumbers},
     {"data.caption_weights", kNumbers},
+    {"data.caption_lines", kNumbers},
+    {"data.image_key", kNumbers, false, "csv_img_key"},
+    {"data.caption_key", kNumbers, false, "csv_caption_key"},
+    {"data.separator", kNumbers, false, "csv_separator"},
     {"data.max_skips_per_mille", kNothing},
 
     {"model.name", kSameSample, false, "model"},
@@ -73,6 +77,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"gamma.decay_epochs", kNumbers, false, "gamma_decay_epochs"},
 
     {"temperature.init", kStartOnly, false, "temperature tau"},
+    {"temperature.from", kStartOnly},
     {"temperature.lr", kNumbers, false, "lr_tau"},
     {"temperature.logit_bias", kStartOnly, false, "init_logit_bias"},
     {"temperature.schedule", kNumbers, false, "lr_tau_scheduler"},
