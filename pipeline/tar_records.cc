@@ -10,20 +10,26 @@
 
 #include "pipeline/ascii.h"
 #include "pipeline/json_path.h"
+#include "pipeline/python_json.h"
 #include "pipeline/sidecar.h"
 #include "pipeline/tar_scan.h"
+#include "pipeline/text_encoding.h"
 
 namespace fastclip {
 namespace {
 
-/// A longer .json is not searched for captions.
-constexpr std::size_t kMaxMetadata = 1 << 20;
+/// A longer .json is not read.
+constexpr std::size_t kMaxMetadata = 16 << 20;
+/// A sparse member is at most so many times as large as what is stored of it, and a little: so that
+/// a shard of headers alone does not fill the memory. Pictures and texts are hardly ever sparse.
+constexpr std::int64_t kMostSparse = 16, kLittle = 16 << 10;
 
 struct Parts {
   std::span<const std::byte> image, caption, label, metadata;
   int image_rank = 0;  // a smaller one wins; 0: none yet
   bool has_caption = false;
   bool cut = false;
+  bool too_large = false;
 };
 
 /// OpenCLIP's order of preference, then what it does not take.
@@ -67,27 +73,35 @@ void Take(std::string_view field, std::span<const std::byte> data, bool cut,
   }
 }
 
-/// The .json of a record, parsed when it is first asked for.
+/// The .json of a record, parsed when it is first asked for; of it only what lies at `paths`.
 class Metadata {
  public:
-  explicit Metadata(std::string_view text) : text_(text) {}
+  Metadata(std::string_view text, std::span<const JsonPath> paths) : text_(text), paths_(paths) {}
 
-  /// What lies at `path`; null where nothing does. A text without the path's first name is not
-  /// parsed.
-  const nlohmann::ordered_json* At(std::span<const std::string> path) {
-    // Names may be written with escapes.
-    const bool may_have = text_.find(fmt::format("\"{}\"", path.front())) != text_.npos ||
-                          text_.find('\\') != text_.npos;
-    if (text_.size() > kMaxMetadata || !may_have) return nullptr;
-    if (!parsed_) {
-      parsed_ = nlohmann::ordered_json::parse(text_, nullptr, /*allow_exceptions=*/false);
-    }
-    return FindAt(*parsed_, path);
+  /// What lies at one of the paths; null where nothing does. A text without the path's first name
+  /// is not parsed.
+  const nlohmann::ordered_json* At(const JsonPath& path) {
+    if (!MayHave(path.front()) || !IsJson()) return nullptr;
+    return FindAt(**parsed_, path);
   }
+  /// Whether a record has a .json, and it cannot be read.
+  bool IsBad() { return text_.data() != nullptr && !IsJson(); }
 
  private:
+  bool MayHave(const std::string& name) const {
+    // Names may be written with escapes, or in UTF-16.
+    return text_.find(fmt::format("\"{}\"", name)) != text_.npos ||
+           text_.find('\\') != text_.npos || EncodingOf(text_).unit > 1;
+  }
+  bool IsJson() {
+    if (text_.size() > kMaxMetadata) return false;
+    if (!parsed_) parsed_ = ParsePythonJson(text_, paths_);
+    return parsed_->has_value();
+  }
+
   std::string_view text_;
-  std::optional<nlohmann::ordered_json> parsed_;
+  std::span<const JsonPath> paths_;
+  std::optional<std::optional<nlohmann::ordered_json>> parsed_;
 };
 
 void AddIfText(const nlohmann::ordered_json& value, BlockBuilder& builder) {
@@ -104,12 +118,27 @@ void AddFrom(const nlohmann::ordered_json* value, BlockBuilder& builder) {
   for (const auto& text : *value) AddIfText(text, builder);
 }
 
+const JsonPath kCaptionList = {"captions"}, kOneCaption = {"caption"};
+
+/// The fields of a .json that are read.
+std::vector<JsonPath> PathsOf(const WantedFields& wanted) {
+  std::vector<JsonPath> paths;
+  if (wanted.labels) {
+    if (!wanted.labels->json_path.empty()) paths.push_back(wanted.labels->json_path);
+    return paths;
+  }
+  for (const CaptionKey& key : wanted.captions) {
+    if (!key.json_path.empty()) paths.push_back(key.json_path);
+  }
+  if (wanted.captions.empty()) paths = {kCaptionList, kOneCaption};
+  return paths;
+}
+
 /// The captions that `keys` name. Without keys: the list "captions" of the .json, as `fastclip
 /// shards convert` writes it for several captions; else the .txt; else the text "caption" of the
 /// .json.
-void AddCaptions(const Parts& parts, std::span<const CaptionKey> keys, BlockBuilder& builder) {
-  static const std::string kList[] = {"captions"}, kOne[] = {"caption"};
-  Metadata metadata(AsText(parts.metadata));
+void AddCaptions(const Parts& parts, std::span<const CaptionKey> keys, Metadata& metadata,
+                 BlockBuilder& builder) {
   for (const CaptionKey& key : keys) {
     const std::size_t before = builder.CaptionsOfLast();
     if (key.json_path.empty()) {
@@ -120,26 +149,26 @@ void AddCaptions(const Parts& parts, std::span<const CaptionKey> keys, BlockBuil
     builder.ShareWeight(builder.CaptionsOfLast() - before, key.weight);
   }
   if (!keys.empty()) return;
-  if (const auto* list = metadata.At(kList); list != nullptr && list->is_array()) {
+  if (const auto* list = metadata.At(kCaptionList); list != nullptr && list->is_array()) {
     AddFrom(list, builder);
   }
   if (builder.CaptionsOfLast() == 0) builder.AddTrimmedCaption(AsText(parts.caption));
   if (builder.CaptionsOfLast() == 0) {
-    if (const auto* one = metadata.At(kOne); one != nullptr) AddIfText(*one, builder);
+    if (const auto* one = metadata.At(kOneCaption); one != nullptr) AddIfText(*one, builder);
   }
 }
 
-Label LabelOf(const Parts& parts, const LabelKey& key) {
+Label LabelOf(const Parts& parts, const LabelKey& key, Metadata& metadata) {
   if (key.json_path.empty()) return ParseLabel(AsText(parts.label));
-  const std::string_view json = AsText(parts.metadata);
-  if (json.size() > kMaxMetadata) return {};
-  return LabelAt(nlohmann::ordered_json::parse(json, nullptr, /*allow_exceptions=*/false),
-                 key.json_path);
+  if (metadata.IsBad()) return {-1, Skip::kBadJson};
+  const nlohmann::ordered_json* value = metadata.At(key.json_path);
+  return value == nullptr ? Label() : LabelAt(*value, {});
 }
 
 /// A picture with a label.
-void AddLabelled(const Parts& parts, const LabelKey& key, bool at_cut, Record& record) {
-  const Label label = LabelOf(parts, key);
+void AddLabelled(const Parts& parts, const LabelKey& key, Metadata& metadata, bool at_cut,
+                 Record& record) {
+  const Label label = LabelOf(parts, key, metadata);
   record.image = parts.image;
   record.label = label.value;
   if (at_cut && (parts.image_rank == 0 || label.skip == Skip::kNoLabel)) {
@@ -153,7 +182,7 @@ void AddLabelled(const Parts& parts, const LabelKey& key, bool at_cut, Record& r
 
 /// `at_cut`: the record is the last of a shard that was cut, so what it lacks was cut off.
 void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
-               const WantedFields& wanted, BlockBuilder& builder) {
+               const WantedFields& wanted, std::span<const JsonPath> paths, BlockBuilder& builder) {
   const std::string_view kept = builder.Keep(key);
   Record& record = builder.Add(index);
   record.key = kept;
@@ -161,18 +190,33 @@ void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
     record.skip = Skip::kTruncated;
     return;
   }
-  if (wanted.labels) return AddLabelled(parts, *wanted.labels, at_cut, record);
+  if (parts.too_large) {
+    record.skip = Skip::kTooLarge;
+    return;
+  }
+  Metadata metadata(AsText(parts.metadata), paths);
+  if (wanted.labels) return AddLabelled(parts, *wanted.labels, metadata, at_cut, record);
   record.image = parts.image;
   record.label = ParseLabel(AsText(parts.label)).value;
-  AddCaptions(parts, wanted.captions, builder);
+  AddCaptions(parts, wanted.captions, metadata, builder);
   const bool has_captions = builder.CaptionsOfLast() > 0;
   if (at_cut && (parts.image_rank == 0 || !(has_captions || parts.has_caption))) {
     record.skip = Skip::kTruncated;
   } else if (parts.image_rank == 0) {
     record.skip = Skip::kNoImage;
   } else if (!has_captions) {
-    record.skip = Skip::kNoCaption;
+    record.skip = metadata.IsBad() ? Skip::kBadJson : Skip::kNoCaption;
   }
+}
+
+/// The bytes of a sparse member; false where they would be too many.
+bool TakeSparse(const TarMember& member, const WantedFields& wanted, BlockBuilder& builder,
+                std::span<const std::byte>& data) {
+  if (member.size > wanted.max_record_bytes || member.size > kMostSparse * member.stored + kLittle)
+    return false;
+  const auto memory = builder.Allocate(static_cast<std::size_t>(member.size));
+  if (member.expand(memory)) data = memory;
+  return true;
 }
 
 }  // namespace
@@ -197,13 +241,20 @@ void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, Block
     const auto name = SplitMemberName(member.path);
     if (next == starts.end() || !name) return;
     const auto i = static_cast<std::size_t>(next - starts.begin()) - 1;
-    const auto at = static_cast<std::size_t>(member.data_at),
-               size = static_cast<std::size_t>(member.size);
-    const bool cut = at > bytes.size() || size > bytes.size() - at;
     if (keys[i].empty()) keys[i] = name->key;
-    Take(name->field, cut ? std::span<const std::byte>() : bytes.subspan(at, size), cut,
-         wanted.formats, parts[i]);
+    if (keys[i] != name->key) return;  // of a record that the places do not know
+    const auto at = static_cast<std::size_t>(member.data_at),
+               stored = static_cast<std::size_t>(member.stored);
+    const bool cut = at > bytes.size() || stored > bytes.size() - at;
+    std::span<const std::byte> data;
+    if (member.expand && !cut) {
+      parts[i].too_large |= !TakeSparse(member, wanted, builder, data);
+    } else if (!cut) {
+      data = bytes.subspan(at, stored);
+    }
+    Take(name->field, data, cut, wanted.formats, parts[i]);
   });
+  const std::vector<JsonPath> paths = PathsOf(wanted);
   for (std::size_t i = 0; i < count; ++i) {
     const SampleIndex index{ToInt(fetched.first) + static_cast<std::int64_t>(i)};
     if (!checksums.empty()) {
@@ -216,7 +267,7 @@ void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, Block
     const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
     AddRecord(index, keys[i], parts[i],
               short_read || keys[i].empty() || (fetched.last_at_cut && i + 1 == count), wanted,
-              builder);
+              paths, builder);
   }
 }
 

@@ -18,6 +18,7 @@ struct WantedFields {
   PictureFormats formats;
   std::optional<LabelKey> labels;  ///< set: a label instead of captions
   std::vector<CaptionKey> captions;
+  std::int64_t max_record_bytes = 0;  ///< a sparse member that has more is Skip::kTooLarge
 };
 
 /// Records of a shard that are fetched together.

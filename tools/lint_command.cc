@@ -14,6 +14,7 @@
 #include "pipeline/file.h"
 #include "pipeline/lint.h"
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
 
@@ -88,8 +89,9 @@ int RunLint(int argc, const char* const* argv) {
         }
         if (json || named++ >= kNamed) return;
         progress.End();
-        fmt::print("{}: record {} at {}{}: {}\n", record.origin.file, ToInt(record.index),
-                   record.origin.offset, record.key.empty() ? "" : " (" + record.key + ")",
+        fmt::print("{}: record {} at {}{}: {}\n", Printable(record.origin.file),
+                   ToInt(record.index), record.origin.offset,
+                   record.key.empty() ? "" : " (" + Printable(record.key) + ")",
                    SkipName(record.cause));
       },
       [&](const LintReport& so_far) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "pipeline/printable.h"
 #include "tools/command.h"
 #include "tools/usage_error.h"
 
@@ -70,14 +71,14 @@ int Dispatch(int argc, const char* const* argv) {
   try {
     return command->run(argc - 1, argv + 1);
   } catch (const UsageError& error) {
-    fmt::print(stderr, "fastclip {}: {}\n", name, error.what());
+    fmt::print(stderr, "fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 2;
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "fastclip {}: this machine's memory is used up; {}\n", name,
                "a smaller batch, smaller pictures or fewer threads need less");
     return 1;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "fastclip {}: {}\n", name, error.what());
+    fmt::print(stderr, "fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 1;
   }
 }

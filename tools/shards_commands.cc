@@ -6,6 +6,7 @@
 #include <string>
 
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "pipeline/record_keys.h"
 #include "tools/cli.h"
 #include "tools/command.h"
@@ -30,12 +31,14 @@ std::string Bytes(std::int64_t bytes) {
 }
 
 void PrintPart(const PartInfo& part) {
-  fmt::print("{}\n", part.part);
-  fmt::print("  {:<9} {}{}\n", "kind", part.kind, part.details.empty() ? "" : ": " + part.details);
+  fmt::print("{}\n", Printable(part.part));
+  fmt::print("  {:<9} {}{}\n", "kind", part.kind,
+             part.details.empty() ? "" : ": " + Printable(part.details));
   if (part.files > 0) fmt::print("  {:<9} {} ({})\n", "files", part.files, Bytes(part.bytes));
   fmt::print("  {:<9} {}\n  {:<9} {:016x}\n", "records", part.records, "hash", part.hash);
   if (part.files > 0) {
-    fmt::print("  {:<9} {}{}\n", "manifest", part.manifest.empty() ? "none" : part.manifest,
+    fmt::print("  {:<9} {}{}\n", "manifest",
+               part.manifest.empty() ? "none" : Printable(part.manifest),
                part.walked > 0 ? fmt::format(" ({} files indexed now)", part.walked) : "");
   }
   if (part.kind == "tar") {
@@ -44,7 +47,8 @@ void PrintPart(const PartInfo& part) {
                : part.checksummed == part.files ? "of all records"
                                                 : fmt::format("in {} files", part.checksummed));
   }
-  for (const std::string& warning : part.warnings) fmt::print("  {:<9} {}\n", "warning", warning);
+  for (const std::string& warning : part.warnings)
+    fmt::print("  {:<9} {}\n", "warning", Printable(warning));
 }
 
 nlohmann::ordered_json ToJson(const OpenedSource& opened) {
@@ -61,6 +65,7 @@ nlohmann::ordered_json ToJson(const OpenedSource& opened) {
                              {"records", part.records},
                              {"hash", fmt::format("{:016x}", part.hash)},
                              {"manifest", part.manifest},
+                             {"damaged_bytes", part.damaged_bytes},
                              {"checksummed", part.checksummed},
                              {"indexed_now", part.walked},
                              {"warnings", part.warnings}});
@@ -93,8 +98,10 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
         "'{}': {} was read and cannot be kept beside the manifest; name another with --manifest",
         list, field));
   }
-  fmt::print(stderr, "{}: {} records, the largest is {}; {} have none\n", field,
-             keys.size() - keys.without_key(), keys.largest(), keys.without_key());
+  const std::string causes = DescribeSkips(keys.without());
+  fmt::print(stderr, "{}: {} records, the largest is {}; {} have none{}\n", field,
+             keys.size() - keys.without_key(), keys.largest(), keys.without_key(),
+             causes.empty() ? "" : " (" + causes + ")");
 }
 
 int RunIndex(int argc, const char* const* argv) {

@@ -16,6 +16,7 @@
 #include "comm/exchange.h"
 #include "comm/group.h"
 #include "comm/local_ranks.h"
+#include "pipeline/printable.h"
 #include "trainer/ranks.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
@@ -38,7 +39,7 @@ void WriteErrorFile(const std::string& message) {
 /// No destructor may wait for ranks that are gone.
 [[noreturn]] void EndRank(int rank, int code, const std::string& why) {
   const std::string line = fmt::format("rank {}: {}", rank, why.substr(0, why.find('\n')));
-  fmt::print(stderr, "fastclip train: {}\n", line);
+  fmt::print(stderr, "fastclip train: {}\n", PrintableLines(line));
   std::fflush(nullptr);
   WriteErrorFile(line);
   _exit(code);

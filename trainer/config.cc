@@ -7,7 +7,9 @@
 #include <thread>
 
 #include "pipeline/compute_pool.h"
+#include "pipeline/printable.h"
 #include "pipeline/record_keys.h"
+#include "pipeline/utf8.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/precision.h"
 
@@ -151,7 +153,15 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
   BindConfig(config_, table_);
   config_.pipeline.ranks_of_host = local_ranks;
   table_.ReadFile(path);
-  for (const std::string& word : overrides) table_.Override(word);
+  for (const std::string& word : overrides) {
+    if (!IsUtf8(word)) {
+      throw ConfigError(fmt::format(
+          "{}: not UTF-8, as the run's config.toml must be; give the file or folder another name, "
+          "or a link",
+          Printable(word)));
+    }
+    table_.Override(word);
+  }
   table_.CheckRequired(path);
   Check(path, local_ranks);
 }

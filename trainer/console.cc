@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "pipeline/printable.h"
+
 namespace fastclip {
 
 Console::Console(bool silent) : silent_(silent), terminal_(isatty(STDERR_FILENO) == 1) {}
@@ -24,7 +26,7 @@ void Console::Status(const std::string& line) {
 
 void Console::Say(const std::string& line) {
   if (silent_) return;
-  fmt::print(stderr, "{}{}\n", status_shown_ ? "\r\033[K" : "", line);
+  fmt::print(stderr, "{}{}\n", status_shown_ ? "\r\033[K" : "", PrintableLines(line));
   status_shown_ = false;
 }
 

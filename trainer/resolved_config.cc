@@ -1,9 +1,13 @@
 #include "trainer/resolved_config.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <string>
 
+#include "pipeline/printable.h"
 #include "pipeline/shard_list.h"
+#include "pipeline/utf8.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"
 
@@ -47,7 +51,14 @@ void WriteResolvedConfig(const TrainConfig& config) {
   }
   ConfigTable table;
   BindConfig(resolved, table);
-  ReplaceFile(resolved.run + "/config.toml", table.Write());
+  const std::string text = table.Write();
+  if (!IsUtf8(text)) {
+    throw ConfigError(fmt::format(
+        "a path is not UTF-8, as the run's config.toml must be (this folder is {}); give what it "
+        "names another name, or a link",
+        Printable(folder)));
+  }
+  ReplaceFile(resolved.run + "/config.toml", text);
 }
 
 }  // namespace fastclip

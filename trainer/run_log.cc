@@ -72,7 +72,8 @@ void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& sca
 
 void LogStart(const std::string& run_folder, const nlohmann::json& start) {
   AppendFile file(run_folder + "/starts.jsonl", AppendFile::Open::kMakeOrContinue);
-  file.Append(start.dump() + "\n");
+  // A path need not be UTF-8.
+  file.Append(start.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace fastclip
