@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/spare_files.h"
+
 namespace fastclip {
 namespace {
 
@@ -25,11 +27,33 @@ bool MayPass(int error) {
   return error == EIO || error == ESTALE || error == EAGAIN || error == ETIMEDOUT;
 }
 
+bool IsOutOfDescriptors(int error) { return error == EMFILE || error == ENFILE; }
+
 void Pause(std::chrono::nanoseconds time, const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any asked;
   std::unique_lock lock(mutex);
   asked.wait_for(lock, stop, time, [] { return false; });
+}
+
+constexpr std::array kPauses = {std::chrono::milliseconds(50), std::chrono::milliseconds(200),
+                                std::chrono::milliseconds(750)};
+
+/// Opens a file; of what may pass, tries again. The result is -1 with errno, or a descriptor.
+int OpenWithRetries(const char* path, int flags) {
+  std::size_t failures = 0;
+  for (;;) {
+    const int fd = open(path, flags);
+    if (fd >= 0) return fd;
+    const int error = errno;
+    if (error == EINTR) continue;
+    if (IsOutOfDescriptors(error) && SpareFiles::CloseOne()) continue;
+    if ((!MayPass(error) && !IsOutOfDescriptors(error)) || failures == kPauses.size()) {
+      errno = error;
+      return -1;
+    }
+    Pause(kPauses[failures++], {});
+  }
 }
 
 }  // namespace
@@ -48,7 +72,7 @@ int UniqueFd::Release() { return std::exchange(fd_, -1); }
 UniqueFd OpenToRead(const std::string& path) {
   if (path.find('\0') != std::string::npos) return UniqueFd();
   // A pipe of that name must not make us wait for its writer.
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  UniqueFd fd(OpenWithRetries(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP ||
         errno == ENXIO) {
@@ -91,8 +115,6 @@ FileStamp SettledStampOf(int fd, const std::string& path) {
 
 std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const std::string& path,
                    const std::stop_token& stop) {
-  using std::chrono::milliseconds;
-  static constexpr std::array kPauses = {milliseconds(50), milliseconds(200), milliseconds(750)};
   std::size_t done = 0;
   std::size_t failures = 0;
   while (done < out.size()) {

@@ -21,6 +21,8 @@
 
 #include "pipeline/atomic_file.h"
 #include "pipeline/output_file.h"
+#include "pipeline/shard_pattern.h"
+#include "pipeline/tar_walk.h"
 
 namespace fastclip {
 namespace {
@@ -82,9 +84,10 @@ std::vector<Candidate> Candidates(const std::string& part, const fs::path& folde
                                   const SourceOptions& options) {
   if (!options.manifest.empty()) return {{.path = options.manifest, .required = true}};
   const std::string prefix = folder.string() + "/";
-  const std::string tail = !folder.empty() && part.starts_with(prefix)
-                               ? part.substr(prefix.size())
-                               : fs::path(part).filename().string();
+  const std::string spelled = UnescapePattern(part);
+  const std::string tail = !folder.empty() && spelled.starts_with(prefix)
+                               ? spelled.substr(prefix.size())
+                               : fs::path(spelled).filename().string();
   std::vector<Candidate> all = {
       {.path = (folder / ManifestName(tail, tail)).string(), .beside = true}};
   if (!options.manifest_fallback_dir.empty()) {
@@ -237,7 +240,7 @@ class Explorer {
     const std::optional<FileStamp> stamp = FindFile(path);
     const bool with_checksums = options_.add_checksums || options_.verify_checksums;
     const auto known = store.Find(path, name, [&](const FileFacts& facts) {
-      return facts.stamp == stamp && (!with_checksums || facts.checksums_hash);
+      return !facts.outdated && facts.stamp == stamp && (!with_checksums || facts.checksums_hash);
     });
     if (known) {
       if (before != nullptr) RequireSameRecords(path, *before, known->facts());
@@ -360,14 +363,18 @@ void WarnOfTable(IndexedFiles& files) {
 
 void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& gone) {
   std::vector<std::string> missing, cut, damaged, incomplete;
-  std::int64_t lost = 0, lacking = 0;
+  std::int64_t lost = 0, lacking = 0, damage = 0;
   for (const std::size_t i : gone) {
     missing.push_back(files.paths[i]);
     lost += files.manifest.entries()[i].count;
   }
   for (const ManifestEntry& entry : files.manifest.entries()) {
     if (entry.cut) cut.push_back(entry.name);
-    if (entry.damaged > 0) damaged.push_back(entry.name);
+    if (entry.damaged > 0) {
+      damaged.push_back(fmt::format("{} (bytes {}..{})", entry.name, entry.first_damage.begin,
+                                    entry.first_damage.end));
+      damage += entry.damaged * kTarBlock;
+    }
     if (entry.incomplete > 0) incomplete.push_back(entry.name);
     lacking += entry.incomplete;
   }
@@ -382,8 +389,10 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
         Named(cut)));
   }
   if (!damaged.empty()) {
-    files.warnings.push_back(
-        fmt::format("damaged inside: {}; what is whole is used", Named(damaged)));
+    files.warnings.push_back(fmt::format(
+        "damaged: {}; {} bytes in all are zeros or garbage where records may have been. "
+        "What is whole is used; fetch {} again for the rest",
+        Named(damaged), damage, damaged.size() == 1 ? "it" : "them"));
   }
   if (lacking > 0) {
     files.warnings.push_back(

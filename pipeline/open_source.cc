@@ -14,10 +14,12 @@
 
 #include "pipeline/concatenated_source.h"
 #include "pipeline/index_files.h"
+#include "pipeline/printable.h"
 #include "pipeline/shard_list.h"
 #include "pipeline/synthetic_source.h"
 #include "pipeline/table_source.h"
 #include "pipeline/tar_source.h"
+#include "pipeline/tar_walk.h"
 
 namespace fastclip {
 namespace {
@@ -79,6 +81,7 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
                                    static_cast<std::uint64_t>(entry.stamp.mtime_ns)};
     info.stamps_hash = XXH3_64bits(stamp, sizeof(stamp));
     info.bytes += entry.stamp.size;
+    info.damaged_bytes += entry.damaged * kTarBlock;
     info.checksummed += entry.checksums_hash ? 1 : 0;
   }
   info.manifest = files.manifest_path;
@@ -155,7 +158,7 @@ std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {
   const auto add = [&](const PartInfo& part, const std::vector<std::string>& texts) {
     for (const std::string& text : texts) {
       if (lines.size() < kShown) {
-        lines.push_back(fmt::format("{}: {}", part.part, text));
+        lines.push_back(fmt::format("{}: {}", Printable(part.part), Printable(text)));
       } else {
         ++hidden;
       }

@@ -19,9 +19,10 @@ struct PartInfo {
   std::int64_t records = 0;
   std::int64_t bytes = 0;  ///< of the listed files
   std::uint64_t hash = 0;
-  std::uint64_t stamps_hash = 0;  ///< of the files' sizes and times
-  std::string manifest;           ///< empty: none, or for this run only
-  std::int64_t checksummed = 0;   ///< files that have checksums of their records
+  std::uint64_t stamps_hash = 0;   ///< of the files' sizes and times
+  std::string manifest;            ///< empty: none, or for this run only
+  std::int64_t damaged_bytes = 0;  ///< zeros or garbage where records may have been
+  std::int64_t checksummed = 0;    ///< files that have checksums of their records
   std::int64_t walked = 0;  ///< files looked through now because the manifest did not know them
   std::vector<std::string> warnings;  ///< what is wrong with the data
   std::vector<std::string> notes;     ///< what is no fault of the data: no place for an index

@@ -22,6 +22,7 @@ struct WantedFields {
   std::optional<LabelKey> labels;  ///< set: a label instead of captions
   std::vector<CaptionKey> captions;
   CaptionLines caption_lines = CaptionLines::kWhole;
+  std::int64_t max_record_bytes = 0;  ///< a sparse member that has more is Skip::kTooLarge
 };
 
 /// Records of a shard that are fetched together.

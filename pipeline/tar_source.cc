@@ -74,6 +74,7 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
   walked.facts.count = scan.records();
   walked.facts.incomplete = scan.incomplete;
   walked.facts.damaged = scan.damaged;
+  walked.facts.first_damage = scan.first_damage;
   walked.facts.cut = scan.cut;
   walked.facts.content_hash = scan.keys_hash;
   const auto places = std::as_bytes(std::span(scan.starts));
@@ -88,7 +89,8 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
-      wanted_{options.formats, LabelsOf(options), options.captions, options.caption_lines},
+      wanted_{options.formats, LabelsOf(options), options.captions, options.caption_lines,
+              options.max_record_bytes},
       verify_(options.verify_checksums),
       first_index_(1, 0),
       shards_(kOpenShards),

@@ -14,6 +14,7 @@
 #include "pipeline/lint.h"
 #include "pipeline/open_source.h"
 #include "pipeline/output_file.h"
+#include "pipeline/printable.h"
 #include "pipeline/record_sample.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
@@ -116,8 +117,9 @@ int RunLint(int argc, const char* const* argv) {
         if (file) file->Append(LineOf(record));
         if (json || named++ >= kNamed) return;
         progress.End();
-        fmt::print(to, "{}: record {} at {}{}: {}\n", record.origin.file, ToInt(record.index),
-                   record.origin.offset, record.key.empty() ? "" : " (" + record.key + ")",
+        fmt::print(to, "{}: record {} at {}{}: {}\n", Printable(record.origin.file),
+                   ToInt(record.index), record.origin.offset,
+                   record.key.empty() ? "" : " (" + Printable(record.key) + ")",
                    SkipName(record.cause));
       },
       [&](const LintReport& so_far) {

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "pipeline/printable.h"
 #include "tools/command.h"
 #include "tools/tell.h"
 #include "tools/usage_error.h"
@@ -89,7 +90,7 @@ int Dispatch(int argc, const char* const* argv) {
   try {
     return command->run(argc - 1, argv + 1);
   } catch (const UsageError& error) {
-    Tell("fastclip {}: {}\n", name, error.what());
+    Tell("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 2;
   } catch (const std::bad_alloc&) {
     Tell("fastclip {}: this machine's memory is used up; {}\n", name,
@@ -97,7 +98,7 @@ int Dispatch(int argc, const char* const* argv) {
     return 1;
   } catch (const std::exception& error) {
     if (std::ferror(stdout) != 0) throw;
-    Tell("fastclip {}: {}\n", name, error.what());
+    Tell("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 1;
   }
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "pipeline/record_keys.h"
 #include "pipeline/record_sample.h"
 #include "tools/cli.h"
@@ -33,13 +34,15 @@ std::string Bytes(std::int64_t bytes) {
 }
 
 void PrintPart(const PartInfo& part, const RecordSample* sample) {
-  fmt::print("{}\n", part.part);
-  fmt::print("  {:<9} {}{}\n", "kind", part.kind, part.details.empty() ? "" : ": " + part.details);
+  fmt::print("{}\n", Printable(part.part));
+  fmt::print("  {:<9} {}{}\n", "kind", part.kind,
+             part.details.empty() ? "" : ": " + Printable(part.details));
   if (part.files > 0) fmt::print("  {:<9} {} ({})\n", "files", part.files, Bytes(part.bytes));
   fmt::print("  {:<9} {}\n  {:<9} {:016x}\n", "records", part.records, "hash", part.hash);
   if (sample != nullptr) fmt::print("  {:<9} {}\n", "content", DescribeContent(*sample));
   if (part.files > 0) {
-    fmt::print("  {:<9} {}{}\n", "manifest", part.manifest.empty() ? "none" : part.manifest,
+    fmt::print("  {:<9} {}{}\n", "manifest",
+               part.manifest.empty() ? "none" : Printable(part.manifest),
                part.walked > 0 ? fmt::format(" ({} files indexed now)", part.walked) : "");
   }
   if (part.kind == "tar") {
@@ -48,8 +51,11 @@ void PrintPart(const PartInfo& part, const RecordSample* sample) {
                : part.checksummed == part.files ? "of all records"
                                                 : fmt::format("in {} files", part.checksummed));
   }
-  for (const std::string& warning : part.warnings) fmt::print("  {:<9} {}\n", "warning", warning);
-  for (const std::string& note : part.notes) fmt::print("  {:<9} {}\n", "note", note);
+  const auto say = [](const char* what, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) fmt::print("  {:<9} {}\n", what, Printable(line));
+  };
+  say("warning", part.warnings);
+  say("note", part.notes);
 }
 
 /// `samples`: of all parts, or none.
@@ -68,6 +74,7 @@ nlohmann::ordered_json ToJson(const OpenedSource& opened,
                              {"records", part.records},
                              {"hash", fmt::format("{:016x}", part.hash)},
                              {"manifest", part.manifest},
+                             {"damaged_bytes", part.damaged_bytes},
                              {"checksummed", part.checksummed},
                              {"indexed_now", part.walked},
                              {"warnings", part.warnings},
@@ -107,8 +114,10 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
         "'{}': {} was read and cannot be kept beside the manifest; name another with --manifest",
         list, field));
   }
-  Tell("{}: {} records, the largest is {}; {} have none\n", field, keys.size() - keys.without_key(),
-       keys.largest(), keys.without_key());
+  const std::string causes = DescribeSkips(keys.without());
+  Tell("{}: {} records, the largest is {}; {} have none{}\n", field,
+             keys.size() - keys.without_key(), keys.largest(), keys.without_key(),
+             causes.empty() ? "" : " (" + causes + ")");
 }
 
 int RunIndex(int argc, const char* const* argv) {

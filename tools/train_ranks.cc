@@ -17,6 +17,7 @@
 #include "comm/group.h"
 #include "comm/local_ranks.h"
 #include "pipeline/output_file.h"
+#include "pipeline/printable.h"
 #include "tools/tell.h"
 #include "trainer/ranks.h"
 #include "trainer/stop_signal.h"
@@ -49,7 +50,7 @@ void WriteErrorFile(const std::string& message) {
 /// No destructor may wait for ranks that are gone.
 [[noreturn]] void EndRank(int rank, int code, const std::string& why) {
   const std::string line = fmt::format("rank {}: {}", rank, why.substr(0, why.find('\n')));
-  Tell("fastclip train: {}\n", line);
+  Tell("fastclip train: {}\n", PrintableLines(line));
   std::fflush(nullptr);
   WriteErrorFile(line);
   _exit(code);

@@ -8,7 +8,9 @@
 #include <thread>
 
 #include "pipeline/compute_pool.h"
+#include "pipeline/printable.h"
 #include "pipeline/record_keys.h"
+#include "pipeline/utf8.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/config_keys.h"
 #include "trainer/precision.h"
@@ -181,7 +183,15 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
   const std::string file = ConfigFileOf(path);
   table_.ReadFile(file);
   MoveRunTo(file);
-  for (const std::string& word : overrides) table_.Override(word);
+  for (const std::string& word : overrides) {
+    if (!IsUtf8(word)) {
+      throw ConfigError(fmt::format(
+          "{}: not UTF-8, as the run's config.toml must be; give the file or folder another name, "
+          "or a link",
+          Printable(word)));
+    }
+    table_.Override(word);
+  }
   table_.CheckRequired(file);
   Check(file, local_ranks);
 }

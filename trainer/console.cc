@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "pipeline/printable.h"
+
 namespace fastclip {
 namespace {
 
@@ -30,7 +32,7 @@ void Console::Status(const std::string& line) {
 void Console::Say(const std::string& line) {
   if (silent_) return;
   const std::lock_guard lock(mutex_);
-  Put((status_shown_ ? "\r\033[K" : "") + line + "\n");
+  Put((status_shown_ ? "\r\033[K" : "") + PrintableLines(line) + "\n");
   status_shown_ = false;
 }
 

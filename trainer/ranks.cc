@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "comm/exchange.h"
+#include "pipeline/printable.h"
 #include "trainer/config_keys.h"
 #include "trainer/versions.h"
 
@@ -30,9 +31,10 @@ std::int64_t NearestLanes(std::int64_t batch_size, std::int64_t lanes, int step,
 
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
                        Communicator& comm) {
-  // A path need not be UTF-8.
-  const auto all = GatherTexts(
-      comm, nlohmann::json(values).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  // A path need not be UTF-8, and JSON must be.
+  std::vector<std::pair<std::string, std::string>> texts;
+  for (const auto& [name, value] : values) texts.emplace_back(name, PrintableLines(value));
+  const auto all = GatherTexts(comm, nlohmann::json(texts).dump());
   const auto first = nlohmann::json::parse(all.front());
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     const auto other = nlohmann::json::parse(all[rank]);

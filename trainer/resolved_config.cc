@@ -6,7 +6,9 @@
 #include <sstream>
 #include <string>
 
+#include "pipeline/printable.h"
 #include "pipeline/shard_list.h"
+#include "pipeline/utf8.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"
 
@@ -76,6 +78,12 @@ void WriteResolvedConfig(const TrainConfig& config) {
   ConfigTable table;
   BindConfig(resolved, table);
   const std::string text = table.Write();
+  if (!IsUtf8(text)) {
+    throw ConfigError(fmt::format(
+        "a path is not UTF-8, as the run's config.toml must be (this folder is {}); give what it "
+        "names another name, or a link",
+        Printable(folder)));
+  }
   KeepEarlier(resolved.run, text);
   ReplaceFile(resolved.run + "/config.toml", text);
 }

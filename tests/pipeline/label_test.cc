@@ -94,7 +94,7 @@ TEST(TarSource, GivesLabelsOfPicturesWithoutCaptions) {
   EXPECT_EQ(Labels(folder / "0.tar"),
             (Lines{"7", "no_label", "bad_label", "no_image", "no_label"}));
   EXPECT_EQ(Labels(folder / "0.tar", "json.info.class"),
-            (Lines{"no_label", "no_label", "5", "no_image", "no_label"}));
+            (Lines{"no_label", "no_label", "5", "no_image", "bad_json"}));
   EXPECT_NE(ErrorOf([&] { Labels(folder / "0.tar", "class"); }).find("write json.class"),
             std::string::npos);
 }
