@@ -356,8 +356,9 @@ void WarnOfTable(IndexedFiles& files) {
         Rows(table.damaged, "does", "do")));
   }
   if (table.incomplete > 0) {
-    files.warnings.push_back(fmt::format("{} an image path or a caption, or a label where that is asked for",
-                                         Rows(table.incomplete, "lacks", "lack")));
+    files.warnings.push_back(
+        fmt::format("{} an image path or a caption, or a label where that is asked for",
+                    Rows(table.incomplete, "lacks", "lack")));
   }
 }
 
@@ -395,10 +396,10 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
         Named(damaged), damage, damaged.size() == 1 ? "it" : "them"));
   }
   if (lacking > 0) {
-    files.warnings.push_back(
-        fmt::format("{} records lack an image, or a caption or label (in {}); do the members of each "
-                    "lie side by side?",
-                    lacking, Named(incomplete)));
+    files.warnings.push_back(fmt::format(
+        "{} records lack an image, or a caption or label (in {}); do the members of each "
+        "lie side by side?",
+        lacking, Named(incomplete)));
   }
 }
 

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 
 #include "pipeline/ascii.h"
 #include "pipeline/json_path.h"
+#include "pipeline/python_json.h"
 #include "pipeline/separated_text.h"
 
 namespace fastclip {
@@ -90,11 +92,12 @@ TableRow ParseFields(std::string_view line, const TableLayout& layout) {
 
 TableRow ParseJsonRow(std::string_view line, const TableLayout& layout) {
   TableRow row;
-  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
+  const std::optional<Json> parsed = ParsePythonJson(line);
+  if (!parsed || !parsed->is_object()) {
     row.skip = Skip::kBadRow;
     return row;
   }
+  const Json& json = *parsed;
   const Json* const image =
       layout.image_path.empty() ? FindImage(json, nullptr) : FindAt(json, layout.image_path);
   if (image != nullptr && image->is_string()) row.image = image->get<std::string>();
@@ -114,8 +117,9 @@ TableRow ParseJsonRow(std::string_view line, const TableLayout& layout) {
 
 void JsonRowNames::Add(std::string_view line) {
   ++rows_;
-  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return;
+  const std::optional<Json> parsed = ParsePythonJson(line);
+  if (!parsed || !parsed->is_object()) return;
+  const Json& json = *parsed;
   ++objects_;
   const auto note = [](const std::string& name, std::vector<std::string>& names) {
     constexpr std::size_t kNoted = 100;

@@ -116,8 +116,8 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
   }
   const std::string causes = DescribeSkips(keys.without());
   Tell("{}: {} records, the largest is {}; {} have none{}\n", field,
-             keys.size() - keys.without_key(), keys.largest(), keys.without_key(),
-             causes.empty() ? "" : " (" + causes + ")");
+       keys.size() - keys.without_key(), keys.largest(), keys.without_key(),
+       causes.empty() ? "" : " (" + causes + ")");
 }
 
 int RunIndex(int argc, const char* const* argv) {

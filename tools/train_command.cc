@@ -24,7 +24,8 @@ int RunTrain(int argc, const char* const* argv) {
   CLI::App app(
       "Trains a CLIP model. The config is the manual: configs/quickstart.toml explains every key.\n"
       "Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save and end; the word resume=true goes on at the very\n"
-      "step. Another Ctrl-C half a second later or more, or another SIGTERM some seconds later, ends\n"
+      "step. Another Ctrl-C half a second later or more, or another SIGTERM some seconds later, "
+      "ends\n"
       "without saving. The exit code is 128 and the signal's number (130, 143, 129, 138): scripts\n"
       "can tell a stopped run from a finished one.",
       "fastclip train");

@@ -49,11 +49,11 @@ struct TrainConfig {
     std::string tail = "drop";  ///< or "pad", "carry": OrderOptions::tail
     MixOptions mix;             ///< written as weights, repeats, counts, …
     std::int64_t chunk = 0, lanes = 0, window = 0;
-    std::vector<std::int64_t> lanes_per_rank;  ///< empty: even
-    std::vector<std::string> captions;         ///< of `train`; empty: the usual places
-    std::vector<double> caption_weights;       ///< empty: all alike
+    std::vector<std::int64_t> lanes_per_rank;       ///< empty: even
+    std::vector<std::string> captions;              ///< of `train`; empty: the usual places
+    std::vector<double> caption_weights;            ///< empty: all alike
     std::string image_key, caption_key, separator;  ///< of tables: TableKeys
-    std::string caption_lines = "auto";        ///< of a .txt: whole for train, split for val
+    std::string caption_lines = "auto";             ///< of a .txt: whole for train, split for val
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
     bool verify_checksums = false;     ///< of `train`
     std::string index_by;              ///< field of RecordKeys; empty: SampleIndex
