@@ -51,7 +51,8 @@ class Message {
   std::optional<Field> Next() {
     if (rest_.empty()) return std::nullopt;
     const std::uint64_t key = Varint();
-    Field field{.number = static_cast<int>(key >> 3), .type = static_cast<int>(key & 7)};
+    Field field{
+        .number = static_cast<int>(key >> 3), .type = static_cast<int>(key & 7), .bytes = {}};
     if (key > UINT32_MAX || field.number == 0) throw Damaged("a field has no valid number");
     switch (field.type) {
       case kVarint:
