@@ -18,6 +18,7 @@
 #include "pipeline/open_source.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 
 namespace fastclip {
@@ -123,7 +124,7 @@ int RunConvert(int argc, const char* const* argv) {
   options.encoding = encoding.value_or(changes ? Encoding::kJpeg : Encoding::kKeep);
 
   const OpenedSource opened = OpenSourceWithInfo(table, source_options);
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   const auto start = Clock::now();
   ProgressLine line;
   ConvertReport report;

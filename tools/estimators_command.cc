@@ -15,6 +15,7 @@
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/progress_line.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
@@ -46,7 +47,7 @@ class RunState {
   explicit RunState(const Options& options) {
     const ModelSource found = ResolveModel(options.run);
     for (const std::string& reason : found.passed_over) {
-      fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
+      Tell("passed over a damaged checkpoint: {}\n", reason);
     }
     const std::string checkpoint = std::filesystem::path(found.file).parent_path();
     const std::string config_file = found.run + "/config.toml";
@@ -172,7 +173,7 @@ int RunExport(int argc, const char* const* argv) {
   fmt::print("{}: the estimators of {} records by {}\n", out, state.source().size() - without,
              state.field());
   if (without > 0) {
-    fmt::print(stderr, "{} records have no {}: they are left out\n", without, state.field());
+    Tell("{} records have no {}: they are left out\n", without, state.field());
   }
   if (infinite > 0) {
     fmt::print(

@@ -14,6 +14,7 @@
 
 #include "pipeline/compute_pool.h"
 #include "pipeline/open_source.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
@@ -37,7 +38,8 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
   app.add_option("--batch", options.batch_size, "pictures encoded at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "default: all cores")->check(CLI::Range(1, kMostThreads));
+  app.add_option("--threads", options.threads, "default: all cores")
+      ->check(CLI::Range(1, kMostThreads));
   app.add_flag("--json", options.json, "one JSON object on standard output");
 }
 
@@ -52,7 +54,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
       start_(std::chrono::steady_clock::now()) {
   const ModelSource source = ResolveModel(options.model);
   for (const std::string& reason : source.passed_over) {
-    fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
+    Tell("passed over a damaged checkpoint: {}\n", reason);
   }
   file_ = source.file;
   source_.manifest_fallback_dir = source.run;
@@ -86,10 +88,10 @@ EvalSubject::EvalSubject(const EvalOptions& options)
                     "was trained with, --tokenizer clip or sentencepiece:MODEL",
                     tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
   }
-  const int threads = options.threads > 0
-                          ? options.threads
-                          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1,
-                                       kMostThreads);
+  const int threads =
+      options.threads > 0
+          ? options.threads
+          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   at::set_num_threads(threads);
   encode_.loader.threads = threads;
   encode_.batch_size = options.batch_size;
@@ -107,7 +109,7 @@ std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
   SourceOptions options = source_;
   options.labels = labels;
   OpenedSource opened = OpenSourceWithInfo(list, options);
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   return std::move(opened.source);
 }
 
@@ -122,9 +124,9 @@ std::function<void(std::int64_t)> EvalSubject::Progress(const std::string& what,
   if (!watched_) return {};
   return [what, total](std::int64_t done) {
     if (done < total) {
-      fmt::print(stderr, "\r{}: {} of {} …", what, done, total);
+      Tell("\r{}: {} of {} …", what, done, total);
     } else {
-      fmt::print(stderr, "\r{:70}\r", "");
+      Tell("\r{:70}\r", "");
     }
   };
 }

@@ -16,6 +16,7 @@
 #include "pipeline/open_source.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
+#include "tools/tell.h"
 
 namespace fastclip {
 namespace {
@@ -74,7 +75,7 @@ int RunLint(int argc, const char* const* argv) {
   pictures.Apply(source_options, decode);
   const OpenedSource opened = OpenSourceWithInfo(list, source_options);
   const std::vector<std::string> warnings = WarningLines(opened.parts);
-  for (const std::string& line : warnings) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : warnings) Tell("{}\n", line);
   std::optional<AtomicFile> file;
   if (!out.empty()) file.emplace(out);
   ProgressLine progress;

@@ -17,6 +17,7 @@
 #include "pipeline/stream_hash.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 
 namespace fastclip {
@@ -130,9 +131,8 @@ void Replay(const ReplayOptions& o, const RecordSource& source, const OrderPlan&
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const auto samples = static_cast<double>((last - o.from) * o.order.batch_size);
   const std::string passed_over = DescribeSkips(skips);
-  fmt::print(stderr, "{} steps, {:.0f} samples in {:.1f} s: {:.0f} samples/s; passed over: {}\n",
-             last - o.from, samples, seconds, samples / seconds,
-             passed_over.empty() ? "none" : passed_over);
+  Tell("{} steps, {:.0f} samples in {:.1f} s: {:.0f} samples/s; passed over: {}\n", last - o.from,
+       samples, seconds, samples / seconds, passed_over.empty() ? "none" : passed_over);
 }
 
 /// The order of the run, or the reason why these options cannot be one.
@@ -154,7 +154,7 @@ int RunReplay(int argc, const char* const* argv) {
   o.source.captions = o.captions.Parsed();
   o.pictures.Apply(o.source, o.loader.decode);
   const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   o.order_words.Apply(*opened.source, o.order);
   const OrderPlan plan = MakePlan(o);
   const std::int64_t steps = StepsOf(plan, o.epoch);

@@ -13,6 +13,7 @@
 #include "tools/lint_command.h"
 #include "tools/progress_line.h"
 #include "tools/replay_command.h"
+#include "tools/tell.h"
 
 namespace fastclip {
 namespace {
@@ -93,8 +94,8 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
         "'{}': {} was read and cannot be kept beside the manifest; name another with --manifest",
         list, field));
   }
-  fmt::print(stderr, "{}: {} records, the largest is {}; {} have none\n", field,
-             keys.size() - keys.without_key(), keys.largest(), keys.without_key());
+  Tell("{}: {} records, the largest is {}; {} have none\n", field, keys.size() - keys.without_key(),
+       keys.largest(), keys.without_key());
 }
 
 int RunIndex(int argc, const char* const* argv) {

@@ -16,6 +16,7 @@
 #include "comm/exchange.h"
 #include "comm/group.h"
 #include "comm/local_ranks.h"
+#include "tools/tell.h"
 #include "trainer/ranks.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
@@ -38,7 +39,7 @@ void WriteErrorFile(const std::string& message) {
 /// No destructor may wait for ranks that are gone.
 [[noreturn]] void EndRank(int rank, int code, const std::string& why) {
   const std::string line = fmt::format("rank {}: {}", rank, why.substr(0, why.find('\n')));
-  fmt::print(stderr, "fastclip train: {}\n", line);
+  Tell("fastclip train: {}\n", line);
   std::fflush(nullptr);
   WriteErrorFile(line);
   _exit(code);
@@ -111,7 +112,7 @@ int TrainAsRank(const TrainRequest& request, const Launch& launch) {
         GroupOptions{.join_timeout = std::chrono::seconds(config->comm.join_timeout),
                      .timeout = std::chrono::seconds(config->comm.timeout),
                      .open_device = [&] { return cuda_device = device.Open(launch); }},
-        [](const std::string& line) { fmt::print(stderr, "{}\n", line); },
+        [](const std::string& line) { Tell("{}\n", line); },
         [rank](const std::string& verdict) { EndRank(rank, kOtherRankFailed, verdict); });
     return TrainIn(*group, config, request, cuda_device, stop);
   } catch (const CommError& error) {
