@@ -380,7 +380,7 @@ int RunBenchPipeline(int argc, const char* const* argv) {
     throw UsageError(error.what());
   }
   if (options.json) {
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     Print(json);
   }

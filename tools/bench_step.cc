@@ -228,7 +228,8 @@ int RunBenchStep(int argc, const char* const* argv) {
       "Whole training steps of a config, on synthetic pictures and captions: towers, objective, "
       "backward, optimizer. Captions of real length (mostly 17 to 22 ids), and of full length, "
       "where "
-      "trimming gains nothing. Memory is the peak above the process's start.",
+      "trimming gains nothing. Memory is the peak above the process's start. On the processor "
+      "alone.",
       "fastclip bench step");
   app.add_option("CONFIG", path, "TOML file")->required();
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
@@ -240,6 +241,10 @@ int RunBenchStep(int argc, const char* const* argv) {
   app.footer("example: fastclip bench step configs/quickstart.toml train.batch_size=256 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides);
+  if (config->train.device != "cpu") {
+    throw config.table().Error("train.device",
+                               "bench step measures the processor alone; add train.device=cpu");
+  }
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   StepBench bench(*config, start_mb);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
@@ -252,7 +257,8 @@ int RunBenchStep(int argc, const char* const* argv) {
                                       {"threads", at::get_num_threads()},
                                       {"real", JsonOf(real, config->train.batch_size)},
                                       {"full", JsonOf(full, config->train.batch_size)}};
-  json ? fmt::print("{}\n", result.dump()) : Print(result);
+  json ? fmt::print("{}\n", result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+       : Print(result);
   return 0;
 }
 
