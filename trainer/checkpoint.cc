@@ -156,6 +156,17 @@ StateRows ReadState(const fs::path& file) {
   return state;
 }
 
+double Megabytes(std::uintmax_t bytes) { return 1e-6 * static_cast<double>(bytes); }
+
+std::uintmax_t BytesOf(const CheckpointContent& content, int rank) {
+  std::uintmax_t bytes = content.state ? content.state->values.nbytes() : 0;
+  if (rank != 0) return bytes;
+  for (const NamedTensors* tensors : {&content.model, &content.optimizer}) {
+    for (const auto& [name, tensor] : *tensors) bytes += tensor.nbytes();
+  }
+  return bytes;
+}
+
 /// What this rank owns, written into the folder.
 std::map<std::string, FileDigest> WriteOwn(const fs::path& folder, const CheckpointMeta& meta,
                                            const CheckpointContent& content, int rank) {
@@ -226,8 +237,17 @@ void Write(const fs::path& folder, const CheckpointMeta& meta, const CheckpointC
   });
   json mine = json::object();
   Together(comm, [&] {
-    for (const auto& [name, digest] : WriteOwn(unfinished, meta, content, comm.rank())) {
-      mine[name] = {digest.size, digest.xxh3};
+    const std::uintmax_t needed = BytesOf(content, comm.rank());
+    std::error_code unknown;
+    const std::uintmax_t available = fs::space(unfinished, unknown).available;
+    try {
+      for (const auto& [name, digest] : WriteOwn(unfinished, meta, content, comm.rank())) {
+        mine[name] = {digest.size, digest.xxh3};
+      }
+    } catch (const std::runtime_error& error) {
+      if (unknown || available > needed) throw;
+      throw std::runtime_error(fmt::format("{}; it needs {:.1f} MB, and {:.1f} MB were free",
+                                           error.what(), Megabytes(needed), Megabytes(available)));
     }
   });
   const std::vector<std::string> written = GatherTexts(comm, mine.dump());

@@ -43,7 +43,8 @@ struct CheckpointMeta {
   std::int64_t refused_steps = 0;     ///< steps whose loss or gradient was not finite, all told
   std::int64_t refused_in_a_row = 0;  ///< and how many of them came last
   std::int64_t overflowed_steps = 0;  ///< left out while the gradient scale was too large
-  std::int64_t metrics_bytes = 0;     ///< length of metrics.jsonl, what MetricsLog::Sync() gave
+  std::int64_t metrics_bytes = 0;     ///< length of metrics.jsonl
+  std::string metrics_owed{};         ///< lines that belong behind it: its disk was full
   int threads = 0;                    ///< a resume is equal to the bit with the same number only,
   int world_size = 1;                 ///< and the same number of ranks
   std::map<std::string, std::string> versions;  ///< "fastclip", "torch", …

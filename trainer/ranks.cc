@@ -30,7 +30,9 @@ std::int64_t NearestLanes(std::int64_t batch_size, std::int64_t lanes, int step,
 
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
                        Communicator& comm) {
-  const auto all = GatherTexts(comm, nlohmann::json(values).dump());
+  // A path need not be UTF-8.
+  const auto all = GatherTexts(
+      comm, nlohmann::json(values).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   const auto first = nlohmann::json::parse(all.front());
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     const auto other = nlohmann::json::parse(all[rank]);

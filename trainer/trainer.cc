@@ -2,15 +2,19 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <stdexcept>
 
+#include "comm/comm_error.h"
 #include "comm/exchange.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/eval/encode_set.h"
@@ -29,11 +33,22 @@ constexpr std::size_t kWorstShards = 10;
 // Of fewer records a share says nothing.
 constexpr std::int64_t kFewestTried = 1000;
 
+UniqueFd OpenSpareFile() { return UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
 }  // namespace
 
 // A resume enters the same loop: what the stopped run still owed of its last step comes first.
 int Trainer::Run(StopSignal& stop) {
-  stop.Attend();
+  constexpr int kFilesOfASave = 8;
+  for (int i = 0; i < kFilesOfASave; ++i) spare_files_.push_back(OpenSpareFile());
+  done_ = step_;
+  const struct Attention {  // the words need this trainer
+    Attention(StopSignal& signal, StopSignal::Words words) : stop(signal) {
+      stop.Attend(std::move(words));
+    }
+    ~Attention() { stop.Attend(); }
+    StopSignal& stop;
+  } attention(stop, StopWords());
   try {
     return RunSteps(stop);
   } catch (const SharedError&) {
@@ -57,38 +72,112 @@ int Trainer::RunSteps(StopSignal& stop) {
     });
     if (step_ >= total_steps_ && !OwesEvaluation()) break;
     std::optional<Batch> batch;
-    double starved = 0;
-    if (step_ < total_steps_) {
-      if (!loader) {
-        loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
-      }
-      if (pauses || step_ == first_step_) {
-        for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
-      }
-      starved = loader->stats().starved_seconds;
-      batch = loader->Next(stop.token());
-      starved = loader->stats().starved_seconds - starved;
-    }
+    KeepFailure([&] {
+      if (step_ < total_steps_ && !failure_) batch = NextBatch(loader, pauses, stop.token());
+    });
+    if (failure_) loader.reset();  // its memory and files are the save's now
     if (const int signal = AgreedStop(stop); signal != 0) {
       if (!saved_) Save();
+      EndIfAnyFailed();
       console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_,
                                total_steps_));
       SayWorstShards();
       return signal;
     }
     if (!batch) throw std::logic_error("the loader ended before the run");
+    under_way_ = 1;
     const StepReport report = TrainOn(*batch);
-    clock_.StepDone(config_->train.batch_size, starved);
+    clock_.StepDone(config_->train.batch_size, starved_);
     CountRefusal(report);
-    ++step_;
+    done_ = ++step_;
+    under_way_ = 0;
     saved_ = false;
     const LoaderStats stats = loader->stats();
     if (step_ % config_->train.log_every == 0 || step_ == total_steps_) Log(report, *batch, stats);
     if (watched_.seconds() >= kVerdictSeconds) SayVerdict(stats);
     ShowProgress(report);
   }
+  EndIfAnyFailed();
   SaySkips();
   return 0;
+}
+
+/// `paused`: something else was done since the last batch, which is not to count as the loader's.
+std::optional<Batch> Trainer::NextBatch(std::optional<BatchLoader>& loader, bool paused,
+                                        const std::stop_token& stop) {
+  if (!loader) {
+    loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
+  }
+  if (paused || step_ == first_step_) {
+    for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
+  }
+  const double starved = loader->stats().starved_seconds;
+  std::optional<Batch> batch = loader->Next(stop);
+  starved_ = loader->stats().starved_seconds - starved;
+  return batch;
+}
+
+void Trainer::KeepFailure(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const CommError&) {
+    throw;
+  } catch (const std::exception&) {
+    if (!failure_) failure_ = std::current_exception();
+  }
+}
+
+/// Every rank calls it: throws on all where one has failed.
+void Trainer::EndIfAnyFailed() {
+  try {
+    Together(comm_, [&] {
+      if (failure_) std::rethrow_exception(failure_);
+    });
+  } catch (const CommError&) {
+    throw;
+  } catch (const std::exception& error) {
+    SaveAndThrow(error);
+  }
+}
+
+/// What failed left the state of the last whole step as it was: it is saved before the run ends.
+/// Every rank calls it.
+void Trainer::SaveAndThrow(const std::exception& error) {
+  std::string text = ErrorText(error);
+  spare_files_.clear();
+  try {
+    if (!saved_ && step_ > 0) Save();
+    if (step_ > 0) {
+      text += fmt::format("; step {} is saved: resume=true goes on from there", step_);
+    }
+  } catch (const CommError&) {
+    throw;
+  } catch (const std::exception& second) {
+    text += fmt::format("; then {}", ErrorText(second));
+  }
+  if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
+    throw SharedError(shared->rank(), text);
+  }
+  throw std::runtime_error(text);
+}
+
+StopSignal::Words Trainer::StopWords() {
+  const auto first = [this](int number) {
+    console_.Say(fmt::format("{}: saving at step {}; press Ctrl-C again to stop without saving",
+                             number == SIGINT ? "Ctrl-C" : strsignal(number), done_ + under_way_));
+  };
+  const auto last = [this] {
+    const std::int64_t saved = saved_step_, done = done_;
+    console_.Say(saved == done ? fmt::format("stopped; step {} is saved", done)
+                 : saved < 0
+                     ? fmt::format("stopped without saving: steps 1 to {} are lost, no checkpoint "
+                                   "was saved yet",
+                                   done)
+                     : fmt::format("stopped without saving: steps {} to {} are lost, the newest "
+                                   "checkpoint is that of step {}",
+                                   saved + 1, done, saved));
+  };
+  return {first, last};
 }
 
 void Trainer::SaySkips() {
@@ -148,7 +237,8 @@ bool Trainer::AnyStopped(bool mine) {
 // Ranks agree before each step: one that waits for data, or was told alone, must not leave the
 // others in a collective.
 int Trainer::AgreedStop(const StopSignal& stop) {
-  if (!AnyStopped(stop.received() != 0)) return 0;
+  if (!AnyStopped(stop.received() != 0 || failure_ != nullptr)) return 0;
+  EndIfAnyFailed();
   const auto signals = GatherNumbers(comm_, stop.received());
   return static_cast<int>(*std::ranges::max_element(signals));
 }
@@ -240,7 +330,7 @@ double Trainer::Tau(const StepReport& report) const {
 void Trainer::Log(const StepReport& report, const Batch& batch, const LoaderStats& stats) {
   const SkipCounts skips = TotalSkips();
   described_skips_ = DescribeSkips(skips);
-  if (log_) WriteMetrics(report, batch, stats, skips);
+  if (log_) KeepFailure([&] { WriteMetrics(report, batch, stats, skips); });
   logged_.Begin(stats);
   RefuseGarbage(skips);
 }
@@ -326,11 +416,13 @@ void Trainer::Evaluate(const std::stop_token& stop) {
   });
   retrieval_at_ = step_;
   if (!log_) return;
-  log_->Write("retrieval", step_, NamedRetrieval(metrics),
-              {{"epoch", epoch()},
-               {"images", metrics.images},
-               {"captions", metrics.captions},
-               {"skips", NamedSkips(set.skips)}});
+  KeepFailure([&] {
+    log_->Write("retrieval", step_, NamedRetrieval(metrics),
+                {{"epoch", epoch()},
+                 {"images", metrics.images},
+                 {"captions", metrics.captions},
+                 {"skips", NamedSkips(set.skips)}});
+  });
   console_.Say(
       fmt::format("epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
                   "{:.3f} ({} pictures)",
@@ -347,19 +439,23 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
     saved_ = false;
   } catch (const EncodingStopped&) {
     // The run is saved without its line; a resume evaluates first.
-  } catch (const SharedError&) {  // an evaluation's data is at fault: the epoch's work is not lost
-    Save();
-    throw;
-  } catch (const std::exception&) {
-    if (comm_.world_size() == 1) Save();
+  } catch (const SharedError& error) {  // of the evaluation's data
+    SaveAndThrow(error);
+  } catch (const std::exception& error) {
+    if (comm_.world_size() == 1) SaveAndThrow(error);
     throw;
   }
 }
 
+/// A log that cannot be written ends the run, but is no reason not to save it.
+void Trainer::SyncLogs() {
+  if (log_) KeepFailure([&] { log_->Sync(); });
+  KeepFailure([&] { quarantine_->Write(comm_); });
+}
+
 void Trainer::Save() {
   const Patience patience(comm_, config_->comm.patience);
-  const std::int64_t metrics_bytes = log_ ? log_->Sync() : 0;
-  quarantine_->Write(comm_);
+  SyncLogs();
   std::optional<GradScaler> scaler;
   if (PrecisionOf(config_->train.precision).scales_gradients) scaler = train_step_.scaler();
   const CheckpointMeta meta{.step = step_,
@@ -377,7 +473,8 @@ void Trainer::Save() {
                             .refused_steps = refused_,
                             .refused_in_a_row = refused_in_a_row_,
                             .overflowed_steps = overflowed_,
-                            .metrics_bytes = metrics_bytes,
+                            .metrics_bytes = log_ ? log_->metrics().length() : 0,
+                            .metrics_owed = log_ ? log_->metrics().owed() : "",
                             .threads = at::get_num_threads(),
                             .world_size = comm_.world_size(),
                             .versions = Versions()};
@@ -392,6 +489,7 @@ void Trainer::Save() {
   }
   SaveCheckpoint(config_->run, meta, content, static_cast<int>(config_->checkpoint.keep), comm_);
   last_checkpoint_ = fmt::format("{}/checkpoints/step_{}", config_->run, step_);
+  saved_step_ = step_;
   saved_ = true;
 }
 

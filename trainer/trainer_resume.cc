@@ -72,6 +72,7 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   overflowed_ = meta.overflowed_steps;
   if (meta.scaler) train_step_.scaler() = *meta.scaler;
   last_checkpoint_ = found.path;
+  saved_step_ = step_;
   saved_ = true;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
   if (meta.threads != at::get_num_threads() || meta.world_size != comm_.world_size()) {

@@ -159,7 +159,7 @@ void Trainer::OpenRun(const std::string& command) {
   BroadcastFromRank0(model_.parameters());
   BroadcastFromRank0(model_.buffers());
   const bool wrote = comm_.rank() == 0;
-  if (wrote) StartLogs(command, found ? found->meta.metrics_bytes : 0);
+  if (wrote) StartLogs(command, found ? found->meta : CheckpointMeta{});
   quarantine_.emplace(config_->run, found.has_value(), *source_, comm_);
   loader_options_.known_bad = &quarantine_->known();
   retrieval_at_ = GatherNumbers(comm_, wrote && log_->Has("retrieval", step_) ? step_ : -1).front();
@@ -194,7 +194,7 @@ void Trainer::RefuseAFolderOfItsOwn() {
   });
 }
 
-void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
+void Trainer::StartLogs(const std::string& command, const CheckpointMeta& resumed) {
   WriteResolvedConfig(*config_);
   LogStart(config_->run, {{"time", std::time(nullptr)},
                           {"step", step_},
@@ -203,7 +203,7 @@ void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
                           {"threads", at::get_num_threads()},
                           {"world_size", comm_.world_size()},
                           {"versions", Versions()}});
-  log_.emplace(config_->run, keep_bytes, step_);
+  log_.emplace(config_->run, resumed.metrics_bytes, step_, resumed.metrics_owed);
 }
 
 }  // namespace fastclip

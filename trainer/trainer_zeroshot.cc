@@ -69,11 +69,13 @@ void Trainer::EvaluateZeroShot(const std::stop_token& stop) {
   if (!log_) return;
   nlohmann::ordered_json left_out = NamedSkips(hits.skips());
   if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
-  log_->Write("zeroshot", step_, NamedClassMetrics(metrics, ""),
-              {{"epoch", epoch()},
-               {"images", metrics.images},
-               {"classes", hits.classes()},
-               {"skips", left_out}});
+  KeepFailure([&] {
+    log_->Write("zeroshot", step_, NamedClassMetrics(metrics, ""),
+                {{"epoch", epoch()},
+                 {"images", metrics.images},
+                 {"classes", hits.classes()},
+                 {"skips", left_out}});
+  });
   const std::string passed_over = hits.DescribeLeftOut();
   console_.Say(
       fmt::format("epoch {}: zero-shot top-1 {:.3f} top-5 {:.3f} ({} pictures of {} classes{})",
