@@ -284,6 +284,25 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
       reason));
 }
 
+/// "1 row does", "2 rows do".
+std::string Rows(std::int64_t count, const char* one, const char* more) {
+  return fmt::format("{} {} {}", count, count == 1 ? "row" : "rows", count == 1 ? one : more);
+}
+
+void WarnOfTable(IndexedFiles& files) {
+  const ManifestEntry& table = files.manifest.entries().front();
+  if (table.damaged > 0) {
+    files.warnings.push_back(fmt::format(
+        "{} not fit (bad_row): more fields than columns, too few, an open quote, or not a JSON "
+        "object; fastclip shards lint names each",
+        Rows(table.damaged, "does", "do")));
+  }
+  if (table.incomplete > 0) {
+    files.warnings.push_back(fmt::format("{} an image path or a caption, or a label where that is asked for",
+                                         Rows(table.incomplete, "lacks", "lack")));
+  }
+}
+
 void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& gone) {
   std::vector<std::string> missing, cut, damaged, incomplete;
   std::int64_t lost = 0, lacking = 0;
@@ -301,6 +320,7 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
     files.warnings.push_back(fmt::format(
         "gone since it was indexed: {}; {} records will be skipped", Named(missing), lost));
   }
+  if (kind != FileKind::kTar) return WarnOfTable(files);
   if (!cut.empty()) {
     files.warnings.push_back(fmt::format(
         "cut short (no mark at the end): {}; what is whole is used, fetch it again for the rest",
@@ -312,11 +332,9 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
   }
   if (lacking > 0) {
     files.warnings.push_back(
-        kind == FileKind::kTar
-            ? fmt::format("{} records lack an image or a caption (in {}); do the members of each "
-                          "lie side by side?",
-                          lacking, Named(incomplete))
-            : fmt::format("{} rows cannot be read (in {})", lacking, Named(incomplete)));
+        fmt::format("{} records lack an image or a caption (in {}); do the members of each lie "
+                    "side by side?",
+                    lacking, Named(incomplete)));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
@@ -86,12 +87,20 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
   return info;
 }
 
+/// What is said of tables and meets none.
+void SayUnused(const SourceOptions& options, PartInfo& info) {
+  if (!options.table.any()) return;
+  info.warnings.push_back(
+      "image_key, caption_key and separator are for tables; they are not used here");
+}
+
 std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOptions& options,
                                        PartInfo& info) {
   if (part.starts_with(kSynthetic)) {
     RefuseCaptionKeys(part, options);
     info.part = part;
     info.kind = "synthetic";
+    SayUnused(options, info);
     return OpenSynthetic(part, options);
   }
   RefuseRemote(part);
@@ -101,18 +110,15 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
     if (paths.size() > 1)
       throw std::runtime_error(fmt::format("'{}': several tables; join them by '::'", part));
     RefuseChecksums(part, options);
-    IndexedFiles files =
-        IndexFiles(part, std::move(paths), FileKind::kTable, options,
-                   [labels = options.labels](int fd, const std::string& path, bool /*checksums*/) {
-                     return TableSource::Walk(fd, path, labels);
-                   });
-    info = Describe(part, "table", files);
-    auto table = std::make_unique<TableSource>(std::move(files), options);
+    auto table = TableSource::Open(part, paths.front(), options);
+    info = Describe(part, "table", table->files());
     info.details = table->columns();
+    std::ranges::move(table->Findings(), std::back_inserter(info.warnings));
     return table;
   }
   IndexedFiles files = IndexFiles(part, std::move(paths), FileKind::kTar, options, TarSource::Walk);
   info = Describe(part, "tar", files);
+  SayUnused(options, info);
   return std::make_unique<TarSource>(std::move(files), options);
 }
 

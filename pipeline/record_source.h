@@ -10,6 +10,7 @@
 #include "pipeline/caption_key.h"
 #include "pipeline/picture_format.h"
 #include "pipeline/record.h"
+#include "pipeline/table_keys.h"
 
 namespace fastclip {
 
@@ -63,6 +64,8 @@ struct SourceOptions {
   /// Where tar shards have their captions; empty: all of the list "captions" of the .json, else the
   /// .txt, else the .json's "caption".
   std::vector<CaptionKey> captions;
+  /// Where tables have what.
+  TableKeys table;
   /// Set: records are pictures with a label, for evaluation by classes. Captions are then neither
   /// read nor needed; a record without a label has Skip::kNoLabel or kBadLabel. The text says where
   /// the label is: "" the usual place (the member .cls, the column or field "label"), "json.NAME" a
@@ -71,8 +74,8 @@ struct SourceOptions {
 };
 
 /// Opens a list: tar shards with braces and globs ("cc3m/{00000..00331}.tar"), a table (.tsv, .csv,
-/// .jsonl) of image path and caption, or "synthetic:N" (N pairs made up from their index).
-/// Lists joined by "::" are one source, their records one after the other. Throws
+/// .jsonl, also with .gz) of image path and caption, or "synthetic:N" (N pairs made up from their
+/// index). Lists joined by "::" are one source, their records one after the other. Throws
 /// std::runtime_error that names the part of the list and says what to do.
 std::unique_ptr<RecordSource> OpenSource(const std::string& list,
                                          const SourceOptions& options = {});

@@ -78,15 +78,16 @@ int RunConvert(int argc, const char* const* argv) {
   SourceOptions source_options;
   source_options.renew = true;  // what is there is read: no index outlives the command
   PictureOptions pictures;
+  TableOptions columns;
   ConvertOptions options;
   options.threads =
       std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   std::optional<Encoding> encoding;
   bool json = false;
   app.add_option("TABLE", table,
-                 "a .tsv, .csv or .jsonl with columns filepath (or image, path) and caption (or "
-                 "title, text); "
-                 "any other list of shards works as well")
+                 "a .tsv, .csv or .jsonl (or .gz of it) with columns filepath (or image, path, "
+                 "file_name) and caption (or title, text), or those of --image-key and "
+                 "--caption-key; any other list of shards works as well")
       ->required();
   app.add_option("OUT_DIR", out_dir, "folder to make; it must not exist")->required();
   app.add_option("--records-per-shard", options.records_per_shard, "records of a shard")
@@ -108,6 +109,7 @@ int RunConvert(int argc, const char* const* argv) {
   app.add_option("--max-pixels", options.decode.max_pixels, "larger pictures are left out")
       ->capture_default_str();
   pictures.AddTo(app);
+  columns.AddTo(app);
   app.add_option("--threads", options.threads, "threads; any number gives the same bytes")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
@@ -118,6 +120,7 @@ int RunConvert(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
   if (!background.empty()) options.background = ParseColour(background);
   pictures.Apply(source_options, options.decode);
+  source_options.table = columns.Parsed();
   const bool changes =
       options.resize > 0 || options.background.has_value() || options.decode.exif_rotate;
   options.encoding = encoding.value_or(changes ? Encoding::kJpeg : Encoding::kKeep);

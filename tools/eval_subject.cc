@@ -34,6 +34,7 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
   app.add_option("--tokenizer", options.tokenizer,
                  "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip")
       ->check(WrongTokenizer);
+  options.table.AddTo(app);
   app.add_option("--batch", options.batch_size, "pictures encoded at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
@@ -56,6 +57,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   }
   file_ = source.file;
   source_.manifest_fallback_dir = source.run;
+  source_.table = options.table.Parsed();
   std::string preset, tokenizer = "clip";
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {

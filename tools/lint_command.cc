@@ -48,6 +48,7 @@ int RunLint(int argc, const char* const* argv) {
   std::string list, out;
   SourceOptions source_options;
   CaptionOptions captions;
+  TableOptions table;
   PictureOptions pictures;
   DecodeOptions decode;
   int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
@@ -59,6 +60,7 @@ int RunLint(int argc, const char* const* argv) {
       ->capture_default_str();
   pictures.AddTo(app);
   captions.AddTo(app);
+  table.AddTo(app);
   app.add_option("--manifest", source_options.manifest,
                  "manifest file; default: beside the shards");
   app.add_flag("--verify", source_options.verify_checksums,
@@ -71,6 +73,7 @@ int RunLint(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
 
   source_options.captions = captions.Parsed();
+  source_options.table = table.Parsed();
   pictures.Apply(source_options, decode);
   const OpenedSource opened = OpenSourceWithInfo(list, source_options);
   const std::vector<std::string> warnings = WarningLines(opened.parts);

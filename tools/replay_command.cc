@@ -26,6 +26,7 @@ struct ReplayOptions {
   std::string list;
   SourceOptions source;
   CaptionOptions captions;
+  TableOptions table;
   OrderWords order_words;
   PictureOptions pictures;
   std::string tokenizer = "clip";
@@ -75,6 +76,7 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_option("--window", o.order.window, "the run's data.window; default: as a run's");
   o.order_words.AddTo(app);
   o.captions.AddTo(app);
+  o.table.AddTo(app);
   o.pictures.AddTo(app);
   AddPixelsTo(app, o.loader.fast_pixels);
   app.add_option("--manifest", o.source.manifest, "manifest file; default: beside the shards");
@@ -152,6 +154,7 @@ int RunReplay(int argc, const char* const* argv) {
   ReplayOptions o;
   if (!Parse(argc, argv, o)) return 0;
   o.source.captions = o.captions.Parsed();
+  o.source.table = o.table.Parsed();
   o.pictures.Apply(o.source, o.loader.decode);
   const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);

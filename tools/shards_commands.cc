@@ -18,8 +18,8 @@ namespace fastclip {
 namespace {
 
 constexpr const char* kListHelp =
-    "tar shards with braces and globs ('cc3m/{00000..00331}.tar'), a table (.tsv .csv .jsonl) of "
-    "image path and caption, a .txt of such names, or synthetic:N; joined by '::'";
+    "tar shards with braces and globs ('cc3m/{00000..00331}.tar'), a table (.tsv .csv .jsonl, "
+    "also .gz) of image path and caption, a .txt of such names, or synthetic:N; joined by '::'";
 
 std::string Bytes(std::int64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -104,6 +104,7 @@ int RunIndex(int argc, const char* const* argv) {
       "fastclip shards index");
   std::string list;
   SourceOptions options;
+  TableOptions table;
   options.renew = true;
   bool json = false;
   app.add_option("LIST", list, kListHelp)->required();
@@ -119,9 +120,11 @@ int RunIndex(int argc, const char* const* argv) {
       "--index-by", index_by,
       "read all records and keep the integer in this field of their .json, json.key say: "
       "for data.index_by of a run and fastclip estimators");
+  table.AddTo(app);
   app.add_flag("--json", json, "one JSON object");
   app.footer("example: fastclip shards index 'cc3m/{00000..00331}.tar'");
   if (!ParseArguments(app, argc, argv)) return 0;
+  options.table = table.Parsed();
   const OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const PartInfo& part : opened.parts) {
     if (part.files > 0 && part.manifest.empty()) {
@@ -140,13 +143,16 @@ int RunInfo(int argc, const char* const* argv) {
       "fastclip shards info");
   std::string list;
   SourceOptions options;
+  TableOptions table;
   bool json = false;
   app.add_option("LIST", list, kListHelp)->required();
   app.add_option("--manifest", options.manifest,
                  "manifest to use instead of the one beside the shards");
+  table.AddTo(app);
   app.add_flag("--json", json, "one JSON object");
   app.footer("example: fastclip shards info 'cc3m/*.tar::mine.tsv' --json");
   if (!ParseArguments(app, argc, argv)) return 0;
+  options.table = table.Parsed();
   PrintSource(OpenSourceWithInfo(list, options), json);
   return 0;
 }

@@ -56,6 +56,9 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("data.index_by", c.data.index_by);
   table.TextList("data.captions", c.data.captions);
   table.RealList("data.caption_weights", c.data.caption_weights, 0, 1e6);
+  table.Text("data.image_key", c.data.image_key);
+  table.Text("data.caption_key", c.data.caption_key);
+  table.Text("data.separator", c.data.separator);
   table.Real("data.max_skips_per_mille", c.data.max_skips_per_mille, 0, 1000);
 
   table.Text("model.name", c.model.name);
@@ -146,6 +149,12 @@ ObjectiveOptions ObjectiveOf(const TrainConfig& config) {
   return options;
 }
 
+TableKeys TableKeysOf(const TrainConfig& config) {
+  TableKeys keys{.image = config.data.image_key, .caption = config.data.caption_key};
+  if (!config.data.separator.empty()) keys.separator = ParseSeparator(config.data.separator);
+  return keys;
+}
+
 LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
                            int local_ranks) {
   BindConfig(config_, table_);
@@ -194,6 +203,11 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
     ParseCaptionKeys(config_.data.captions, config_.data.caption_weights);
   } catch (const std::runtime_error& error) {
     throw table_.Error("data.captions", error.what());
+  }
+  try {
+    TableKeysOf(config_);
+  } catch (const std::runtime_error& error) {
+    throw table_.Error("data.separator", error.what());
   }
   checked("pipeline.formats",
           [&] { config_.pipeline.decode.formats = ParsePictureFormats(config_.formats); });

@@ -7,6 +7,7 @@
 #include "pipeline/batch_loader.h"
 #include "pipeline/mix.h"
 #include "pipeline/order_plan.h"
+#include "pipeline/table_keys.h"
 #include "trainer/config_table.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/objective/contrastive_objective.h"
@@ -51,6 +52,7 @@ struct TrainConfig {
     std::vector<std::int64_t> lanes_per_rank;  ///< empty: even
     std::vector<std::string> captions;         ///< of `train`; empty: the usual places
     std::vector<double> caption_weights;       ///< empty: all alike
+    std::string image_key, caption_key, separator;  ///< of tables: TableKeys
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
     bool verify_checksums = false;     ///< of `train`
     std::string index_by;              ///< field of RecordKeys; empty: SampleIndex
@@ -124,6 +126,9 @@ class LoadedConfig {
 
 /// The objective's options, with what it takes from other sections.
 ObjectiveOptions ObjectiveOf(const TrainConfig& config);
+
+/// What data.image_key, caption_key and separator say. Throws std::runtime_error.
+TableKeys TableKeysOf(const TrainConfig& config);
 
 /// All keys bound to the fields of `config`, which must outlive the table.
 void BindConfig(TrainConfig& config, ConfigTable& table);

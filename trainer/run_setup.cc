@@ -38,6 +38,7 @@ SourceOptions OtherSourceOf(const TrainConfig& config) {
   options.manifest_fallback_dir = config.run;
   options.formats = config.pipeline.decode.formats;
   options.max_record_bytes = config.data.max_record_bytes;
+  options.table = TableKeysOf(config);
   return options;
 }
 

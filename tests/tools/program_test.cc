@@ -123,6 +123,24 @@ TEST_F(CommandLine, LintsShards) {
   EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
 }
 
+TEST_F(CommandLine, TakesTheColumnsOfTablesAsNamed) {
+  const std::string table = folder_ / "t.csv";
+  WriteFile(table, "pic;alt\n0.jpg;a cat\n");
+  WriteFile(folder_ / "0.jpg", "no picture");
+  EXPECT_EQ(Run("shards info " + table), 1);
+  EXPECT_NE(errors_.find("--image-key COLUMN"), std::string::npos) << errors_;
+  const std::string keys =
+      " --image-key pic --caption-key alt --separator ';' > " + (folder_ / "o");
+  EXPECT_EQ(Run("shards info " + table + keys), 0) << errors_;
+  EXPECT_NE(ReadFile(folder_ / "o").find("image from 'pic', captions from 'alt'"),
+            std::string::npos);
+  EXPECT_EQ(Run("shards index " + table + keys), 0) << errors_;
+  EXPECT_EQ(Run("shards lint " + table + keys), 1);
+  EXPECT_NE(ReadFile(folder_ / "o").find("bad: 1 undecodable"), std::string::npos);
+  ExpectRefused("shards info " + table + " --separator ab", "--separator 'ab'");
+  ExpectRefused("train configs/quickstart.toml data.separator=ab", "data.separator");
+}
+
 TEST_F(CommandLine, VerifiesShards) {
   const std::string shard = folder_ / "0.tar", verify = "shards lint --verify " + shard;
   WriteShard(shard, PlainMembers(40));
