@@ -54,14 +54,13 @@ TableReader::TableReader(int fd, std::string path, TableLayout layout, std::int6
 void TableReader::RefuseOtherFiles() const {
   const std::string_view text = buffer_;
   const auto refuse = [&](const char* what) { throw std::runtime_error(path_ + ": " + what); };
-  constexpr std::size_t kLooked = 512;
   using namespace std::string_view_literals;
   if (text.starts_with("\x1F\x8B"sv)) refuse("compressed by gzip, but not called .gz; rename it");
   if (text.starts_with("PK\3\4"sv))
     refuse("a zip file, such as an Excel workbook; save it as .csv");
   if (text.starts_with("PAR1"sv)) refuse("a Parquet file; write it as .csv or .jsonl, pandas does");
   if (text.starts_with("\xFF\xFE"sv) || text.starts_with("\xFE\xFF"sv) ||
-      text.substr(0, kLooked).find('\0') != text.npos) {
+      text.substr(0, text.find('\n')).find('\0') != text.npos) {
     refuse("text in UTF-16, or no text at all; save it as UTF-8, as by iconv -f UTF-16 -t UTF-8");
   }
 }

@@ -194,8 +194,9 @@ StopSignal::Words Trainer::StopWords() {
 
 void Trainer::SayEnd() {
   const std::string skips = DescribeSkips(TotalSkips());
-  std::string line = fmt::format("done: {} steps; {}; records passed over: {}", step_,
-                                 last_checkpoint_, skips.empty() ? "none" : skips);
+  std::string line = fmt::format("{}: {} steps; {}; records passed over: {}",
+                                 refused_in_a_row_ == 0 ? "done" : "ended", step_, last_checkpoint_,
+                                 skips.empty() ? "none" : skips);
   if (refused_ > 0) {
     line += fmt::format("; {} of the steps changed nothing, as {} loss or gradient was not finite",
                         refused_, refused_ == 1 ? "its" : "their");

@@ -58,7 +58,7 @@ WeightsOrigin OpenClipsOrigin(const fs::path& file) {
   }
   return {
       .file = file,
-      .model = file.parent_path().filename(),
+      .model = fs::absolute(file).parent_path().filename(),
       .model_config = document["model_cfg"].dump(-1, ' ', false, json::error_handler_t::replace),
       .tokenizer = {}};
 }
@@ -94,7 +94,8 @@ std::uint64_t VocabularyHash(const std::string& tokenizer) {
 }
 
 std::optional<WeightsOrigin> OriginOf(const std::string& weights) {
-  const fs::path folder = fs::absolute(weights).parent_path();
+  fs::path folder = fs::path(weights).parent_path();
+  if (folder.empty()) folder = ".";
   std::error_code absent;
   if (fs::exists(folder / kOurs, absent)) {
     const CheckpointMeta meta = ReadCheckpointMeta(folder);

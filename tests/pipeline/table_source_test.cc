@@ -146,7 +146,7 @@ TEST_F(TableTest, NamesWhatIsWrong) {
   EXPECT_NE(Error("t.tsv", "url\talt\nx\ty\n").find("2 columns, separated by tabs: 'url', 'alt'"),
             std::string::npos);
   EXPECT_NE(Error("t.csv", "path,text\nimg/a.jpg,\"open\n" + std::string(20 << 20, 'x'))
-                .find("quote in it not close"),
+                .find("quote in it does not close"),
             std::string::npos);
   WriteFile(folder_ / "u.tsv", "path\ttext\nimg/a.jpg\tone\n");
   WriteFile(folder_ / "t.tsv", "path\ttext\nimg/a.jpg\tone\n");

@@ -30,7 +30,7 @@ TEST_F(Divergence, AtTheEndOfARunIsAFailure) {
   const std::vector<std::string> words = {"train.epochs=1", "train.batch_size=64",
                                           With("visual.conv1.weight", -1, 3e38)};
   EXPECT_EQ(Run(Train("run", words)), 1);
-  EXPECT_TRUE(Said("done: 3 steps")) << errors_;
+  EXPECT_TRUE(Said("ended: 3 steps")) << errors_;
   EXPECT_TRUE(Said("3 of the steps changed nothing")) << errors_;
   EXPECT_TRUE(
       Said("the run diverged at its end: loss or gradient was not finite in the last 3 "

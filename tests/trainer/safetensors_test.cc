@@ -137,7 +137,7 @@ TEST(Safetensors, AHeaderOf100000EntriesTakesNoTime) {
   TemporaryFolder folder;
   NamedTensors many;
   const at::Tensor one = at::ones({1});
-  for (int i = 0; i < 100'000; ++i) many.emplace_back("layer." + std::to_string(i), one);
+  for (int i = 0; i < 100'000; ++i) many.emplace_back(std::to_string(i), one);
   const auto start = std::chrono::steady_clock::now();
   WriteSafetensors(folder / "a", many);
   EXPECT_EQ(SafetensorsReader(folder / "a").entries().size(), many.size());
@@ -146,8 +146,11 @@ TEST(Safetensors, AHeaderOf100000EntriesTakesNoTime) {
   std::string overlapping = "{", equal = "{";
   for (int i = 0; i < 100'000; ++i) {
     const std::string entry = R"(":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)";
-    overlapping += "\"" + std::to_string(i) + entry;
-    equal += "\"w" + entry;
+    overlapping += '"';
+    overlapping += std::to_string(i);
+    overlapping += entry;
+    equal += R"("w)";
+    equal += entry;
   }
   for (std::string* header : {&overlapping, &equal}) {
     header->back() = '}';
