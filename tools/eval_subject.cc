@@ -18,7 +18,8 @@
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/model/presets.h"
-#include "trainer/safetensors.h"
+#include "trainer/weights_file.h"
+#include "trainer/weights_origin.h"
 
 namespace fastclip {
 
@@ -30,14 +31,16 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
   app.add_option("--shards", options.shards, "tar shards (braces, globs, ::) or a table of images")
       ->required();
   app.add_option("--model", options.preset,
-                 "preset or model .toml; needed for a file outside of a run");
+                 "preset or model .toml; default: what the run's config.toml, or the "
+                 "checkpoint.json or open_clip_config.json beside the file, tells");
   app.add_option("--tokenizer", options.tokenizer,
                  "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip")
       ->check(WrongTokenizer);
   app.add_option("--batch", options.batch_size, "pictures encoded at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "default: all cores")->check(CLI::Range(1, kMostThreads));
+  app.add_option("--threads", options.threads, "default: all cores")
+      ->check(CLI::Range(1, kMostThreads));
   app.add_flag("--json", options.json, "one JSON object on standard output");
 }
 
@@ -72,24 +75,36 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   }
   if (!options.preset.empty()) preset = options.preset;
   if (!options.tokenizer.empty()) tokenizer = options.tokenizer;
-  if (preset.empty()) {
-    throw UsageError(
-        fmt::format("{} lies in no run folder with a config.toml that tells its model: add "
-                    "--model, one of {}, or a model's .toml",
-                    file_, fmt::join(ModelPresets(), ", ")));
+  if (!preset.empty()) {
+    model_ = LoadModelConfig(preset);
+  } else {
+    const std::optional<WeightsOrigin> origin = OriginOf(file_);
+    if (!origin) {
+      throw UsageError(
+          fmt::format("nothing beside {} tells its model: add --model, one of {}, or a model's "
+                      ".toml",
+                      file_, fmt::join(ModelPresets(), ", ")));
+    }
+    model_ = ModelOf(*origin);
+    if (options.tokenizer.empty() && !origin->tokenizer.empty()) tokenizer = origin->tokenizer;
   }
-  model_ = LoadModelConfig(preset);
   tokenizer_ = OpenTokenizer(tokenizer);
+  const std::string unchecked = CheckOrigin(file_, {.config = model_,
+                                                    .tokenizer = tokenizer,
+                                                    .vocabulary_hash = VocabularyHash(tokenizer),
+                                                    .model_option = "--model",
+                                                    .tokenizer_option = "--tokenizer"});
+  if (!unchecked.empty()) fmt::print(stderr, "{}\n", unchecked);
   if (tokenizer_->vocab_size() > model_.text.vocab_size) {
     throw std::runtime_error(
         fmt::format("tokenizer {} has {} ids, but model {} embeds {}: name the tokenizer that it "
                     "was trained with, --tokenizer clip or sentencepiece:MODEL",
                     tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
   }
-  const int threads = options.threads > 0
-                          ? options.threads
-                          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1,
-                                       kMostThreads);
+  const int threads =
+      options.threads > 0
+          ? options.threads
+          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   at::set_num_threads(threads);
   encode_.loader.threads = threads;
   encode_.batch_size = options.batch_size;
@@ -98,7 +113,9 @@ EvalSubject::EvalSubject(const EvalOptions& options)
 std::unique_ptr<ClipModel> EvalSubject::Load() const {
   auto model = std::make_unique<ClipModel>(model_, /*seed=*/0, /*init_temperature=*/0.07,
                                            encode_.target.dtype);
-  model->Load(ReadSafetensors(file_).tensors, file_);
+  const WeightsFile weights(file_);
+  if (!weights.prefix().empty()) fmt::print(stderr, "{}\n", weights.DescribePrefix());
+  model->Load(weights.Read(), file_);
   return model;
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -10,6 +11,10 @@
 #include "trainer/towers.h"
 
 namespace fastclip {
+
+/// CLIP's mean and deviation of red, green and blue, of numbers in [0, 1].
+inline constexpr std::array kPictureMean = {0.48145466, 0.4578275, 0.40821073};
+inline constexpr std::array kPictureDeviation = {0.26862954, 0.26130258, 0.27577711};
 
 /// Where a batch's tensors go and what they are made of.
 struct TensorTarget {

@@ -83,6 +83,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("gamma.decay_epochs", c.gamma.decay_epochs, 0, 1'000'000);
 
   table.Real("temperature.init", c.temperature.init, 0.01, 1);
+  table.Choice("temperature.from", c.temperature.from, {"auto", "config", "weights"});
   table.Real("temperature.lr", c.temperature.lr, -1, kInfinite);
   table.Real("temperature.logit_bias", c.temperature.logit_bias, -1000, 1000);
   table.Choice("temperature.schedule", c.temperature.schedule,
@@ -267,6 +268,12 @@ void LoadedConfig::CheckTemperatureFits() const {
         fmt::format("{} is the rate of a temperature that is learned, and {} keeps it "
                     "constant; leave it at -1, or choose fastclip_v3",
                     config_.temperature.lr, name));
+  }
+  if (config_.temperature.from == "weights" && config_.model.pretrained.empty() &&
+      config_.train.init.empty()) {
+    throw table_.Error("temperature.from",
+                       "\"weights\", but the run starts from none: set model.pretrained or "
+                       "train.init, or leave it at \"auto\"");
   }
   if (kind == TemperatureKind::kIndividual && config_.temperature.schedule != "const") {
     throw table_.Error(

@@ -13,6 +13,8 @@
 #include "trainer/ranks.h"
 #include "trainer/run_setup.h"
 
+#include "trainer/start_weights.h"
+#include "trainer/weights_origin.h"
 namespace fastclip {
 namespace {
 
@@ -91,6 +93,10 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
   model.set_grad_checkpointing(config->train.grad_checkpointing);
 
   Lines lines;
+  const StartWeights start(config, model_config, VocabularyHash(config->data.tokenizer));
+  if (start.file())
+    CheckWeightsFit(model_config, model.shapes(), start.file()->shapes(), start.file()->path());
+
   const auto image = [](const std::string& name) { return name.starts_with("visual."); };
   lines.Add("model",
             "{}: {:.1f} M parameters, image {:.1f} M and text {:.1f} M; {:.1f} M are trained",
@@ -139,7 +145,8 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
   lines.Add("objective", "{}, {}; gamma {} from {:.3g} to {:.3g}; tau {:.3g} at the start",
             config->objective.name, config->objective.mode, config->gamma.schedule,
             config->gamma.start, Gamma(config->gamma, config->train.epochs, config->train.epochs),
-            config->temperature.init);
+            start.temperature().tau);
+  for (const std::string& note : start.notes()) lines.Add("weights", "{}", note);
   std::int64_t rows = 0;
   for (std::int64_t lane = 0; lane < order.lanes; ++lane) rows += plan.lane_size(lane);
   const std::vector<std::string> columns = objective->state_columns();

@@ -20,6 +20,7 @@
 #include "trainer/run_clock.h"
 #include "trainer/run_lock.h"
 #include "trainer/run_log.h"
+#include "trainer/start_weights.h"
 #include "trainer/stop_signal.h"
 #include "trainer/train_step.h"
 
@@ -61,10 +62,13 @@ class Trainer {
   void BroadcastFromRank0(const NamedTensors& tensors);
   void RefuseAFolderOfItsOwn();
   void StartLogs(const std::string& command, std::int64_t keep_bytes);
+  TrainConfig UsedConfig() const;
   void Resume(const FoundCheckpoint& found);
   void RefuseOtherData(const FoundCheckpoint& found) const;
   void RefuseOtherModel(const FoundCheckpoint& found) const;
-  void StartFrom(const std::string& checkpoint);
+  void StartFromWeights();
+  void SetTemperature(const StartTemperature& start);
+  void TakeEstimatorsOf(const std::string& weights);
   void TakeEstimators(const std::string& file);
   void SayIfEstimatorsAreLost();
   /// The signal that some rank got, or 0: agreed.
@@ -117,7 +121,8 @@ class Trainer {
   SampleTable table_;
   std::unique_ptr<Optimizer> optimizer_;
   TrainStep train_step_;
-  std::optional<RunLog> log_;  // on rank 0
+  std::optional<StartTemperature> start_temperature_;  // of a run that starts anew
+  std::optional<RunLog> log_;                          // on rank 0
   std::optional<Quarantine> quarantine_;
 
   std::int64_t step_ = 0;  // steps done

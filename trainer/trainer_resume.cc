@@ -14,7 +14,6 @@
 #include "trainer/estimator_file.h"
 #include "trainer/model/presets.h"
 #include "trainer/run_setup.h"
-#include "trainer/safetensors.h"
 #include "trainer/trainer.h"
 
 // Going on with a run from its newest checkpoint, or starting one from another's.
@@ -138,27 +137,25 @@ void Trainer::RefuseOtherModel(const FoundCheckpoint& found) const {
   }
 }
 
-void Trainer::StartFrom(const std::string& init) {
-  const ModelSource from = ResolveModel(init);
-  SayPassedOver(from.passed_over, console_);
-  model_.Load(ReadSafetensors(from.file).tensors, from.file);
-  const std::string folder = std::filesystem::path(from.file).parent_path();
+/// The estimators beside the weights of train.init, where they are of this data and objective.
+void Trainer::TakeEstimatorsOf(const std::string& weights) {
+  const std::string folder = std::filesystem::path(weights).parent_path();
   if (objective_->state_columns().empty() ||
       !std::filesystem::exists(std::filesystem::path(folder) / "checkpoint.json")) {
-    console_.Say(fmt::format("weights from {}", from.file));
+    console_.Say(fmt::format("weights from {}", weights));
     return;
   }
   const CheckpointMeta meta = CheckCheckpoint(folder);
   if (meta.data_hash != source_->hash()) {
-    console_.Say(fmt::format("weights from {}; its estimators belong to other data and are left",
-                             from.file));
+    console_.Say(
+        fmt::format("weights from {}; its estimators belong to other data and are left", weights));
     return;
   }
   const OrderPlan before(meta.order);
   const StateRows rows = LoadState(folder, {0, meta.order.lanes});
   if (rows.columns != table_.columns()) {
     console_.Say(fmt::format(
-        "weights from {}; its estimators belong to another objective and are left", from.file));
+        "weights from {}; its estimators belong to another objective and are left", weights));
     return;
   }
   SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(),

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -14,16 +15,15 @@
 #include "comm/exchange.h"
 #include "comm/launch.h"
 #include "pipeline/open_source.h"
-#include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"
 #include "trainer/model/presets.h"
 #include "trainer/pinned_memory.h"
 #include "trainer/resolved_config.h"
 #include "trainer/run_setup.h"
-#include "trainer/safetensors.h"
 #include "trainer/trainer.h"
 #include "trainer/versions.h"
 
+#include "trainer/weights_origin.h"
 // Opening a run: everything that is checked and read before the first step.
 
 namespace fastclip {
@@ -61,7 +61,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       opening_(std::in_place, comm, config->comm.patience),
       console_(comm.rank() != 0),
       tokenizer_(OpenTokenizer(config->data.tokenizer)),
-      vocabulary_hash_(DigestFile(VocabularyFile(ParseTokenizerSpec(config->data.tokenizer))).xxh3),
+      vocabulary_hash_(VocabularyHash(config->data.tokenizer)),
       model_config_(CheckedModel(config, *tokenizer_)),
       loader_options_(LoaderOf(*config, model_config_, device)),
       lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
@@ -149,10 +149,7 @@ void Trainer::OpenRun(const std::string& command) {
   } else {
     if (config_->resume)
       console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
-    if (!config_->model.pretrained.empty()) {
-      model_.Load(ReadSafetensors(config_->model.pretrained).tensors, config_->model.pretrained);
-    }
-    if (!config_->train.init.empty()) StartFrom(config_->train.init);
+    StartFromWeights();
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
   }
   // Weights made or read by unlike processors might differ in the last bit.
@@ -170,6 +167,47 @@ void Trainer::BroadcastFromRank0(const NamedTensors& tensors) {
   if (comm_.world_size() == 1) return;
   const at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : tensors) {
+void Trainer::StartFromWeights() {
+  const StartWeights start(config_, model_config_, vocabulary_hash_);
+  for (const std::string& note : start.notes()) console_.Say(note);
+  if (start.file()) model_.Load(start.file()->Read(), start.file()->path());
+  SetTemperature(start.temperature());
+  if (!start.file()) return;
+  if (config_->train.init.empty()) {
+    console_.Say(fmt::format("weights from {}", start.file()->path()));
+  } else {
+    TakeEstimatorsOf(start.file()->path());
+  }
+}
+
+/// The weights' own are there already, as the file has them.
+void Trainer::SetTemperature(const StartTemperature& start) {
+  const at::NoGradGuard no_grad;
+  start_temperature_ = start;
+  if (start.tau_of_weights) {
+    ClampLogitScale(model_.logit_scale());
+  } else {
+    model_.logit_scale().fill_(-std::log(start.tau));
+  }
+  if (start.bias && !start.bias_of_weights) model_.logit_bias().fill_(*start.bias);
+  // Of samples never seen, where each has one.
+  for (std::size_t c = 0; c < table_.columns().size(); ++c) {
+    if (!table_.columns()[c].starts_with("tau_")) continue;
+    table_.values().select(1, static_cast<std::int64_t>(c)).fill_(start.tau);
+  }
+}
+
+/// What the run is computed with, for RUN/config.toml.
+TrainConfig Trainer::UsedConfig() const {
+  TrainConfig used = *config_;
+  if (!start_temperature_) return used;
+  const auto rounded = [](double value) { return std::stod(fmt::format("{:.6g}", value)); };
+  if (start_temperature_->tau_of_weights) used.temperature.init = rounded(start_temperature_->tau);
+  if (start_temperature_->bias_of_weights)
+    used.temperature.logit_bias = rounded(*start_temperature_->bias);
+  return used;
+}
+
     at::Tensor values = tensor.detach();
     comm_.Broadcast(values, 0);
   }
@@ -195,7 +233,7 @@ void Trainer::RefuseAFolderOfItsOwn() {
 }
 
 void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
-  WriteResolvedConfig(*config_);
+  WriteResolvedConfig(UsedConfig());
   LogStart(config_->run, {{"time", std::time(nullptr)},
                           {"step", step_},
                           {"host", HostName()},
