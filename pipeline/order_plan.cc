@@ -232,6 +232,13 @@ void OrderPlan::PlanMix() {
   }
 }
 
+bool OrderPlan::repeats_records() const {
+  const OrderOptions& o = options_;
+  if (o.resampled || !o.parts.empty()) return true;
+  if (o.tail == Tail::kPad) return epoch_ * o.lanes > o.size;
+  return o.tail == Tail::kCarry && epoch_ % rows_per_lane() != 0;
+}
+
 OrderPlan::Cell OrderPlan::CellOf(std::int64_t step, std::int64_t row) const {
   assert(step >= 0 && row >= 0 && row < options_.batch_size);
   Cell cell;

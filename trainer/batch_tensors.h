@@ -43,7 +43,8 @@ struct PatchDropout {
   double share = 0;          ///< of the patches, in [0, 1); 0: none
   std::int64_t patches = 0;  ///< that a picture has
   std::uint64_t seed = 0;
-  bool each_step = false;  ///< others each step, not each epoch: a record may come again in one
+  /// Others each step, not each epoch: for orders that bring a record more than once in an epoch.
+  bool each_step = false;
 };
 
 /// Which patches of each row are kept: [rows, max(1, ⌊patches·(1 − share)⌋)] int64, ascending,

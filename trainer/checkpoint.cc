@@ -17,6 +17,7 @@
 #include "trainer/checkpoint_meta.h"
 #include "trainer/file_io.h"
 #include "trainer/safetensors.h"
+#include "trainer/weights_file.h"
 
 namespace fastclip {
 namespace {
@@ -104,6 +105,16 @@ CheckpointDocument Check(const fs::path& checkpoint, bool hashes) {
     }
   }
   return document;
+}
+
+/// Of a run that diverged, as earlier versions saved it. One tensor at a time.
+void RequireFinite(const fs::path& checkpoint) {
+  const SafetensorsReader model(checkpoint / kModel);
+  for (const SafetensorsEntry& entry : model.entries()) {
+    if (FirstNotFinite({{entry.name, model.Read(entry)}}).empty()) continue;
+    throw std::runtime_error(
+        fmt::format("its tensor {} holds a NaN or an infinity: the run had diverged", entry.name));
+  }
 }
 
 bool LooksWhole(const fs::path& checkpoint) {
@@ -279,6 +290,7 @@ std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folde
   for (const Candidate& candidate : ListCheckpoints(fs::path(run_folder) / kFolder)) {
     try {
       found.meta = Check(candidate.path, /*hashes=*/true).meta;
+      RequireFinite(candidate.path);
       found.path = candidate.path;
       return found;
     } catch (const std::exception& error) {

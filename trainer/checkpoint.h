@@ -76,12 +76,13 @@ void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
 struct FoundCheckpoint {
   std::string path;
   CheckpointMeta meta;
-  /// Newer ones that are damaged, "PATH: reason" each, for the user to read.
+  /// Newer ones that are damaged or whose weights are not finite, "PATH: reason" each, for the user
+  /// to read.
   std::vector<std::string> passed_over;
 };
-/// The newest checkpoint of a run whose files all match size and hash. Nothing where there are no
-/// checkpoints; throws std::runtime_error with the reasons where there are some and all are
-/// damaged.
+/// The newest checkpoint of a run whose files all match size and hash and whose weights are finite.
+/// Nothing where there are no checkpoints; throws std::runtime_error with the reasons where there
+/// are some and none will do.
 std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folder);
 
 /// The numbers of one checkpoint folder, after all its files were checked. Throws

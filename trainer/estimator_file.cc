@@ -162,6 +162,7 @@ ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* k
               "{}: {} has the value {}, and an estimator is 0 or more: are these logarithms?", path,
               name, values.min().item<double>()));
         }
+        imported.not_finite += values.isfinite().logical_not().sum().item<std::int64_t>();
         values = LogU(values, by);
       } else {
         RequireUsable(path, name, values);

@@ -20,6 +20,7 @@ struct ImportedEstimators {
   std::vector<std::string> tensors;  ///< those of the file that were of use
   std::int64_t records = 0;          ///< of these lanes that were given a row
   std::int64_t never_seen = 0;       ///< of them whose row has no estimator of the image or text
+  std::int64_t not_finite = 0;       ///< u that are NaN or infinite: they begin anew, too
   std::int64_t without_key = 0;      ///< of these lanes that have none: they stay as they are
 };
 /// Fills a table of `lanes` from a file; columns that the file does not have stay. Throws

@@ -19,6 +19,7 @@
 #include "trainer/metrics.h"
 #include "trainer/model/presets.h"
 #include "trainer/versions.h"
+#include "trainer/weights_file.h"
 
 namespace fastclip {
 namespace {
@@ -87,15 +88,53 @@ int Trainer::RunSteps(StopSignal& stop) {
     if (watched_.seconds() >= kVerdictSeconds) SayVerdict(stats);
     ShowProgress(report);
   }
-  SaySkips();
+  SayEnd();
+  RefuseADivergedEnd();
   return 0;
 }
 
-void Trainer::SaySkips() {
+void Trainer::SayEnd() {
   const std::string skips = DescribeSkips(TotalSkips());
-  console_.Say(fmt::format("done: {} steps; {}; records passed over: {}", step_, last_checkpoint_,
-                           skips.empty() ? "none" : skips));
+  std::string line = fmt::format("{}: {} steps; {}; records passed over: {}",
+                                 refused_in_a_row_ == 0 ? "done" : "ended", step_, last_checkpoint_,
+                                 skips.empty() ? "none" : skips);
+  if (refused_ > 0) {
+    line += fmt::format("; {} of the steps changed nothing, as {} loss or gradient was not finite",
+                        refused_, refused_ == 1 ? "its" : "their");
+  }
+  if (overflowed_ > 0) {
+    line += fmt::format("; {} of the steps changed nothing while the gradient scale was too large",
+                        overflowed_);
+  }
+  console_.Say(line);
   SayWorstShards();
+}
+
+/// A run whose last step came to nothing has not ended well, though its weights are sound.
+void Trainer::RefuseADivergedEnd() const {
+  if (refused_in_a_row_ == 0) return;
+  throw std::runtime_error(fmt::format(
+      "the run diverged at its end: loss or gradient was not finite in the last {}; {} holds the "
+      "weights from before. A lower learning_rate.lr, a longer warm-up or train.clip_norm may help",
+      refused_in_a_row_ == 1 ? "step" : fmt::format("{} steps", refused_in_a_row_),
+      last_checkpoint_));
+}
+
+/// A checkpoint of weights that are not finite would push the good ones out. Every rank calls it.
+void Trainer::RefuseBrokenWeights() {
+  std::string bad;
+  for (const NamedTensors* tensors : {&model_.parameters(), &model_.buffers()}) {
+    if (bad.empty()) bad = FirstNotFinite(*tensors);
+  }
+  if (bad.empty()) bad = FirstNotFinite(optimizer_->state());
+  for (const std::string& found : GatherTexts(comm_, bad)) {
+    if (found.empty()) continue;
+    throw std::runtime_error(fmt::format(
+        "the weights are not finite after step {} ({} is the first): nothing was saved, and the "
+        "checkpoints from before stay. The last good one is {}. A lower learning_rate.lr, a longer "
+        "warm-up or train.clip_norm may help",
+        step_, found, last_checkpoint_.empty() ? "none" : last_checkpoint_));
+  }
 }
 
 void Trainer::SayWorstShards() {
@@ -203,7 +242,7 @@ StepReport Trainer::TrainOn(const Batch& batch) {
                      {.share = config_->model.patch_dropout,
                       .patches = model_config_.vision.patches(),
                       .seed = config_->train.seed,
-                      .each_step = plan_.options().resampled});
+                      .each_step = plan_.repeats_records()});
   const double uploading =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (DataWindow* window : {&logged_, &watched_}) window->Uploaded(uploading);
@@ -284,11 +323,13 @@ void Trainer::ShowProgress(const StepReport& report) {
   if (!console_.StatusDue()) return;
   console_.Status(fmt::format(
       "epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait "
-      "{:.0f}%{}  {} left",
+      "{:.0f}%{}{}{}  {} left",
       std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_, total_steps_,
       report.loss, Tau(report),
       static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
       100 * clock_.DataWait(), described_skips_.empty() ? "" : "  passed over " + described_skips_,
+      refused_ == 0 ? "" : fmt::format("  not finite {}", refused_),
+      overflowed_ == 0 ? "" : fmt::format("  overflowed {}", overflowed_),
       Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }
 
@@ -358,6 +399,7 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
 
 void Trainer::Save() {
   const Patience patience(comm_, config_->comm.patience);
+  RefuseBrokenWeights();
   const std::int64_t metrics_bytes = log_ ? log_->Sync() : 0;
   quarantine_->Write(comm_);
   std::optional<GradScaler> scaler;

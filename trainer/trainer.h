@@ -76,7 +76,9 @@ class Trainer {
   bool AnyStopped(bool mine);
   SkipCounts TotalSkips();
   void RefuseGarbage(const SkipCounts& skips);
-  void SaySkips();
+  void SayEnd();
+  void RefuseADivergedEnd() const;
+  void RefuseBrokenWeights();
   void SayWorstShards();
   void SayBadData();
   TensorTarget Target() const;

@@ -201,11 +201,15 @@ void Trainer::TakeEstimators(const std::string& file) {
   };
   const std::int64_t records = sum(imported.records - imported.never_seen);
   const std::int64_t without_key = sum(imported.without_key);
+  const std::int64_t not_finite = sum(imported.not_finite);
   console_.Say(fmt::format(
-      "estimators of {} records from {} ({}){}", records, file, fmt::join(imported.tensors, ", "),
-      without_key == 0
+      "estimators of {} records from {} ({}){}{}", records, file, fmt::join(imported.tensors, ", "),
+      without_key == 0 ? ""
+                       : fmt::format("; {} records have no {} and begin anew", without_key, field),
+      not_finite == 0
           ? ""
-          : fmt::format("; {} records have no {} and begin anew", without_key, field)));
+          : fmt::format("; {} values of u_im and u_tt are NaN or infinite and begin anew",
+                        not_finite)));
   SayIfEstimatorsAreLost();
 }
 

@@ -17,13 +17,14 @@
 #include "pipeline/open_source.h"
 #include "trainer/file_io.h"
 #include "trainer/model/presets.h"
+#include "trainer/objective/robustness.h"
 #include "trainer/pinned_memory.h"
 #include "trainer/resolved_config.h"
 #include "trainer/run_setup.h"
 #include "trainer/trainer.h"
 #include "trainer/versions.h"
-
 #include "trainer/weights_origin.h"
+
 // Opening a run: everything that is checked and read before the first step.
 
 namespace fastclip {
@@ -113,6 +114,9 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       source_->size(), plan_.options().lanes, config_->train.epochs, plan_.steps_per_epoch(),
       config_->train.batch_size, at::get_num_threads(), config_->pipeline.threads));
   if (comm_.world_size() > 1) SayRanks();
+  const std::string rho =
+      RhoWarning(config_->objective, config_->gamma, config_->train.batch_size, source_->size());
+  if (!rho.empty()) console_.Say("warning: " + rho);
   opening_.reset();
 }
 
@@ -163,10 +167,6 @@ void Trainer::OpenRun(const std::string& command) {
   zeroshot_at_ = GatherNumbers(comm_, wrote && log_->Has("zeroshot", step_) ? step_ : -1).front();
 }
 
-void Trainer::BroadcastFromRank0(const NamedTensors& tensors) {
-  if (comm_.world_size() == 1) return;
-  const at::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : tensors) {
 void Trainer::StartFromWeights() {
   const StartWeights start(config_, model_config_, vocabulary_hash_);
   for (const std::string& note : start.notes()) console_.Say(note);
@@ -208,6 +208,10 @@ TrainConfig Trainer::UsedConfig() const {
   return used;
 }
 
+void Trainer::BroadcastFromRank0(const NamedTensors& tensors) {
+  if (comm_.world_size() == 1) return;
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : tensors) {
     at::Tensor values = tensor.detach();
     comm_.Broadcast(values, 0);
   }

@@ -52,6 +52,17 @@ TEST(OrderPlan, CountsTheStepsThatEveryLaneCanFill) {
   EXPECT_EQ(plan.steps(3), 3 * plan.steps_per_epoch());
 }
 
+TEST(OrderPlan, TellsWhetherAnEpochMayBringARecordAgain) {
+  const auto repeats = [](OrderOptions options) { return OrderPlan(options).repeats_records(); };
+  EXPECT_FALSE(repeats({.size = 100, .batch_size = 8}));
+  EXPECT_TRUE(repeats({.size = 100, .batch_size = 8, .resampled = true}));
+  EXPECT_TRUE(repeats({.size = 100, .batch_size = 8, .parts = {{60, 60}, {40, 80}}}));
+  EXPECT_TRUE(repeats({.size = 100, .batch_size = 8, .tail = Tail::kPad}));
+  EXPECT_TRUE(repeats({.size = 100, .batch_size = 8, .tail = Tail::kCarry}));
+  EXPECT_FALSE(repeats({.size = 96, .batch_size = 8, .tail = Tail::kPad}));
+  EXPECT_FALSE(repeats({.size = 96, .batch_size = 8, .tail = Tail::kCarry}));
+}
+
 TEST(OrderPlan, UsesEveryRecordAtMostOnceAnEpochAndMostOfThem) {
   for (const OrderOptions& options : Shapes()) {
     const OrderPlan plan(options);

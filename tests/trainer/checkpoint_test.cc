@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/paths.h"
@@ -171,6 +172,17 @@ TEST_F(Checkpoint, GivesBackEveryNumberAndTensor) {
 TEST_F(Checkpoint, IsNotThereBeforeTheFirstSave) {
   EXPECT_FALSE(FindNewestCheckpoint(run()));
   EXPECT_FALSE(FindNewestCheckpoint(run() + "/no such folder"));
+}
+
+TEST_F(Checkpoint, OfWeightsThatAreNotFiniteIsNoneToGoOnFrom) {
+  Save(1);
+  SaveAlone(Meta(2), Content(std::numeric_limits<double>::quiet_NaN()));
+  const auto found = FindNewestCheckpoint(run());
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->path, At("step_1"));
+  ASSERT_EQ(found->passed_over.size(), 1u);
+  EXPECT_NE(found->passed_over[0].find("visual.proj holds a NaN"), std::string::npos)
+      << found->passed_over[0];
 }
 
 TEST_F(Checkpoint, KeepsTheLastOnes) {

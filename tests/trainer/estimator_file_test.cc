@@ -163,7 +163,9 @@ TEST(EstimatorFile, TakesBrokenEstimatorsForNeverSeen) {
   u[3][0] = 1e-36;
   WriteSafetensors(folder / "u", {{"u_im", u}, {"u_tt", u}});
   SampleTable table = Fresh(kShared);
-  EXPECT_EQ(ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, table).never_seen, 4);
+  const auto imported = ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, table);
+  EXPECT_EQ(imported.never_seen, 4);
+  EXPECT_EQ(imported.not_finite, 2 * 2);  // NaN and infinity, of both sides
   for (std::int64_t i = 0; i < 5; ++i) {
     const std::vector<std::int64_t> one = {i};
     EXPECT_EQ(table.Read(one)[0][0].item<double>(), i < 4 ? kUnseen : 0) << i;
