@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "trainer/activation_bytes.h"
+#include "trainer/checkpoint.h"
 #include "trainer/objective/robustness.h"
 #include "trainer/precision.h"
 #include "trainer/ranks.h"
