@@ -222,6 +222,14 @@ void Print(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
+double MeasureStep(const TrainConfig& config, std::int64_t rows, double seconds) {
+  TrainConfig share = config;
+  share.train.batch_size = rows;
+  if (share.train.threads > 0) at::set_num_threads(share.train.threads);
+  StepBench bench(share, /*start_mb=*/0);
+  return bench.Time(bench.real(), seconds).step_seconds;
+}
+
 int RunBenchStep(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
   std::string path, inputs;

@@ -8,6 +8,7 @@
 
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/model/presets.h"
+#include "trainer/run_data.h"
 
 namespace fastclip {
 namespace {
@@ -95,8 +96,9 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   }
   Differences others;
   if (now.data_hash && meta.data_hash != *now.data_hash) {
-    others.Add(fmt::format("the data's hash was {:016x} in this run and is {:016x} now",
-                           meta.data_hash, *now.data_hash));
+    const std::string change = DescribeDataChange(now.config.run, now.data_files);
+    others.Add(fmt::format("the data's hash was {:016x} in this run and is {:016x} now{}{}",
+                           meta.data_hash, *now.data_hash, change.empty() ? "" : ": ", change));
   }
   CompareOrder(meta.order, now.plan.options(), others);
   others.Compare("objective.name", meta.objective, now.config.objective.name);

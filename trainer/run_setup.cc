@@ -7,6 +7,7 @@
 #include "pipeline/memory_plan.h"
 #include "pipeline/record_sample.h"
 #include "trainer/model/presets.h"
+#include "trainer/pinned_memory.h"
 
 namespace fastclip {
 namespace {
@@ -84,6 +85,14 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
     throw config.table().Error("model." + fault->option, fault->reason);
   }
   return model;
+}
+
+LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model, bool for_gpu) {
+  LoaderOptions options = config.pipeline;
+  options.memory = BatchMemory(for_gpu);
+  options.image_size = static_cast<int>(model.vision.image_size);
+  options.context_length = static_cast<int>(model.text.context_length);
+  return options;
 }
 
 void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows) {

@@ -26,6 +26,9 @@ SourceOptions OtherSourceOf(const TrainConfig& config);
 std::vector<std::string> LookAtData(const std::string& key, const std::string& list,
                                     const RecordSource& source, const SourceOptions& options);
 
+/// The loader of a run's batches; of a GPU's they lie in pinned memory.
+LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model, bool for_gpu);
+
 /// What pipeline.memory must hold: batches of so many rows.
 void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows);
 
