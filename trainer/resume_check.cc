@@ -46,14 +46,16 @@ ConfigValues ConfigBefore(const FoundCheckpoint& found) {
 void CompareOrder(const OrderOptions& before, const OrderOptions& now, Differences& differences) {
   differences.Compare("the number of records", before.size, now.size);
   differences.Compare("train.batch_size", before.batch_size, now.batch_size);
-  differences.Compare("data.lanes", before.lanes, now.lanes);
   differences.Compare("data.tail", std::string(TailName(before.tail)),
                       std::string(TailName(now.tail)));
   differences.Compare("data.resampled", before.resampled, now.resampled);
   differences.Compare("the mix of the sources (rows of an epoch)", RowsOf(before), RowsOf(now));
+  differences.Compare("train.seed", before.seed, now.seed);
+  // By rule these follow the two sizes.
+  if (before.size != now.size || before.batch_size != now.batch_size) return;
+  differences.Compare("data.lanes", before.lanes, now.lanes);
   differences.Compare("data.chunk", before.chunk, now.chunk);
   differences.Compare("data.window", before.window, now.window);
-  differences.Compare("train.seed", before.seed, now.seed);
 }
 
 void CompareModel(const CheckpointMeta& meta, const RunNow& now, Differences& differences) {
