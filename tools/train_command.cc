@@ -22,7 +22,7 @@ namespace {
 
 constexpr double kMeasureSeconds = 3;
 
-void PrintTime(const TrainConfig& config, const DryRunReport& report) {
+void PrintTime(const LoadedConfig& config, const DryRunReport& report) {
   std::fflush(stdout);  // before the steps, which may take long
   const double step = MeasureStep(config, report.rows, kMeasureSeconds);
   fmt::print(
@@ -86,7 +86,7 @@ int RunTrain(int argc, const char* const* argv) {
     }
     const DryRunReport report = DryRun(config, {.ranks = ranks, .samples = samples});
     fmt::print("{}", report.text);
-    if (measure) PrintTime(*config, report);
+    if (measure) PrintTime(config, report);
     return 0;
   }
   if (ranks == 1) return TrainAsRank(request, launch);

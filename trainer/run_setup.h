@@ -13,7 +13,9 @@ namespace fastclip {
 /// What a config's keys become, checked against each other and the data: shared by a run and by its
 /// dry run. Each throws ConfigError where the config does not fit.
 
-/// The model of model.name, with what other sections add to it; fits tokenizer, locks and dropout.
+/// The model of model.name, with what other sections add to it; fits locks and dropout.
+ModelConfig ModelOf(const LoadedConfig& config);
+/// The same, and it fits the tokenizer.
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
 
 /// Of data.train; of other lists of the config.
