@@ -66,6 +66,19 @@ std::optional<RunLock> LockRun(const LoadedConfig& config, const ModelConfig& mo
   return lock;
 }
 
+/// What RUN/config.toml says; nothing where it is gone or another version's.
+std::optional<TemperatureOptions> WrittenTemperature(const std::string& run) {
+  TrainConfig config;
+  ConfigTable table;
+  BindConfig(config, table);
+  try {
+    table.ReadFile(run + "/config.toml");
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+  return config.temperature;
+}
+
 double Millions(const NamedTensors& tensors) {
   return 1e-6 *
          std::accumulate(tensors.begin(), tensors.end(), 0.0,
@@ -236,7 +249,13 @@ void Trainer::SetTemperature(const StartTemperature& start) {
 /// What the run is computed with, for RUN/config.toml.
 TrainConfig Trainer::UsedConfig() const {
   TrainConfig used = *config_;
-  if (!start_temperature_) return used;
+  if (!start_temperature_) {  // a resume: its start has written it
+    const bool from_weights = !used.model.pretrained.empty() || !used.train.init.empty();
+    const auto written = from_weights ? WrittenTemperature(used.run) : std::nullopt;
+    if (written) used.temperature.init = written->init;
+    if (written) used.temperature.logit_bias = written->logit_bias;
+    return used;
+  }
   const auto rounded = [](double value) { return std::stod(fmt::format("{:.6g}", value)); };
   if (start_temperature_->tau_of_weights) used.temperature.init = rounded(start_temperature_->tau);
   if (start_temperature_->bias_of_weights)

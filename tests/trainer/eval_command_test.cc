@@ -119,8 +119,9 @@ TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {
 
 TEST_F(EvalRetrieval, SaysWhatToDoOnOneLine) {
   ExpectError(1, folder_ / "nothing", {}, "neither a run folder");
-  ExpectError(2, At("step_24/model.safetensors"), {}, "add --model, one of");
-  ExpectError(1, folder_ / "run", {"--model", "ViT-B-32"}, "ViT-B-32");  // another model's weights
+  std::filesystem::copy_file(At("step_24/model.safetensors"), folder_ / "alone.safetensors");
+  ExpectError(2, folder_ / "alone.safetensors", {}, "add --model, one of");
+  ExpectError(2, folder_ / "run", {"--model", "ViT-B-32"}, "ViT-B-32");  // another model's weights
   EXPECT_EQ(Run({"eval", "retrieval", folder_ / "run", "--shards", folder_ / "none-{0..3}.tar"}),
             1);
   EXPECT_NE(errors_.find("none-"), std::string::npos) << errors_;
