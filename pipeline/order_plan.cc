@@ -303,6 +303,18 @@ LanePlace OrderPlan::PlaceOf(SampleIndex index) const {
   return place;
 }
 
+std::optional<SampleIndex> OrderPlan::IndexAt(Place place) const {
+  std::size_t part = 0;
+  std::int64_t base = 0;
+  for (; place.slot >= parts_[part].lane_size(place.lane); ++part) {
+    place.slot -= parts_[part].lane_size(place.lane);
+    base += parts_[part].size();
+  }
+  const auto index = parts_[part].IndexAt(place);
+  if (!index) return std::nullopt;
+  return SampleIndex{ToInt(*index) + base};
+}
+
 std::int64_t OrderPlan::lane_size(std::int64_t lane) const {
   std::int64_t slots = 0;
   for (const SourceOrder& part : parts_) slots += part.lane_size(lane);

@@ -108,6 +108,9 @@ class OrderPlan {
 
   using Place = LanePlace;
   Place PlaceOf(SampleIndex index) const;
+  /// The record of a place: PlaceOf backwards; nothing where the slot is a hole. REQUIRES: the
+  /// lane has that slot.
+  std::optional<SampleIndex> IndexAt(Place place) const;
   /// Slots of a lane, holes included: what a table of per-sample state allocates.
   std::int64_t lane_size(std::int64_t lane) const;
 

@@ -13,6 +13,7 @@
 #include "pipeline/record.h"
 #include "trainer/grad_scaler.h"
 #include "trainer/named_tensors.h"
+#include "trainer/saved_table.h"
 
 namespace fastclip {
 
@@ -93,9 +94,9 @@ CheckpointMeta ReadCheckpointMeta(const std::string& checkpoint);
 
 NamedTensors LoadModel(const std::string& checkpoint);
 NamedTensors LoadOptimizer(const std::string& checkpoint);
-/// Rows of any lanes, put together from the files of however many ranks saved them. Throws
-/// std::runtime_error where a lane is in none of them.
-StateRows LoadState(const std::string& checkpoint, LaneRange lanes);
+/// The sample table, to read of it what is wanted; nothing where the objective had none. Throws
+/// std::runtime_error.
+std::optional<SavedTable> OpenTable(const std::string& checkpoint);
 
 /// A model to evaluate or to start from, by what a user types.
 struct ModelSource {

@@ -17,6 +17,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "pipeline/file.h"
 
@@ -132,14 +133,14 @@ Json ParseHeader(const std::string& path, const std::string& text) {
   }
 }
 
-struct Entry {
-  at::ScalarType type;
-  std::vector<std::int64_t> shape;
+// Of a tensor's bytes, behind the header.
+struct Range {
   std::uint64_t begin, end;
 };
 
-Entry ParseEntry(const std::string& path, const std::string& name, const Json& json,
-                 std::uint64_t data_size) {
+std::pair<SafetensorsReader::Entry, Range> ParseEntry(const std::string& path,
+                                                      const std::string& name, const Json& json,
+                                                      std::uint64_t data_size) {
   const auto bad = [&](const char* what) {
     Fail(path, fmt::format("tensor '{}': {}", name, what));
   };
@@ -147,7 +148,7 @@ Entry ParseEntry(const std::string& path, const std::string& name, const Json& j
       !json.contains("data_offsets")) {
     bad("its header entry lacks dtype, shape or data_offsets");
   }
-  Entry entry{TypeOf(path, name, json["dtype"]), {}, 0, 0};
+  SafetensorsReader::Entry entry{name, TypeOf(path, name, json["dtype"]), {}};
   const Json &shape = json["shape"], &offsets = json["data_offsets"];
   if (!shape.is_array() || shape.size() > 16) bad("its shape is no list of up to 16 sizes");
   constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max() / 8;
@@ -165,22 +166,20 @@ Entry ParseEntry(const std::string& path, const std::string& name, const Json& j
       !offsets[1].is_number_unsigned()) {
     bad("its data_offsets are no two whole numbers");
   }
-  entry.begin = offsets[0].get<std::uint64_t>();
-  entry.end = offsets[1].get<std::uint64_t>();
-  if (entry.begin > entry.end || entry.end > data_size)
+  const Range range{offsets[0].get<std::uint64_t>(), offsets[1].get<std::uint64_t>()};
+  if (range.begin > range.end || range.end > data_size)
     bad("its data lie outside the file; is it cut off?");
-  if (entry.end - entry.begin != elements * c10::elementSize(entry.type)) {
+  if (range.end - range.begin != elements * c10::elementSize(entry.type)) {
     bad("its shape and data_offsets differ in size");
   }
-  return entry;
+  return {std::move(entry), range};
 }
 
 // No byte may belong to two tensors or to none: a file with either was not written as safetensors.
-void CheckCoverage(const std::string& path, const std::vector<Entry>& entries,
-                   std::uint64_t data_size) {
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
-  for (const Entry& entry : entries) ranges.emplace_back(entry.begin, entry.end);
-  std::sort(ranges.begin(), ranges.end());
+void CheckCoverage(const std::string& path, std::vector<Range> ranges, std::uint64_t data_size) {
+  std::ranges::sort(ranges, [](const Range& a, const Range& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
   std::uint64_t reached = 0;
   for (const auto& [begin, end] : ranges) {
     if (begin != reached) Fail(path, "its tensors overlap or leave a gap");
@@ -242,9 +241,21 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
   SyncFolder(std::filesystem::path(path).parent_path());
 }
 
-SafetensorsFile ReadSafetensors(const std::string& path) {
-  const File file(path, O_RDONLY);
-  const std::uint64_t size = file.size();
+struct SafetensorsReader::Contents {
+  explicit Contents(const std::string& name) : path(name), file(path, O_RDONLY) {}
+
+  std::string path;
+  File file;
+  std::uint64_t data = 0;  // where the tensors begin
+  std::map<std::string, std::string> metadata;
+  std::vector<Entry> entries;
+  std::vector<Range> ranges;  // one an entry
+};
+
+namespace {
+
+/// The header's text.
+std::string ReadHeader(const File& file, const std::string& path, std::uint64_t size) {
   std::uint64_t length = 0;
   if (size < sizeof(length)) Fail(path, "is no safetensors file: it is shorter than 8 bytes");
   file.Read(&length, sizeof(length), 0);
@@ -256,31 +267,86 @@ SafetensorsFile ReadSafetensors(const std::string& path) {
   }
   std::string text(length, '\0');
   file.Read(text.data(), length, sizeof(length));
+  return text;
+}
+
+}  // namespace
+
+SafetensorsReader::SafetensorsReader(const std::string& path) {
+  auto contents = std::make_unique<Contents>(path);
+  const std::uint64_t size = contents->file.size();
+  const std::string text = ReadHeader(contents->file, path, size);
   const Json header = ParseHeader(path, text);
   if (!header.is_object()) Fail(path, "is no safetensors file: its header is no JSON object");
 
-  const std::uint64_t data = sizeof(length) + length;
-  SafetensorsFile result;
-  std::vector<Entry> entries;
-  std::vector<std::string> names;
+  contents->data = sizeof(std::uint64_t) + text.size();
   for (const auto& [name, json] : header.items()) {
     if (name != "__metadata__") {
-      entries.push_back(ParseEntry(path, name, json, size - data));
-      names.push_back(name);
+      auto [entry, range] = ParseEntry(path, name, json, size - contents->data);
+      contents->entries.push_back(std::move(entry));
+      contents->ranges.push_back(range);
       continue;
     }
     if (!json.is_object()) Fail(path, "its __metadata__ is no JSON object");
     for (const auto& [key, value] : json.items()) {
       if (!value.is_string())
         Fail(path, fmt::format("the value of '{}' in its __metadata__ is no text", key));
-      result.metadata[key] = value.get<std::string>();
+      contents->metadata[key] = value.get<std::string>();
     }
   }
-  CheckCoverage(path, entries, size - data);
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    at::Tensor tensor = at::empty(entries[i].shape, at::TensorOptions(entries[i].type));
-    file.Read(tensor.mutable_data_ptr(), tensor.nbytes(), data + entries[i].begin);
-    result.tensors.emplace_back(names[i], std::move(tensor));
+  CheckCoverage(path, contents->ranges, size - contents->data);
+  contents_ = std::move(contents);
+}
+
+SafetensorsReader::~SafetensorsReader() = default;
+SafetensorsReader::SafetensorsReader(SafetensorsReader&&) noexcept = default;
+
+const std::map<std::string, std::string>& SafetensorsReader::metadata() const {
+  return contents_->metadata;
+}
+
+const std::vector<SafetensorsReader::Entry>& SafetensorsReader::entries() const {
+  return contents_->entries;
+}
+
+at::Tensor SafetensorsReader::Read(std::size_t entry) const {
+  const Entry& from = contents_->entries.at(entry);
+  at::Tensor tensor = at::empty(from.shape, at::TensorOptions(from.type));
+  contents_->file.Read(tensor.mutable_data_ptr(), tensor.nbytes(),
+                       contents_->data + contents_->ranges[entry].begin);
+  return tensor;
+}
+
+void SafetensorsReader::ReadRows(std::size_t entry, std::int64_t first, std::int64_t count,
+                                 void* to) const {
+  const Range& range = contents_->ranges.at(entry);
+  const auto rows = static_cast<std::uint64_t>(contents_->entries[entry].shape.at(0));
+  if (rows == 0) return;
+  const std::uint64_t bytes = (range.end - range.begin) / rows;  // a row's
+  contents_->file.Read(to, static_cast<std::uint64_t>(count) * bytes,
+                       contents_->data + range.begin + static_cast<std::uint64_t>(first) * bytes);
+}
+
+at::Tensor SafetensorsReader::ReadRows(std::size_t entry,
+                                       std::span<const std::int64_t> rows) const {
+  const Entry& from = contents_->entries.at(entry);
+  std::vector<std::int64_t> shape = from.shape;
+  shape.at(0) = std::ssize(rows);
+  at::Tensor read = at::empty(shape, at::TensorOptions(from.type));
+  auto* const to = static_cast<char*>(read.mutable_data_ptr());
+  const std::size_t bytes = rows.empty() ? 0 : read.nbytes() / rows.size();
+  for (std::size_t i = 0, next = 0; i < rows.size(); i = next) {
+    for (next = i + 1; next < rows.size() && rows[next] == rows[next - 1] + 1;) ++next;
+    ReadRows(entry, rows[i], static_cast<std::int64_t>(next - i), to + i * bytes);
+  }
+  return read;
+}
+
+SafetensorsFile ReadSafetensors(const std::string& path) {
+  const SafetensorsReader reader(path);
+  SafetensorsFile result{.tensors = {}, .metadata = reader.metadata()};
+  for (std::size_t i = 0; i < reader.entries().size(); ++i) {
+    result.tensors.emplace_back(reader.entries()[i].name, reader.Read(i));
   }
   return result;
 }

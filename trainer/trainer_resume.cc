@@ -28,6 +28,10 @@ void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
   }
 }
 
+bool HoldsCheckpoint(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "checkpoint.json");
+}
+
 std::string RowsOf(const OrderOptions& order) {
   if (order.parts.empty()) return "each record once";
   std::vector<std::int64_t> rows;
@@ -62,7 +66,9 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   model_.Load(LoadModel(found.path), found.path);
   optimizer_->LoadState(LoadOptimizer(found.path), found.path);
   if (!objective_->state_columns().empty()) {
-    table_.values().copy_(LoadState(found.path, lanes_).values);
+    const auto saved = OpenTable(found.path);
+    if (!saved) throw std::runtime_error(fmt::format("{}: holds no state files", found.path));
+    saved->Read(lanes_, table_.values());
   }
   step_ = meta.step;
   if (comm_.rank() == 0) skips_ = meta.skips;
@@ -139,37 +145,35 @@ void Trainer::RefuseOtherModel(const FoundCheckpoint& found) const {
 }
 
 void Trainer::StartFrom(const std::string& init) {
-  const ModelSource from = ResolveModel(init);
+  // Rank 0 looks and checks every byte, as for a resume.
+  ModelSource from;
+  Together(comm_, [&] {
+    if (comm_.rank() != 0) return;
+    from = ResolveModel(init);
+    const std::string folder = std::filesystem::path(from.file).parent_path();
+    if (from.run.empty() && HoldsCheckpoint(folder)) CheckCheckpoint(folder);
+  });
   SayPassedOver(from.passed_over, console_);
-  model_.Load(ReadSafetensors(from.file).tensors, from.file);
-  const std::string folder = std::filesystem::path(from.file).parent_path();
-  if (objective_->state_columns().empty() ||
-      !std::filesystem::exists(std::filesystem::path(folder) / "checkpoint.json")) {
-    console_.Say(fmt::format("weights from {}", from.file));
+  const std::string file = GatherTexts(comm_, from.file).front();
+  model_.Load(ReadSafetensors(file).tensors, file);
+  const std::string folder = std::filesystem::path(file).parent_path();
+  if (objective_->state_columns().empty() || !HoldsCheckpoint(folder)) {
+    console_.Say(fmt::format("weights from {}", file));
     return;
   }
-  const CheckpointMeta meta = CheckCheckpoint(folder);
+  const CheckpointMeta meta = ReadCheckpointMeta(folder);
   if (meta.data_hash != source_->hash()) {
-    console_.Say(fmt::format("weights from {}; its estimators belong to other data and are left",
-                             from.file));
+    console_.Say(
+        fmt::format("weights from {}; its estimators belong to other data and are left", file));
     return;
   }
-  const OrderPlan before(meta.order);
-  const StateRows rows = LoadState(folder, {0, meta.order.lanes});
-  if (rows.columns != table_.columns()) {
+  const auto saved = OpenTable(folder);
+  if (!saved || saved->columns() != table_.columns()) {
     console_.Say(fmt::format(
-        "weights from {}; its estimators belong to another objective and are left", from.file));
+        "weights from {}; its estimators belong to another objective and are left", file));
     return;
   }
-  SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(),
-                  PrecisionOf(config_->train.precision).parameters);
-  old.values().copy_(rows.values);
-  std::vector<std::int64_t> mine;
-  for (std::int64_t index = 0; index < source_->size(); ++index) {
-    const std::int64_t lane = plan_.PlaceOf(SampleIndex{index}).lane;
-    if (lane >= lanes_.first && lane < lanes_.last) mine.push_back(index);
-  }
-  table_.Write(mine, old.Read(mine));
+  CarryOver(*saved, OrderPlan(meta.order), table_);
   console_.Say(fmt::format("weights and estimators from {}", folder));
   SayIfEstimatorsAreLost();
 }
@@ -181,13 +185,13 @@ void Trainer::TakeEstimators(const std::string& file) {
     using Clock = std::chrono::steady_clock;
     Clock::time_point said = {};
     keys.emplace(Rank0First(comm_, [&] {
-      return RecordKeys(config_->data.train, field, TrainSourceOf(*config_),
-                        [&](std::int64_t done, std::int64_t all) {
-                          if (Clock::now() - said < std::chrono::seconds(10)) return;
-                          said = Clock::now();
-                          console_.Say(fmt::format("reading {} of all records, once: {} of {}",
-                                                   field, done, all));
-                        });
+      return RecordKeys(
+          config_->data.train, field, options, [&](std::int64_t done, std::int64_t all) {
+            if (Clock::now() - said < std::chrono::seconds(10)) return;
+            said = Clock::now();
+            console_.Say(
+                fmt::format("reading {} of all records, once: {} of {}", field, done, all));
+          });
     }));
   }
   ImportedEstimators imported;
@@ -196,7 +200,7 @@ void Trainer::TakeEstimators(const std::string& file) {
       throw std::runtime_error(
           fmt::format("{}: changed while {} was read; start again", config_->data.train, field));
     }
-    imported = ImportEstimators(file, keys ? &*keys : nullptr, plan_, lanes_, table_);
+    imported = ImportEstimators(file, keys ? &*keys : nullptr, table_);
   });
   const auto sum = [&](std::int64_t mine) {
     const std::vector<std::int64_t> all = GatherNumbers(comm_, mine);

@@ -152,16 +152,21 @@ TEST(OrderPlan, GivesEveryRecordASlotOfItsOwn) {
   for (const OrderOptions& options : Shapes()) {
     const OrderPlan plan(options);
     std::set<std::pair<std::int64_t, std::int64_t>> taken;
-    std::int64_t places = 0;
+    std::int64_t places = 0, holes = 0;
     for (std::int64_t i = 0; i < options.size; ++i) {
       const auto place = plan.PlaceOf(SampleIndex{i});
       EXPECT_GE(place.slot, 0);
       EXPECT_LT(place.slot, plan.lane_size(place.lane));
       EXPECT_TRUE(taken.emplace(place.lane, place.slot).second);
+      EXPECT_EQ(plan.IndexAt(place), SampleIndex{i});
     }
     for (std::int64_t lane = 0; lane < plan.options().lanes; ++lane) {
       places += plan.lane_size(lane);
+      for (std::int64_t slot = 0; slot < plan.lane_size(lane); ++slot) {
+        holes += !plan.IndexAt({.lane = lane, .slot = slot});
+      }
     }
+    EXPECT_EQ(holes, places - options.size);
     EXPECT_LT(places - options.size, plan.options().chunk);
   }
 }
