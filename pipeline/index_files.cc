@@ -126,6 +126,20 @@ struct Draft {
       path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
 }
 
+std::string NameIn(const fs::path& folder, const std::string& path) {
+  return folder.empty() ? path : fs::path(path).lexically_relative(folder).string();
+}
+
+/// Whether a manifest tells of these very files all that is wanted.
+bool IsOf(const Manifest& manifest, const fs::path& folder, const std::vector<std::string>& paths,
+          const SourceOptions& options) {
+  const bool with_checksums = options.add_checksums || options.verify_checksums;
+  return std::ranges::equal(
+      manifest.entries(), paths, [&](const ManifestEntry& entry, const std::string& path) {
+        return entry.name == NameIn(folder, path) && (!with_checksums || entry.checksums_hash);
+      });
+}
+
 Draft Compare(const std::string& part, const fs::path& folder,
               const std::vector<std::string>& paths, const Manifest* old,
               const SourceOptions& options) {
@@ -139,7 +153,7 @@ Draft Compare(const std::string& part, const fs::path& folder,
   std::vector<std::string> missing;
   for (std::size_t i = 0; i < paths.size(); ++i) {
     ManifestEntry& entry = draft.entries.emplace_back();
-    entry.name = folder.empty() ? paths[i] : fs::path(paths[i]).lexically_relative(folder).string();
+    entry.name = NameIn(folder, paths[i]);
     draft.same = draft.same && old->entries()[i].name == entry.name;
     const std::optional<FileStamp> stamp = FindFile(paths[i]);
     const auto found = known.find(entry.name);
@@ -350,7 +364,9 @@ IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths,
     RefuseToReplace(*candidate);
   }
 
-  Draft draft = Compare(part, folder, paths, old ? &*old : nullptr, options);
+  Draft draft;
+  draft.same = options.trust_manifest && old && IsOf(*old, folder, paths, options);
+  if (!draft.same) draft = Compare(part, folder, paths, old ? &*old : nullptr, options);
   const std::vector<std::size_t> gone = draft.gone;
   IndexedFiles files;
   files.paths = std::move(paths);

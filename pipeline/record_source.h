@@ -50,6 +50,9 @@ struct SourceOptions {
   /// Take in files that changed since they were indexed, as fastclip shards index does. Else a file
   /// that holds other records now is refused by name: a SampleIndex would mean another one.
   bool renew = false;
+  /// Take a manifest that names the list's files as it is, without a look at each of them: another
+  /// rank has just made it or compared it. A file shows what it is when it is first opened.
+  bool trust_manifest = false;
   /// Read tar shards whole and keep a checksum of each record's bytes, where there is none yet.
   bool add_checksums = false;
   /// Compare each record of tar shards with its checksum: other bytes are Skip::kChanged. A shard

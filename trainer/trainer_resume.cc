@@ -184,6 +184,8 @@ void Trainer::TakeEstimators(const std::string& file) {
   if (!field.empty()) {
     using Clock = std::chrono::steady_clock;
     Clock::time_point said = {};
+    SourceOptions options = TrainSourceOf(*config_);
+    options.trust_manifest = comm_.rank() != 0;
     keys.emplace(Rank0First(comm_, [&] {
       return RecordKeys(
           config_->data.train, field, options, [&](std::int64_t done, std::int64_t all) {

@@ -29,11 +29,19 @@
 namespace fastclip {
 namespace {
 
-/// Opens a list and says what is wrong with it: truncated, damaged and vanished shards train on,
-/// but not in silence.
+/// Rank 0 has compared each file with its manifest just before the others open it: one look at a
+/// file system that may serve all of them.
+SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
+  options.trust_manifest = comm.rank() != 0;
+  return options;
+}
+
+/// Opens a list, on rank 0 first, and says what is wrong with it: truncated, damaged and vanished
+/// shards train on, but not in silence.
 std::unique_ptr<RecordSource> OpenData(const std::string& list, const SourceOptions& options,
-                                       Console& console) {
-  OpenedSource opened = OpenSourceWithInfo(list, options);
+                                       Communicator& comm, Console& console) {
+  OpenedSource opened =
+      Rank0First(comm, [&] { return OpenSourceWithInfo(list, OfRank(options, comm)); });
   for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
   return std::move(opened.source);
 }
@@ -65,17 +73,12 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       model_config_(CheckedModel(config, *tokenizer_)),
       loader_options_(LoaderOf(*config, model_config_, device)),
       lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
-      source_(Rank0First(
-          comm, [&] { return OpenData(config->data.train, TrainSourceOf(*config), console_); })),
-      val_source_(config->data.val.empty() ? nullptr
-                                           : Rank0First(comm,
-                                                        [&] {
-                                                          return OpenData(config->data.val,
-                                                                          OtherSourceOf(*config),
-                                                                          console_);
-                                                        })),
-      zeroshot_(
-          Rank0First(comm, [&] { return ZeroShotSet::Open(config, OtherSourceOf(*config)); })),
+      source_(OpenData(config->data.train, TrainSourceOf(*config), comm, console_)),
+      val_source_(config->data.val.empty()
+                      ? nullptr
+                      : OpenData(config->data.val, OtherSourceOf(*config), comm, console_)),
+      zeroshot_(Rank0First(
+          comm, [&] { return ZeroShotSet::Open(config, OfRank(OtherSourceOf(*config), comm)); })),
       plan_(PlanOf(config, *source_)),
       lanes_per_rank_(LanesPerRank(config, plan_, comm.world_size())),
       lanes_(plan_.LanesOf(comm.rank(), lanes_per_rank_)),

@@ -50,6 +50,21 @@ TEST_F(ManifestTest, IsMadeOnFirstUseBesideTheShardsAndUsedAfterwards) {
   EXPECT_EQ(second.records, 4 + 5 + 6);
 }
 
+TEST_F(ManifestTest, IsTrustedByOtherRanksWithoutALookAtAnyShard) {
+  const PartInfo first = Open(list_);
+  for (int i = 0; i < 3; ++i) fs::remove(folder_ / ("s/" + std::to_string(i) + ".tar"));
+  SourceOptions trusting;
+  trusting.trust_manifest = true;
+  const PartInfo trusted = Open(list_, trusting);
+  EXPECT_EQ(trusted.hash, first.hash);
+  EXPECT_EQ(trusted.records, first.records);
+  EXPECT_EQ(trusted.walked, 0);
+  EXPECT_TRUE(trusted.warnings.empty());
+  EXPECT_EQ(FirstCaption(*OpenSource(list_, trusting), 0), "missing");  // it is opened now
+  EXPECT_THROW(Open(list_), std::runtime_error);
+  EXPECT_THROW(Open(folder_ / "s/{0..3}.tar", trusting), std::runtime_error);  // of other files
+}
+
 TEST_F(ManifestTest, HashesNamesOrderAndKeysButNotTheFolderOrTheSpelling) {
   const std::uint64_t hash = Open(list_).hash;
   EXPECT_EQ(Open(folder_ / "s/*.tar").hash, hash);
