@@ -48,6 +48,7 @@ int Trainer::Run(StopSignal& stop) {
 int Trainer::RunSteps(StopSignal& stop) {
   std::optional<BatchLoader> loader;
   first_step_ = step_;
+  bool talk = true;  // the same on all ranks
   for (;;) {
     comm_.AtStep(step_);
     const bool pauses = OwesEvaluation() || OwesCheckpoint();
@@ -55,6 +56,7 @@ int Trainer::RunSteps(StopSignal& stop) {
       if (OwesEvaluation()) EvaluateOrSave(stop.token());
       if (OwesCheckpoint()) Save();
     });
+    talk = talk || pauses;
     if (step_ >= total_steps_ && !OwesEvaluation()) break;
     std::optional<Batch> batch;
     double starved = 0;
@@ -66,10 +68,10 @@ int Trainer::RunSteps(StopSignal& stop) {
         for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
       }
       starved = loader->stats().starved_seconds;
-      batch = loader->Next(stop.token());
+      batch = talk ? loader->Next(stop.token()) : loader->Next();
       starved = loader->stats().starved_seconds - starved;
     }
-    if (const int signal = AgreedStop(stop); signal != 0) {
+    if (const int signal = talk ? AgreedStop(stop) : 0; signal != 0) {
       if (!saved_) Save();
       console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_,
                                total_steps_));
@@ -77,7 +79,9 @@ int Trainer::RunSteps(StopSignal& stop) {
       return signal;
     }
     if (!batch) throw std::logic_error("the loader ended before the run");
-    const StepReport report = TrainOn(*batch);
+    const auto wants_talk = [&] { return stop.received() != 0 || !loader->HasNext(); };
+    const StepReport report = TrainOn(*batch, wants_talk);
+    talk = comm_.world_size() == 1 || report.to_talk;
     clock_.StepDone(config_->train.batch_size, starved);
     CountRefusal(report);
     ++step_;
@@ -145,8 +149,9 @@ bool Trainer::AnyStopped(bool mine) {
   return comm_.world_size() == 1 ? mine : AnyRank(comm_, mine);
 }
 
-// Ranks agree before each step: one that waits for data, or was told alone, must not leave the
-// others in a collective.
+// A rank that waits for data, or was told alone, must not leave the others in a collective: before
+// a step that all begin without a word each had its batch in hand, and was not told, when the sums
+// of the step before were made.
 int Trainer::AgreedStop(const StopSignal& stop) {
   if (!AnyStopped(stop.received() != 0)) return 0;
   const auto signals = GatherNumbers(comm_, stop.received());
@@ -189,7 +194,7 @@ TensorTarget Trainer::Target() const {
           .trim_text = config_->model.trim_text};
 }
 
-StepReport Trainer::TrainOn(const Batch& batch) {
+StepReport Trainer::TrainOn(const Batch& batch, const std::function<bool()>& wants_talk) {
   for (int i = 0; i < kSkipCauses; ++i) skips_[i] += batch.skips()[i];
   quarantine_->Note(batch.skipped());
   gamma_ = Gamma(config_->gamma, epoch(), config_->train.epochs);
@@ -211,7 +216,8 @@ StepReport Trainer::TrainOn(const Batch& batch) {
                           .indices = batch.indices(),
                           .epoch = epoch(),
                           .gamma = gamma_,
-                          .rates = rates_});
+                          .rates = rates_,
+                          .wants_talk = wants_talk});
 }
 
 void Trainer::CountRefusal(const StepReport& report) {

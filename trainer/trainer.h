@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,7 +77,7 @@ class Trainer {
   void SayWorstShards();
   void SayBadData();
   TensorTarget Target() const;
-  StepReport TrainOn(const Batch& batch);
+  StepReport TrainOn(const Batch& batch, const std::function<bool()>& wants_talk);
   void CountRefusal(const StepReport& report);
   double Tau(const StepReport& report) const;
   void Log(const StepReport& report, const Batch& batch, const LoaderStats& stats);
