@@ -62,6 +62,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   file_ = source.file;
   source_.manifest_fallback_dir = source.run;
   source_.table = options.table.Parsed();
+  source_.renew = true;  // what is there is evaluated: no index outlives the command
   std::string preset, tokenizer = "clip";
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {

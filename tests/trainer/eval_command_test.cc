@@ -108,6 +108,22 @@ TEST_F(EvalRetrieval, ReadsATxtOfSeveralLinesAsOneCaptionALineAndSaysSo) {
       << errors_;
 }
 
+TEST_F(EvalRetrieval, TakesShardsThatWereReplacedAsTheyAreNow) {
+  const std::string shard = folder_ / "replaced.tar";
+  for (const int pictures : {4, 6}) {
+    TarWriter writer(shard);
+    for (int i = 0; i < pictures; ++i) {
+      const std::string key = fmt::format("{}-{}", pictures, i), text = "picture " + key;
+      writer.Add(key + ".png", PngOf(i));
+      writer.Add(key + ".txt", std::as_bytes(std::span(text)));
+    }
+    writer.Close();
+    ASSERT_EQ(Run({"eval", "retrieval", folder_ / "run", "--shards", shard, "--json"}), 0)
+        << errors_;
+    EXPECT_EQ(nlohmann::json::parse(output_)["num_samples"], pictures);
+  }
+}
+
 TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {
   const std::string newest = At("step_24/model.safetensors");
   std::filesystem::resize_file(newest, std::filesystem::file_size(newest) / 2);
