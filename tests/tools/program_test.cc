@@ -70,6 +70,33 @@ TEST_F(CommandLine, FailsWhereItsOutputCannotBeWritten) {
   EXPECT_EQ(Run("--help > /dev/null"), 0);
 }
 
+TEST_F(CommandLine, EndsQuietlyWhereNobodyReadsItsOutput) {
+  const std::string replay =
+      "shards replay synthetic:2000 --seed 1 --epoch 0 --world 1 --batch 2 --size 8 --threads 1";
+  EXPECT_EQ(std::system(("bash -c \"set -o pipefail; '" FASTCLIP_BINARY "' " + replay + " 2>'" +
+                         (folder_ / "err") + "' | head -1 >/dev/null\"")
+                            .c_str()) >>
+                8,
+            141);
+  EXPECT_EQ(ReadFile(folder_ / "err"), "");
+}
+
+TEST_F(CommandLine, WritesNoMessageIntoAFileWhereDescriptorsAreClosed) {
+  WriteShard(folder_ / "0.tar", PlainMembers(40));
+  const std::string lint =
+      "shards lint '" + (folder_ / "0.tar") + "' --out '" + (folder_ / "bad.jsonl") + "'";
+  Run(lint + " <&- >&- 2>&-; true");
+  std::ifstream file(folder_ / "bad.jsonl");
+  int lines = 0;
+  for (std::string line; std::getline(file, line); ++lines) {
+    EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+  }
+  EXPECT_EQ(lines, 40);
+  EXPECT_EQ(Run("--help >&-"), 1) << "the help was asked for, and nobody got it";
+  EXPECT_NE(errors_.find("standard output cannot be written"), std::string::npos) << errors_;
+  EXPECT_EQ(Run("shards info synthetic:5 > /dev/null; true", "exec 2>&-"), 0);
+}
+
 TEST_F(CommandLine, SaysWhatIsWrongWithTheShardsThatItReplays) {
   WriteShard(folder_ / "0.tar", PlainMembers(40));
   std::filesystem::resize_file(folder_ / "0.tar",

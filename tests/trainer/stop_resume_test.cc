@@ -114,7 +114,7 @@ TEST_F(StopAndResume, SavesAtTwoQuickPressesOfCtrlC) {
   }
   for (int press = 0; press < 2; ++press) {
     program.Signal(SIGINT);
-    std::this_thread::sleep_for(milliseconds(20));
+    std::this_thread::sleep_for(milliseconds(5));
   }
   EXPECT_EQ(program.Wait(), 130);
   const std::string errors = program.errors();
