@@ -147,17 +147,17 @@ TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, BlockBuil
   return taken;
 }
 
-Label LabelOf(const Parts& parts, const LabelKey& key) {
-  if (key.json_path.empty()) return ParseLabel(AsText(parts.label));
+Label LabelOf(const Parts& parts, const LabelKey& key, const ClassNames* names) {
+  if (key.json_path.empty()) return ParseLabel(AsText(parts.label), names);
   const std::string_view json = AsText(parts.metadata);
   if (json.size() > kMaxMetadata) return {};
   return LabelAt(nlohmann::ordered_json::parse(json, nullptr, /*allow_exceptions=*/false),
-                 key.json_path);
+                 key.json_path, names);
 }
 
 /// A picture with a label.
-void AddLabelled(const Parts& parts, const LabelKey& key, bool at_cut, Record& record) {
-  const Label label = LabelOf(parts, key);
+void AddLabelled(const Parts& parts, const WantedFields& wanted, bool at_cut, Record& record) {
+  const Label label = LabelOf(parts, *wanted.labels, wanted.class_names.get());
   record.image = parts.image;
   record.label = label.value;
   if (at_cut && (parts.image_rank == 0 || label.skip == Skip::kNoLabel)) {
@@ -181,7 +181,7 @@ bool AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
     return false;
   }
   if (wanted.labels) {
-    AddLabelled(parts, *wanted.labels, at_cut, record);
+    AddLabelled(parts, wanted, at_cut, record);
     return false;
   }
   record.image = parts.image;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,6 +22,7 @@ struct WantedFields {
   std::optional<LabelKey> labels;  ///< set: a label instead of captions
   std::vector<CaptionKey> captions;
   CaptionLines caption_lines = CaptionLines::kWhole;
+  std::shared_ptr<const ClassNames> class_names;  ///< of labels that are names, if any
 };
 
 /// Records of a shard that are fetched together.

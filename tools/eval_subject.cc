@@ -27,7 +27,8 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
                  "run folder (its newest whole checkpoint), RUN/checkpoints/step_N, or a "
                  ".safetensors file under OpenCLIP's names")
       ->required();
-  app.add_option("--shards", options.shards, "tar shards (braces, globs, ::) or a table of images")
+  app.add_option("--shards", options.shards,
+                 "tar shards (braces, globs, ::), a table of images, or a folder of classes")
       ->required();
   app.add_option("--model", options.preset,
                  "preset or model .toml; needed for a file outside of a run");
@@ -107,13 +108,18 @@ std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
                                                 const SourceOptions& options) const {
   OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const PartInfo& part : opened.parts) {
+    if (part.kind == "folder of classes") fmt::print(stderr, "{}: {}\n", part.part, part.details);
+  }
   return std::move(opened.source);
 }
 
-std::unique_ptr<RecordSource> EvalSubject::OpenLabelled(const std::string& list,
-                                                        const std::string& label_key) const {
+std::unique_ptr<RecordSource> EvalSubject::OpenLabelled(
+    const std::string& list, const std::string& label_key,
+    std::shared_ptr<const ClassNames> names) const {
   SourceOptions options = source_;
   options.labels = label_key;
+  options.class_names = std::move(names);
   return Open(list, options);
 }
 
@@ -139,13 +145,22 @@ double EvalSubject::Seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-nlohmann::ordered_json NamedLeftOut(const ClassHits& hits) {
+std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names) {
+  std::string text = hits.DescribeLeftOut();
+  if (const std::string unknown = names.DescribeUnknown(); !unknown.empty()) {
+    text += fmt::format(" ({})", unknown);
+  }
+  return text;
+}
+
+nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names) {
   nlohmann::ordered_json named = NamedSkips(hits.skips());
   if (hits.out_of_range() > 0) {
     named["label_out_of_range"] = hits.out_of_range();
     named["first_out_of_range"] = {{"record", hits.first_out_of_range()->record},
                                    {"label", hits.first_out_of_range()->label}};
   }
+  for (const auto& [name, count] : names.unknown()) named["unknown_classes"][name] = count;
   return named;
 }
 

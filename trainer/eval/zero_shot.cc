@@ -87,7 +87,7 @@ ClassHits ClassifyPictures(const ClipModel& model, const RecordSource& source, S
 }
 
 void CheckLabels(const RecordSource& source, std::int64_t classes, const std::string& set,
-                 const std::string& from) {
+                 const std::string& from, const ClassNames& names) {
   const std::int64_t looks = std::min(kLooks, source.size());
   SkipCounts skips{};
   std::int64_t out_of_range = 0, record = 0, label = 0;
@@ -110,10 +110,14 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
                     "{}, but {} has {} classes, labels 0 to {}; is it the list of this data?",
                     set, record, label, from, classes, classes - 1));
   }
+  const std::string unknown = names.DescribeUnknown();
   throw std::runtime_error(fmt::format(
-      "{}: none of {} records that were looked at can be used: {}; labels are read from .cls "
-      "members or a column 'label', from elsewhere with a label key such as json.NAME",
-      set, looks, DescribeSkips(skips)));
+      "{}: none of {} records that were looked at can be used: {}; {}", set, looks,
+      DescribeSkips(skips),
+      unknown.empty()     ? "labels are read from .cls members or a column 'label', from elsewhere "
+                            "with a label key such as json.NAME"
+      : names.size() == 0 ? unknown + ": name the classes with --classes"
+                          : unknown + " of " + from));
 }
 
 }  // namespace fastclip
