@@ -35,6 +35,7 @@ std::string_view BlockBuilder::Keep(std::string_view text) {
 
 Record& BlockBuilder::Add(SampleIndex index) {
   caption_counts_.push_back(0);
+  caption_bytes_ = 0;
   Record& record = block_.records.emplace_back();
   record.index = index;
   return record;
@@ -55,6 +56,8 @@ void BlockBuilder::AddTrimmedCaption(std::string_view text) {
     for (int i = 0; i < 3 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80; ++i) --end;
     text = text.substr(0, end);
   }
+  caption_bytes_ += text.size();
+  if (CaptionsOfLast() == kMaxCaptions || caption_bytes_ > kMaxCaptionsBytes) return;
   AddCaption(text);
 }
 

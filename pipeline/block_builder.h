@@ -21,7 +21,8 @@ class BlockBuilder {
   Record& Add(SampleIndex index);
   void AddCaption(std::string_view text, float weight = 1);
   /// A caption as the makers of records all treat it: blanks at its ends are dropped, what is left
-  /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left.
+  /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left. Of a record that has more
+  /// than kMaxCaptions of them, or of kMaxCaptionsBytes in all, the first are taken.
   void AddTrimmedCaption(std::string_view text);
   /// Each line of `text` that is not blank as such a caption. False, and nothing is added, where
   /// there are over kMaxCaptionLines.
@@ -37,13 +38,15 @@ class BlockBuilder {
  private:
   RecordBlock block_;
   std::vector<std::size_t> caption_counts_;
+  std::size_t caption_bytes_ = 0;  // of the record added last
 };
 
 /// A longer caption is cut here, at the border of a character: some 10,000 words, far over any
 /// context length, so that no caption makes a block large or a tokenizer slow.
 inline constexpr std::size_t kMaxCaptionBytes = 64 << 10;
-/// Far over what sets have (5), so that no record makes a batch of an evaluation large.
-inline constexpr std::size_t kMaxCaptionLines = 1024;
+inline constexpr std::size_t kMaxCaptions = 1000, kMaxCaptionsBytes = 1 << 20;
+/// A .txt of more lines is Skip::kTooLarge where each is a caption.
+inline constexpr std::size_t kMaxCaptionLines = kMaxCaptions;
 
 /// Whether `text` has several lines that are not blank.
 bool HasSeveralLines(std::string_view text);

@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "pipeline/ascii.h"
+#include "pipeline/printable.h"
 
 namespace fastclip {
 namespace {
@@ -82,11 +81,7 @@ std::string ClassNames::DescribeUnknown() const {
   std::size_t told = 0;
   for (const auto& [name, count] : names) {
     if (told++ == kTold) break;
-    std::string shown = name;
-    // Labels are foreign bytes, and go to a terminal.
-    std::ranges::replace_if(
-        shown, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '?');
-    text += fmt::format("{}'{}'", text.empty() ? "" : ", ", shown);
+    text += fmt::format("{}'{}'", text.empty() ? "" : ", ", Printable(name));
   }
   if (names.size() > kTold) text += fmt::format(" and {} more", names.size() - kTold);
   return text + (names.size() == 1 ? " is the name of no class" : " are names of no class");

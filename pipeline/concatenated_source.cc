@@ -57,6 +57,18 @@ RecordBlock ConcatenatedSource::Read(SampleIndex first, int count, std::stop_tok
   return builder.Finish();
 }
 
+StoredRecord ConcatenatedSource::ReadStored(SampleIndex index, std::stop_token stop) const {
+  StoredRecord stored;
+  ForEachPiece(index, 1,
+               [&](const RecordSource& source, SampleIndex local, int, std::int64_t base) {
+                 stored = source.ReadStored(local, stop);
+                 BlockBuilder builder;
+                 builder.Append(std::move(stored.block), base);
+                 stored.block = builder.Finish();
+               });
+  return stored;
+}
+
 void ConcatenatedSource::ReadAhead(SampleIndex first, int count) const {
   ForEachPiece(first, count,
                [](const RecordSource& source, SampleIndex local, int here, std::int64_t) {

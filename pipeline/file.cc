@@ -9,11 +9,12 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <mutex>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
+
+#include "pipeline/spare_files.h"
 
 namespace fastclip {
 namespace {
@@ -26,11 +27,33 @@ bool MayPass(int error) {
   return error == EIO || error == ESTALE || error == EAGAIN || error == ETIMEDOUT;
 }
 
+bool IsOutOfDescriptors(int error) { return error == EMFILE || error == ENFILE; }
+
 void Pause(std::chrono::nanoseconds time, const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any asked;
   std::unique_lock lock(mutex);
   asked.wait_for(lock, stop, time, [] { return false; });
+}
+
+constexpr std::array kPauses = {std::chrono::milliseconds(50), std::chrono::milliseconds(200),
+                                std::chrono::milliseconds(750)};
+
+/// Opens a file; of what may pass, tries again. The result is -1 with errno, or a descriptor.
+int OpenWithRetries(const char* path, int flags) {
+  std::size_t failures = 0;
+  for (;;) {
+    const int fd = open(path, flags);
+    if (fd >= 0) return fd;
+    const int error = errno;
+    if (error == EINTR) continue;
+    if (IsOutOfDescriptors(error) && SpareFiles::CloseOne()) continue;
+    if ((!MayPass(error) && !IsOutOfDescriptors(error)) || failures == kPauses.size()) {
+      errno = error;
+      return -1;
+    }
+    Pause(kPauses[failures++], {});
+  }
 }
 
 }  // namespace
@@ -49,7 +72,7 @@ int UniqueFd::Release() { return std::exchange(fd_, -1); }
 UniqueFd OpenToRead(const std::string& path) {
   if (path.find('\0') != std::string::npos) return UniqueFd();
   // A pipe of that name must not make us wait for its writer.
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  UniqueFd fd(OpenWithRetries(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP ||
         errno == ENXIO) {
@@ -92,8 +115,6 @@ FileStamp SettledStampOf(int fd, const std::string& path) {
 
 std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const std::string& path,
                    const std::stop_token& stop) {
-  using std::chrono::milliseconds;
-  static constexpr std::array kPauses = {milliseconds(50), milliseconds(200), milliseconds(750)};
   std::size_t done = 0;
   std::size_t failures = 0;
   while (done < out.size()) {
@@ -143,43 +164,6 @@ void SyncFolder(const std::string& folder) {
   if (fd && fsync(fd.get()) != 0 && errno != EINVAL && errno != EBADF) {
     Fail(errno, "syncing " + folder);
   }
-}
-
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
-  for (int n = 0; !fd_; ++n) {
-    temporary_ = fmt::format("{}.{}.{}.tmp", path_, getpid(), n);
-    fd_ = UniqueFd(open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (!fd_ && errno != EEXIST) {
-      const int error = errno;
-      Fail(error, std::exchange(temporary_, {}));
-    }
-  }
-}
-
-AtomicFile::~AtomicFile() {
-  if (!temporary_.empty()) unlink(temporary_.c_str());
-}
-
-void AtomicFile::Append(std::span<const std::byte> bytes) {
-  WriteAt(size_, bytes);
-  size_ += static_cast<std::int64_t>(bytes.size());
-}
-
-void AtomicFile::WriteAt(std::int64_t offset, std::span<const std::byte> bytes) {
-  fastclip::WriteAt(fd_.get(), offset, bytes, path_);
-}
-
-UniqueFd AtomicFile::Commit() {
-  if (fsync(fd_.get()) != 0) Fail(errno, "syncing " + path_);
-  UniqueFd fd = CommitUnsynced();
-  SyncFolder(std::filesystem::path(path_).parent_path().string());
-  return fd;
-}
-
-UniqueFd AtomicFile::CommitUnsynced() {
-  if (rename(temporary_.c_str(), path_.c_str()) != 0) Fail(errno, "renaming to " + path_);
-  temporary_.clear();
-  return std::move(fd_);
 }
 
 }  // namespace fastclip

@@ -6,13 +6,16 @@
 
 #include "pipeline/file.h"
 #include "pipeline/lru_cache.h"
+#include "pipeline/spare_files.h"
 
 namespace fastclip {
 
 /// Keeps the files used last open. Safe from several threads; a file in use outlives its eviction.
 class FileCache {
  public:
-  explicit FileCache(std::size_t capacity) : files_(capacity) {}
+  /// Keeps `capacity` files open, fewer where the process may not open many.
+  explicit FileCache(std::size_t capacity)
+      : files_(SpareFiles::Allowance(capacity)), spare_([this] { return files_.DropOldest(); }) {}
   /// The open file; nothing where it is gone.
   std::shared_ptr<const UniqueFd> Open(const std::string& path);
   /// Opens what has the name now when it is asked for again.
@@ -20,6 +23,7 @@ class FileCache {
 
  private:
   LruCache<std::string, UniqueFd> files_;
+  const SpareFiles spare_;  // of files_
 };
 
 }  // namespace fastclip

@@ -11,12 +11,18 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
+
+#include "pipeline/atomic_file.h"
+#include "pipeline/output_file.h"
+#include "pipeline/shard_pattern.h"
+#include "pipeline/tar_walk.h"
 
 namespace fastclip {
 namespace {
@@ -68,6 +74,9 @@ struct Candidate {
   bool required = false;  // the user named it
   bool beside = false;    // with the files of the list, and so are their sidecars
 
+  /// Where it is written: links to it stay.
+  std::string target() const { return required ? FollowLinks(path) : path; }
+
   std::string sidecar_folder() const { return beside ? "" : path + ".places"; }
 };
 
@@ -75,9 +84,10 @@ std::vector<Candidate> Candidates(const std::string& part, const fs::path& folde
                                   const SourceOptions& options) {
   if (!options.manifest.empty()) return {{.path = options.manifest, .required = true}};
   const std::string prefix = folder.string() + "/";
-  const std::string tail = !folder.empty() && part.starts_with(prefix)
-                               ? part.substr(prefix.size())
-                               : fs::path(part).filename().string();
+  const std::string spelled = UnescapePattern(part);
+  const std::string tail = !folder.empty() && spelled.starts_with(prefix)
+                               ? spelled.substr(prefix.size())
+                               : fs::path(spelled).filename().string();
   std::vector<Candidate> all = {
       {.path = (folder / ManifestName(tail, tail)).string(), .beside = true}};
   if (!options.manifest_fallback_dir.empty()) {
@@ -93,7 +103,7 @@ std::vector<Candidate> Candidates(const std::string& part, const fs::path& folde
 /// A slip of the pen may name a table or a shard, which a manifest would replace.
 void RefuseToReplace(const Candidate& candidate) {
   std::error_code ignored;
-  if (!candidate.required || !fs::exists(fs::symlink_status(candidate.path, ignored))) return;
+  if (!candidate.required || !fs::exists(candidate.path, ignored)) return;
   if (!Manifest::IsOne(candidate.path)) {
     throw std::runtime_error(candidate.path + ": exists and is no manifest; name another file");
   }
@@ -126,6 +136,20 @@ struct Draft {
       path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
 }
 
+std::string NameIn(const fs::path& folder, const std::string& path) {
+  return folder.empty() ? path : fs::path(path).lexically_relative(folder).string();
+}
+
+/// Whether a manifest tells of these very files all that is wanted.
+bool IsOf(const Manifest& manifest, const fs::path& folder, const std::vector<std::string>& paths,
+          const SourceOptions& options) {
+  const bool with_checksums = options.add_checksums || options.verify_checksums;
+  return std::ranges::equal(
+      manifest.entries(), paths, [&](const ManifestEntry& entry, const std::string& path) {
+        return entry.name == NameIn(folder, path) && (!with_checksums || entry.checksums_hash);
+      });
+}
+
 Draft Compare(const std::string& part, const fs::path& folder,
               const std::vector<std::string>& paths, const Manifest* old,
               const SourceOptions& options) {
@@ -139,7 +163,7 @@ Draft Compare(const std::string& part, const fs::path& folder,
   std::vector<std::string> missing;
   for (std::size_t i = 0; i < paths.size(); ++i) {
     ManifestEntry& entry = draft.entries.emplace_back();
-    entry.name = folder.empty() ? paths[i] : fs::path(paths[i]).lexically_relative(folder).string();
+    entry.name = NameIn(folder, paths[i]);
     draft.same = draft.same && old->entries()[i].name == entry.name;
     const std::optional<FileStamp> stamp = FindFile(paths[i]);
     const auto found = known.find(entry.name);
@@ -216,7 +240,7 @@ class Explorer {
     const std::optional<FileStamp> stamp = FindFile(path);
     const bool with_checksums = options_.add_checksums || options_.verify_checksums;
     const auto known = store.Find(path, name, [&](const FileFacts& facts) {
-      return facts.stamp == stamp && (!with_checksums || facts.checksums_hash);
+      return !facts.outdated && facts.stamp == stamp && (!with_checksums || facts.checksums_hash);
     });
     if (known) {
       if (before != nullptr) RequireSameRecords(path, *before, known->facts());
@@ -256,6 +280,36 @@ class Explorer {
   std::atomic<std::int64_t> walked_ = 0;
 };
 
+/// What killed runs left where files are about to be written.
+void RemoveLeftovers(const std::vector<std::string>& paths, const Draft& draft,
+                     const Candidate& candidate) {
+  const auto ours = [](std::string_view target) {
+    return target.ends_with(kSidecarSuffix) || target.ends_with(".manifest") ||
+           target.ends_with(".keys");
+  };
+  std::set<std::string> folders = {fs::path(candidate.target()).parent_path().string()};
+  if (candidate.beside) {
+    for (const auto& unknown : draft.unknown)
+      folders.insert(fs::path(paths[unknown.file]).parent_path().string());
+  } else {
+    folders.insert(candidate.sidecar_folder());
+  }
+  for (const std::string& folder : folders) RemoveAbandoned(folder, ours);
+}
+
+/// Takes over the checksums that another process has put into the manifest since it was read here.
+void KeepChecksums(const std::string& path, FileKind kind, Draft& draft) {
+  const auto now = Manifest::Open(path, kind);
+  if (!now) return;
+  std::unordered_map<std::string_view, const ManifestEntry*> known;
+  for (const ManifestEntry& entry : now->entries()) known.emplace(entry.name, &entry);
+  for (ManifestEntry& entry : draft.entries) {
+    const auto found = known.find(entry.name);
+    if (found != known.end() && !entry.checksums_hash && found->second->IsOfSameFile(entry))
+      entry.checksums_hash = found->second->checksums_hash;
+  }
+}
+
 /// Finds out what `draft` lacks and writes the manifest, at the first of the candidates that can
 /// be.
 void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string& part,
@@ -263,9 +317,13 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
   std::string reason;
   for (const Candidate& candidate : candidates) {
     try {
-      AtomicFile file(candidate.path);  // before the walk, which may take hours
+      const std::string target = candidate.target();
+      RemoveLeftovers(files.paths, draft, candidate);
+      AtomicFile file(target);  // before the walk, which may take hours
       files.sidecars = std::make_unique<SidecarStore>(candidate.sidecar_folder(), kind);
       Explorer(files, part, options, /*keep=*/false).Explore(draft);
+      const FolderLock lock(fs::path(target).parent_path().string());
+      KeepChecksums(target, kind, draft);
       files.manifest = Manifest(draft.entries);
       file.Append(files.manifest.Pack(kind));
       file.Commit();
@@ -279,21 +337,45 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
   files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind);
   Explorer(files, part, options, /*keep=*/true).Explore(draft);
   files.manifest = Manifest(std::move(draft.entries));
-  files.warnings.push_back(fmt::format(
+  files.notes.push_back(fmt::format(
       "the manifest cannot be kept ({}): it is made anew at each start; name a file for it",
       reason));
 }
 
+/// "1 row does", "2 rows do".
+std::string Rows(std::int64_t count, const char* one, const char* more) {
+  return fmt::format("{} {} {}", count, count == 1 ? "row" : "rows", count == 1 ? one : more);
+}
+
+void WarnOfTable(IndexedFiles& files) {
+  const ManifestEntry& table = files.manifest.entries().front();
+  if (table.damaged > 0) {
+    files.warnings.push_back(fmt::format(
+        "{} not fit (bad_row): more fields than columns, too few, an open quote, or not a JSON "
+        "object; fastclip shards lint names each",
+        Rows(table.damaged, "does", "do")));
+  }
+  if (table.incomplete > 0) {
+    files.warnings.push_back(
+        fmt::format("{} an image path or a caption, or a label where that is asked for",
+                    Rows(table.incomplete, "lacks", "lack")));
+  }
+}
+
 void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& gone) {
   std::vector<std::string> missing, cut, damaged, incomplete;
-  std::int64_t lost = 0, lacking = 0;
+  std::int64_t lost = 0, lacking = 0, damage = 0;
   for (const std::size_t i : gone) {
     missing.push_back(files.paths[i]);
     lost += files.manifest.entries()[i].count;
   }
   for (const ManifestEntry& entry : files.manifest.entries()) {
     if (entry.cut) cut.push_back(entry.name);
-    if (entry.damaged > 0) damaged.push_back(entry.name);
+    if (entry.damaged > 0) {
+      damaged.push_back(fmt::format("{} (bytes {}..{})", entry.name, entry.first_damage.begin,
+                                    entry.first_damage.end));
+      damage += entry.damaged * kTarBlock;
+    }
     if (entry.incomplete > 0) incomplete.push_back(entry.name);
     lacking += entry.incomplete;
   }
@@ -301,23 +383,23 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
     files.warnings.push_back(fmt::format(
         "gone since it was indexed: {}; {} records will be skipped", Named(missing), lost));
   }
+  if (kind != FileKind::kTar) return WarnOfTable(files);
   if (!cut.empty()) {
     files.warnings.push_back(fmt::format(
         "cut short (no mark at the end): {}; what is whole is used, fetch it again for the rest",
         Named(cut)));
   }
   if (!damaged.empty()) {
-    files.warnings.push_back(
-        fmt::format("damaged inside: {}; what is whole is used", Named(damaged)));
+    files.warnings.push_back(fmt::format(
+        "damaged: {}; {} bytes in all are zeros or garbage where records may have been. "
+        "What is whole is used; fetch {} again for the rest",
+        Named(damaged), damage, damaged.size() == 1 ? "it" : "them"));
   }
   if (lacking > 0) {
-    files.warnings.push_back(
-        kind == FileKind::kTar
-            ? fmt::format(
-                  "{} records lack an image, or a caption or label (in {}); do the members of each "
-                  "lie side by side?",
-                  lacking, Named(incomplete))
-            : fmt::format("{} rows cannot be read (in {})", lacking, Named(incomplete)));
+    files.warnings.push_back(fmt::format(
+        "{} records lack an image, or a caption or label (in {}); do the members of each "
+        "lie side by side?",
+        lacking, Named(incomplete)));
   }
 }
 
@@ -351,7 +433,9 @@ IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths,
     RefuseToReplace(*candidate);
   }
 
-  Draft draft = Compare(part, folder, paths, old ? &*old : nullptr, options);
+  Draft draft;
+  draft.same = options.trust_manifest && old && IsOf(*old, folder, paths, options);
+  if (!draft.same) draft = Compare(part, folder, paths, old ? &*old : nullptr, options);
   const std::vector<std::size_t> gone = draft.gone;
   IndexedFiles files;
   files.paths = std::move(paths);

@@ -1,6 +1,7 @@
 #include "pipeline/label.h"
 
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -10,6 +11,11 @@ namespace fastclip {
 namespace {
 
 constexpr std::int64_t kLargest = std::int64_t{1} << 53;  // as doubles and other programs have it
+
+/// What may follow a whole number: nothing, or a point and zeros.
+bool IsZeroFraction(std::string_view text) {
+  return text.empty() || (text.front() == '.' && text.find_first_not_of('0', 1) == text.npos);
+}
 
 std::string_view Trimmed(std::string_view text) {
   static constexpr std::string_view kBlanks = " \t\r\n";
@@ -26,7 +32,7 @@ Label ParseLabel(std::string_view text) {
   std::int64_t value = -1;
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, value);
-  if (error != std::errc() || end != last || value < 0 || value > kLargest)
+  if (error != std::errc() || !IsZeroFraction({end, last}) || value < 0 || value > kLargest)
     return {-1, Skip::kBadLabel};
   return {value, std::nullopt};
 }
@@ -49,6 +55,12 @@ Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string>
   if (node == nullptr) return {};
   if (node->is_null()) return {};
   if (node->is_string()) return ParseLabel(node->get_ref<const std::string&>(), names);
+  if (node->is_number_float()) {
+    const double number = node->get<double>();
+    if (!(number >= 0 && number <= static_cast<double>(kLargest)) || number != std::floor(number))
+      return {-1, Skip::kBadLabel};
+    return {static_cast<std::int64_t>(number), std::nullopt};
+  }
   // Beyond 2^63 it is unsigned, and negative once it is read.
   const std::int64_t value = node->is_number_integer() ? node->get<std::int64_t>() : -1;
   if (value < 0 || value > kLargest) return {-1, Skip::kBadLabel};

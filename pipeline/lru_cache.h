@@ -38,6 +38,15 @@ class LruCache {
     return added;
   }
 
+  /// Lets the value go that was not used for longest; false where there is none.
+  bool DropOldest() {
+    const std::lock_guard lock(mutex_);
+    if (by_use_.empty()) return false;
+    by_key_.erase(by_use_.back().first);
+    by_use_.pop_back();
+    return true;
+  }
+
   void Forget(const Key& key) {
     const std::lock_guard lock(mutex_);
     if (const auto found = by_key_.find(key); found != by_key_.end()) {

@@ -28,16 +28,17 @@ struct Head {
   std::uint64_t head_hash;  // of the bytes before it
 };
 static_assert(sizeof(Head) == 40);
-constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'M', 'F', '3'};
+constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'M', 'F', '4'};
 /// The last sign is the format's age.
 constexpr std::string_view kAnyMagic = "FCLIPMF";
 
 struct PackedEntry {
   std::int64_t size, mtime_ns, count, incomplete, damaged;
+  ByteRange first_damage;
   std::uint64_t content_hash, checksums_hash;
   std::uint32_t flags, name_bytes;
 };
-static_assert(sizeof(PackedEntry) == 64);
+static_assert(sizeof(PackedEntry) == 80);
 constexpr std::uint32_t kCut = 1, kWithChecksums = 2;
 
 constexpr std::int64_t kMaxEntriesBytes = std::int64_t{1} << 30;
@@ -77,6 +78,7 @@ std::optional<std::vector<ManifestEntry>> Unpack(std::span<const std::byte> byte
     entry.count = packed.count;
     entry.incomplete = packed.incomplete;
     entry.damaged = packed.damaged;
+    entry.first_damage = packed.first_damage;
     entry.cut = (packed.flags & kCut) != 0;
     entry.content_hash = packed.content_hash;
     if ((packed.flags & kWithChecksums) != 0) entry.checksums_hash = packed.checksums_hash;
@@ -91,6 +93,7 @@ PackedEntry Packed(const ManifestEntry& entry) {
           .count = entry.count,
           .incomplete = entry.incomplete,
           .damaged = entry.damaged,
+          .first_damage = entry.first_damage,
           .content_hash = entry.content_hash,
           .checksums_hash = entry.checksums_hash.value_or(0),
           .flags = (entry.cut ? kCut : 0) | (entry.checksums_hash ? kWithChecksums : 0),

@@ -18,10 +18,11 @@ struct ManifestEntry : FileFacts {
 /// The files of a list in their order, with how many records each holds: O(files) of memory and of
 /// disk. Where the records lie is in the files' sidecars.
 ///
-/// The file, little-endian: a head of 40 bytes ("FCLIPMF3", kind and number of entries as uint32,
+/// The file, little-endian: a head of 40 bytes ("FCLIPMF4", kind and number of entries as uint32,
 /// the entries' bytes, their XXH3, the XXH3 of the head up to here), then the entries: size, time
-/// (ns), count, incomplete, damaged, content hash, hash of the checksums, 8 bytes each; flags
-/// (1: cut, 2: with checksums) and bytes of the name as uint32; the name.
+/// (ns), count, incomplete, damaged, begin and end of the first damage, content hash, hash of the
+/// checksums, 8 bytes each; flags (1: cut, 2: with checksums) and bytes of the name as uint32; the
+/// name. One of an earlier format is made again.
 class Manifest {
  public:
   /// Of no files.

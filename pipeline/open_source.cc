@@ -18,10 +18,12 @@
 #include "pipeline/concatenated_source.h"
 #include "pipeline/image_folder_source.h"
 #include "pipeline/index_files.h"
+#include "pipeline/printable.h"
 #include "pipeline/shard_list.h"
 #include "pipeline/synthetic_source.h"
 #include "pipeline/table_source.h"
 #include "pipeline/tar_source.h"
+#include "pipeline/tar_walk.h"
 
 namespace fastclip {
 namespace {
@@ -88,12 +90,21 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
                                    static_cast<std::uint64_t>(entry.stamp.mtime_ns)};
     info.stamps_hash = XXH3_64bits(stamp, sizeof(stamp));
     info.bytes += entry.stamp.size;
+    info.damaged_bytes += entry.damaged * kTarBlock;
     info.checksummed += entry.checksums_hash ? 1 : 0;
   }
   info.manifest = files.manifest_path;
   info.walked = files.walked;
   info.warnings = files.warnings;
+  info.notes = files.notes;
   return info;
+}
+
+/// What is said of tables and meets none.
+void SayUnused(const SourceOptions& options, PartInfo& info) {
+  if (!options.table.any()) return;
+  info.warnings.push_back(
+      "image_key, caption_key and separator are for tables; they are not used here");
 }
 
 std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOptions& options,
@@ -102,6 +113,7 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
     RefuseCaptionKeys(part, options);
     info.part = part;
     info.kind = "synthetic";
+    SayUnused(options, info);
     return OpenSynthetic(part, options);
   }
   RefuseRemote(part);
@@ -112,6 +124,7 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
     info.details = folder->description();
     info.files = folder->size();
     info.warnings = folder->warnings();
+    SayUnused(options, info);
     return folder;
   }
   std::vector<std::string> paths = ExpandPart(part);
@@ -120,18 +133,15 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
     if (paths.size() > 1)
       throw std::runtime_error(fmt::format("'{}': several tables; join them by '::'", part));
     RefuseChecksums(part, options);
-    IndexedFiles files =
-        IndexFiles(part, std::move(paths), FileKind::kTable, options,
-                   [labels = options.labels](int fd, const std::string& path, bool /*checksums*/) {
-                     return TableSource::Walk(fd, path, labels);
-                   });
-    info = Describe(part, "table", files);
-    auto table = std::make_unique<TableSource>(std::move(files), options);
+    auto table = TableSource::Open(part, paths.front(), options);
+    info = Describe(part, "table", table->files());
     info.details = table->columns();
+    std::ranges::move(table->Findings(), std::back_inserter(info.warnings));
     return table;
   }
   IndexedFiles files = IndexFiles(part, std::move(paths), FileKind::kTar, options, TarSource::Walk);
   info = Describe(part, "tar", files);
+  SayUnused(options, info);
   return std::make_unique<TarSource>(std::move(files), options);
 }
 
@@ -173,14 +183,18 @@ std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {
   static constexpr std::size_t kShown = 6;
   std::vector<std::string> lines;
   std::size_t hidden = 0;
-  for (const PartInfo& part : parts) {
-    for (const std::string& warning : part.warnings) {
+  const auto add = [&](const PartInfo& part, const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
       if (lines.size() < kShown) {
-        lines.push_back(fmt::format("{}: {}", part.part, warning));
+        lines.push_back(fmt::format("{}: {}", Printable(part.part), Printable(text)));
       } else {
         ++hidden;
       }
     }
+  };
+  for (const PartInfo& part : parts) {
+    add(part, part.warnings);
+    add(part, part.notes);
   }
   if (hidden > 0) {
     lines.push_back(fmt::format("and {} more; fastclip shards info tells all of them", hidden));

@@ -19,11 +19,13 @@ struct PartInfo {
   std::int64_t records = 0;
   std::int64_t bytes = 0;  ///< of the listed files
   std::uint64_t hash = 0;
-  std::uint64_t stamps_hash = 0;  ///< of the files' sizes and times
-  std::string manifest;           ///< empty: none, or for this run only
-  std::int64_t checksummed = 0;   ///< files that have checksums of their records
+  std::uint64_t stamps_hash = 0;   ///< of the files' sizes and times
+  std::string manifest;            ///< empty: none, or for this run only
+  std::int64_t damaged_bytes = 0;  ///< zeros or garbage where records may have been
+  std::int64_t checksummed = 0;    ///< files that have checksums of their records
   std::int64_t walked = 0;  ///< files looked through now because the manifest did not know them
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  ///< what is wrong with the data
+  std::vector<std::string> notes;     ///< what is no fault of the data: no place for an index
 };
 
 struct OpenedSource {
@@ -39,8 +41,8 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
 /// Empty for any other list. Throws as OpenSource does.
 std::vector<std::string> ClassesOfList(const std::string& list);
 
-/// The warnings of all parts for people, a line each: "PART: WARNING". Of many the first ones, then
-/// a line that tells how many more there are.
+/// The warnings and notes of all parts for people, a line each: "PART: WARNING". Of many the first
+/// ones, then a line that tells how many more there are.
 std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts);
 
 }  // namespace fastclip

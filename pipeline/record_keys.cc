@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/atomic_file.h"
 #include "pipeline/in_order.h"
 #include "pipeline/json_path.h"
 #include "pipeline/open_source.h"
@@ -38,6 +39,16 @@ struct Footer {
 static_assert(sizeof(Footer) == 32);
 
 std::uint64_t HashOf(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
+
+/// What stands for the key of a record that has none: -1, or a smaller number for another reason
+/// than that there is no such field.
+std::int64_t NoKey(std::optional<Skip> why) {
+  if (why != Skip::kBadLabel && why != Skip::kBadJson && why != Skip::kTooLarge) return -1;
+  return -2 - static_cast<std::int64_t>(*why);
+}
+Skip CauseOf(std::int64_t no_key) {
+  return no_key < -1 && no_key > -2 - kSkipCauses ? static_cast<Skip>(-2 - no_key) : Skip::kNoLabel;
+}
 
 /// The file at `path` where it holds what is looked for, whole; else none.
 UniqueFd OpenKeys(const std::string& path, std::int64_t count, std::uint64_t made_of) {
@@ -165,7 +176,7 @@ class RecordKeys::Maker {
                              fmt::format("{}: gone, and {} of its records has not been read yet",
                                          source_.OriginOf(record.index).file, field_));
                        }
-                       keys.push_back(record.label);
+                       keys.push_back(record.label >= 0 ? record.label : NoKey(record.skip));
                      }
                      return keys;
                    },
@@ -210,7 +221,10 @@ void RecordKeys::LookThrough(const std::string& list, const std::string& field,
                              const RecordSource& source) {
   const auto named = [&](std::int64_t index) { return Named(source.OriginOf(SampleIndex{index})); };
   ForEach([&](std::int64_t index, std::int64_t key) {
-    without_key_ += key < 0;
+    if (key < 0) {
+      ++without_key_;
+      ++without_[static_cast<std::size_t>(CauseOf(key))];
+    }
     largest_ = std::max(largest_, key);
     if (key > kMostKey) {
       throw std::runtime_error(
@@ -251,7 +265,7 @@ void RecordKeys::ForEach(const Visit& visit) const {
   std::vector<std::int64_t> keys;
   for (std::int64_t first = 0; first < size_; first += kBlock) {
     keys.resize(static_cast<std::size_t>(std::min(kBlock, size_ - first)));
-    Read(SampleIndex{first}, keys);
+    ReadRaw(SampleIndex{first}, keys);
     for (std::size_t i = 0; i < keys.size(); ++i) {
       visit(first + static_cast<std::int64_t>(i), keys[i]);
     }
@@ -267,6 +281,11 @@ std::map<std::int64_t, std::int64_t> RecordKeys::Find(std::span<const std::int64
 }
 
 void RecordKeys::Read(SampleIndex first, std::span<std::int64_t> out) const {
+  ReadRaw(first, out);
+  for (std::int64_t& key : out) key = std::max<std::int64_t>(key, -1);
+}
+
+void RecordKeys::ReadRaw(SampleIndex first, std::span<std::int64_t> out) const {
   if (ToInt(first) < 0 || std::ssize(out) > size_ - ToInt(first)) {
     throw std::out_of_range(fmt::format("keys [{}, +{}) of {}", ToInt(first), out.size(), size_));
   }

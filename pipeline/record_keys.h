@@ -23,8 +23,9 @@ void CheckKeyField(const std::string& field);
 /// Each part of the list has a file MANIFEST.keys beside its manifest, or where that cannot be
 /// written in SourceOptions::manifest_fallback_dir: made by reading all records once, and again
 /// where the field or one of the part's files is another. Little-endian: a key a record as int64,
-/// -1 for none; "FCLIPKY1", what it was made of, the XXH3 of the keys, the XXH3 of these 24 bytes,
-/// 8 bytes each. Where no file can be written the column lasts as long as this.
+/// -1 for none, -2 - the number of its Skip where it cannot be read; "FCLIPKY1", what it was made
+/// of, the XXH3 of the keys, the XXH3 of these 24 bytes, 8 bytes each. Where no file can be written
+/// the column lasts as long as this.
 class RecordKeys {
  public:
   /// More is taken for no index of a table.
@@ -47,6 +48,8 @@ class RecordKeys {
   std::int64_t largest() const { return largest_; }
   /// Records that have none.
   std::int64_t without_key() const { return without_key_; }
+  /// Why they have none: kNoLabel for no such field, kBadLabel, kBadJson, kTooLarge.
+  const SkipCounts& without() const { return without_; }
   /// The keys of the records from `first` on, -1 for none. Throws std::out_of_range past the end.
   void Read(SampleIndex first, std::span<std::int64_t> out) const;
   /// The records that have these keys, key → index. Reads the whole column.
@@ -62,6 +65,7 @@ class RecordKeys {
   };
   class Maker;
   void LookThrough(const std::string& list, const std::string& field, const RecordSource& source);
+  void ReadRaw(SampleIndex first, std::span<std::int64_t> out) const;
   template <class Visit>
   void ForEach(const Visit& visit) const;
 
@@ -70,6 +74,7 @@ class RecordKeys {
   std::int64_t size_ = 0;
   std::int64_t largest_ = -1;
   std::int64_t without_key_ = 0;
+  SkipCounts without_{};
 };
 
 }  // namespace fastclip

@@ -13,7 +13,11 @@ constexpr std::size_t kOpenSidecars = 128;
 }  // namespace
 
 RecordPlaces::RecordPlaces(const IndexedFiles& files, bool checksums)
-    : files_(files), checksums_(checksums), open_(kOpenSidecars), checked_(files.paths.size()) {
+    : files_(files),
+      checksums_(checksums),
+      open_(SpareFiles::Allowance(kOpenSidecars)),
+      spare_([this] { return open_.DropOldest(); }),
+      checked_(files.paths.size()) {
   stamps_.reserve(files.paths.size());
   for (const ManifestEntry& entry : files.manifest.entries()) stamps_.push_back(entry.stamp);
 }

@@ -9,6 +9,7 @@
 #include "pipeline/index_files.h"
 #include "pipeline/lru_cache.h"
 #include "pipeline/sidecar.h"
+#include "pipeline/spare_files.h"
 
 namespace fastclip {
 
@@ -35,6 +36,7 @@ class RecordPlaces {
   const IndexedFiles& files_;
   const bool checksums_;
   mutable LruCache<std::size_t, Sidecar> open_;
+  const SpareFiles spare_;  // of open_
   /// Of each file: its lock is that of its number's last digits.
   mutable std::array<std::mutex, 64> mutexes_;
   mutable std::vector<unsigned char> checked_;

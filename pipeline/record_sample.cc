@@ -72,7 +72,8 @@ std::string LackOfCaptions(const RecordSample& sample, const SourceOptions& opti
                            const std::string& option) {
   const Held held = HeldBy(sample);
   std::string text =
-      options.captions.empty()
+      sample.fields.empty() ? std::string("has a caption")
+      : options.captions.empty()
           ? std::string("has a caption (.txt, or \"captions\" or \"caption\" in the .json)")
           : fmt::format("has a caption where it was said to be{}",
                         option.empty() ? "" : " (" + option + ")");

@@ -5,11 +5,14 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/caption_key.h"
 #include "pipeline/picture_format.h"
 #include "pipeline/record.h"
+#include "pipeline/stored_record.h"
+#include "pipeline/table_keys.h"
 
 namespace fastclip {
 
@@ -34,6 +37,11 @@ class RecordSource {
   /// wrong with the data is a Skip in the record; throws std::runtime_error naming the file and
   /// offset where the machine fails (EIO after retries), or if `stop` is asked for meanwhile.
   virtual RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const = 0;
+  /// One record, with all that its source holds of it. As Read() else; a source of records that
+  /// are no files gives what Read() gives.
+  virtual StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const {
+    return {.block = Read(index, 1, std::move(stop)), .members = {}};
+  }
   /// Has the machine read these records into its cache while others are made: a hint, nothing waits
   /// for it. Throws as Read() does where the manifest cannot be read.
   virtual void ReadAhead(SampleIndex /*first*/, int /*count*/) const {}
@@ -59,6 +67,9 @@ struct SourceOptions {
   /// Take in files that changed since they were indexed, as fastclip shards index does. Else a file
   /// that holds other records now is refused by name: a SampleIndex would mean another one.
   bool renew = false;
+  /// Take a manifest that names the list's files as it is, without a look at each of them: another
+  /// rank has just made it or compared it. A file shows what it is when it is first opened.
+  bool trust_manifest = false;
   /// Read tar shards whole and keep a checksum of each record's bytes, where there is none yet.
   bool add_checksums = false;
   /// Compare each record of tar shards with its checksum: other bytes are Skip::kChanged. A shard
@@ -72,6 +83,8 @@ struct SourceOptions {
   /// Where tar shards have their captions; empty: all of the list "captions" of the .json, else the
   /// .txt, else the .json's "caption".
   std::vector<CaptionKey> captions;
+  /// Where tables have what.
+  TableKeys table;
   CaptionLines caption_lines = CaptionLines::kWhole;
   /// Set: records are pictures with a label, for evaluation by classes. Captions are then neither
   /// read nor needed; a record without a label has Skip::kNoLabel or kBadLabel. The text says where
@@ -84,8 +97,9 @@ struct SourceOptions {
 };
 
 /// Opens a list: tar shards with braces and globs ("cc3m/{00000..00331}.tar"), a table (.tsv, .csv,
-/// .jsonl) of image path and caption, a folder of classes, or "synthetic:N" (N pairs made up from
-/// their index). Lists joined by "::" are one source, their records one after the other. Throws
+/// .jsonl, also with .gz) of image path and caption, a folder of classes, or "synthetic:N" (N pairs
+/// made up from their index). Lists joined by "::" are one source, their records one after the
+/// other. Throws
 /// std::runtime_error that names the part of the list and says what to do.
 std::unique_ptr<RecordSource> OpenSource(const std::string& list,
                                          const SourceOptions& options = {});

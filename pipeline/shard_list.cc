@@ -4,127 +4,20 @@
 #include <glob.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <unordered_set>
 
+#include "pipeline/shard_pattern.h"
 #include "pipeline/sidecar_store.h"
 
 namespace fastclip {
 namespace {
 
 constexpr std::int64_t kMaxListFileBytes = std::int64_t{256} << 20;
-
-struct Braces {
-  std::size_t open;
-  std::size_t close;
-  std::vector<std::string_view> alternatives;  // split at the commas of this level
-};
-
-/// The first pair of braces; nothing where there is none.
-std::optional<Braces> FindBraces(std::string_view text) {
-  const std::size_t open = text.find_first_of("{}");
-  if (open == std::string_view::npos) return std::nullopt;
-  Braces braces{open, 0, {}};
-  if (text[open] == '{') {
-    std::size_t start = open + 1;
-    int depth = 0;
-    for (std::size_t i = open; i < text.size(); ++i) {
-      if (text[i] == '{') ++depth;
-      const bool closes = text[i] == '}' && --depth == 0;
-      if (closes || (text[i] == ',' && depth == 1)) {
-        braces.alternatives.push_back(text.substr(start, i - start));
-        start = i + 1;
-      }
-      if (closes) {
-        braces.close = i;
-        return braces;
-      }
-    }
-  }
-  throw std::runtime_error("a brace has no partner");
-}
-
-std::optional<std::int64_t> ToInteger(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || text.size() > 18)
-    return std::nullopt;
-  return value;
-}
-
-bool HasLeadingZero(std::string_view number) {
-  if (number.starts_with('-')) number.remove_prefix(1);
-  return number.size() > 1 && number.front() == '0';
-}
-
-/// "00000..00331" or "0..9..3"; nothing where the text is no range.
-std::optional<std::vector<std::string>> ExpandRange(std::string_view text) {
-  const std::size_t dots = text.find("..");
-  if (dots == std::string_view::npos) return std::nullopt;
-  const std::string_view first_text = text.substr(0, dots);
-  std::string_view last_text = text.substr(dots + 2);
-  std::int64_t step = 1;
-  if (const std::size_t more = last_text.find(".."); more != std::string_view::npos) {
-    step = ToInteger(last_text.substr(more + 2)).value_or(0);
-    last_text = last_text.substr(0, more);
-  }
-  const auto first = ToInteger(first_text), last = ToInteger(last_text);
-  if (!first || !last || step < 1) {
-    throw std::runtime_error(fmt::format(
-        "'{{{}}}' is no range of whole numbers; write {{00000..00331}} or {{0..9..3}}", text));
-  }
-  const std::size_t width = HasLeadingZero(first_text) || HasLeadingZero(last_text)
-                                ? std::max(first_text.size(), last_text.size())
-                                : 0;
-  const std::int64_t span = *last >= *first ? *last - *first : *first - *last;
-  const std::int64_t count = span / step + 1;
-  if (count > static_cast<std::int64_t>(kMaxListedFiles)) {
-    throw std::runtime_error(
-        fmt::format("'{{{}}}' makes {} names; {} is the most", text, count, kMaxListedFiles));
-  }
-  std::vector<std::string> names;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t value = *last >= *first ? *first + i * step : *first - i * step;
-    names.push_back(fmt::format("{:0{}}", value, width));
-  }
-  return names;
-}
-
-std::vector<std::string> ExpandBraces(const std::string& text, int depth = 0) {
-  if (depth > 16) throw std::runtime_error("more than 16 pairs of braces");
-  const std::optional<Braces> braces = FindBraces(text);
-  if (!braces) return {text};
-  std::vector<std::string> middles;
-  if (braces->alternatives.size() > 1) {
-    for (const std::string_view alternative : braces->alternatives) {
-      std::ranges::move(ExpandBraces(std::string(alternative), depth + 1),
-                        std::back_inserter(middles));
-    }
-  } else if (auto range = ExpandRange(braces->alternatives.front())) {
-    middles = std::move(*range);
-  } else {
-    throw std::runtime_error(
-        fmt::format("'{{{}}}' holds neither a range nor a comma", braces->alternatives.front()));
-  }
-  const std::vector<std::string> tails = ExpandBraces(text.substr(braces->close + 1), depth + 1);
-  if (middles.size() * tails.size() > kMaxListedFiles) {
-    throw std::runtime_error(fmt::format("the braces make {} names; {} is the most",
-                                         middles.size() * tails.size(), kMaxListedFiles));
-  }
-  const std::string head = text.substr(0, braces->open);
-  std::vector<std::string> all;
-  all.reserve(middles.size() * tails.size());
-  for (const std::string& middle : middles) {
-    for (const std::string& tail : tails) all.push_back(head + middle + tail);
-  }
-  return all;
-}
 
 std::vector<std::string> ExpandGlob(const std::string& pattern) {
   glob_t found{};
@@ -143,25 +36,57 @@ std::vector<std::string> ExpandGlob(const std::string& pattern) {
     if (!std::filesystem::is_directory(name)) names.push_back(std::move(name));
   }
   if (names.empty()) {
-    throw std::runtime_error(fmt::format("no file matches '{}'; is the path right?", pattern));
+    throw std::runtime_error(
+        fmt::format("no file matches '{}'; is the path right?{}", pattern,
+                    pattern.find('[') == pattern.npos
+                        ? ""
+                        : " [a-z] stands for one sign of those; write \\[ for a bracket itself"));
   }
   std::ranges::sort(names);
   return names;
 }
 
+/// `pattern` from any folder; `folder` stands before what is relative. What exists under that very
+/// name is escaped.
+std::string AbsolutePattern(const std::string& pattern, const std::string& folder) {
+  if (pattern.starts_with('/')) return EscapeExisting(pattern);
+  const std::string base = folder.empty() || folder.ends_with('/') ? folder : folder + "/";
+  const std::string whole = base + (pattern.starts_with("./") ? pattern.substr(2) : pattern);
+  Braces braces;
+  std::error_code ignored;
+  const bool may_be_absolute = pattern.starts_with('{') &&
+                               !std::filesystem::exists(whole, ignored) &&
+                               FindBraces(pattern, braces) &&
+                               std::ranges::any_of(braces.alternatives, [](std::string_view text) {
+                                 return text.starts_with('/') || text.starts_with('{');
+                               });
+  if (!may_be_absolute) {
+    const std::string escaped = EscapeExisting(whole);
+    return escaped != whole ? escaped : EscapePattern(base) + whole.substr(base.size());
+  }
+  std::string all = "{";  // each alternative for itself
+  for (const std::string_view alternative : braces.alternatives) {
+    if (all.size() > 1) all += ',';
+    all += AbsolutePattern(std::string(alternative), folder);
+  }
+  return all + pattern.substr(braces.close);
+}
+
 std::vector<std::string> ExpandWord(const std::string& word) {
   std::vector<std::string> all;
-  for (const std::string& name : ExpandBraces(word)) {
-    if (name.find_first_of("*?[") == std::string::npos) {
-      all.push_back(name);
-    } else {
+  for (const std::string& made : ExpandBraces(EscapeExisting(word))) {
+    const std::string name = EscapeExisting(made);  // "data [v{1,2}]" only now is a folder
+    if (IsGlob(name)) {
       std::ranges::move(ExpandGlob(name), std::back_inserter(all));
+    } else {
+      all.push_back(UnescapePattern(name));
     }
   }
   return all;
 }
 
-std::vector<std::string> ExpandListFile(const std::string& path) {
+std::vector<std::string> ExpandListFile(const std::string& part) {
+  const std::string path = UnescapePattern(EscapeExisting(part));
   std::error_code unreadable;
   const auto size = std::filesystem::file_size(path, unreadable);
   std::ifstream file(path);
@@ -170,46 +95,49 @@ std::vector<std::string> ExpandListFile(const std::string& path) {
   std::vector<std::string> all;
   std::string line;
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  while (std::getline(file, line)) {
+  static constexpr std::string_view kMark = "\xEF\xBB\xBF";  // of UTF-8, at the beginning
+  for (bool first_line = true; std::getline(file, line); first_line = false) {
+    if (first_line && line.starts_with(kMark)) line.erase(0, kMark.size());
     const std::size_t first = line.find_first_not_of(" \t\r");
     if (first == std::string::npos || line[first] == '#') continue;
     line = line.substr(first, line.find_last_not_of(" \t\r") + 1 - first);
-    std::ranges::move(ExpandWord((folder / line).string()), std::back_inserter(all));
+    std::ranges::move(ExpandWord(AbsolutePattern(line, folder.string())), std::back_inserter(all));
     if (all.size() > kMaxListedFiles) break;
   }
   if (all.empty()) throw std::runtime_error("this list file names no file");
   return all;
 }
 
-std::string AbsolutePattern(const std::string& pattern, const std::string& folder) {
-  if (pattern.starts_with('/')) return pattern;
-  const std::optional<Braces> braces =
-      pattern.starts_with('{') ? FindBraces(pattern) : std::nullopt;
-  if (!braces || std::ranges::none_of(braces->alternatives, [](std::string_view alternative) {
-        return alternative.starts_with('/') || alternative.starts_with('{');
-      })) {
-    return folder + "/" + (pattern.starts_with("./") ? pattern.substr(2) : pattern);
+/// Whether the "::" at `colons` is in the name of a file or folder that exists; `end` is then where
+/// what was looked up ends.
+bool IsInName(const std::string& list, std::size_t start, std::size_t colons, std::size_t& end) {
+  std::error_code ignored;
+  end = std::min(list.find('/', colons), list.size());
+  if (std::filesystem::exists(list.substr(start, end - start), ignored)) return true;
+  end = std::min(list.find("::", colons + 2), list.size());
+  return std::filesystem::is_regular_file(list.substr(start, end - start), ignored);
+}
+
+/// The end of the part that begins at `start`.
+std::size_t PartEnd(const std::string& list, std::size_t start) {
+  std::size_t at = start;
+  while (at < list.size()) {
+    std::size_t end = at + SignBytes(list, at);
+    if (list.compare(at, 2, "::") == 0 && !IsInName(list, start, at, end)) return at;
+    at = end;
   }
-  std::string all = "{";  // some alternatives may be absolute: each for itself
-  for (const std::string_view alternative : braces->alternatives) {
-    if (all.size() > 1) all += ',';
-    all += AbsolutePattern(std::string(alternative), folder);
-  }
-  return all + pattern.substr(braces->close);
+  return list.size();
 }
 
 }  // namespace
 
 std::string AbsoluteList(const std::string& list, const std::string& folder) {
-  if (list.empty() || folder.find_first_of("{}*?[") != std::string::npos ||
-      folder.find("::") != std::string::npos) {
-    return list;
-  }
+  if (list.empty()) return list;
   std::string all;
   for (const std::string& part : SplitList(list)) {
     if (!all.empty()) all += "::";
     const bool is_file = !part.starts_with("synthetic:");
-    all += is_file ? AbsolutePattern(part, folder == "/" ? "" : folder) : part;
+    all += is_file ? AbsolutePattern(part, folder) : part;
   }
   return all;
 }
@@ -217,7 +145,7 @@ std::string AbsoluteList(const std::string& list, const std::string& folder) {
 std::vector<std::string> SplitList(const std::string& list) {
   std::vector<std::string> parts;
   for (std::size_t start = 0; start <= list.size();) {
-    const std::size_t end = std::min(list.find("::", start), list.size());
+    const std::size_t end = PartEnd(list, start);
     parts.push_back(list.substr(start, end - start));
     if (parts.back().find_first_not_of(" \t\n") == std::string::npos) {
       throw std::runtime_error(

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <cstddef>
 #include <string>
 #include <vector>
 
+#include "pipeline/shard_pattern.h"
+
 namespace fastclip {
 
-/// More files than this in one list are taken for a slip of the pen.
-inline constexpr std::size_t kMaxListedFiles = 1'000'000;
-
-/// "a::b" → {"a", "b"}. Throws std::runtime_error where a part is empty.
+/// "a::b" → {"a", "b"}; a "::" in the name of a file or folder that exists stays. Throws
+/// std::runtime_error where a part is empty.
 std::vector<std::string> SplitList(const std::string& list);
 
 /// The files that one part of a list names, in its order:
@@ -20,14 +19,17 @@ std::vector<std::string> SplitList(const std::string& list);
 ///   * ? [a-z]       a glob, sorted by bytes; our manifests, sidecars, temporary files left out
 ///   NAME.txt        a file of such patterns, or NAME.list; one a line, # comments
 ///
-/// A file's patterns are relative to its own folder.
-/// Names without a glob need not exist. Throws std::runtime_error that names the part: a glob that
-/// matches nothing, a file listed twice, braces that do not close, over kMaxListedFiles.
+/// What exists under that very name is meant, before any sign is taken for a pattern: a file
+/// 'a{b}c/000.tar', the folder of 'data [v2]/*.tar'. A backslash before [ ] { } , * ? : and itself
+/// takes their meaning away.
+///
+/// A file's patterns are relative to its own folder. Names without a glob need not exist. Throws
+/// std::runtime_error that names the part: a glob that matches nothing, a file listed twice, what
+/// ExpandBraces throws.
 std::vector<std::string> ExpandPart(const std::string& part);
 
 /// `list` as it must be spelled to name the same files from any folder; `folder`, an absolute one,
-/// stands before what is relative. "synthetic:N" stays. So does all where the folder's own name
-/// would read as a pattern.
+/// stands before what is relative, and names that exist are escaped. "synthetic:N" stays.
 std::string AbsoluteList(const std::string& list, const std::string& folder);
 
 }  // namespace fastclip

@@ -19,20 +19,35 @@ static_assert(std::endian::native == std::endian::little,
               "a sidecar is written as it lies in memory");
 
 struct Head {
+  static constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'S', 'C', '3'};
+  std::array<char, 8> magic;
+  std::uint32_t kind, flags;
+  std::int64_t size, mtime_ns, count, incomplete, damaged;
+  ByteRange first_damage;
+  std::uint64_t content_hash, places_hash, checksums_hash;
+  std::uint64_t head_hash;  // of the bytes before it
+};
+static_assert(sizeof(Head) == 104);
+
+struct OutdatedHead {
+  static constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'S', 'C', '2'};
   std::array<char, 8> magic;
   std::uint32_t kind, flags;
   std::int64_t size, mtime_ns, count, incomplete, damaged;
   std::uint64_t content_hash, places_hash, checksums_hash;
-  std::uint64_t head_hash;  // of the bytes before it
+  std::uint64_t head_hash;
 };
-static_assert(sizeof(Head) == 88);
-constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'S', 'C', '2'};
+static_assert(sizeof(OutdatedHead) == 88);
+
 constexpr std::uint32_t kCut = 1, kWithChecksums = 2;
 
 constexpr std::int64_t kChecksumBytes = sizeof(std::uint32_t);
 constexpr std::size_t kHashedAtOnce = 256 << 10;
 
-std::uint64_t HashOfHead(const Head& head) { return XXH3_64bits(&head, offsetof(Head, head_hash)); }
+template <class Head>
+std::uint64_t HashOfHead(const Head& head) {
+  return XXH3_64bits(&head, offsetof(Head, head_hash));
+}
 
 }  // namespace
 
@@ -57,7 +72,7 @@ void SealChecksums(WalkedFile& walked) {
 std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked) {
   const FileFacts& facts = walked.facts;
   Head head{};
-  head.magic = kMagic;
+  head.magic = Head::kMagic;
   head.kind = static_cast<std::uint32_t>(kind);
   head.flags = (facts.cut ? kCut : 0) | (facts.checksums_hash ? kWithChecksums : 0);
   head.size = facts.stamp.size;
@@ -65,6 +80,7 @@ std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked) {
   head.count = facts.count;
   head.incomplete = facts.incomplete;
   head.damaged = facts.damaged;
+  head.first_damage = facts.first_damage;
   head.content_hash = facts.content_hash;
   head.places_hash = XXH3_64bits(walked.places.data(), walked.places.size());
   head.checksums_hash = facts.checksums_hash.value_or(0);
@@ -77,29 +93,45 @@ std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked) {
   return bytes;
 }
 
-std::optional<Sidecar> Sidecar::Open(std::shared_ptr<const UniqueFd> file, std::int64_t base,
-                                     std::string path, FileKind kind) {
+template <class Head>
+bool Sidecar::ReadHead(std::span<const std::byte> bytes, std::int64_t base, FileKind kind) {
   Head head;
-  if (ReadAt(file->get(), base, std::as_writable_bytes(std::span(&head, 1)), path) < sizeof(head) ||
-      head.magic != kMagic || head.head_hash != HashOfHead(head) ||
+  if (bytes.size() < sizeof(head)) return false;
+  std::memcpy(&head, bytes.data(), sizeof(head));
+  if (head.magic != Head::kMagic || head.head_hash != HashOfHead(head) ||
       head.kind != static_cast<std::uint32_t>(kind) || head.count < 0 ||
       head.count > kMostRecordsOfFile) {
+    return false;
+  }
+  places_at_ = base + static_cast<std::int64_t>(sizeof(head));
+  kind_ = kind;
+  facts_.stamp = {head.size, head.mtime_ns};
+  facts_.count = head.count;
+  facts_.incomplete = head.incomplete;
+  facts_.damaged = head.damaged;
+  facts_.cut = (head.flags & kCut) != 0;
+  facts_.content_hash = head.content_hash;
+  if ((head.flags & kWithChecksums) != 0) facts_.checksums_hash = head.checksums_hash;
+  places_hash_ = head.places_hash;
+  if constexpr (requires { head.first_damage; }) {
+    facts_.first_damage = head.first_damage;
+  } else {
+    facts_.outdated = true;
+  }
+  return true;
+}
+
+std::optional<Sidecar> Sidecar::Open(std::shared_ptr<const UniqueFd> file, std::int64_t base,
+                                     std::string path, FileKind kind) {
+  std::array<std::byte, std::max(sizeof(Head), sizeof(OutdatedHead))> bytes;
+  const auto head = std::span(bytes).first(ReadAt(file->get(), base, bytes, path));
+  Sidecar sidecar;
+  if (!sidecar.ReadHead<Head>(head, base, kind) &&
+      !sidecar.ReadHead<OutdatedHead>(head, base, kind)) {
     return std::nullopt;
   }
-  Sidecar sidecar;
   sidecar.file_ = std::move(file);
-  sidecar.places_at_ = base + static_cast<std::int64_t>(sizeof(head));
   sidecar.path_ = std::move(path);
-  sidecar.kind_ = kind;
-  sidecar.facts_ = {.stamp = {head.size, head.mtime_ns},
-                    .count = head.count,
-                    .incomplete = head.incomplete,
-                    .damaged = head.damaged,
-                    .cut = (head.flags & kCut) != 0,
-                    .content_hash = head.content_hash,
-                    .checksums_hash = std::nullopt};
-  if ((head.flags & kWithChecksums) != 0) sidecar.facts_.checksums_hash = head.checksums_hash;
-  sidecar.places_hash_ = head.places_hash;
   return sidecar;
 }
 

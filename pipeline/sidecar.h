@@ -8,26 +8,41 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/byte_range.h"
 #include "pipeline/file.h"
 
 namespace fastclip {
 
-enum class FileKind : std::uint32_t { kTar = 1, kTable = 2 };
+/// What a file was walked as. A table that is read in another way than by default has a kind of its
+/// own (TableSource::KindOf), for its rows may be others. 2 was a table by earlier rules.
+enum class FileKind : std::uint32_t { kTar = 1, kTable = 3 };
 
 /// What a walk through one file of a list tells of it as a whole.
 struct FileFacts {
   FileStamp stamp;  ///< of the file when it was walked; another one makes the facts stale
   std::int64_t count = 0;
-  /// Records without an image or without a caption (tar); rows that cannot be read (table).
+  /// Records without an image or without a caption; of a table also those without a label, where
+  /// that is wanted.
   std::int64_t incomplete = 0;
-  /// Blocks passed over because they are damaged.
+  /// Of a tar: blocks in which members may have been lost, and where the first of them lie. Of a
+  /// table: rows that do not fit.
   std::int64_t damaged = 0;
-  bool cut = false;  ///< ends without the mark that closes a tar
+  ByteRange first_damage;
+  /// Ends without the mark that closes a tar, or within the quotes of a table.
+  bool cut = false;
   /// Of a table's bytes; of the keys of a tar's records, whose bytes are not all read: what is
   /// mended under its old key is the same sample.
   std::uint64_t content_hash = 0;
   /// The XXH3 of the checksums of its records, where they were taken.
   std::optional<std::uint64_t> checksums_hash;
+  /// Of a sidecar in an earlier format, whose walk stopped where this one goes on: its checksums
+  /// hold, the rest is to be found again.
+  bool outdated = false;
+
+  /// Whether both are of one file at one time, so that the checksums of one hold for the other.
+  bool IsOfSameFile(const FileFacts& other) const {
+    return stamp == other.stamp && count == other.count && content_hash == other.content_hash;
+  }
 };
 /// More records than this in one file are taken for damage.
 inline constexpr std::int64_t kMostRecordsOfFile = std::int64_t{1} << 40;
@@ -57,9 +72,12 @@ void SealChecksums(WalkedFile& walked);
 /// The sidecar of a walked file: what was found, in a file of its own, so that every list that
 /// names the file shares it. Little-endian:
 ///
-///   "FCLIPSC2", kind and flags (1: cut, 2: with checksums) as uint32; size, time (ns), count,
-///   incomplete, damaged, content hash, XXH3 of the places, XXH3 of the checksums, XXH3 of the head
-///   up to here, 8 bytes each; the places; the checksums, if any, as uint32
+///   "FCLIPSC3", kind and flags (1: cut, 2: with checksums) as uint32; size, time (ns), count,
+///   incomplete, damaged, begin and end of the first damage, content hash, XXH3 of the places, XXH3
+///   of the checksums, XXH3 of the head up to here, 8 bytes each; the places; the checksums, if
+///   any, as uint32
+///
+/// "FCLIPSC2" had no begin and end of damage: it is read for its checksums.
 std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked);
 
 /// A sidecar, opened: the places are read when they are asked for. Thread-safe.
@@ -80,6 +98,9 @@ class Sidecar {
 
  private:
   Sidecar() = default;
+  /// Opens what has the head of that format.
+  template <class Head>
+  bool ReadHead(std::span<const std::byte> bytes, std::int64_t base, FileKind kind);
   std::int64_t places_bytes() const;
   /// The XXH3 of a range that is all there.
   std::optional<std::uint64_t> HashOf(std::int64_t first, std::int64_t bytes) const;

@@ -35,7 +35,9 @@ class SidecarStore {
   /// nothing where there is none. Its places are not checked.
   std::optional<Sidecar> Find(const std::string& path, const std::string& name,
                               const std::function<bool(const FileFacts&)>& fits) const;
-  /// Throws std::system_error.
+  /// Writes what was found and opens it. Where another process has left checksums of the same file
+  /// meanwhile, and `walked` has none, that one's sidecar stays and is opened. Throws
+  /// std::system_error.
   Sidecar Write(const std::string& path, const std::string& name, const WalkedFile& walked);
   /// Write(), or where that has no place: kept as long as this object, in a file without a name.
   Sidecar Keep(const std::string& path, const std::string& name, const WalkedFile& walked);

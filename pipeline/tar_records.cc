@@ -10,20 +10,26 @@
 
 #include "pipeline/ascii.h"
 #include "pipeline/json_path.h"
+#include "pipeline/python_json.h"
 #include "pipeline/sidecar.h"
 #include "pipeline/tar_scan.h"
+#include "pipeline/text_encoding.h"
 
 namespace fastclip {
 namespace {
 
-/// A longer .json is not searched for captions.
-constexpr std::size_t kMaxMetadata = 1 << 20;
+/// A longer .json is not read.
+constexpr std::size_t kMaxMetadata = 16 << 20;
+/// A sparse member is at most so many times as large as what is stored of it, and a little: so that
+/// a shard of headers alone does not fill the memory. Pictures and texts are hardly ever sparse.
+constexpr std::int64_t kMostSparse = 16, kLittle = 16 << 10;
 
 struct Parts {
   std::span<const std::byte> image, caption, label, metadata;
   int image_rank = 0;  // a smaller one wins; 0: none yet
   bool has_caption = false;
   bool cut = false;
+  bool too_large = false;
 };
 
 /// OpenCLIP's order of preference, then what it does not take.
@@ -67,27 +73,35 @@ void Take(std::string_view field, std::span<const std::byte> data, bool cut,
   }
 }
 
-/// The .json of a record, parsed when it is first asked for.
+/// The .json of a record, parsed when it is first asked for; of it only what lies at `paths`.
 class Metadata {
  public:
-  explicit Metadata(std::string_view text) : text_(text) {}
+  Metadata(std::string_view text, std::span<const JsonPath> paths) : text_(text), paths_(paths) {}
 
-  /// What lies at `path`; null where nothing does. A text without the path's first name is not
-  /// parsed.
-  const nlohmann::ordered_json* At(std::span<const std::string> path) {
-    // Names may be written with escapes.
-    const bool may_have = text_.find(fmt::format("\"{}\"", path.front())) != text_.npos ||
-                          text_.find('\\') != text_.npos;
-    if (text_.size() > kMaxMetadata || !may_have) return nullptr;
-    if (!parsed_) {
-      parsed_ = nlohmann::ordered_json::parse(text_, nullptr, /*allow_exceptions=*/false);
-    }
-    return FindAt(*parsed_, path);
+  /// What lies at one of the paths; null where nothing does. A text without the path's first name
+  /// is not parsed.
+  const nlohmann::ordered_json* At(const JsonPath& path) {
+    if (!MayHave(path.front()) || !IsJson()) return nullptr;
+    return FindAt(**parsed_, path);
   }
+  /// Whether a record has a .json, and it cannot be read.
+  bool IsBad() { return text_.data() != nullptr && !IsJson(); }
 
  private:
+  bool MayHave(const std::string& name) const {
+    // Names may be written with escapes, or in UTF-16.
+    return text_.find(fmt::format("\"{}\"", name)) != text_.npos ||
+           text_.find('\\') != text_.npos || EncodingOf(text_).unit > 1;
+  }
+  bool IsJson() {
+    if (text_.size() > kMaxMetadata) return false;
+    if (!parsed_) parsed_ = ParsePythonJson(text_, paths_);
+    return parsed_->has_value();
+  }
+
   std::string_view text_;
-  std::optional<nlohmann::ordered_json> parsed_;
+  std::span<const JsonPath> paths_;
+  std::optional<std::optional<nlohmann::ordered_json>> parsed_;
 };
 
 void AddIfText(const nlohmann::ordered_json& value, BlockBuilder& builder) {
@@ -109,14 +123,28 @@ struct TakenTexts {
   bool several_lines = false;
   bool too_many_lines = false;  // none of them is taken
 };
+const JsonPath kCaptionList = {"captions"}, kOneCaption = {"caption"};
+
+/// The fields of a .json that are read.
+std::vector<JsonPath> PathsOf(const WantedFields& wanted) {
+  std::vector<JsonPath> paths;
+  if (wanted.labels) {
+    if (!wanted.labels->json_path.empty()) paths.push_back(wanted.labels->json_path);
+    return paths;
+  }
+  for (const CaptionKey& key : wanted.captions) {
+    if (!key.json_path.empty()) paths.push_back(key.json_path);
+  }
+  if (wanted.captions.empty()) paths = {kCaptionList, kOneCaption};
+  return paths;
+}
 
 /// The captions that `keys` name. Without keys: the list "captions" of the .json, as `fastclip
 /// shards convert` writes it for several captions; else the .txt; else the text "caption" of the
 /// .json.
-TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, BlockBuilder& builder) {
-  static const std::string kList[] = {"captions"}, kOne[] = {"caption"};
+TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, Metadata& metadata,
+                       BlockBuilder& builder) {
   const std::span<const CaptionKey> keys = wanted.captions;
-  Metadata metadata(AsText(parts.metadata));
   TakenTexts taken;
   const auto add_txt = [&] {
     const std::string_view text = AsText(parts.caption);
@@ -137,27 +165,28 @@ TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, BlockBuil
     builder.ShareWeight(builder.CaptionsOfLast() - before, key.weight);
   }
   if (!keys.empty()) return taken;
-  if (const auto* list = metadata.At(kList); list != nullptr && list->is_array()) {
+  if (const auto* list = metadata.At(kCaptionList); list != nullptr && list->is_array()) {
     AddFrom(list, builder);
   }
   if (builder.CaptionsOfLast() == 0) add_txt();
   if (builder.CaptionsOfLast() == 0) {
-    if (const auto* one = metadata.At(kOne); one != nullptr) AddIfText(*one, builder);
+    if (const auto* one = metadata.At(kOneCaption); one != nullptr) AddIfText(*one, builder);
   }
   return taken;
 }
 
-Label LabelOf(const Parts& parts, const LabelKey& key, const ClassNames* names) {
-  if (key.json_path.empty()) return ParseLabel(AsText(parts.label), names);
-  const std::string_view json = AsText(parts.metadata);
-  if (json.size() > kMaxMetadata) return {};
-  return LabelAt(nlohmann::ordered_json::parse(json, nullptr, /*allow_exceptions=*/false),
-                 key.json_path, names);
+Label LabelOf(const Parts& parts, const WantedFields& wanted, Metadata& metadata) {
+  const JsonPath& path = wanted.labels->json_path;
+  if (path.empty()) return ParseLabel(AsText(parts.label), wanted.class_names.get());
+  if (metadata.IsBad()) return {-1, Skip::kBadJson};
+  const nlohmann::ordered_json* value = metadata.At(path);
+  return value == nullptr ? Label() : LabelAt(*value, {}, wanted.class_names.get());
 }
 
 /// A picture with a label.
-void AddLabelled(const Parts& parts, const WantedFields& wanted, bool at_cut, Record& record) {
-  const Label label = LabelOf(parts, *wanted.labels, wanted.class_names.get());
+void AddLabelled(const Parts& parts, const WantedFields& wanted, Metadata& metadata, bool at_cut,
+                 Record& record) {
+  const Label label = LabelOf(parts, wanted, metadata);
   record.image = parts.image;
   record.label = label.value;
   if (at_cut && (parts.image_rank == 0 || label.skip == Skip::kNoLabel)) {
@@ -172,7 +201,7 @@ void AddLabelled(const Parts& parts, const WantedFields& wanted, bool at_cut, Re
 /// `at_cut`: the record is the last of a shard that was cut, so what it lacks was cut off.
 /// Returns whether a .txt of several lines is its caption.
 bool AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
-               const WantedFields& wanted, BlockBuilder& builder) {
+               const WantedFields& wanted, std::span<const JsonPath> paths, BlockBuilder& builder) {
   const std::string_view kept = builder.Keep(key);
   Record& record = builder.Add(index);
   record.key = kept;
@@ -180,13 +209,18 @@ bool AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
     record.skip = Skip::kTruncated;
     return false;
   }
+  if (parts.too_large) {
+    record.skip = Skip::kTooLarge;
+    return false;
+  }
+  Metadata metadata(AsText(parts.metadata), paths);
   if (wanted.labels) {
-    AddLabelled(parts, wanted, at_cut, record);
+    AddLabelled(parts, wanted, metadata, at_cut, record);
     return false;
   }
   record.image = parts.image;
   record.label = ParseLabel(AsText(parts.label)).value;
-  const TakenTexts texts = AddCaptions(parts, wanted, builder);
+  const TakenTexts texts = AddCaptions(parts, wanted, metadata, builder);
   const bool has_captions = builder.CaptionsOfLast() > 0;
   if (at_cut && (parts.image_rank == 0 || !(has_captions || parts.has_caption))) {
     record.skip = Skip::kTruncated;
@@ -195,7 +229,7 @@ bool AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
   } else if (texts.too_many_lines) {
     record.skip = Skip::kTooLarge;
   } else if (!has_captions) {
-    record.skip = Skip::kNoCaption;
+    record.skip = metadata.IsBad() ? Skip::kBadJson : Skip::kNoCaption;
   }
   return texts.several_lines;
 }
@@ -210,6 +244,16 @@ bool IsPlain(std::string_view name) {
 /// A text, or a list that begins with one.
 bool HoldsText(const nlohmann::ordered_json& value) {
   return value.is_string() || (value.is_array() && !value.empty() && value.front().is_string());
+}
+
+/// The bytes of a sparse member; false where they would be too many.
+bool TakeSparse(const TarMember& member, const WantedFields& wanted, BlockBuilder& builder,
+                std::span<const std::byte>& data) {
+  if (member.size > wanted.max_record_bytes || member.size > kMostSparse * member.stored + kLittle)
+    return false;
+  const auto memory = builder.Allocate(static_cast<std::size_t>(member.size));
+  if (member.expand(memory)) data = memory;
+  return true;
 }
 
 }  // namespace
@@ -230,61 +274,65 @@ std::vector<std::string> FieldNames(std::span<const std::byte> bytes) {
         size > kMaxMetadata) {
       return;
     }
-    const auto json = nlohmann::ordered_json::parse(AsText(bytes.subspan(at, size)), nullptr,
-                                                    /*allow_exceptions=*/false);
-    if (!json.is_object()) return;
-    for (const auto& [key, value] : json.items()) {
+    const auto json = ParsePythonJson(AsText(bytes.subspan(at, size)));
+    if (!json || !json->is_object()) return;
+    for (const auto& [key, value] : json->items()) {
       if (HoldsText(value)) add("json." + key);
     }
   });
   return names;
 }
 
+std::size_t FetchedRecords::SizeOf(std::size_t record) const {
+  return starts[record + 1] > starts[record]
+             ? std::size_t{starts[record + 1] - starts[record]} * kTarBlock
+             : 0;
+}
+
 std::span<const std::byte> FetchedRecords::BytesOf(std::size_t record) const {
-  const auto at = [&](std::size_t i) {
-    return std::min<std::size_t>(std::size_t{starts[i] - starts[0]} * kTarBlock, bytes.size());
-  };
-  return bytes.subspan(at(record), std::max(at(record + 1), at(record)) - at(record));
+  const std::size_t at =
+      std::min(std::size_t{starts[record] - starts[0]} * kTarBlock, bytes.size());
+  return bytes.subspan(at, std::min(SizeOf(record), bytes.size() - at));
 }
 
 std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wanted,
-                        BlockBuilder& builder) {
-  const auto bytes = fetched.bytes;
-  const auto starts = fetched.starts;
-  const auto checksums = fetched.checksums;
-  const std::size_t count = starts.size() - 1;
-  std::vector<Parts> parts(count);
-  std::vector<std::string> keys(count);
-  WalkTar(bytes, [&](const TarMember& member) {
-    const std::int64_t block = starts[0] + member.header_at / kTarBlock;
-    const auto next = std::upper_bound(starts.begin(), starts.end(), block);
-    const auto name = SplitMemberName(member.path);
-    if (next == starts.end() || !name) return;
-    const auto i = static_cast<std::size_t>(next - starts.begin()) - 1;
-    const auto at = static_cast<std::size_t>(member.data_at),
-               size = static_cast<std::size_t>(member.size);
-    const bool cut = at > bytes.size() || size > bytes.size() - at;
-    if (keys[i].empty()) keys[i] = name->key;
-    Take(name->field, cut ? std::span<const std::byte>() : bytes.subspan(at, size), cut,
-         wanted.formats, parts[i]);
-  });
+                        BlockBuilder& builder, StoredRecord* stored) {
+  const std::size_t count = fetched.starts.size() - 1;
   std::int64_t of_several_lines = 0;
+  const std::vector<JsonPath> paths = PathsOf(wanted);
   for (std::size_t i = 0; i < count; ++i) {
     const SampleIndex index{ToInt(fetched.first) + static_cast<std::int64_t>(i)};
-    if (!checksums.empty()) {
-      const auto record = fetched.BytesOf(i);
-      if (RecordChecksum(XXH3_64bits(record.data(), record.size())) != checksums[i]) {
-        builder.Add(index).skip = Skip::kChanged;
-        continue;
-      }
+    const auto bytes = fetched.BytesOf(i);
+    if (!fetched.checksums.empty() &&
+        RecordChecksum(XXH3_64bits(bytes.data(), bytes.size())) != fetched.checksums[i]) {
+      builder.Add(index).skip = Skip::kChanged;
+      continue;
     }
-    const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
-    of_several_lines +=
-        AddRecord(index, keys[i], parts[i],
-                  short_read || keys[i].empty() || (fetched.last_at_cut && i + 1 == count), wanted,
-                  builder)
-            ? 1
-            : 0;
+    // Each by itself: a damaged header changes how libarchive takes what comes behind it, and what
+    // a record is must not depend on which records are fetched with it.
+    Parts parts;
+    std::string key;
+    WalkTar(bytes, [&](const TarMember& member) {
+      const auto name = SplitMemberName(member.path);
+      if (!name && stored != nullptr) ++stored->others;
+      if (!name) return;
+      if (key.empty()) key = name->key;
+      if (key != name->key) return;  // of a record that the places do not know
+      const auto at = static_cast<std::size_t>(member.data_at),
+                 size = static_cast<std::size_t>(member.stored);
+      const bool cut = at > bytes.size() || size > bytes.size() - at;
+      std::span<const std::byte> data;
+      if (member.expand && !cut) {
+        parts.too_large |= !TakeSparse(member, wanted, builder, data);
+      } else if (!cut) {
+        data = bytes.subspan(at, size);
+      }
+      if (stored != nullptr) stored->members.push_back({std::string(member.path), data});
+      Take(name->field, data, cut, wanted.formats, parts);
+    });
+    const bool short_read = fetched.SizeOf(i) > bytes.size();
+    const bool at_cut = short_read || key.empty() || (fetched.last_at_cut && i + 1 == count);
+    if (AddRecord(index, key, parts, at_cut, wanted, paths, builder)) ++of_several_lines;
   }
   return of_several_lines;
 }

@@ -1,15 +1,10 @@
 #include "pipeline/tar_scan.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <exception>
 #include <limits>
-#include <memory>
 #include <stdexcept>
 #include <unordered_set>
 
@@ -17,95 +12,10 @@
 #include "pipeline/file.h"
 #include "pipeline/picture_format.h"
 #include "pipeline/stream_hash.h"
+#include "pipeline/tar_gap.h"
 
 namespace fastclip {
 namespace {
-
-struct ArchiveDeleter {
-  void operator()(archive* a) const { archive_read_free(a); }
-};
-using ArchivePtr = std::unique_ptr<archive, ArchiveDeleter>;
-
-ArchivePtr NewTarReader() {
-  ArchivePtr reader(archive_read_new());
-  if (reader == nullptr || archive_read_support_format_tar(reader.get()) != ARCHIVE_OK) {
-    throw std::bad_alloc();
-  }
-  return reader;
-}
-
-/// What libarchive reads from. No exception may cross its C frames: one is kept, then thrown again.
-struct FileInput {
-  int fd;
-  const std::string& path;
-  std::int64_t size;
-  std::int64_t at = 0;
-  std::exception_ptr failure;
-  // Headers are far apart: a large buffer would read the images between them.
-  std::array<std::byte, 4096> buffer;
-};
-
-la_ssize_t ReadInput(archive*, void* data, const void** buffer) {
-  FileInput& input = *static_cast<FileInput*>(data);
-  try {
-    const std::size_t got = ReadAt(input.fd, input.at, input.buffer, input.path);
-    input.at += static_cast<std::int64_t>(got);
-    *buffer = input.buffer.data();
-    return static_cast<la_ssize_t>(got);
-  } catch (...) {
-    input.failure = std::current_exception();
-    return ARCHIVE_FATAL;
-  }
-}
-
-la_int64_t SkipInput(archive*, void* data, la_int64_t request) {
-  FileInput& input = *static_cast<FileInput*>(data);
-  const std::int64_t skipped =
-      std::clamp<std::int64_t>(request, 0, std::max<std::int64_t>(0, input.size - input.at));
-  input.at += skipped;
-  return skipped;
-}
-
-std::string_view PathOf(archive_entry* entry) {
-  const char* path = archive_entry_pathname(entry);
-  if (path == nullptr) path = archive_entry_pathname_utf8(entry);
-  return path == nullptr ? std::string_view() : std::string_view(path);
-}
-
-struct WalkEnd {
-  std::int64_t damaged = 0;  ///< blocks passed over because they are no header
-  bool at_mark_or_end = false;
-};
-
-/// Visits the members of an opened archive.
-template <class Visit>
-WalkEnd Walk(archive* reader, const Visit& visit) {
-  // A size from outside; kept where sums with offsets cannot overflow.
-  static constexpr std::int64_t kMaxSize = std::int64_t{1} << 60;
-  WalkEnd end;
-  archive_entry* entry = nullptr;
-  for (;;) {
-    const int result = archive_read_next_header(reader, &entry);
-    if (result == ARCHIVE_EOF || result == ARCHIVE_FATAL) {
-      end.at_mark_or_end = result == ARCHIVE_EOF;
-      return end;
-    }
-    if (result == ARCHIVE_RETRY) {
-      ++end.damaged;
-      continue;
-    }
-    if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr ||
-        archive_entry_sparse_count(entry) > 0) {
-      continue;
-    }
-    TarMember member;
-    member.header_at = archive_read_header_position(reader);
-    member.data_at = archive_filter_bytes(reader, 0);
-    member.size = std::clamp<std::int64_t>(archive_entry_size(entry), 0, kMaxSize);
-    member.path = PathOf(entry);
-    visit(member);
-  }
-}
 
 /// Throws if the first bytes of a file show that it cannot be read as a tar.
 void RefuseCompressed(std::span<const std::byte> head, const std::string& path) {
@@ -134,10 +44,6 @@ void RefuseCompressed(std::span<const std::byte> head, const std::string& path) 
   throw std::runtime_error(fmt::format(
       "{}: no tar file, or cut inside its first header ({} bytes); fetch it again, or leave it out",
       path, size));
-}
-
-bool IsZero(std::span<const std::byte> bytes) {
-  return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
 }
 
 std::uint32_t ToBlocks(std::int64_t offset, const std::string& path) {
@@ -173,7 +79,7 @@ class Grouping {
     // Headers do not tell whether a .json holds captions; it may.
     has_caption_ |= role == Role::kCaption || role == Role::kMetadata || role == Role::kLabel;
     fields_.insert(std::move(field));
-    end_ = member.data_at + member.size;
+    end_ = member.data_at + member.stored;
   }
 
   void Close() {
@@ -215,45 +121,28 @@ Role RoleOf(std::string_view field) {
   return Role::kOther;
 }
 
-void WalkTar(std::span<const std::byte> bytes, const std::function<void(const TarMember&)>& visit) {
-  if (bytes.size() < static_cast<std::size_t>(kTarBlock)) return;
-  const ArchivePtr reader = NewTarReader();
-  if (archive_read_open_memory(reader.get(), bytes.data(), bytes.size()) == ARCHIVE_OK) {
-    Walk(reader.get(), visit);
-  }
-}
-
 TarScan ScanTar(int fd, const std::string& path) {
   TarScan scan;
-  FileInput input{fd, path, StampOf(fd, path).size, 0, nullptr, {}};
-  if (input.size == 0) {
+  const std::int64_t size = StampOf(fd, path).size;
+  if (size == 0) {
     scan.starts.push_back(0);
     scan.cut = true;
     return scan;
   }
   std::array<std::byte, kTarBlock> block{};
-  const std::size_t head = ReadAt(fd, 0, block, path);
-  RefuseCompressed(std::span(block).first(head), path);
+  const auto head = std::span(block).first(ReadAt(fd, 0, block, path));
+  RefuseCompressed(head, path);
+  if (!IsTarHeader(head) && (std::ssize(head) < kTarBlock || !IsZero(head))) ThrowNoTar(path, size);
 
-  const ArchivePtr reader = NewTarReader();
-  if (archive_read_open2(reader.get(), &input, nullptr, ReadInput, SkipInput, nullptr) !=
-      ARCHIVE_OK) {
-    if (input.failure) std::rethrow_exception(input.failure);
-    ThrowNoTar(path, input.size);
-  }
   Grouping records(scan, path);
-  const WalkEnd end = Walk(reader.get(), [&](const TarMember& member) { records.Add(member); });
-  if (input.failure) std::rethrow_exception(input.failure);
-  if (archive_format(reader.get()) == 0) ThrowNoTar(path, input.size);
+  const TarWalk walk = WalkTar(fd, path, [&](const TarMember& member) { records.Add(member); });
+  if (walk.headers == 0 && !IsZero(head)) ThrowNoTar(path, size);
   records.Close();
-  scan.starts.push_back(ToBlocks(std::min(records.end(), input.size), path));
-  scan.damaged = end.damaged;
+  scan.starts.push_back(ToBlocks(std::min(records.end(), size), path));
+  scan.damaged = walk.damaged;
+  scan.first_damage = walk.first_damage;
+  scan.cut = !walk.at_mark;
   scan.keys_hash = records.keys_hash();
-
-  // libarchive takes the end of the file for an end of the tar; only blocks of zeros are one.
-  const std::int64_t at = archive_filter_bytes(reader.get(), 0);
-  scan.cut = !end.at_mark_or_end || at < kTarBlock ||
-             ReadAt(fd, at - kTarBlock, block, path) < block.size() || !IsZero(block);
   return scan;
 }
 

@@ -2,17 +2,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace fastclip {
+#include "pipeline/tar_walk.h"
 
-/// Tar files are made of blocks of this size; a manifest counts in them.
-inline constexpr std::int64_t kTarBlock = 512;
+namespace fastclip {
 
 /// A member's name as WebDataset splits it: "a/b.seg.png" → key "a/b", field "seg.png". The border
 /// is the first dot of the base name. Nothing for names that no record has: without a dot,
@@ -29,17 +26,6 @@ enum class Role : std::uint8_t { kOther, kImage, kCaption, kLabel, kMetadata };
 /// jpg jpeg png webp gif bmp, wanted or not | txt | cls | json.
 Role RoleOf(std::string_view field);
 
-struct TarMember {
-  std::int64_t header_at = 0;  ///< of its first header: a long name has several
-  std::int64_t data_at = 0;
-  std::int64_t size = 0;  ///< as the header says: the file may be shorter
-  std::string_view path;  ///< valid during the call only
-};
-
-/// The regular members within `bytes`, whose first byte is a header. Sparse members are left out.
-/// Goes on behind a damaged header, and stops without a word where the bytes end.
-void WalkTar(std::span<const std::byte> bytes, const std::function<void(const TarMember&)>& visit);
-
 /// Where the records of a shard lie: adjacent members with one key, until one of their fields comes
 /// again.
 struct TarScan {
@@ -48,8 +34,9 @@ struct TarScan {
   /// Records without an image of any format, or without a member that may hold a caption or a label
   /// (.txt, .json, .cls): signs that the members of one lie apart.
   std::int64_t incomplete = 0;
-  /// Blocks passed over in search of a header.
+  /// Blocks in which members may have been lost, as TarWalk has them.
   std::int64_t damaged = 0;
+  ByteRange first_damage;
   /// The file ends without the mark that closes a tar: it was probably cut.
   bool cut = false;
   /// The XXH3 of the keys of the records, in their order.

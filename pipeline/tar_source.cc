@@ -74,6 +74,7 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
   walked.facts.count = scan.records();
   walked.facts.incomplete = scan.incomplete;
   walked.facts.damaged = scan.damaged;
+  walked.facts.first_damage = scan.first_damage;
   walked.facts.cut = scan.cut;
   walked.facts.content_hash = scan.keys_hash;
   const auto places = std::as_bytes(std::span(scan.starts));
@@ -88,8 +89,8 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
-      wanted_{options.formats, LabelsOf(options), options.captions, options.caption_lines,
-              options.class_names},
+      wanted_{options.formats,       LabelsOf(options),        options.captions,
+              options.caption_lines, options.max_record_bytes, options.class_names},
       verify_(options.verify_checksums),
       first_index_(1, 0),
       shards_(kOpenShards),
@@ -129,7 +130,8 @@ TarSource::OpenedShard TarSource::OpenShard(std::size_t shard) const {
 }
 
 void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
-                             const std::stop_token& stop, BlockBuilder& builder) const {
+                             const std::stop_token& stop, BlockBuilder& builder,
+                             StoredRecord* stored) const {
   const std::string& path = files_.paths[shard];
   const std::int64_t index = first_index_[shard] + place;
   const auto [file, sidecar] = OpenShard(shard);
@@ -162,7 +164,7 @@ void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t
         .last_at_cut = files_.manifest.entries()[shard].cut &&
                        place + j == first_index_[shard + 1] - first_index_[shard]};
     if (verify_) fetched.checksums = std::span(checksums).subspan(first, records);
-    if (const std::int64_t found = AddRecords(fetched, wanted_, builder); found > 0) {
+    if (const std::int64_t found = AddRecords(fetched, wanted_, builder, stored); found > 0) {
       several_lines_.fetch_add(found, std::memory_order_relaxed);
     }
     i = j;
@@ -212,6 +214,16 @@ RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) 
     AddFromShard(shard, place, here, stop, builder);
   });
   return builder.Finish();
+}
+
+StoredRecord TarSource::ReadStored(SampleIndex index, std::stop_token stop) const {
+  StoredRecord stored;
+  BlockBuilder builder;
+  ForEachShard(index, 1, [&](std::size_t shard, std::int64_t place, std::int64_t here) {
+    AddFromShard(shard, place, here, stop, builder, &stored);
+  });
+  stored.block = builder.Finish();
+  return stored;
 }
 
 }  // namespace fastclip

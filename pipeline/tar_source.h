@@ -35,6 +35,7 @@ class TarSource final : public RecordSource {
 
   std::int64_t size() const override { return first_index_.back(); }
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const override;
   void ReadAhead(SampleIndex first, int count) const override;
   RecordOrigin OriginOf(SampleIndex index) const override;
   std::vector<std::string> FieldsOf(SampleIndex index) const override;
@@ -55,7 +56,8 @@ class TarSource final : public RecordSource {
   template <class Piece>
   void ForEachShard(SampleIndex first, int count, const Piece& piece) const;
   void AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
-                    const std::stop_token& stop, class BlockBuilder& builder) const;
+                    const std::stop_token& stop, class BlockBuilder& builder,
+                    StoredRecord* stored = nullptr) const;
 
   const IndexedFiles files_;
   const std::int64_t max_record_bytes_;

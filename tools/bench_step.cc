@@ -14,6 +14,7 @@
 
 #include "comm/communicator.h"
 #include "pipeline/counter_random.h"
+#include "pipeline/output_file.h"
 #include "tools/cli.h"
 #include "tools/measure.h"
 #include "trainer/batch_tensors.h"
@@ -132,7 +133,10 @@ class StepBench {
     for (const NamedTensors* list : {&model_.parameters(), &model_.buffers()}) {
       for (const auto& [name, tensor] : *list) tensors.emplace_back("weight/" + name, tensor);
     }
-    WriteSafetensors(path, tensors, {{"setup", setup}});
+    const OutputKind kind = {"a file of inputs", [](std::string_view head) {
+                               return head.find("\"setup\"") != head.npos;
+                             }};
+    WriteSafetensors(CheckOutputPath(path, kind), tensors, {{"setup", setup}});
   }
 
  private:
@@ -228,7 +232,8 @@ int RunBenchStep(int argc, const char* const* argv) {
       "Whole training steps of a config, on synthetic pictures and captions: towers, objective, "
       "backward, optimizer. Captions of real length (mostly 17 to 22 ids), and of full length, "
       "where "
-      "trimming gains nothing. Memory is the peak above the process's start.",
+      "trimming gains nothing. Memory is the peak above the process's start. On the processor "
+      "alone.",
       "fastclip bench step");
   app.add_option("CONFIG", path, "TOML file")->required();
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
@@ -240,6 +245,10 @@ int RunBenchStep(int argc, const char* const* argv) {
   app.footer("example: fastclip bench step configs/quickstart.toml train.batch_size=256 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides);
+  if (config->train.device != "cpu") {
+    throw config.table().Error("train.device",
+                               "bench step measures the processor alone; add train.device=cpu");
+  }
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   StepBench bench(*config, start_mb);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
@@ -252,7 +261,8 @@ int RunBenchStep(int argc, const char* const* argv) {
                                       {"threads", at::get_num_threads()},
                                       {"real", JsonOf(real, config->train.batch_size)},
                                       {"full", JsonOf(full, config->train.batch_size)}};
-  json ? fmt::print("{}\n", result.dump()) : Print(result);
+  json ? fmt::print("{}\n", result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+       : Print(result);
   return 0;
 }
 

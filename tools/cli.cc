@@ -69,6 +69,26 @@ void OrderWords::Apply(const RecordSource& source, OrderOptions& order) const {
   }
 }
 
+void TableOptions::AddTo(CLI::App& app) {
+  app.add_option("--image-key", image_key,
+                 "column (of a .jsonl: field) with the image's path; default: filepath, image, "
+                 "path, file_name, …");
+  app.add_option("--caption-key", caption_key,
+                 "column or field with the caption; default: caption, title, text");
+  app.add_option("--separator", separator,
+                 "sign between the fields of a .csv or .tsv, or tab; default: as its first line");
+}
+
+TableKeys TableOptions::Parsed() const {
+  TableKeys keys{.image = image_key, .caption = caption_key};
+  try {
+    if (!separator.empty()) keys.separator = ParseSeparator(separator);
+  } catch (const std::runtime_error& error) {
+    throw UsageError(fmt::format("--separator {}", error.what()));
+  }
+  return keys;
+}
+
 void PictureOptions::AddTo(CLI::App& app) {
   app.add_option("--formats", formats, "pictures that are read, of jpeg, png, webp, gif, bmp")
       ->delimiter(',')

@@ -8,6 +8,7 @@
 #include "pipeline/image.h"
 #include "pipeline/mix.h"
 #include "pipeline/record_source.h"
+#include "pipeline/table_keys.h"
 
 namespace fastclip {
 
@@ -36,6 +37,15 @@ struct OrderWords {
   void AddTo(CLI::App& app);
   /// Fills in size, tail and parts for a source. Throws UsageError.
   void Apply(const RecordSource& source, OrderOptions& order) const;
+};
+
+/// --image-key, --caption-key and --separator, as data.image_key, … of a run.
+struct TableOptions {
+  std::string image_key, caption_key, separator;
+
+  void AddTo(CLI::App& app);
+  /// Throws UsageError for a separator that is none.
+  TableKeys Parsed() const;
 };
 
 /// --formats and --exif-rotate, as pipeline.formats and pipeline.exif_rotate of a run.

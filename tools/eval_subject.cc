@@ -14,11 +14,14 @@
 
 #include "pipeline/compute_pool.h"
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/model/presets.h"
-#include "trainer/safetensors.h"
+#include "trainer/weights_file.h"
+#include "trainer/weights_origin.h"
 
 namespace fastclip {
 
@@ -31,10 +34,12 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
                  "tar shards (braces, globs, ::), a table of images, or a folder of classes")
       ->required();
   app.add_option("--model", options.preset,
-                 "preset or model .toml; needed for a file outside of a run");
+                 "preset or model .toml; default: what the run's config.toml, or the "
+                 "checkpoint.json or open_clip_config.json beside the file, tells");
   app.add_option("--tokenizer", options.tokenizer,
                  "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip")
       ->check(WrongTokenizer);
+  options.table.AddTo(app);
   app.add_option("--batch", options.batch_size, "pictures encoded at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
@@ -54,10 +59,11 @@ EvalSubject::EvalSubject(const EvalOptions& options)
       start_(std::chrono::steady_clock::now()) {
   const ModelSource source = ResolveModel(options.model);
   for (const std::string& reason : source.passed_over) {
-    fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
+    Tell("passed over a damaged checkpoint: {}\n", reason);
   }
   file_ = source.file;
   source_.manifest_fallback_dir = source.run;
+  source_.table = options.table.Parsed();
   std::string preset, tokenizer = "clip";
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {
@@ -74,14 +80,26 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   }
   if (!options.preset.empty()) preset = options.preset;
   if (!options.tokenizer.empty()) tokenizer = options.tokenizer;
-  if (preset.empty()) {
-    throw UsageError(
-        fmt::format("{} lies in no run folder with a config.toml that tells its model: add "
-                    "--model, one of {}, or a model's .toml",
-                    file_, fmt::join(ModelPresets(), ", ")));
+  if (!preset.empty()) {
+    model_ = LoadModelConfig(preset);
+  } else {
+    const std::optional<WeightsOrigin> origin = OriginOf(file_);
+    if (!origin) {
+      throw UsageError(
+          fmt::format("nothing beside {} tells its model: add --model, one of {}, or a model's "
+                      ".toml",
+                      file_, fmt::join(ModelPresets(), ", ")));
+    }
+    model_ = ModelOf(*origin);
+    if (options.tokenizer.empty() && !origin->tokenizer.empty()) tokenizer = origin->tokenizer;
   }
-  model_ = LoadModelConfig(preset);
   tokenizer_ = OpenTokenizer(tokenizer);
+  const std::string unchecked = CheckOrigin(file_, {.config = model_,
+                                                    .tokenizer = tokenizer,
+                                                    .vocabulary_hash = VocabularyHash(tokenizer),
+                                                    .model_option = "--model",
+                                                    .tokenizer_option = "--tokenizer"});
+  if (!unchecked.empty()) fmt::print(stderr, "{}\n", unchecked);
   if (tokenizer_->vocab_size() > model_.text.vocab_size) {
     throw std::runtime_error(
         fmt::format("tokenizer {} has {} ids, but model {} embeds {}: name the tokenizer that it "
@@ -100,16 +118,19 @@ EvalSubject::EvalSubject(const EvalOptions& options)
 std::unique_ptr<ClipModel> EvalSubject::Load() const {
   auto model = std::make_unique<ClipModel>(model_, /*seed=*/0, /*init_temperature=*/0.07,
                                            encode_.target.dtype);
-  model->Load(ReadSafetensors(file_).tensors, file_);
+  const WeightsFile weights(file_);
+  if (!weights.prefix().empty()) fmt::print(stderr, "{}\n", weights.DescribePrefix());
+  model->Load(weights.Read(), file_);
   return model;
 }
 
 std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
                                                 const SourceOptions& options) const {
   OpenedSource opened = OpenSourceWithInfo(list, options);
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   for (const PartInfo& part : opened.parts) {
-    if (part.kind == "folder of classes") fmt::print(stderr, "{}: {}\n", part.part, part.details);
+    if (part.kind == "folder of classes")
+      Tell("{}: {}\n", Printable(part.part), Printable(part.details));
   }
   return std::move(opened.source);
 }
@@ -134,9 +155,9 @@ std::function<void(std::int64_t)> EvalSubject::Progress(const std::string& what,
   if (!watched_) return {};
   return [what, total](std::int64_t done) {
     if (done < total) {
-      fmt::print(stderr, "\r{}: {} of {} …", what, done, total);
+      Tell("\r{}: {} of {} …", what, done, total);
     } else {
-      fmt::print(stderr, "\r{:70}\r", "");
+      Tell("\r{:70}\r", "");
     }
   };
 }

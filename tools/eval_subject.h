@@ -27,12 +27,14 @@ struct EvalOptions {
   std::string shards;
   std::string preset;
   std::string tokenizer;
+  TableOptions table;
   int batch_size = 256;
   int threads = 0;  ///< 0: all cores
   bool json = false;
 };
 
-/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, --batch, --threads and --json.
+/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, those of tables, --batch, --threads and
+/// --json.
 void AddEvalOptions(CLI::App& app, EvalOptions& options);
 void AddLabelKey(CLI::App& app, std::string& label_key);
 

@@ -23,10 +23,11 @@ int RunTrain(int argc, const char* const* argv) {
   int ranks = 1;
   CLI::App app(
       "Trains a CLIP model. The config is the manual: configs/quickstart.toml explains every key.\n"
-      "Ctrl-C, SIGTERM and SIGUSR1 save and end; the word resume=true goes on at the very step. A\n"
-      "second Ctrl-C, or a SIGTERM some seconds later, ends at once. The exit code is then 128 "
-      "and\n"
-      "the signal's number (130, 143, 138): scripts can tell a stopped run from a finished one.",
+      "Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save and end; the word resume=true goes on at the very\n"
+      "step. Another Ctrl-C half a second later or more, or another SIGTERM some seconds later, "
+      "ends\n"
+      "without saving. The exit code is 128 and the signal's number (130, 143, 129, 138): scripts\n"
+      "can tell a stopped run from a finished one.",
       "fastclip train");
   app.add_option("CONFIG", config_path, "TOML file")->required();
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");

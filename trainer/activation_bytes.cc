@@ -1,29 +1,15 @@
 #include "trainer/activation_bytes.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <memory>
 
+#include "trainer/live_bytes.h"
 #include "trainer/towers.h"
 
 namespace fastclip {
 namespace {
-
-// What this thread has allocated for tensors and not yet given back.
-class LiveBytes final : public c10::MemoryReportingInfoBase {
- public:
-  void reportMemoryUsage(void*, std::int64_t bytes, std::size_t, std::size_t,
-                         c10::Device) override {
-    bytes_ += bytes;
-  }
-  bool memoryProfilingEnabled() const override { return true; }
-  std::int64_t value() const { return bytes_; }
-
- private:
-  std::int64_t bytes_ = 0;
-};
 
 std::int64_t HeldAfterForward(const ClipModel& model, std::optional<at::ScalarType> autocast,
                               std::int64_t rows) {

@@ -9,9 +9,12 @@
 #include <numeric>
 
 #include "trainer/activation_bytes.h"
+#include "trainer/objective/robustness.h"
 #include "trainer/precision.h"
 #include "trainer/ranks.h"
 #include "trainer/run_setup.h"
+#include "trainer/start_weights.h"
+#include "trainer/weights_origin.h"
 
 namespace fastclip {
 namespace {
@@ -90,6 +93,11 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
   const auto optimizer = MakeOptimizer(model.trainable(), config->optimizer);
   model.set_grad_checkpointing(config->train.grad_checkpointing);
 
+  const StartWeights start(config, model_config, VocabularyHash(config->data.tokenizer),
+                           config->train.init.empty() ? "" : ResolveModel(config->train.init).file);
+  if (start.file())
+    CheckWeightsFit(model_config, model.shapes(), start.file()->shapes(), start.file()->path());
+
   Lines lines;
   const auto image = [](const std::string& name) { return name.starts_with("visual."); };
   lines.Add("model",
@@ -143,7 +151,11 @@ std::string DryRun(const LoadedConfig& config, int ranks) {
   lines.Add("objective", "{}, {}; gamma {} from {:.3g} to {:.3g}; tau {:.3g} at the start",
             config->objective.name, config->objective.mode, config->gamma.schedule,
             config->gamma.start, Gamma(config->gamma, config->train.epochs, config->train.epochs),
-            config->temperature.init);
+            start.temperature().tau);
+  for (const std::string& note : start.notes()) lines.Add("weights", "{}", note);
+  const std::string rho =
+      RhoWarning(config->objective, config->gamma, order.batch_size, order.size);
+  if (!rho.empty()) lines.Add("warning", "{}", rho);
   std::int64_t rows = 0;
   for (std::int64_t lane = 0; lane < order.lanes; ++lane) rows += plan.lane_size(lane);
   const std::vector<std::string> columns = objective->state_columns();

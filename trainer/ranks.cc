@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <set>
 #include <stdexcept>
 
 #include "comm/exchange.h"
+#include "pipeline/printable.h"
+#include "trainer/config_keys.h"
 #include "trainer/versions.h"
 
 namespace fastclip {
@@ -30,7 +31,10 @@ std::int64_t NearestLanes(std::int64_t batch_size, std::int64_t lanes, int step,
 
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
                        Communicator& comm) {
-  const auto all = GatherTexts(comm, nlohmann::json(values).dump());
+  // A path need not be UTF-8, and JSON must be.
+  std::vector<std::pair<std::string, std::string>> texts;
+  for (const auto& [name, value] : values) texts.emplace_back(name, PrintableLines(value));
+  const auto all = GatherTexts(comm, nlohmann::json(texts).dump());
   const auto first = nlohmann::json::parse(all.front());
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     const auto other = nlohmann::json::parse(all[rank]);
@@ -49,13 +53,11 @@ void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& v
 }
 
 void RefuseOtherConfigs(const LoadedConfig& config, Communicator& comm) {
-  static const std::set<std::string> kOwn = {"train.threads", "pipeline.threads",
-                                             "pipeline.io_threads", "pipeline.prefetch",
-                                             "pipeline.memory"};
   std::vector<std::pair<std::string, std::string>> values;
   for (const auto& [name, version] : Versions()) values.emplace_back(name, version);
   for (const auto& [key, value] : config.table().Values()) {
-    if (!kOwn.contains(key)) values.emplace_back(key, value);
+    const KeyInfo* info = FindKey(key);
+    if (info == nullptr || !info->per_host) values.emplace_back(key, value);
   }
   RefuseDifferences(values, comm);
 }

@@ -40,6 +40,7 @@ SourceOptions OtherSourceOf(const TrainConfig& config) {
   options.manifest_fallback_dir = config.run;
   options.formats = config.pipeline.decode.formats;
   options.max_record_bytes = config.data.max_record_bytes;
+  options.table = TableKeysOf(config);
   options.caption_lines = CaptionLinesOf(config.data.caption_lines, CaptionLines::kSplit);
   return options;
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -14,28 +15,35 @@
 #include "comm/exchange.h"
 #include "comm/launch.h"
 #include "pipeline/open_source.h"
-#include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"
 #include "trainer/model/presets.h"
+#include "trainer/objective/robustness.h"
 #include "trainer/pinned_memory.h"
 #include "trainer/resolved_config.h"
 #include "trainer/run_setup.h"
-#include "trainer/safetensors.h"
 #include "trainer/trainer.h"
 #include "trainer/versions.h"
+#include "trainer/weights_origin.h"
 
 // Opening a run: everything that is checked and read before the first step.
 
 namespace fastclip {
 namespace {
 
-/// Opens the list of a config's key and says what is wrong with it: truncated, damaged and vanished
-/// shards train on, but not in silence. Rank 0 looks at some records for all.
+/// Rank 0 has compared each file with its manifest just before the others open it: one look at a
+/// file system that may serve all of them.
+SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
+  options.trust_manifest = comm.rank() != 0;
+  return options;
+}
+
+/// Opens the list of a config's key, on rank 0 first, and says what is wrong with it: truncated,
+/// damaged and vanished shards train on, but not in silence. Rank 0 looks at some records for all.
 std::unique_ptr<RecordSource> OpenData(const char* key, const std::string& list,
                                        const SourceOptions& options, Communicator& comm,
                                        Console& console) {
   return Rank0First(comm, [&] {
-    OpenedSource opened = OpenSourceWithInfo(list, options);
+    OpenedSource opened = OpenSourceWithInfo(list, OfRank(options, comm));
     for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
     if (comm.rank() == 0) {
       for (const auto& line : LookAtData(key, list, *opened.source, options)) console.Say(line);
@@ -63,11 +71,12 @@ double Millions(const NamedTensors& tensors) {
 Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
                  at::Device device)
     : config_(config),
+      config_values_(ValuesOf(ResolvedConfig(*config))),
       comm_(comm),
       opening_(std::in_place, comm, config->comm.patience),
       console_(comm.rank() != 0),
       tokenizer_(OpenTokenizer(config->data.tokenizer)),
-      vocabulary_hash_(DigestFile(VocabularyFile(ParseTokenizerSpec(config->data.tokenizer))).xxh3),
+      vocabulary_hash_(VocabularyHash(config->data.tokenizer)),
       model_config_(CheckedModel(config, *tokenizer_)),
       loader_options_(LoaderOf(*config, model_config_, device)),
       lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
@@ -75,8 +84,8 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       val_source_(config->data.val.empty() ? nullptr
                                            : OpenData("data.val", config->data.val,
                                                       OtherSourceOf(*config), comm, console_)),
-      zeroshot_(
-          Rank0First(comm, [&] { return ZeroShotSet::Open(config, OtherSourceOf(*config)); })),
+      zeroshot_(Rank0First(
+          comm, [&] { return ZeroShotSet::Open(config, OfRank(OtherSourceOf(*config), comm)); })),
       plan_(PlanOf(config, *source_)),
       lanes_per_rank_(LanesPerRank(config, plan_, comm.world_size())),
       lanes_(plan_.LanesOf(comm.rank(), lanes_per_rank_)),
@@ -118,6 +127,9 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
                              DescribeEqualNames(equal)));
   }
   if (comm_.world_size() > 1) SayRanks();
+  const std::string rho =
+      RhoWarning(config_->objective, config_->gamma, config_->train.batch_size, source_->size());
+  if (!rho.empty()) console_.Say("warning: " + rho);
   opening_.reset();
 }
 
@@ -154,21 +166,73 @@ void Trainer::OpenRun(const std::string& command) {
   } else {
     if (config_->resume)
       console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
-    if (!config_->model.pretrained.empty()) {
-      model_.Load(ReadSafetensors(config_->model.pretrained).tensors, config_->model.pretrained);
-    }
-    if (!config_->train.init.empty()) StartFrom(config_->train.init);
+    StartFromWeights();
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
   }
   // Weights made or read by unlike processors might differ in the last bit.
   BroadcastFromRank0(model_.parameters());
   BroadcastFromRank0(model_.buffers());
   const bool wrote = comm_.rank() == 0;
-  if (wrote) StartLogs(command, found ? found->meta.metrics_bytes : 0);
+  if (wrote) StartLogs(command, found ? found->meta : CheckpointMeta{});
   quarantine_.emplace(config_->run, found.has_value(), *source_, comm_);
   loader_options_.known_bad = &quarantine_->known();
   retrieval_at_ = GatherNumbers(comm_, wrote && log_->Has("retrieval", step_) ? step_ : -1).front();
   zeroshot_at_ = GatherNumbers(comm_, wrote && log_->Has("zeroshot", step_) ? step_ : -1).front();
+}
+
+void Trainer::StartFromWeights() {
+  // Rank 0 looks for a checkpoint and checks every byte of it; the others take its word.
+  ModelSource from;
+  Together(comm_, [&] {
+    if (comm_.rank() != 0 || config_->train.init.empty()) return;
+    from = ResolveModel(config_->train.init);
+    const std::filesystem::path folder = std::filesystem::path(from.file).parent_path();
+    if (from.run.empty() && std::filesystem::exists(folder / "checkpoint.json")) {
+      CheckCheckpoint(folder);  // its estimators may be taken too
+    }
+  });
+  for (const std::string& reason : from.passed_over) {
+    console_.Say(fmt::format("skipped a damaged checkpoint: {}", reason));
+  }
+  const std::string init = GatherTexts(comm_, from.file).front();
+  const StartWeights start(config_, model_config_, vocabulary_hash_, init);
+  for (const std::string& note : start.notes()) console_.Say(note);
+  if (start.file()) model_.Load(start.file()->Read(), start.file()->path());
+  SetTemperature(start.temperature());
+  if (!start.file()) return;
+  if (config_->train.init.empty()) {
+    console_.Say(fmt::format("weights from {}", start.file()->path()));
+  } else {
+    TakeEstimatorsOf(start.file()->path());
+  }
+}
+
+/// The weights' own are there already, as the file has them.
+void Trainer::SetTemperature(const StartTemperature& start) {
+  const at::NoGradGuard no_grad;
+  start_temperature_ = start;
+  if (start.tau_of_weights) {
+    ClampLogitScale(model_.logit_scale());
+  } else {
+    model_.logit_scale().fill_(-std::log(start.tau));
+  }
+  if (start.bias && !start.bias_of_weights) model_.logit_bias().fill_(*start.bias);
+  // Of samples never seen, where each has one.
+  for (std::size_t c = 0; c < table_.columns().size(); ++c) {
+    if (!table_.columns()[c].starts_with("tau_")) continue;
+    table_.values().select(1, static_cast<std::int64_t>(c)).fill_(start.tau);
+  }
+}
+
+/// What the run is computed with, for RUN/config.toml.
+TrainConfig Trainer::UsedConfig() const {
+  TrainConfig used = *config_;
+  if (!start_temperature_) return used;
+  const auto rounded = [](double value) { return std::stod(fmt::format("{:.6g}", value)); };
+  if (start_temperature_->tau_of_weights) used.temperature.init = rounded(start_temperature_->tau);
+  if (start_temperature_->bias_of_weights)
+    used.temperature.logit_bias = rounded(*start_temperature_->bias);
+  return used;
 }
 
 void Trainer::BroadcastFromRank0(const NamedTensors& tensors) {
@@ -199,8 +263,8 @@ void Trainer::RefuseAFolderOfItsOwn() {
   });
 }
 
-void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
-  WriteResolvedConfig(*config_);
+void Trainer::StartLogs(const std::string& command, const CheckpointMeta& resumed) {
+  WriteResolvedConfig(UsedConfig());
   LogStart(config_->run, {{"time", std::time(nullptr)},
                           {"step", step_},
                           {"host", HostName()},
@@ -208,7 +272,7 @@ void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
                           {"threads", at::get_num_threads()},
                           {"world_size", comm_.world_size()},
                           {"versions", Versions()}});
-  log_.emplace(config_->run, keep_bytes, step_);
+  log_.emplace(config_->run, resumed.metrics_bytes, step_, resumed.metrics_owed);
 }
 
 }  // namespace fastclip

@@ -67,11 +67,13 @@ void Trainer::EvaluateZeroShot(const std::stop_token& stop) {
   if (!log_) return;
   nlohmann::ordered_json left_out = NamedSkips(hits.skips());
   if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
-  log_->Write("zeroshot", step_, NamedClassMetrics(metrics, ""),
-              {{"epoch", epoch()},
-               {"images", metrics.images},
-               {"classes", hits.classes()},
-               {"skips", left_out}});
+  KeepFailure([&] {
+    log_->Write("zeroshot", step_, NamedClassMetrics(metrics, ""),
+                {{"epoch", epoch()},
+                 {"images", metrics.images},
+                 {"classes", hits.classes()},
+                 {"skips", left_out}});
+  });
   std::string passed_over = hits.DescribeLeftOut();
   if (const std::string unknown = zeroshot_.names->DescribeUnknown(); !unknown.empty()) {
     passed_over += fmt::format(" ({})", unknown);

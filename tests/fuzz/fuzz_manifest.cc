@@ -81,7 +81,7 @@ std::uint64_t Hash(const std::vector<std::uint8_t>& bytes, std::size_t from, std
 std::vector<std::uint8_t> MendedManifest(std::vector<std::uint8_t> bytes) {
   constexpr std::size_t kHead = 40;
   if (bytes.size() < kHead) return bytes;
-  std::memcpy(bytes.data(), "FCLIPMF3", 8);
+  std::memcpy(bytes.data(), "FCLIPMF4", 8);
   Put(static_cast<std::int64_t>(bytes.size() - kHead), 16, bytes);
   Put(Hash(bytes, kHead, bytes.size()), 24, bytes);
   Put(Hash(bytes, 0, kHead - 8), kHead - 8, bytes);
@@ -90,9 +90,9 @@ std::vector<std::uint8_t> MendedManifest(std::vector<std::uint8_t> bytes) {
 
 /// As a sidecar whose hashes are right, where the places and checksums that it counts are there.
 std::vector<std::uint8_t> MendedSidecar(std::vector<std::uint8_t> bytes) {
-  constexpr std::size_t kHead = 88;
+  constexpr std::size_t kHead = 104;
   if (bytes.size() < kHead) return bytes;
-  std::memcpy(bytes.data(), "FCLIPSC2", 8);
+  std::memcpy(bytes.data(), "FCLIPSC3", 8);
   std::uint32_t kind = 0;
   std::int64_t count = 0;
   std::memcpy(&kind, bytes.data() + 8, sizeof(kind));
@@ -102,8 +102,8 @@ std::vector<std::uint8_t> MendedSidecar(std::vector<std::uint8_t> bytes) {
     const std::size_t places =
         kHead + (kind == 1 ? (records + 1) * 4 : ((records + kRowsApart - 1) / kRowsApart + 1) * 8);
     const std::size_t border = std::min(places, bytes.size());
-    Put(Hash(bytes, kHead, border), 64, bytes);
-    Put(Hash(bytes, border, std::min(border + records * 4, bytes.size())), 72, bytes);
+    Put(Hash(bytes, kHead, border), 80, bytes);
+    Put(Hash(bytes, border, std::min(border + records * 4, bytes.size())), 88, bytes);
   }
   Put(Hash(bytes, 0, kHead - 8), kHead - 8, bytes);
   return bytes;

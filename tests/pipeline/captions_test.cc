@@ -57,7 +57,7 @@ TEST(TarSource, TakesTheCaptionsThatItIsTold) {
   EXPECT_EQ(captions, (std::vector<std::pair<std::string, float>>{
                           {"web", 0.5F}, {"made up", 0.2F}, {"a", 0.15F}, {"b", 0.15F}}));
   EXPECT_EQ(block.records[1].captions.size(), 2u);
-  EXPECT_EQ(block.records[2].skip, Skip::kNoCaption);
+  EXPECT_EQ(block.records[2].skip, Skip::kBadJson);
 }
 
 TEST(TarSource, TakesATxtWholeOrACaptionALine) {

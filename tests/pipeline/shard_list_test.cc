@@ -76,7 +76,70 @@ TEST(ShardList, IsMadeAbsoluteWithItsPatterns) {
   EXPECT_EQ(absolute("{a,b}/0.tar"), "/data/{a,b}/0.tar");
   EXPECT_EQ(absolute("{/a,b,{c,/d}}/0.tar"), "{/a,/data/b,{/data/c,/d}}/0.tar");
   EXPECT_EQ(absolute(""), "");
-  EXPECT_EQ(AbsoluteList("0.tar", "/with [brackets]"), "0.tar");
+  EXPECT_EQ(AbsoluteList("{0..1}.tar::b.tar", "/with [a] :: {b,c}"),
+            R"(/with \[a\] \:\: \{b\,c\}/{0..1}.tar::/with \[a\] \:\: \{b\,c\}/b.tar)");
+}
+
+TEST(ShardList, MeansWhatExistsUnderThatVeryName) {
+  const TemporaryFolder folder;
+  for (const char* name : {"data [v2]", "a{b}c", "x::y", "s*r", "{0..1}"}) {
+    std::filesystem::create_directory(folder / name);
+    for (const char* file : {"0.tar", "1.tar"}) WriteFile((folder / name) + "/" + file, "");
+    const std::string path = folder / name;
+    const Names both = {path + "/0.tar", path + "/1.tar"};
+    for (const std::string tail : {"/*.tar", "/{0..1}.tar", "/{0,1}.t?r"}) {
+      EXPECT_EQ(SplitList(path + tail), Names{path + tail});
+      EXPECT_EQ(ExpandPart(path + tail), both);
+      // And from anywhere.
+      const std::string absolute = AbsoluteList(path + tail, "/elsewhere");
+      EXPECT_EQ(SplitList(absolute), Names{absolute});
+      EXPECT_EQ(ExpandPart(absolute), both) << absolute;
+    }
+    EXPECT_EQ(ExpandPart(path + "/0.tar"), Names{path + "/0.tar"});
+    WriteFile(path + "/list.txt", "{0..1}.tar\r\n");
+    EXPECT_EQ(ExpandPart(path + "/list.txt"), both);
+    EXPECT_EQ(ExpandPart(AbsoluteList("list.txt", path)), both);
+    EXPECT_EQ(SplitList(path + "/0.tar::" + path + "/1.tar"), both);
+  }
+  std::filesystem::create_directory(folder / "x [1]");
+  WriteFile(folder / "x [1]/a[0].tar", "");
+  std::filesystem::create_directory(folder / "x [0]");
+  WriteFile(folder / "x [0]/b.tar", "");
+  EXPECT_EQ(ExpandPart(folder / "x [{0,1}]/*.tar"),
+            (Names{folder / "x [0]/b.tar", folder / "x [1]/a[0].tar"}));
+}
+
+TEST(ShardList, TakesTheMeaningOfASignAwayBehindABackslash) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(ExpandPart(R"(a\{b\}c/\[0\]\*.tar)"), Names{"a{b}c/[0]*.tar"});
+  EXPECT_EQ(ExpandPart(R"({a\,b,c\}}.tar)"), (Names{"a,b.tar", "c}.tar"}));
+  EXPECT_EQ(SplitList(R"(a\:\:b::c)"), (Names{R"(a\:\:b)", "c"}));
+  EXPECT_EQ(ExpandPart(R"(a\:\:b)"), Names{"a::b"});
+  EXPECT_EQ(ExpandPart(R"(dir\name.tar)"), Names{R"(dir\name.tar)"});
+  WriteFile(folder / "[x]0.tar", "");
+  EXPECT_EQ(ExpandPart(folder / R"(\[x\]*.tar)"), Names{folder / "[x]0.tar"});
+  EXPECT_NE(ErrorOf([&] { ExpandPart(folder / "[x]9.tar"); }).find(R"(write \[)"),
+            std::string::npos);
+}
+
+// 8.5 GB were filled before it was refused.
+TEST(ShardList, CountsNamesBeforeItMakesThem) {
+  std::string many;
+  for (int i = 0; i < 15; ++i) many += "{1..1000000}";
+  EXPECT_NE(ErrorOf([&] { ExpandPart(many); }).find("is the most"), std::string::npos);
+  std::string nested = "x";
+  for (int i = 0; i < 200; ++i) nested = "{" + nested + ",{1..1000000}}";
+  EXPECT_NE(ErrorOf([&] { ExpandPart(nested); }), "");
+  EXPECT_NE(ErrorOf([&] {
+              ExpandPart(std::string(100'000, 'n') + "{1..1000000}.tar");
+            }).find("1 GiB is the most"),
+            std::string::npos);
+}
+
+TEST(ShardList, ReadsAFileThatWindowsWrote) {
+  const TemporaryFolder folder;
+  WriteFile(folder / "w.txt", "\xEF\xBB\xBF# shards\r\n0.tar\r\n\r\n1.tar");
+  EXPECT_EQ(ExpandPart(folder / "w.txt"), (Names{folder / "0.tar", folder / "1.tar"}));
 }
 
 }  // namespace

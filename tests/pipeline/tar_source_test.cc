@@ -247,7 +247,7 @@ TEST(TarSource, GoesOnBehindADamagedHeader) {
   EXPECT_TRUE(lines[1].ends_with("no_caption")) << lines[1];
   EXPECT_EQ(lines[2], whole[2]);
   EXPECT_EQ(lines[3], whole[3]);
-  EXPECT_NE(opened.parts[0].warnings.at(0).find("damaged inside"), std::string::npos);
+  EXPECT_NE(opened.parts[0].warnings.at(0).find("damaged: 0.tar (bytes "), std::string::npos);
 }
 
 TEST(TarSource, GivesASkipForShardsThatGoAway) {

@@ -38,6 +38,8 @@ def main():
 
     wrong = bench("configs/quickstart.toml", "train.batchsize=8")
     assert wrong.returncode == 2 and "train.batch_size" in wrong.stderr, wrong
+    cuda = bench(*CONFIG, "train.device=cuda")
+    assert cuda.returncode == 2 and "train.device" in cuda.stderr and not cuda.stdout, cuda
     assert bench("no/such.toml").returncode == 2
     assert subprocess.run([FASTCLIP, "bench", "stepp"], capture_output=True).returncode == 2
 
