@@ -29,6 +29,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+thread_local bool without_indexing = false;
+
 /// Walks wait for the disk, not for a core.
 constexpr std::size_t kWalkers = 8;
 
@@ -316,6 +318,7 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
               const std::vector<Candidate>& candidates, const SourceOptions& options) {
   std::string reason;
   for (const Candidate& candidate : candidates) {
+    if (WithoutIndexing::active()) break;
     try {
       const std::string target = candidate.target();
       RemoveLeftovers(files.paths, draft, candidate);
@@ -334,9 +337,11 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
       reason = error.what();
     }
   }
-  files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind);
+  files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind,
+                                                  WithoutIndexing::active());
   Explorer(files, part, options, /*keep=*/true).Explore(draft);
   files.manifest = Manifest(std::move(draft.entries));
+  if (WithoutIndexing::active()) return;
   files.notes.push_back(fmt::format(
       "the manifest cannot be kept ({}): it is made anew at each start; name a file for it",
       reason));
@@ -405,6 +410,10 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
 
 }  // namespace
 
+WithoutIndexing::WithoutIndexing() : before_(without_indexing) { without_indexing = true; }
+WithoutIndexing::~WithoutIndexing() { without_indexing = before_; }
+bool WithoutIndexing::active() { return without_indexing; }
+
 std::optional<WalkedFile> WalkPath(const std::string& path, const WalkFile& walk, bool checksums) {
   try {
     const UniqueFd fd = OpenToRead(path);
@@ -441,7 +450,8 @@ IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths,
   files.paths = std::move(paths);
   files.walk = std::move(walk);
   if (draft.same) {
-    files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind);
+    files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind,
+                                                    WithoutIndexing::active());
     files.manifest = std::move(*old);
     files.manifest_path = candidates.front().path;
   } else {

@@ -32,6 +32,20 @@ struct IndexedFiles {
   std::vector<std::string> notes;     ///< of where the index lies
 };
 
+/// While one lives, lists that its thread opens are read only: neither manifest nor sidecars are
+/// written. Files that are in none are looked through for this time.
+class WithoutIndexing {
+ public:
+  WithoutIndexing();
+  ~WithoutIndexing();
+  WithoutIndexing(const WithoutIndexing&) = delete;
+  WithoutIndexing& operator=(const WithoutIndexing&) = delete;
+  static bool active();
+
+ private:
+  bool before_;
+};
+
 /// Opens the manifest of `paths`, which `part` of a list named, or makes it. Entries whose file has
 /// kept size and time are taken over without a look at their sidecars; of the others the sidecar
 /// tells, which another list may have made, or else several threads walk them. A file that is gone

@@ -100,6 +100,13 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
   return info;
 }
 
+void AddListed(const IndexedFiles& files, std::vector<ListedFile>& listed) {
+  for (std::size_t i = 0; i < files.paths.size(); ++i) {
+    const ManifestEntry& entry = files.manifest.entries()[i];
+    listed.push_back({entry.name, files.paths[i], entry.count, entry.content_hash});
+  }
+}
+
 /// What is said of tables and meets none.
 void SayUnused(const SourceOptions& options, PartInfo& info) {
   if (!options.table.any()) return;
@@ -108,7 +115,7 @@ void SayUnused(const SourceOptions& options, PartInfo& info) {
 }
 
 std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOptions& options,
-                                       PartInfo& info) {
+                                       PartInfo& info, std::vector<ListedFile>& listed) {
   if (part.starts_with(kSynthetic)) {
     RefuseCaptionKeys(part, options);
     info.part = part;
@@ -135,12 +142,14 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
     RefuseChecksums(part, options);
     auto table = TableSource::Open(part, paths.front(), options);
     info = Describe(part, "table", table->files());
+    AddListed(table->files(), listed);
     info.details = table->columns();
     std::ranges::move(table->Findings(), std::back_inserter(info.warnings));
     return table;
   }
   IndexedFiles files = IndexFiles(part, std::move(paths), FileKind::kTar, options, TarSource::Walk);
   info = Describe(part, "tar", files);
+  AddListed(files, listed);
   SayUnused(options, info);
   return std::make_unique<TarSource>(std::move(files), options);
 }
@@ -155,7 +164,7 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
     SourceOptions own = options;
     if (!own.manifest.empty() && parts.size() > 1) own.manifest += fmt::format(".{}", i);
     PartInfo& info = opened.parts.emplace_back();
-    sources.push_back(OpenPart(parts[i], own, info));
+    sources.push_back(OpenPart(parts[i], own, info, opened.files));
     info.records = sources.back()->size();
     info.hash = sources.back()->hash();
     if (info.records == 0) {

@@ -28,9 +28,18 @@ struct PartInfo {
   std::vector<std::string> notes;     ///< what is no fault of the data: no place for an index
 };
 
+/// One of the files of a list, as its manifest knows it.
+struct ListedFile {
+  std::string name;  ///< relative to the folder that holds all files of its part of the list
+  std::string path;
+  std::int64_t records = 0;
+  std::uint64_t content_hash = 0;  ///< FileFacts::content_hash
+};
+
 struct OpenedSource {
   std::unique_ptr<RecordSource> source;
   std::vector<PartInfo> parts;
+  std::vector<ListedFile> files;  ///< that the source's hash() is of, in their order
 };
 
 /// OpenSource, and what it found. With several parts, options.manifest stands for one file a part:

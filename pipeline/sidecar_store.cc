@@ -133,6 +133,7 @@ Sidecar SidecarStore::KeepUnnamed(const std::string& path, const WalkedFile& wal
 
 Sidecar SidecarStore::Keep(const std::string& path, const std::string& name,
                            const WalkedFile& walked) {
+  if (read_only_) return KeepUnnamed(path, walked);
   try {
     return Write(path, name, walked);
   } catch (const std::system_error& error) {

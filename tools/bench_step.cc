@@ -20,6 +20,7 @@
 #include "trainer/batch_tensors.h"
 #include "trainer/config.h"
 #include "trainer/model/presets.h"
+#include "trainer/run_setup.h"
 #include "trainer/safetensors.h"
 #include "trainer/train_step.h"
 
@@ -65,10 +66,10 @@ struct Timing {
 
 class StepBench {
  public:
-  StepBench(const TrainConfig& config, double start_mb)
+  StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb)
       : config_(config),
         start_mb_(start_mb),
-        model_config_(LoadModelConfig(config.model.name)),
+        model_config_(model),
         rows_(config.train.batch_size),
         plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
         model_(model_config_, config.train.seed, config.temperature.init, ParameterType(),
@@ -222,6 +223,14 @@ void Print(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
+double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds) {
+  TrainConfig share = *config;
+  share.train.batch_size = rows;
+  if (share.train.threads > 0) at::set_num_threads(share.train.threads);
+  StepBench bench(share, ModelOf(config), /*start_mb=*/0);
+  return bench.Time(bench.real(), seconds).step_seconds;
+}
+
 int RunBenchStep(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
   std::string path, inputs;
@@ -250,7 +259,7 @@ int RunBenchStep(int argc, const char* const* argv) {
                                "bench step measures the processor alone; add train.device=cpu");
   }
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
-  StepBench bench(*config, start_mb);
+  StepBench bench(*config, ModelOf(config), start_mb);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
   // Shorter captions first: the peak only grows.
   const Timing real = bench.Time(bench.real(), seconds), full = bench.Time(bench.full(), seconds);

@@ -64,6 +64,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   file_ = source.file;
   source_.manifest_fallback_dir = source.run;
   source_.table = options.table.Parsed();
+  source_.renew = true;  // what is there is evaluated: no index outlives the command
   std::string preset, tokenizer = "clip";
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {
@@ -94,18 +95,18 @@ EvalSubject::EvalSubject(const EvalOptions& options)
     if (options.tokenizer.empty() && !origin->tokenizer.empty()) tokenizer = origin->tokenizer;
   }
   tokenizer_ = OpenTokenizer(tokenizer);
-  const std::string unchecked = CheckOrigin(file_, {.config = model_,
-                                                    .tokenizer = tokenizer,
-                                                    .vocabulary_hash = VocabularyHash(tokenizer),
-                                                    .model_option = "--model",
-                                                    .tokenizer_option = "--tokenizer"});
-  if (!unchecked.empty()) fmt::print(stderr, "{}\n", unchecked);
   if (tokenizer_->vocab_size() > model_.text.vocab_size) {
     throw std::runtime_error(
         fmt::format("tokenizer {} has {} ids, but model {} embeds {}: name the tokenizer that it "
                     "was trained with, --tokenizer clip or sentencepiece:MODEL",
                     tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
   }
+  const std::string unchecked = CheckOrigin(file_, {.config = model_,
+                                                    .tokenizer = tokenizer,
+                                                    .vocabulary_hash = VocabularyHash(tokenizer),
+                                                    .model_option = "--model",
+                                                    .tokenizer_option = "--tokenizer"});
+  if (!unchecked.empty()) fmt::print(stderr, "{}\n", unchecked);
   const int threads =
       options.threads > 0
           ? options.threads

@@ -91,6 +91,12 @@ int TrainIn(Group& group, const LoadedConfig& config, const TrainRequest& reques
 
 }  // namespace
 
+void CheckDevice(const LoadedConfig& config, int ranks) {
+  Launch last;
+  last.local_rank = ranks - 1;
+  Device(config).Open(last);
+}
+
 int TrainLocalRanks(const TrainRequest& request, int ranks) {
   const LoadedConfig config(request.config_path, request.overrides, ranks);
   std::vector<std::string> words = {"train", request.config_path};

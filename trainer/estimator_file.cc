@@ -175,6 +175,26 @@ ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* k
   return imported;
 }
 
+void CheckEstimatorFile(const std::string& path, std::int64_t records) {
+  const SafetensorsReader file(path);
+  for (const char* name : {"u_im", "u_tt"}) {
+    const auto entry = std::ranges::find(file.entries(), name, &SafetensorsEntry::name);
+    const std::int64_t rows =
+        entry == file.entries().end() || entry->shape.empty() ? 0 : entry->shape.front();
+    if (rows == 0) {
+      throw std::runtime_error(
+          fmt::format("{}: has no {} of shape [rows] or [rows, 1]; it is in the checkpoint of the "
+                      "published code",
+                      path, name));
+    }
+    if (rows >= records) continue;
+    throw std::runtime_error(
+        fmt::format("{}: {} has {} rows, and the data {} records: are they of "
+                    "this data?",
+                    path, name, rows, records));
+  }
+}
+
 std::vector<std::string> EstimatorNames(const std::vector<std::string>& columns) {
   std::vector<std::string> names;
   for (const std::string& column : columns) names.push_back(NameOf(column));

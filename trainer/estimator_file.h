@@ -31,6 +31,10 @@ struct ImportedEstimators {
 ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* keys,
                                     SampleTable& table);
 
+/// What the header of such a file tells: throws std::runtime_error where it has no u_im and u_tt, or
+/// fewer rows than `records` (0: rows are found by key).
+void CheckEstimatorFile(const std::string& path, std::int64_t records);
+
 /// The names of a row's values in such a file, for a table's columns. With a temperature a sample
 /// they have bound_* even where the table does not.
 std::vector<std::string> EstimatorNames(const std::vector<std::string>& columns);

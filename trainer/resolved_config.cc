@@ -82,7 +82,7 @@ void WriteResolvedConfig(const TrainConfig& config) {
     throw ConfigError(fmt::format(
         "a path is not UTF-8, as the run's config.toml must be (this folder is {}); give what it "
         "names another name, or a link",
-        Printable(folder)));
+        Printable(fs::current_path().string())));
   }
   KeepEarlier(resolved.run, text);
   ReplaceFile(resolved.run + "/config.toml", text);

@@ -8,6 +8,7 @@
 
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/model/presets.h"
+#include "trainer/run_data.h"
 
 namespace fastclip {
 namespace {
@@ -45,14 +46,16 @@ ConfigValues ConfigBefore(const FoundCheckpoint& found) {
 void CompareOrder(const OrderOptions& before, const OrderOptions& now, Differences& differences) {
   differences.Compare("the number of records", before.size, now.size);
   differences.Compare("train.batch_size", before.batch_size, now.batch_size);
-  differences.Compare("data.lanes", before.lanes, now.lanes);
   differences.Compare("data.tail", std::string(TailName(before.tail)),
                       std::string(TailName(now.tail)));
   differences.Compare("data.resampled", before.resampled, now.resampled);
   differences.Compare("the mix of the sources (rows of an epoch)", RowsOf(before), RowsOf(now));
+  differences.Compare("train.seed", before.seed, now.seed);
+  // By rule these follow the two sizes.
+  if (before.size != now.size || before.batch_size != now.batch_size) return;
+  differences.Compare("data.lanes", before.lanes, now.lanes);
   differences.Compare("data.chunk", before.chunk, now.chunk);
   differences.Compare("data.window", before.window, now.window);
-  differences.Compare("train.seed", before.seed, now.seed);
 }
 
 void CompareModel(const CheckpointMeta& meta, const RunNow& now, Differences& differences) {
@@ -95,8 +98,9 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   }
   Differences others;
   if (now.data_hash && meta.data_hash != *now.data_hash) {
-    others.Add(fmt::format("the data's hash was {:016x} in this run and is {:016x} now",
-                           meta.data_hash, *now.data_hash));
+    const std::string change = DescribeDataChange(now.config.run, now.data_files);
+    others.Add(fmt::format("the data's hash was {:016x} in this run and is {:016x} now{}{}",
+                           meta.data_hash, *now.data_hash, change.empty() ? "" : ": ", change));
   }
   CompareOrder(meta.order, now.plan.options(), others);
   others.Compare("objective.name", meta.objective, now.config.objective.name);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/open_source.h"
 #include "pipeline/order_plan.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config_changes.h"
@@ -17,7 +18,9 @@ struct RunNow {
   const ConfigValues& values;  ///< of the resolved config
   const ModelConfig& model;
   const OrderPlan& plan;
-  std::optional<std::uint64_t> data_hash;  ///< empty: the data is not open, as in a dry run
+  /// Of the data; empty: it is not there yet, in a dry run.
+  std::optional<std::uint64_t> data_hash;
+  const std::vector<ListedFile>& data_files;
   std::uint64_t vocabulary_hash = 0;
 };
 

@@ -7,6 +7,7 @@
 #include "pipeline/memory_plan.h"
 #include "pipeline/record_sample.h"
 #include "trainer/model/presets.h"
+#include "trainer/pinned_memory.h"
 
 namespace fastclip {
 namespace {
@@ -64,16 +65,8 @@ std::vector<std::string> LookAtData(const std::string& key, const std::string& l
                   key, several_lines, looked, DescribeLines(options.caption_lines))};
 }
 
-ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer) {
+ModelConfig ModelOf(const LoadedConfig& config) {
   ModelConfig model = LoadModelConfig(config->model.name);
-  if (tokenizer.vocab_size() > model.text.vocab_size) {
-    throw config.table().Error(
-        "data.tokenizer",
-        fmt::format("'{}' has {} ids, but model {} embeds {}; choose a model file with "
-                    "text.vocab_size = {} or another tokenizer",
-                    config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
-                    model.text.vocab_size, tokenizer.vocab_size()));
-  }
   if (config->objective.name == "siglip") model.init_logit_bias = config->temperature.logit_bias;
   if (config->model.patch_dropout > 0 && model.vision.is_resnet()) {
     throw config.table().Error(
@@ -84,6 +77,27 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
     throw config.table().Error("model." + fault->option, fault->reason);
   }
   return model;
+}
+
+ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer) {
+  ModelConfig model = ModelOf(config);
+  if (tokenizer.vocab_size() > model.text.vocab_size) {
+    throw config.table().Error(
+        "data.tokenizer",
+        fmt::format("'{}' has {} ids, but model {} embeds {}; choose a model file with "
+                    "text.vocab_size = {} or another tokenizer",
+                    config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
+                    model.text.vocab_size, tokenizer.vocab_size()));
+  }
+  return model;
+}
+
+LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model, bool for_gpu) {
+  LoaderOptions options = config.pipeline;
+  options.memory = BatchMemory(for_gpu);
+  options.image_size = static_cast<int>(model.vision.image_size);
+  options.context_length = static_cast<int>(model.text.context_length);
+  return options;
 }
 
 void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows) {

@@ -13,7 +13,9 @@ namespace fastclip {
 /// What a config's keys become, checked against each other and the data: shared by a run and by its
 /// dry run. Each throws ConfigError where the config does not fit.
 
-/// The model of model.name, with what other sections add to it; fits tokenizer, locks and dropout.
+/// The model of model.name, with what other sections add to it; fits locks and dropout.
+ModelConfig ModelOf(const LoadedConfig& config);
+/// The same, and it fits the tokenizer.
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
 
 /// Of data.train; of other lists of the config.
@@ -25,6 +27,9 @@ SourceOptions OtherSourceOf(const TrainConfig& config);
 /// what they hold instead. `options`: TrainSourceOf, OtherSourceOf.
 std::vector<std::string> LookAtData(const std::string& key, const std::string& list,
                                     const RecordSource& source, const SourceOptions& options);
+
+/// The loader of a run's batches; of a GPU's they lie in pinned memory.
+LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model, bool for_gpu);
 
 /// What pipeline.memory must hold: batches of so many rows.
 void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows);

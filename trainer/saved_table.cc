@@ -110,11 +110,12 @@ std::shared_ptr<const SavedTable::Part> SavedTable::PartWith(std::int64_t lane) 
 void SavedTable::ReadRows(const Part& part, std::int64_t first, const at::Tensor& to) const {
   const at::ScalarType type = part.reader.entries()[0].type;
   const std::int64_t rows = to.size(0);
-  if (type == to.scalar_type()) return part.reader.ReadRows(0, first, rows, to.mutable_data_ptr());
+  if (type == to.scalar_type())
+    return part.reader.ReadRows(part.reader.entries()[0], first, rows, to.mutable_data_ptr());
   for (std::int64_t done = 0; done < rows; done += kBlock) {
     const std::int64_t some = std::min(kBlock, rows - done);
     const at::Tensor read = at::empty({some, to.size(1)}, type);
-    part.reader.ReadRows(0, first + done, some, read.mutable_data_ptr());
+    part.reader.ReadRows(part.reader.entries()[0], first + done, some, read.mutable_data_ptr());
     to.narrow(0, done, some).copy_(read);
   }
 }
@@ -159,7 +160,7 @@ at::Tensor SavedTable::Read(std::span<const LanePlace> places) const {
       rows.push_back(part->RowOf(place(*next)));
     }
     const at::Tensor to = at::tensor(at::ArrayRef(&*begin, rows.size()), at::kLong);
-    read.index_copy_(0, to, part->reader.ReadRows(0, rows).to(type_));
+    read.index_copy_(0, to, part->reader.ReadRows(part->reader.entries()[0], rows).to(type_));
   }
   return read;
 }

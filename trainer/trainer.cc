@@ -225,7 +225,6 @@ void Trainer::RefuseBrokenWeights() {
   for (const NamedTensors* tensors : {&model_.parameters(), &model_.buffers()}) {
     if (bad.empty()) bad = FirstNotFinite(*tensors);
   }
-  if (bad.empty()) bad = FirstNotFinite(optimizer_->state());
   for (const std::string& found : GatherTexts(comm_, bad)) {
     if (found.empty()) continue;
     throw std::runtime_error(fmt::format(

@@ -13,6 +13,7 @@
 #include "comm/counted_communicator.h"
 #include "pipeline/batch_loader.h"
 #include "pipeline/file.h"
+#include "pipeline/open_source.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/config_changes.h"
@@ -73,6 +74,7 @@ class Trainer {
   [[noreturn]] void SaveAndThrow(const std::exception& error);
   StopSignal::Words StopWords();
   void SayRanks();
+  void SayWhatWillNotFit();
   void OpenRun(const std::string& command);
   std::optional<FoundCheckpoint> FindCheckpoint();
   void BroadcastFromRank0(const NamedTensors& tensors);
@@ -120,7 +122,7 @@ class Trainer {
   std::int64_t epoch() const { return plan_.EpochOf(step_); }
 
   const LoadedConfig& config_;
-  const ConfigValues config_values_;  // of the resolved config
+  ConfigValues config_values_;  // of the resolved config
   CountedCommunicator comm_;
   std::optional<Patience> opening_;  // while the constructor runs
   Console console_;
@@ -128,7 +130,8 @@ class Trainer {
   std::uint64_t vocabulary_hash_ = 0;  // of the file that it was read from
   ModelConfig model_config_;
   LoaderOptions loader_options_;
-  std::optional<RunLock> lock_;  // before anything is written into the run folder
+  std::optional<RunLock> lock_;         // before anything is written into the run folder
+  std::vector<ListedFile> data_files_;  // of source_
   std::unique_ptr<RecordSource> source_;
   std::unique_ptr<RecordSource> val_source_;
   ZeroShotSet zeroshot_;

@@ -54,6 +54,7 @@ void Trainer::Resume(const FoundCheckpoint& found) {
                    .model = model_config_,
                    .plan = plan_,
                    .data_hash = source_->hash(),
+                   .data_files = data_files_,
                    .vocabulary_hash = vocabulary_hash_};
   RefuseOtherRun(found, now);
   const CheckpointMeta& meta = found.meta;

@@ -18,9 +18,10 @@
 #include "trainer/file_io.h"
 #include "trainer/model/presets.h"
 #include "trainer/objective/robustness.h"
-#include "trainer/pinned_memory.h"
 #include "trainer/resolved_config.h"
+#include "trainer/run_data.h"
 #include "trainer/run_setup.h"
+#include "trainer/start_check.h"
 #include "trainer/trainer.h"
 #include "trainer/versions.h"
 #include "trainer/weights_origin.h"
@@ -41,23 +42,41 @@ SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
 /// damaged and vanished shards train on, but not in silence. Rank 0 looks at some records for all.
 std::unique_ptr<RecordSource> OpenData(const char* key, const std::string& list,
                                        const SourceOptions& options, Communicator& comm,
-                                       Console& console) {
+                                       Console& console, std::vector<ListedFile>* files = nullptr) {
   return Rank0First(comm, [&] {
     OpenedSource opened = OpenSourceWithInfo(list, OfRank(options, comm));
     for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
     if (comm.rank() == 0) {
       for (const auto& line : LookAtData(key, list, *opened.source, options)) console.Say(line);
     }
+    if (files != nullptr) *files = std::move(opened.files);
     return std::move(opened.source);
   });
 }
 
-LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model, at::Device device) {
-  LoaderOptions options = config.pipeline;
-  options.memory = BatchMemory(device.is_cuda());
-  options.image_size = static_cast<int>(model.vision.image_size);
-  options.context_length = static_cast<int>(model.text.context_length);
-  return options;
+/// Rank 0 holds the lock. Refused before data is looked at, which may take long.
+std::optional<RunLock> LockRun(const LoadedConfig& config, const ModelConfig& model,
+                               std::uint64_t vocabulary_hash, int rank) {
+  if (rank != 0) return std::nullopt;
+  std::optional<RunLock> lock(std::in_place, config->run);
+  RefuseTakenFolder(*config);
+  if (!config->resume && !config->model.pretrained.empty()) {
+    CheckFit(StartWeights(config, model, vocabulary_hash, /*init=*/""), model);
+  }
+  return lock;
+}
+
+/// What RUN/config.toml says; nothing where it is gone or another version's.
+std::optional<TemperatureOptions> WrittenTemperature(const std::string& run) {
+  TrainConfig config;
+  ConfigTable table;
+  BindConfig(config, table);
+  try {
+    table.ReadFile(run + "/config.toml");
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+  return config.temperature;
 }
 
 double Millions(const NamedTensors& tensors) {
@@ -78,9 +97,10 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       tokenizer_(OpenTokenizer(config->data.tokenizer)),
       vocabulary_hash_(VocabularyHash(config->data.tokenizer)),
       model_config_(CheckedModel(config, *tokenizer_)),
-      loader_options_(LoaderOf(*config, model_config_, device)),
-      lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
-      source_(OpenData("data.train", config->data.train, TrainSourceOf(*config), comm, console_)),
+      loader_options_(LoaderOf(*config, model_config_, device.is_cuda())),
+      lock_(LockRun(config, model_config_, vocabulary_hash_, comm.rank())),
+      source_(OpenData("data.train", config->data.train, TrainSourceOf(*config), comm, console_,
+                       &data_files_)),
       val_source_(config->data.val.empty() ? nullptr
                                            : OpenData("data.val", config->data.val,
                                                       OtherSourceOf(*config), comm, console_)),
@@ -113,6 +133,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   RefuseDifferences(data, comm_);
 
   OpenRun(command);
+  SayWhatWillNotFit();
   console_.Say(fmt::format(
       "model {}: {:.1f} M parameters{}; {} records in {} lanes; {} epochs of {} steps, batch {}; "
       "{} threads train, {} decode",
@@ -133,6 +154,21 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   opening_.reset();
 }
 
+void Trainer::SayWhatWillNotFit() {
+  const RunLength length{total_steps_, plan_.mean_steps_per_epoch()};
+  for (const std::string& line : ScheduleWarnings(*config_, length)) {
+    console_.Say("warning: " + line);
+  }
+  std::string space;
+  Together(comm_, [&] {
+    if (comm_.rank() != 0) return;
+    const double bytes = CheckpointBytes(model_, *optimizer_, *objective_, plan_,
+                                         PrecisionOf(config_->train.precision));
+    space = CheckSpace(SpaceOf(*config_, bytes), config_->run);
+  });
+  if (!space.empty()) console_.Say("warning: " + space);
+}
+
 void Trainer::SayRanks() {
   std::string line =
       fmt::format("{} ranks, {}", comm_.world_size(), DescribeRows(lanes_per_rank_, plan_));
@@ -145,28 +181,14 @@ void Trainer::SayRanks() {
 
 void Trainer::OpenRun(const std::string& command) {
   RefuseAFolderOfItsOwn();
-  const auto found = FindCheckpoint();
-  if (found && !config_->resume) {
-    throw ConfigError(
-        fmt::format("{} already holds a run (step {}); resume=true goes on with it, another "
-                    "run=FOLDER starts anew",
-                    config_->run, found->meta.step));
-  }
-  std::error_code absent;
-  const std::string metrics = config_->run + "/metrics.jsonl";
-  if (comm_.rank() == 0 && !found && !config_->resume &&
-      std::filesystem::file_size(metrics, absent) > 0 && !absent) {
-    throw ConfigError(fmt::format(
-        "{} is a run's, but no checkpoint of it is there: put them back under {}/checkpoints and "
-        "add resume=true; without them resume=true starts anew over it, run=FOLDER elsewhere",
-        metrics, config_->run));
-  }
+  const auto found = config_->resume ? FindCheckpoint() : std::nullopt;
   if (found) {
     Resume(*found);
   } else {
     if (config_->resume)
       console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
     StartFromWeights();
+    config_values_ = ValuesOf(ResolvedConfig(UsedConfig()));
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
   }
   // Weights made or read by unlike processors might differ in the last bit.
@@ -227,7 +249,13 @@ void Trainer::SetTemperature(const StartTemperature& start) {
 /// What the run is computed with, for RUN/config.toml.
 TrainConfig Trainer::UsedConfig() const {
   TrainConfig used = *config_;
-  if (!start_temperature_) return used;
+  if (!start_temperature_) {  // a resume: its start has written it
+    const bool from_weights = !used.model.pretrained.empty() || !used.train.init.empty();
+    const auto written = from_weights ? WrittenTemperature(used.run) : std::nullopt;
+    if (written) used.temperature.init = written->init;
+    if (written) used.temperature.logit_bias = written->logit_bias;
+    return used;
+  }
   const auto rounded = [](double value) { return std::stod(fmt::format("{:.6g}", value)); };
   if (start_temperature_->tau_of_weights) used.temperature.init = rounded(start_temperature_->tau);
   if (start_temperature_->bias_of_weights)
@@ -265,6 +293,7 @@ void Trainer::RefuseAFolderOfItsOwn() {
 
 void Trainer::StartLogs(const std::string& command, const CheckpointMeta& resumed) {
   WriteResolvedConfig(UsedConfig());
+  WriteRunData(config_->run, source_->hash(), data_files_);
   LogStart(config_->run, {{"time", std::time(nullptr)},
                           {"step", step_},
                           {"host", HostName()},

@@ -167,6 +167,7 @@ bool Judge(Failure failure, const Settings& settings, Store& store) {
   }
   fmt::print("{:<15} {} ranks in {} processes: the last knew after {:.2f} s\n",
              kNames[static_cast<int>(failure)], settings.ranks, settings.processes, slowest);
+  std::fflush(stdout);
   return right && slowest <= settings.seconds;
 }
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 FASTCLIP = sys.argv[1]
-SMALL = ["--local", "8", "--global", "4096", "--dim", "512", "--tile", "64", "--seconds", "0"]
+SMALL = ["--local", "8", "--global", "4096", "--dim", "512", "--tile", "64", "--seconds", "0",
+         "--threads", "1"]
 ALL = "fastclip_v0,fastclip_v1,fastclip_v2,fastclip_v3,sogclr,isogclr,openclip,siglip"
 
 

@@ -108,6 +108,22 @@ TEST_F(EvalRetrieval, ReadsATxtOfSeveralLinesAsOneCaptionALineAndSaysSo) {
       << errors_;
 }
 
+TEST_F(EvalRetrieval, TakesShardsThatWereReplacedAsTheyAreNow) {
+  const std::string shard = folder_ / "replaced.tar";
+  for (const int pictures : {4, 6}) {
+    TarWriter writer(shard);
+    for (int i = 0; i < pictures; ++i) {
+      const std::string key = fmt::format("{}-{}", pictures, i), text = "picture " + key;
+      writer.Add(key + ".png", PngOf(i));
+      writer.Add(key + ".txt", std::as_bytes(std::span(text)));
+    }
+    writer.Close();
+    ASSERT_EQ(Run({"eval", "retrieval", folder_ / "run", "--shards", shard, "--json"}), 0)
+        << errors_;
+    EXPECT_EQ(nlohmann::json::parse(output_)["num_samples"], pictures);
+  }
+}
+
 TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {
   const std::string newest = At("step_24/model.safetensors");
   std::filesystem::resize_file(newest, std::filesystem::file_size(newest) / 2);
@@ -119,8 +135,9 @@ TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {
 
 TEST_F(EvalRetrieval, SaysWhatToDoOnOneLine) {
   ExpectError(1, folder_ / "nothing", {}, "neither a run folder");
-  ExpectError(2, At("step_24/model.safetensors"), {}, "add --model, one of");
-  ExpectError(1, folder_ / "run", {"--model", "ViT-B-32"}, "ViT-B-32");  // another model's weights
+  std::filesystem::copy_file(At("step_24/model.safetensors"), folder_ / "alone.safetensors");
+  ExpectError(2, folder_ / "alone.safetensors", {}, "add --model, one of");
+  ExpectError(2, folder_ / "run", {"--model", "ViT-B-32"}, "ViT-B-32");  // another model's weights
   EXPECT_EQ(Run({"eval", "retrieval", folder_ / "run", "--shards", folder_ / "none-{0..3}.tar"}),
             1);
   EXPECT_NE(errors_.find("none-"), std::string::npos) << errors_;

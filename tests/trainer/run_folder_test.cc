@@ -114,9 +114,30 @@ TEST_F(TrainingOnShards, AShardThatChangedIsRefusedByName) {
   ASSERT_EQ(Run({"shards", "index", list}), 0) << errors_;
   ASSERT_EQ(Run(on), 2);  // it is other data now
   EXPECT_NE(errors_.find("the data's hash"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find((folder_ / "1.tar") + " has other records"), std::string::npos) << errors_;
   WriteFile(folder_ / "1.tar", bytes);
   ASSERT_EQ(Run({"shards", "index", list}), 0) << errors_;
   EXPECT_EQ(Run(on), 0) << errors_;
+}
+
+TEST_F(TrainingOnShards, AResumeNamesAShardThatIsGoneOrNew) {
+  auto words = OnShards({"data.max_skips_per_mille=1000"});
+  words.front() = "data.train=" + (folder_ / "?.tar");
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  words.emplace_back("resume=true");
+  std::filesystem::rename(folder_ / "2.tar", folder_ / "away");
+  EXPECT_EQ(Run(Train("run", words)), 2);
+  EXPECT_NE(errors_.find((folder_ / "2.tar") + " is gone"), std::string::npos) << errors_;
+  Write("8.tar", 7000);
+  EXPECT_EQ(Run(Train("run", words)), 2);
+  EXPECT_NE(errors_.find((folder_ / "2.tar") + " is gone, and 1 more file differs"),
+            std::string::npos)
+      << errors_;
+  std::filesystem::rename(folder_ / "away", folder_ / "2.tar");
+  EXPECT_EQ(Run(Train("run", words)), 2);
+  EXPECT_NE(errors_.find((folder_ / "8.tar") + " is new"), std::string::npos) << errors_;
+  std::filesystem::remove(folder_ / "8.tar");
+  EXPECT_EQ(Run(Train("run", words)), 0) << errors_;
 }
 
 TEST_F(TrainingOnShards, KillsAndStopsChangeNothingOverDamagedShards) {

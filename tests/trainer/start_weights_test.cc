@@ -75,6 +75,10 @@ TEST_F(StartingFromWeights, ALearnedTemperatureGoesOnFromTheWeights) {
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
   EXPECT_NEAR(FirstTau("run"), 0.02, 1e-5);
   EXPECT_EQ(WrittenTau("run"), 0.02);
+  std::vector<std::string> longer = words;
+  longer.insert(longer.end(), {"train.epochs=2", "resume=true"});
+  ASSERT_EQ(Run(Train("run", longer)), 0) << errors_;
+  EXPECT_EQ(WrittenTau("run"), 0.02);
   std::vector<std::string> config = words;
   config.emplace_back("temperature.from=config");
   ASSERT_EQ(Run(Train("other", config)), 0) << errors_;

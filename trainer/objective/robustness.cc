@@ -19,9 +19,9 @@ std::string RhoWarning(const ObjectiveOptions& objective, const GammaOptions& ga
   const std::string line = fmt::format(
       "objective.rho = {:g} is more than ln(train.batch_size - 1) = {:.2f}, its limit while gamma "
       "is "
-      "1: {} will fall to {:g}",
+      "1: {} will fall towards {:g}",
       objective.rho, limit, individual ? "the temperatures" : "the temperature", kSmallestTau);
-  if (always_one || objective.rho > later) return line + " and stay there; choose a smaller rho";
+  if (always_one || objective.rho > later) return line + "; choose a smaller rho";
   return line + fmt::format(
                     ". With gamma below 1 the estimators see more than one batch, and the limit "
                     "rises towards ln(records - 1) = {:.2f}",
