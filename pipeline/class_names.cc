@@ -74,6 +74,11 @@ std::map<std::string, std::int64_t> ClassNames::unknown() const {
   return unknown_;
 }
 
+void ClassNames::ForgetUnknown() const {
+  const std::lock_guard lock(mutex_);
+  unknown_.clear();
+}
+
 std::string ClassNames::DescribeUnknown() const {
   const auto names = unknown();
   if (names.empty()) return "";

@@ -30,6 +30,8 @@ class ClassNames {
 
   /// Names that Label() was asked for and that mean no class, and how often; the first 1,000.
   std::map<std::string, std::int64_t> unknown() const;
+  /// Forgets them: what was looked at before work starts is met again.
+  void ForgetUnknown() const;
   /// "'fox', 'zebra' and 3 more are names of no class"; empty where there are none.
   std::string DescribeUnknown() const;
 

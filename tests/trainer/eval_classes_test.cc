@@ -176,8 +176,11 @@ TEST_F(EvalClasses, TakeAFolderOfClassesAsTheyTakeShards) {
       << errors_;
   Write("classes.txt", "ring\ncross\n");
   ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
-  EXPECT_GT(Figures()["left_out"]["bad_label"], 0);
-  EXPECT_EQ(Figures()["left_out"]["unknown_classes"]["bar"].is_number(), true) << output_;
+  const auto left_out = Figures()["left_out"];
+  std::int64_t unknown = 0;
+  for (const auto& count : left_out["unknown_classes"]) unknown += count.get<std::int64_t>();
+  EXPECT_GT(unknown, 0);
+  EXPECT_EQ(left_out["bad_label"], unknown) << output_;
   ASSERT_EQ(ZeroShot(), 0) << errors_;
   EXPECT_NE(output_.find("'bar', 'circle', 'square', 'tri_angle' are names of no class"),
             std::string::npos)

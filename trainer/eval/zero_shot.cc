@@ -98,6 +98,7 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
     if (found.skip) {
       ++skips[static_cast<int>(*found.skip)];
     } else if (found.label >= 0 && found.label < classes) {
+      names.ForgetUnknown();
       return;
     } else if (out_of_range++ == 0) {
       record = index;
