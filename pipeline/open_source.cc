@@ -5,14 +5,18 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <iterator>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "pipeline/class_folder.h"
 #include "pipeline/concatenated_source.h"
+#include "pipeline/image_folder_source.h"
 #include "pipeline/index_files.h"
 #include "pipeline/printable.h"
 #include "pipeline/shard_list.h"
@@ -71,6 +75,11 @@ void RefuseRemote(const std::string& part) {
   }
 }
 
+bool IsFolder(const std::string& part) {
+  std::error_code absent;
+  return std::filesystem::is_directory(part, absent);
+}
+
 PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles& files) {
   PartInfo info;
   info.part = part;
@@ -115,6 +124,16 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
     return OpenSynthetic(part, options);
   }
   RefuseRemote(part);
+  if (IsFolder(part)) {
+    auto folder = std::make_unique<ImageFolderSource>(part, options);
+    info.part = part;
+    info.kind = "folder of classes";
+    info.details = folder->description();
+    info.files = folder->size();
+    info.warnings = folder->warnings();
+    SayUnused(options, info);
+    return folder;
+  }
   std::vector<std::string> paths = ExpandPart(part);
   if (TableFormatOf(paths.front())) {
     RefuseCaptionKeys(part, options);
@@ -158,6 +177,15 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
   opened.source = sources.size() == 1 ? std::move(sources.front())
                                       : std::make_unique<ConcatenatedSource>(std::move(sources));
   return opened;
+}
+
+std::vector<std::string> ClassesOfList(const std::string& list) {
+  std::set<std::string> classes;
+  for (const std::string& part : SplitList(list)) {
+    if (!IsFolder(part)) return {};
+    std::ranges::move(ClassesOfFolder(part), std::inserter(classes, classes.end()));
+  }
+  return {classes.begin(), classes.end()};
 }
 
 std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {

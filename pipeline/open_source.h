@@ -13,8 +13,8 @@ namespace fastclip {
 /// start.
 struct PartInfo {
   std::string part;
-  std::string kind;     ///< "tar", "table", "synthetic"
-  std::string details;  ///< of a table: the columns that are read
+  std::string kind;     ///< "tar", "table", "folder of classes", "synthetic"
+  std::string details;  ///< of a table: the columns that are read; of a folder: its classes
   std::int64_t files = 0;
   std::int64_t records = 0;
   std::int64_t bytes = 0;  ///< of the listed files
@@ -45,6 +45,10 @@ struct OpenedSource {
 /// OpenSource, and what it found. With several parts, options.manifest stands for one file a part:
 /// "FILE.0", "FILE.1", …
 OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& options = {});
+
+/// The names of the classes of a list whose parts are all folders of classes: sorted, each once.
+/// Empty for any other list. Throws as OpenSource does.
+std::vector<std::string> ClassesOfList(const std::string& list);
 
 /// The warnings and notes of all parts for people, a line each: "PART: WARNING". Of many the first
 /// ones, then a line that tells how many more there are.

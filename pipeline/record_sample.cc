@@ -48,6 +48,10 @@ struct Held {
   std::vector<std::string> members, texts;
 };
 
+bool TellsOfCaptions(const std::string& name) {
+  return name.find("caption") != name.npos || name.find("text") != name.npos;
+}
+
 Held HeldBy(const RecordSample& sample) {
   Held held;
   for (const auto& [field, count] : sample.fields) {
@@ -55,9 +59,7 @@ Held HeldBy(const RecordSample& sample) {
     (is_text ? held.texts : held.members)
         .push_back(is_text ? field.substr(kJson.size()) : "." + field);
   }
-  std::ranges::stable_partition(held.texts, [](const std::string& name) {
-    return name.find("caption") != name.npos || name.find("text") != name.npos;
-  });
+  std::ranges::stable_partition(held.texts, TellsOfCaptions);
   for (auto* names : {&held.members, &held.texts}) {
     if (names->size() <= kNamedFields) continue;
     names->resize(kNamedFields);
@@ -70,7 +72,8 @@ std::string LackOfCaptions(const RecordSample& sample, const SourceOptions& opti
                            const std::string& option) {
   const Held held = HeldBy(sample);
   std::string text =
-      options.captions.empty()
+      sample.fields.empty() ? std::string("has a caption")
+      : options.captions.empty()
           ? std::string("has a caption (.txt, or \"captions\" or \"caption\" in the .json)")
           : fmt::format("has a caption where it was said to be{}",
                         option.empty() ? "" : " (" + option + ")");
@@ -79,9 +82,13 @@ std::string LackOfCaptions(const RecordSample& sample, const SourceOptions& opti
   }
   if (!held.texts.empty()) {
     text += fmt::format("; the .json has {}", fmt::join(held.texts, ", "));
-    if (!option.empty()) text += fmt::format(". Set {}=json.{}", option, held.texts.front());
-  } else if (sample.fields.contains("cls")) {
-    text += ". A .cls is a class: classify such a set with fastclip eval zeroshot or eval linear";
+    if (!option.empty()) {
+      const std::string& first = held.texts.front();
+      text += fmt::format(". Set {}=json.{}", option, TellsOfCaptions(first) ? first : "NAME");
+    }
+  }
+  if (sample.OnlyLabels()) {
+    text += ". Pictures with labels are for fastclip eval zeroshot and eval linear";
   }
   return text;
 }

@@ -16,6 +16,8 @@
 
 namespace fastclip {
 
+class ClassNames;
+
 /// Where a record lies, for people: a file, and in it the byte of the record's first tar header (-1
 /// where shard and sidecar are gone), or the number of a table's row.
 struct RecordOrigin {
@@ -89,11 +91,15 @@ struct SourceOptions {
   /// the label is: "" the usual place (the member .cls, the column or field "label"), "json.NAME" a
   /// field of the member .json or of a .jsonl row ("json.A.B": B in A), else a column's name.
   std::optional<std::string> labels;
+  /// Labels that are no numbers are looked up here; none: they are Skip::kBadLabel, as are names
+  /// that are not there.
+  std::shared_ptr<const ClassNames> class_names;
 };
 
 /// Opens a list: tar shards with braces and globs ("cc3m/{00000..00331}.tar"), a table (.tsv, .csv,
-/// .jsonl, also with .gz) of image path and caption, or "synthetic:N" (N pairs made up from their
-/// index). Lists joined by "::" are one source, their records one after the other. Throws
+/// .jsonl, also with .gz) of image path and caption, a folder of classes, or "synthetic:N" (N pairs
+/// made up from their index). Lists joined by "::" are one source, their records one after the
+/// other. Throws
 /// std::runtime_error that names the part of the list and says what to do.
 std::unique_ptr<RecordSource> OpenSource(const std::string& list,
                                          const SourceOptions& options = {});

@@ -119,7 +119,8 @@ void ChooseCaptions(const ColumnChooser& chooser, const TableKeys& keys, TableLa
     if (static_cast<int>(i) != layout.image && IsCaptionName(layout.columns[i]))
       layout.captions.push_back(static_cast<int>(i));
   }
-  if (layout.captions.empty()) {
+  layout.captioned = !layout.captions.empty();
+  if (!layout.captioned && layout.label < 0) {
     chooser.Throw(
         "none of them is called caption, title or text: name the caption with --caption-key COLUMN "
         "(data.caption_key in a run)");
@@ -148,6 +149,8 @@ std::string Describe(const TableLayout& layout, bool by_ending) {
   std::string text = by_ending ? "" : fmt::format("separated by {}, ", Named(layout.separator));
   text += fmt::format("image from {}, ", name(layout.image));
   if (layout.labelled) return text + "label from " + name(layout.label);
+  if (!layout.captioned)
+    return text + fmt::format("label from {}, no captions", name(layout.label));
   std::string captions;
   for (const int column : layout.captions)
     captions += (captions.empty() ? "" : ", ") + name(column);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,8 +34,10 @@ struct TableLayout {
   std::vector<int> captions;
   /// Of a .jsonl, whose rows name their fields; empty: the usual names.
   std::vector<std::string> image_path, caption_path, label_path;
-  bool labelled = false;    ///< the label is needed, captions are not
-  std::string description;  ///< which columns are read, for people
+  bool labelled = false;  ///< the label is needed, captions are not
+  bool captioned = true;  ///< false: there is a label and no caption, though none asked for labels
+  std::shared_ptr<const ClassNames> class_names;  ///< SourceOptions::class_names
+  std::string description;                        ///< which columns are read, for people
 };
 
 /// More columns than this are taken for a table of another kind.

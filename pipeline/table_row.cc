@@ -75,13 +75,13 @@ TableRow ParseFields(std::string_view line, const TableLayout& layout) {
       row.image = fields.Text();
       has_image = true;
     } else if (column == layout.label) {
-      row.label = ParseLabel(fields.Text());
+      row.label = ParseLabel(fields.Text(), layout.class_names.get());
       has_label = true;
     } else if (std::ranges::find(layout.captions, column) != layout.captions.end()) {
       row.captions.push_back(fields.Text());
     }
   }
-  const bool has_partner = layout.labelled ? has_label : !row.captions.empty();
+  const bool has_partner = layout.labelled || !layout.captioned ? has_label : !row.captions.empty();
   if (bad || !has_image || !has_partner) {
     row.skip = Skip::kBadRow;
   } else if (row.image.empty()) {
@@ -102,7 +102,8 @@ TableRow ParseJsonRow(std::string_view line, const TableLayout& layout) {
       layout.image_path.empty() ? FindImage(json, nullptr) : FindAt(json, layout.image_path);
   if (image != nullptr && image->is_string()) row.image = image->get<std::string>();
   if (row.image.empty()) row.skip = Skip::kNoImage;
-  if (const Json* const label = FindLabel(json, layout)) row.label = LabelAt(*label, {});
+  if (const Json* const label = FindLabel(json, layout))
+    row.label = LabelAt(*label, {}, layout.class_names.get());
   if (layout.labelled) return row;
   if (!layout.caption_path.empty()) {
     if (const Json* const caption = FindAt(json, layout.caption_path))
@@ -171,7 +172,7 @@ void JsonRowNames::Check(const std::string& path, const TableWants& wants) const
     fail(fmt::format("caption_key (--caption-key) says '{}', which is none of them",
                      wants.keys.caption));
   }
-  if (captions_.empty()) {
+  if (captions_.empty() && !has_label_) {
     fail(
         "none of them is called caption, title or text: name the caption with --caption-key FIELD "
         "(data.caption_key in a run)");

@@ -26,7 +26,9 @@ TableWants WantsOf(const SourceOptions& options) { return {options.table, option
 bool IsBlank(const std::string& text) { return text.find_first_not_of(" \t\r\n\v\f") == text.npos; }
 
 bool LacksPartner(const TableRow& row, bool labelled) {
-  return labelled ? row.label.skip == Skip::kNoLabel : std::ranges::all_of(row.captions, IsBlank);
+  // Without a field for captions it is the label that counts.
+  return labelled || row.captions.empty() ? row.label.skip == Skip::kNoLabel
+                                          : std::ranges::all_of(row.captions, IsBlank);
 }
 
 std::uint64_t HashOf(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
@@ -91,6 +93,7 @@ std::unique_ptr<TableSource> TableSource::Open(const std::string& part, const st
   const auto text = IsGzipName(path) ? inflated->Of(fd.get(), path)
                                      : std::make_shared<const UniqueFd>(std::move(fd));
   TableLayout layout = TableReader(text->get(), path, TableFormatOf(path).value(), wants).layout();
+  layout.class_names = options.class_names;
   return std::unique_ptr<TableSource>(
       new TableSource(std::move(files), text, std::move(layout), options));
 }

@@ -175,17 +175,18 @@ TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, Metadata&
   return taken;
 }
 
-Label LabelOf(const Parts& parts, const LabelKey& key, Metadata& metadata) {
-  if (key.json_path.empty()) return ParseLabel(AsText(parts.label));
+Label LabelOf(const Parts& parts, const WantedFields& wanted, Metadata& metadata) {
+  const JsonPath& path = wanted.labels->json_path;
+  if (path.empty()) return ParseLabel(AsText(parts.label), wanted.class_names.get());
   if (metadata.IsBad()) return {-1, Skip::kBadJson};
-  const nlohmann::ordered_json* value = metadata.At(key.json_path);
-  return value == nullptr ? Label() : LabelAt(*value, {});
+  const nlohmann::ordered_json* value = metadata.At(path);
+  return value == nullptr ? Label() : LabelAt(*value, {}, wanted.class_names.get());
 }
 
 /// A picture with a label.
-void AddLabelled(const Parts& parts, const LabelKey& key, Metadata& metadata, bool at_cut,
+void AddLabelled(const Parts& parts, const WantedFields& wanted, Metadata& metadata, bool at_cut,
                  Record& record) {
-  const Label label = LabelOf(parts, key, metadata);
+  const Label label = LabelOf(parts, wanted, metadata);
   record.image = parts.image;
   record.label = label.value;
   if (at_cut && (parts.image_rank == 0 || label.skip == Skip::kNoLabel)) {
@@ -214,7 +215,7 @@ bool AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
   }
   Metadata metadata(AsText(parts.metadata), paths);
   if (wanted.labels) {
-    AddLabelled(parts, *wanted.labels, metadata, at_cut, record);
+    AddLabelled(parts, wanted, metadata, at_cut, record);
     return false;
   }
   record.image = parts.image;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -23,6 +24,7 @@ struct WantedFields {
   std::vector<CaptionKey> captions;
   CaptionLines caption_lines = CaptionLines::kWhole;
   std::int64_t max_record_bytes = 0;  ///< a sparse member that has more is Skip::kTooLarge
+  std::shared_ptr<const ClassNames> class_names;  ///< of labels that are names, if any
 };
 
 /// Records of a shard that are fetched together.

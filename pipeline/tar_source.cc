@@ -89,8 +89,8 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
-      wanted_{options.formats, LabelsOf(options), options.captions, options.caption_lines,
-              options.max_record_bytes},
+      wanted_{options.formats,       LabelsOf(options),        options.captions,
+              options.caption_lines, options.max_record_bytes, options.class_names},
       verify_(options.verify_checksums),
       first_index_(1, 0),
       shards_(kOpenShards),

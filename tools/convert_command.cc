@@ -9,13 +9,17 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
 
+#include "pipeline/atomic_file.h"
+#include "pipeline/class_names.h"
 #include "pipeline/compute_pool.h"
 #include "pipeline/convert.h"
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
 #include "tools/tell.h"
@@ -58,6 +62,16 @@ void PrintReport(const ConvertReport& report, const std::string& out_dir, double
   for (const std::string& note : report.notes) fmt::print("{}\n", note);
 }
 
+/// For --classes: the names of the folders, whose lines are the labels.
+void WriteClasses(const std::vector<std::string>& classes, const std::string& path) {
+  AtomicFile file(path);
+  for (const std::string& name : classes) {
+    const std::string line = Printable(name) + "\n";
+    file.Append(std::as_bytes(std::span(line)));
+  }
+  file.Commit();
+}
+
 void PrintJson(const ConvertReport& report, const std::string& out_dir, double seconds) {
   nlohmann::ordered_json json = {
       {"out", out_dir},          {"rows", report.done.rows},   {"records", report.done.written},
@@ -89,10 +103,12 @@ int RunConvert(int argc, const char* const* argv) {
       std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   std::optional<Encoding> encoding;
   bool json = false;
-  app.add_option("TABLE", table,
-                 "a .tsv, .csv or .jsonl (or .gz of it) with columns filepath (or image, path, "
-                 "file_name) and caption (or title, text), or those of --image-key and "
-                 "--caption-key; any other list of shards works as well")
+  app.add_option(
+         "TABLE", table,
+         "a .tsv, .csv or .jsonl (or .gz of it) with columns filepath (or image, path, "
+         "file_name) and caption (or title, text), or those of --image-key and "
+         "--caption-key; any other list of shards works as well, and a folder of classes: labels "
+         "are .cls, their names OUT_DIR/classes.txt")
       ->required();
   app.add_option("OUT_DIR", out_dir, "folder to make, or an empty one")->required();
   app.add_option("--records-per-shard", options.records_per_shard, "records of a shard")
@@ -132,6 +148,8 @@ int RunConvert(int argc, const char* const* argv) {
 
   ConvertFolder folder(out_dir);  // before the source is looked through
   if (!folder.removed().empty()) fmt::print(stderr, "{}\n", folder.removed());
+  const std::vector<std::string> classes = ClassesOfList(table);
+  if (!classes.empty()) source_options.class_names = std::make_shared<ClassNames>(classes);
   const OpenedSource opened = OpenSourceWithInfo(table, source_options);
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   const auto start = Clock::now();
@@ -146,6 +164,7 @@ int RunConvert(int argc, const char* const* argv) {
     throw UsageError(error.what());
   }
   line.End();
+  if (!classes.empty()) WriteClasses(classes, out_dir + "/classes.txt");
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   json ? PrintJson(report, out_dir, seconds) : PrintReport(report, out_dir, seconds);
   return 0;

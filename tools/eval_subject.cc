@@ -14,6 +14,7 @@
 
 #include "pipeline/compute_pool.h"
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "tools/tell.h"
 #include "tools/usage_error.h"
 #include "trainer/checkpoint.h"
@@ -29,7 +30,8 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
                  "run folder (its newest whole checkpoint), RUN/checkpoints/step_N, or a "
                  ".safetensors file under OpenCLIP's names")
       ->required();
-  app.add_option("--shards", options.shards, "tar shards (braces, globs, ::) or a table of images")
+  app.add_option("--shards", options.shards,
+                 "tar shards (braces, globs, ::), a table of images, or a folder of classes")
       ->required();
   app.add_option("--model", options.preset,
                  "preset or model .toml; default: what the run's config.toml, or the "
@@ -127,13 +129,19 @@ std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
                                                 const SourceOptions& options) const {
   OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
+  for (const PartInfo& part : opened.parts) {
+    if (part.kind == "folder of classes")
+      Tell("{}: {}\n", Printable(part.part), Printable(part.details));
+  }
   return std::move(opened.source);
 }
 
-std::unique_ptr<RecordSource> EvalSubject::OpenLabelled(const std::string& list,
-                                                        const std::string& label_key) const {
+std::unique_ptr<RecordSource> EvalSubject::OpenLabelled(
+    const std::string& list, const std::string& label_key,
+    std::shared_ptr<const ClassNames> names) const {
   SourceOptions options = source_;
   options.labels = label_key;
+  options.class_names = std::move(names);
   return Open(list, options);
 }
 
@@ -159,13 +167,22 @@ double EvalSubject::Seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-nlohmann::ordered_json NamedLeftOut(const ClassHits& hits) {
+std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names) {
+  std::string text = hits.DescribeLeftOut();
+  if (const std::string unknown = names.DescribeUnknown(); !unknown.empty()) {
+    text += fmt::format(" ({})", unknown);
+  }
+  return text;
+}
+
+nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names) {
   nlohmann::ordered_json named = NamedSkips(hits.skips());
   if (hits.out_of_range() > 0) {
     named["label_out_of_range"] = hits.out_of_range();
     named["first_out_of_range"] = {{"record", hits.first_out_of_range()->record},
                                    {"label", hits.first_out_of_range()->label}};
   }
+  for (const auto& [name, count] : names.unknown()) named["unknown_classes"][name] = count;
   return named;
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/class_names.h"
 #include "pipeline/record_source.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
@@ -52,9 +53,10 @@ class EvalSubject {
   const SourceOptions& source_options() const { return source_; }
   /// Opens a list and says on standard error what is wrong with it.
   std::unique_ptr<RecordSource> Open(const std::string& list, const SourceOptions& options) const;
-  /// With labels in place of captions: `label_key` says where they are.
-  std::unique_ptr<RecordSource> OpenLabelled(const std::string& list,
-                                             const std::string& label_key) const;
+  /// With labels in place of captions: `label_key` says where they are, `names` what those mean
+  /// that are names.
+  std::unique_ptr<RecordSource> OpenLabelled(const std::string& list, const std::string& label_key,
+                                             std::shared_ptr<const ClassNames> names) const;
 
   const std::string& file() const { return file_; }
   const ModelConfig& model() const { return model_; }
@@ -76,8 +78,11 @@ class EvalSubject {
   std::chrono::steady_clock::time_point start_;
 };
 
-/// left_out of an evaluation by classes: skips, label_out_of_range, and the first of these.
-nlohmann::ordered_json NamedLeftOut(const ClassHits& hits);
+/// What was left out of an evaluation by classes, for people; empty where nothing was.
+std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names);
+/// left_out of an evaluation by classes: skips, label_out_of_range, the first of these, and how
+/// often each name of no class was met.
+nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names);
 /// One line on standard output.
 void PrintJson(const nlohmann::ordered_json& json);
 /// The lines "NAME top-1 top-5 per-class" and "chance".

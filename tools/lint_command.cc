@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "pipeline/class_names.h"
 #include "pipeline/compute_pool.h"
 #include "pipeline/lint.h"
 #include "pipeline/open_source.h"
@@ -93,7 +94,10 @@ int RunLint(int argc, const char* const* argv) {
   app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
   if (!ParseArguments(app, argc, argv)) return 0;
 
-  if (labels || !label_key.empty()) source_options.labels = label_key;
+  if (labels || !label_key.empty()) {
+    source_options.labels = label_key;
+    source_options.class_names = ClassNames::Any();
+  }
   source_options.captions = captions.Parsed();
   source_options.table = table.Parsed();
   source_options.caption_lines = captions.LinesOr(CaptionLines::kWhole);
@@ -106,6 +110,7 @@ int RunLint(int argc, const char* const* argv) {
   if (!source_options.labels && source_options.captions.empty() &&
       std::ranges::all_of(SampleRecords(*opened.source), &RecordSample::OnlyLabels)) {
     source_options.labels = "";
+    source_options.class_names = ClassNames::Any();
     opened = OpenSourceWithInfo(list, source_options);
   }
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);

@@ -36,6 +36,7 @@ namespace fastclip {
 struct ZeroShotSet {
   std::unique_ptr<RecordSource> source;
   ClassPrompts prompts;
+  std::shared_ptr<const ClassNames> names;
 
   /// Reads the class file and the templates and looks at some labels. Throws ConfigError, naming
   /// the key, where they cannot be used.

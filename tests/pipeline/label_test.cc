@@ -129,6 +129,34 @@ TEST(TableSource, GivesTheLabelColumnOrField) {
   EXPECT_NE(ErrorOf([&] { Labels("synthetic:1", "shape"); }).find("leave out"), std::string::npos);
 }
 
+TEST(TableSource, GivesLabelsThatAreNamesAndNoCaptionsWhereItHasNone) {
+  const TemporaryFolder folder;
+  WriteFile(folder / "a.png", "A");
+  WriteFile(folder / "t.csv", "path,label\na.png,cat\na.png,1\na.png,fox\na.png,\n");
+  WriteFile(folder / "t.jsonl", "{\"path\": \"a.png\", \"label\": \"Cat\"}\n");
+  SourceOptions options;
+  options.labels = "";
+  options.class_names = std::make_shared<ClassNames>(std::vector<std::string>{"dog", "bat", "cat"});
+  const auto labels = [&](const std::string& name) {
+    Lines lines;
+    const auto source = OpenSource(folder / name, options);
+    const RecordBlock block = source->Read(SampleIndex{0}, static_cast<int>(source->size()), {});
+    for (const Record& record : block.records) {
+      lines.push_back(record.skip ? SkipName(*record.skip) : std::to_string(record.label));
+    }
+    return lines;
+  };
+  EXPECT_EQ(labels("t.csv"), (Lines{"2", "1", "bad_label", "no_label"}));
+  EXPECT_EQ(labels("t.jsonl"), (Lines{"2"}));
+  EXPECT_EQ(options.class_names->DescribeUnknown(), "'fox' is the name of no class");
+  options = {};  // as lint, info and train open it
+  EXPECT_EQ(labels("t.csv"), (Lines{"no_caption", "no_caption", "no_caption", "no_caption"}));
+  EXPECT_EQ(labels("t.jsonl"), (Lines{"no_caption"}));
+  EXPECT_NE(OpenSourceWithInfo(folder / "t.csv").parts[0].details.find("'label', no captions"),
+            std::string::npos);
+  EXPECT_TRUE(OpenSourceWithInfo(folder / "t.jsonl").parts[0].warnings.empty());
+}
+
 TEST(TableSource, KeepsItsManifestWhateverIsRead) {
   const TemporaryFolder folder;
   WriteFile(folder / "a.png", "A");

@@ -59,7 +59,7 @@ TEST_F(RecordSamples, SayWhatIsThereInPlaceOfCaptions) {
   ExpectLack(labelled,
              labelled + ": none of 64 records looked at, of 200, has a caption (.txt, or");
   ExpectLack(labelled,
-             "They have .cls, .jpg. A .cls is a class: classify such a set with fastclip "
+             "They have .cls, .jpg. Pictures with labels are for fastclip "
              "eval zeroshot");
   const std::string js =
       Write("j.tar", 5, {{"json", R"({"url": "u", "blip_caption": "b", "n": 3, "recap": ["r"]})"}});

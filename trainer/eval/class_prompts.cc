@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pipeline/open_source.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fastclip {
@@ -113,6 +114,27 @@ std::string ClassPrompts::Sentence(std::size_t which_class, std::size_t which_te
     done = slot.begin + slot.size;
   }
   return sentence.append(text, done);
+}
+
+ClassList OpenClasses(const std::string& file_or_set, const std::string& list) {
+  if (!file_or_set.empty()) {
+    std::vector<std::string> names = ReadClasses(file_or_set);
+    auto labels = std::make_shared<ClassNames>(names);
+    return {std::move(names), std::move(labels), file_or_set};
+  }
+  std::vector<std::string> names = ClassesOfList(list);
+  if (names.empty()) {
+    throw std::runtime_error(fmt::format(
+        "'{}' is no folder of classes: name its classes, in a file of one a line, or \"imagenet\"",
+        list));
+  }
+  if (names.size() < 2) {
+    throw std::runtime_error(
+        fmt::format("{}: one class, '{}'; a choice needs two or more", list, names.front()));
+  }
+  auto labels = std::make_shared<ClassNames>(names);
+  for (std::string& name : names) std::ranges::replace(name, '_', ' ');
+  return {std::move(names), std::move(labels), "the folders' names"};
 }
 
 std::vector<EqualNames> FindEqualNames(const std::vector<std::string>& classes) {

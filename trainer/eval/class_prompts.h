@@ -2,8 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "pipeline/class_names.h"
 
 namespace fastclip {
 
@@ -33,6 +36,16 @@ std::vector<EqualNames> FindEqualNames(const std::vector<std::string>& classes);
 /// "'missile' (lines 658, 745), 'sunglasses' (lines 837, 838)", of many the first ones; empty where
 /// there are none.
 std::string DescribeEqualNames(const std::vector<EqualNames>& equal);
+
+/// The classes of an evaluation.
+struct ClassList {
+  std::vector<std::string> prompts;         ///< what goes into templates
+  std::shared_ptr<const ClassNames> names;  ///< for labels that are names
+  std::string from;                         ///< the file, or the list
+};
+/// ReadClasses; where `file_or_set` is empty and `list` names folders of classes, their names, "_"
+/// in them read as a blank. Throws as ReadClasses does, and where neither is given.
+ClassList OpenClasses(const std::string& file_or_set, const std::string& list);
 
 /// Templates, one a line, each with a slot, "{}" or "{c}"; "openai" and "simple" are sets, in
 /// templates/. A line may stand as in OpenCLIP's source: lambda c: f'a photo of a {c}.',

@@ -87,7 +87,7 @@ ClassHits ClassifyPictures(const ClipModel& model, const RecordSource& source, S
 }
 
 void CheckLabels(const RecordSource& source, std::int64_t classes, const std::string& set,
-                 const std::string& from) {
+                 const std::string& from, const ClassNames& names) {
   const std::int64_t looks = std::min(kLooks, source.size());
   SkipCounts skips{};
   std::int64_t out_of_range = 0, record = 0, label = 0;
@@ -98,6 +98,7 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
     if (found.skip) {
       ++skips[static_cast<int>(*found.skip)];
     } else if (found.label >= 0 && found.label < classes) {
+      names.ForgetUnknown();
       return;
     } else if (out_of_range++ == 0) {
       record = index;
@@ -110,10 +111,14 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
                     "{}, but {} has {} classes, labels 0 to {}; is it the list of this data?",
                     set, record, label, from, classes, classes - 1));
   }
+  const std::string unknown = names.DescribeUnknown();
   throw std::runtime_error(fmt::format(
-      "{}: none of {} records that were looked at can be used: {}; labels are read from .cls "
-      "members or a column 'label', from elsewhere with a label key such as json.NAME",
-      set, looks, DescribeSkips(skips)));
+      "{}: none of {} records that were looked at can be used: {}; {}", set, looks,
+      DescribeSkips(skips),
+      unknown.empty()     ? "labels are read from .cls members or a column 'label', from elsewhere "
+                            "with a label key such as json.NAME"
+      : names.size() == 0 ? unknown + ": name the classes with --classes"
+                          : unknown + " of " + from));
 }
 
 }  // namespace fastclip

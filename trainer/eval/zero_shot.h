@@ -30,8 +30,8 @@ ClassHits ClassifyPictures(const ClipModel& model, const RecordSource& source, S
 /// Looks at some records, spread over the set, before any work starts. Throws std::runtime_error
 /// with the causes and what to do if none of them can be used with `classes` classes: the labels
 /// lie elsewhere, or belong to another list of classes. `set` is the list that was opened, `from`
-/// what the classes come from.
+/// what the classes come from, `names` those that it was opened with.
 void CheckLabels(const RecordSource& source, std::int64_t classes, const std::string& set,
-                 const std::string& from);
+                 const std::string& from, const ClassNames& names);
 
 }  // namespace fastclip
