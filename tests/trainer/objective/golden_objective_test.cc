@@ -66,8 +66,9 @@ int RunFastClip(const GoldenFile& file) {
   GammaOptions gamma{.schedule = config.at("gamma_schedule"),
                      .min = config.at("gamma"),
                      .decay_epochs = config.at("gamma_decay_epochs")};
-  TemperatureOptions temperature{config.at("temperature"), config.at("lr_tau"),
-                                 config.at("lr_tau_scheduler")};
+  TemperatureOptions temperature{.init = config.at("temperature"),
+                                 .lr = config.at("lr_tau"),
+                                 .schedule = config.at("lr_tau_scheduler")};
   int cases = 0;
   for (const std::string& world : Worlds(file)) {
     const auto at = [&](const std::string& tensor) { return file.At(world + tensor); };
