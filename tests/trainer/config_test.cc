@@ -249,12 +249,12 @@ TEST(ConfigChanges, TellHowFarTheSchedulesJump) {
   TrainConfig before;
   before.train.epochs = 2;
   TrainConfig now = before;
-  const SchedulePoint end{.step = 20, .epoch = 2, .before = {20, 10}, .now = {40, 10}};
+  const SchedulePoint end{.step = 20, .epoch = 2, .before = {20, 10}, .now = {80, 10}};
   EXPECT_EQ(
       DescribeJumps(before, now, {.step = 20, .epoch = 2, .before = {20, 10}, .now = {20, 10}}),
       "");
-  now.train.epochs = 4;
-  EXPECT_EQ(DescribeJumps(before, now, end), "learning rate 0 → 0.0005, gamma 0.2 → 0.6");
+  now.train.epochs = 8;
+  EXPECT_EQ(DescribeJumps(before, now, end), "learning rate 0 → 0.0008536, gamma 0.2 → 0.6");
 }
 
 TEST_F(ConfigFile, ATokenizerOfNoKnownKindIsRefused) {
