@@ -1,6 +1,7 @@
 #include "pipeline/convert.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -78,6 +79,15 @@ std::vector<std::string> NotesOf(const ConvertReport& report) {
   if (report.renamed > 0) notes.back() += fmt::format(": {0} → {0}-2", report.first_renamed);
   note(report.replaced, "{} member was left out: the new picture has its name",
        "{} members were left out: the new picture has their name");
+  if (!report.moved_fields.empty()) {
+    notes.push_back(fmt::format(
+        "the .json has fields of convert called {0}: the columns of that name are in it with "
+        "source_ before it",
+        fmt::join(report.moved_fields, ", ")));
+  }
+  note(report.bad_labels,
+       "{} label is no whole number of 0 or more: it is in the .json, and there is no .cls",
+       "{} labels are no whole numbers of 0 or more: they are in the .json, and there is no .cls");
   note(report.others, "{} file of the shards belongs to no record and was left out",
        "{} files of the shards belong to no record and were left out");
   return notes;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,9 +48,11 @@ struct ConvertReport {
   std::int64_t copied = 0;   ///< written with the members that they had in a shard
   std::int64_t renamed = 0;  ///< as another record of the new shard had their key
   std::string first_renamed;
-  std::int64_t replaced = 0;       ///< members that would have the new picture's name
-  std::int64_t others = 0;         ///< files of shards that are no record's
-  std::vector<std::string> notes;  ///< the last four for people, a line each
+  std::int64_t replaced = 0;           ///< members that would have the new picture's name
+  std::int64_t others = 0;             ///< files of shards that are no record's
+  std::set<std::string> moved_fields;  ///< columns that are in the .json as "source_NAME"
+  std::int64_t bad_labels = 0;         ///< of rows, that are no .cls
+  std::vector<std::string> notes;      ///< what the last ones tell, for people, a line each
   struct SkippedRow {
     std::int64_t row;  ///< from 0
     std::string key;   ///< the image's path, for a table
@@ -66,10 +69,10 @@ struct ConvertReport {
 /// Records of tar shards keep all their members, under their names, in their order, byte for byte;
 /// where pictures are encoded anew, the new one takes the old one's place, and "width" and "height"
 /// of the .json are set, if it has them. Of other sources a record becomes KEY.jpg (or .png,
-/// .webp), KEY.txt, with a label KEY.cls, and KEY.json, which tells row, source, sizes, and all
-/// captions where there are several; KEY is the shard's number and the place in it, as img2dataset
-/// counts. A key that is in the shard already gets "-2", "-3", … behind it. A record with a label
-/// needs no caption.
+/// .webp), KEY.txt, with a label KEY.cls, and KEY.json, which tells row, source, sizes, all
+/// captions where there are several, and what else a table's row has, under its names; KEY is the
+/// shard's number and the place in it, as img2dataset counts. A key that is in the shard already
+/// gets "-2", "-3", … behind it. A record with a label needs no caption.
 ///
 /// Any number of threads gives the same bytes. Throws std::runtime_error if no row can be packed;
 /// std::invalid_argument for options that do not go together.

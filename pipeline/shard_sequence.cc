@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 
 #include "pipeline/ascii.h"
 #include "pipeline/json_members.h"
@@ -32,19 +35,16 @@ int PlaceDigits(std::int64_t records_per_shard) {
   return digits;
 }
 
-/// What is told of a record that is not copied.
-std::string Describe(const Record& record, const PackedPicture& picture, const std::string& key) {
-  Json json = {{"key", key}, {"row", ToInt(record.index)}, {"source", std::string(record.key)}};
-  if (!record.captions.empty()) json["caption"] = std::string(record.captions.front().text);
-  json["width"] = picture.size.width;
-  json["height"] = picture.size.height;
-  json["original_width"] = picture.original.width;
-  json["original_height"] = picture.original.height;
-  if (record.captions.size() > 1) {
-    for (const Caption& caption : record.captions)
-      json["captions"].push_back(std::string(caption.text));
-  }
+std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// The names in a .json that are ours.
+bool IsOurs(std::string_view name) {
+  static constexpr std::string_view kOurs[] = {
+      "key",   "row",    "source",         "caption",        "captions",
+      "width", "height", "original_width", "original_height"};
+  return std::ranges::find(kOurs, name) != std::end(kOurs);
 }
 
 }  // namespace
@@ -120,6 +120,36 @@ void ShardSequence::Copy(const PackedRow& row, const PackedPicture& picture) {
   report_.others += row.stored.others;
 }
 
+/// The .json of a record that is not copied.
+std::string ShardSequence::Describe(const StoredRecord& stored, const PackedPicture& picture,
+                                    const std::string& key) {
+  const Record& record = stored.record();
+  Json json = {{"key", key}, {"row", ToInt(record.index)}, {"source", std::string(record.key)}};
+  if (!record.captions.empty()) json["caption"] = std::string(record.captions.front().text);
+  json["width"] = picture.size.width;
+  json["height"] = picture.size.height;
+  json["original_width"] = picture.original.width;
+  json["original_height"] = picture.original.height;
+  if (record.captions.size() > 1) {
+    for (const Caption& caption : record.captions)
+      json["captions"].push_back(std::string(caption.text));
+  }
+  std::string text = Dump(json);
+  text.pop_back();  // the brace
+  std::unordered_map<std::string, int> seen;
+  for (const StoredField& field : stored.fields) {
+    std::string name = field.name;
+    if (IsOurs(name)) {
+      report_.moved_fields.insert(name);
+      name = "source_" + name;
+    }
+    // Columns of one name get numbers, as pandas gives them.
+    if (const int before = seen[name]++; before > 0) name += fmt::format(".{}", before);
+    text += fmt::format(",{}:{}", Dump(name), field.json);
+  }
+  return text + "}";
+}
+
 void ShardSequence::Make(const PackedRow& row, const PackedPicture& picture) {
   const Record& record = row.stored.record();
   const std::string key =
@@ -129,8 +159,9 @@ void ShardSequence::Make(const PackedRow& row, const PackedPicture& picture) {
   if (!record.captions.empty()) {
     writer_->Add(key + ".txt", AsBytes(std::string(record.captions.front().text)));
   }
+  report_.bad_labels += row.stored.bad_label ? 1 : 0;
   if (record.label >= 0) writer_->Add(key + ".cls", AsBytes(std::to_string(record.label)));
-  writer_->Add(key + ".json", AsBytes(Describe(record, picture, key)));
+  writer_->Add(key + ".json", AsBytes(Describe(row.stored, picture, key)));
 }
 
 void ShardSequence::Close() {

@@ -35,6 +35,8 @@ class ShardSequence {
  private:
   void Copy(const PackedRow& row, const PackedPicture& picture);
   void Make(const PackedRow& row, const PackedPicture& picture);
+  std::string Describe(const StoredRecord& stored, const PackedPicture& picture,
+                       const std::string& key);
   std::string UniqueKey(std::string key);
 
   const std::filesystem::path& folder_;

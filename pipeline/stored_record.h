@@ -15,6 +15,12 @@ struct StoredMember {
   std::span<const std::byte> bytes;
 };
 
+/// What a table's row has beside image, caption and label.
+struct StoredField {
+  std::string name;
+  std::string json;  ///< its value; that of a .csv or .tsv is a text
+};
+
 /// A record with all that its source holds of it, for who packs it anew. Move-only; moving keeps
 /// the views valid.
 struct StoredRecord {
@@ -22,6 +28,10 @@ struct StoredRecord {
   /// Of a record of a tar shard, in the shard's order. The image among them is the very bytes of
   /// the record's. None for records of other sources.
   std::vector<StoredMember> members;
+  /// Of a table's row, in the row's order.
+  std::vector<StoredField> fields;
+  /// The row has a label that is no whole number: it is among the fields.
+  bool bad_label = false;
   /// Files between its members that are no record's: left out.
   int others = 0;
 

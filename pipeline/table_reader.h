@@ -42,6 +42,8 @@ class TableReader {
   /// kMaxRow of a .csv or .tsv, which is most likely a quote that does not close; a line over it of
   /// a .jsonl is a bad row.
   std::optional<TableRow> Next();
+  /// The row that Next() gave, as it stands; until the next call.
+  std::string_view line() const { return line_; }
   /// Passes over a row without looking into it.
   void Skip() { NextLine(); }
 

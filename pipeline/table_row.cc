@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "pipeline/ascii.h"
+#include "pipeline/json_members.h"
 #include "pipeline/json_path.h"
 #include "pipeline/python_json.h"
 #include "pipeline/separated_text.h"
@@ -59,7 +61,62 @@ const Json* FindLabel(const Json& row, const TableLayout& layout) {
   return nullptr;
 }
 
+std::string Dump(const std::string& text) {
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// Whether the field `name` of a .jsonl row goes into the record as such.
+bool IsTaken(const std::string& name, const Json& row, const std::string& image,
+             const TableLayout& layout) {
+  const auto named = [&](const std::vector<std::string>& path) {
+    return path.size() == 1 && path.front() == name;
+  };
+  const bool is_label =
+      layout.label_path.empty() ? EqualsInAnyCase(name, "label") : named(layout.label_path);
+  if (is_label) {
+    const Json* const label = FindLabel(row, layout);
+    return label != nullptr &&
+           LabelAt(*label, {}, layout.class_names.get()).skip != Skip::kBadLabel;
+  }
+  if (layout.image_path.empty() ? name == image : named(layout.image_path)) return true;
+  return layout.caption_path.empty() ? IsJsonCaptionName(name) : named(layout.caption_path);
+}
+
+std::vector<StoredField> JsonFieldsBeside(std::string_view line, const TableLayout& layout) {
+  std::vector<StoredField> fields;
+  const std::optional<Json> row = ParsePythonJson(line);
+  if (!row || !row->is_object()) return fields;
+  std::string image;
+  if (layout.image_path.empty()) FindImage(*row, &image);
+  for (const JsonMember& member : JsonMembersOf(line)) {
+    const auto name = ParsePythonJson(fmt::format("\"{}\"", member.name));
+    if (!name || !name->is_string()) continue;
+    std::string text = name->get<std::string>();
+    if (!IsTaken(text, *row, image, layout)) {
+      fields.push_back({std::move(text), std::string(member.value)});
+    }
+  }
+  return fields;
+}
+
 }  // namespace
+
+std::vector<StoredField> FieldsBeside(std::string_view line, const TableLayout& layout) {
+  if (layout.format == TableFormat::kJsonLines) return JsonFieldsBeside(line, layout);
+  std::vector<StoredField> beside;
+  FieldReader fields(line, layout.separator);
+  const int columns = static_cast<int>(layout.columns.size());
+  for (int column = 0; column < columns && fields.Next(); ++column) {
+    const bool is_caption = std::ranges::find(layout.captions, column) != layout.captions.end();
+    if (column == layout.image || is_caption) continue;
+    const std::string text = fields.Text();
+    if (column == layout.label &&
+        ParseLabel(text, layout.class_names.get()).skip != Skip::kBadLabel)
+      continue;
+    beside.push_back({layout.columns[static_cast<std::size_t>(column)], Dump(text)});
+  }
+  return beside;
+}
 
 TableRow ParseFields(std::string_view line, const TableLayout& layout) {
   TableRow row;

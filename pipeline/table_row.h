@@ -7,6 +7,7 @@
 
 #include "pipeline/label.h"
 #include "pipeline/record.h"
+#include "pipeline/stored_record.h"
 #include "pipeline/table_layout.h"
 
 namespace fastclip {
@@ -28,6 +29,10 @@ TableRow ParseFields(std::string_view line, const TableLayout& layout);
 /// A row of a .jsonl: its captions are strings and strings in lists. Read as Python's json reads
 /// it.
 TableRow ParseJsonRow(std::string_view line, const TableLayout& layout);
+
+/// What a row has beside image, caption and a label that is one, for who packs it anew. Of a .jsonl
+/// the values stand as they are written, of a .csv or .tsv they are texts.
+std::vector<StoredField> FieldsBeside(std::string_view line, const TableLayout& layout);
 
 /// What the first rows of a .jsonl have.
 class JsonRowNames {

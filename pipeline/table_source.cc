@@ -126,12 +126,30 @@ RecordBlock TableSource::Read(SampleIndex first, int count, std::stop_token stop
   if (count == 0) return builder.Finish();
   TableReader reader = ReaderAt(ToInt(first), stop);
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::optional<TableRow> row = reader.Next();
-    if (!row)
-      throw std::runtime_error(path() + ": has become shorter since it was opened; start again");
-    AddRecord(SampleIndex{ToInt(first) + i}, *row, stop, builder);
+    AddRecord(SampleIndex{ToInt(first) + i}, NextOf(reader), stop, builder);
   }
   return builder.Finish();
+}
+
+StoredRecord TableSource::ReadStored(SampleIndex index, std::stop_token stop) const {
+  StoredRecord stored;
+  TableReader reader = ReaderAt(ToInt(index), stop);
+  const TableRow row = NextOf(reader);
+  if (!row.skip) {
+    stored.fields = FieldsBeside(reader.line(), layout_);
+    stored.bad_label = row.label.skip == Skip::kBadLabel;
+  }
+  BlockBuilder builder;
+  AddRecord(index, row, stop, builder);
+  stored.block = builder.Finish();
+  return stored;
+}
+
+TableRow TableSource::NextOf(TableReader& reader) const {
+  std::optional<TableRow> row = reader.Next();
+  if (!row)
+    throw std::runtime_error(path() + ": has become shorter since it was opened; start again");
+  return std::move(*row);
 }
 
 std::string TableSource::PathOf(const TableRow& row) const {

@@ -30,6 +30,7 @@ class TableSource final : public RecordSource {
 
   std::int64_t size() const override { return entry().count; }
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const override;
   RecordOrigin OriginOf(SampleIndex index) const override {
     return {files_.paths.front(), ToInt(index)};
   }
@@ -48,6 +49,8 @@ class TableSource final : public RecordSource {
   const std::string& path() const { return files_.paths.front(); }
   const ManifestEntry& entry() const { return files_.manifest.entries().front(); }
   TableReader ReaderAt(std::int64_t row, std::stop_token stop) const;
+  /// The next row; throws where the table has become shorter.
+  TableRow NextOf(TableReader& reader) const;
   std::string PathOf(const TableRow& row) const;
   std::optional<std::string> FindMissingImages() const;
   void AddRecord(SampleIndex index, const TableRow& row, const std::stop_token& stop,

@@ -317,7 +317,10 @@ std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wante
       if (!name && stored != nullptr) ++stored->others;
       if (!name) return;
       if (key.empty()) key = name->key;
-      if (key != name->key) return;  // of a record that the places do not know
+      if (key != name->key) {  // of a record that the places do not know
+        if (stored != nullptr) ++stored->others;
+        return;
+      }
       const auto at = static_cast<std::size_t>(member.data_at),
                  size = static_cast<std::size_t>(member.stored);
       const bool cut = at > bytes.size() || size > bytes.size() - at;

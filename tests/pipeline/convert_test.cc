@@ -344,6 +344,44 @@ TEST_F(ConvertTest, LeavesOutOfShardsWhatTrainingPassesOver) {
   EXPECT_EQ(MembersOf(folder_ / "out/00000.tar").back().second, "cat") << "a label is enough";
 }
 
+TEST_F(ConvertTest, PutsWhatElseATableHasIntoTheJson) {
+  WriteFile(folder_ / "t.csv",
+            "path,caption,label,score,width,score,\"note, or two\"\n"
+            "wide.png,a wide one,3.0,0.5,wide,,\"say \"\"hi\"\"\"\n"
+            "wide.png,another,cat,1e400,,7,caf\xe9\n");
+  const ConvertReport csv = Pack(folder_ / "t.csv", "csv", {});
+  EXPECT_EQ(csv.bad_labels, 1);
+  EXPECT_EQ(csv.moved_fields, std::set<std::string>{"width"});
+  EXPECT_EQ(csv.notes.size(), 2u);
+  const Members members = MembersOf(folder_ / "csv/00000.tar");
+  ASSERT_EQ(members.size(), 7u) << "the second has no .cls";
+  EXPECT_EQ(members[2].second, "3");
+  const auto json = nlohmann::json::parse(members[3].second);
+  EXPECT_EQ(json.at("score"), "0.5");
+  EXPECT_EQ(json.at("score.1"), "");
+  EXPECT_EQ(json.at("source_width"), "wide");
+  EXPECT_EQ(json.at("width"), 90);
+  EXPECT_EQ(json.at("note, or two"), "say \"hi\"");
+  EXPECT_FALSE(json.contains("path") || json.contains("label"));
+  EXPECT_EQ(nlohmann::json::parse(members[6].second).at("label"), "cat");
+
+  WriteFile(folder_ / "t.jsonl",
+            R"({"image": "wide.png", "text": "one", "p\u0075nsafe": NaN, "key": "k7",)"
+            R"( "more": {"a": [1, 2e400]}, "label": 1.5})"
+            "\n"
+            R"({"image": "wide.png", "captions": ["one", "two"], "label": 2})"
+            "\n");
+  const ConvertReport rows = Pack(folder_ / "t.jsonl", "jsonl", {});
+  EXPECT_EQ(rows.moved_fields, std::set<std::string>{"key"});
+  EXPECT_EQ(rows.bad_labels, 1);
+  const Members packed = MembersOf(folder_ / "jsonl/00000.tar");
+  ASSERT_EQ(packed.size(), 7u);
+  EXPECT_TRUE(packed[2].second.ends_with(
+      R"(,"punsafe":NaN,"source_key":"k7","more":{"a": [1, 2e400]},"label":1.5})"))
+      << packed[2].second;
+  EXPECT_TRUE(packed[6].second.ends_with(R"("captions":["one","two"]})")) << packed[6].second;
+}
+
 TEST(WithNumbers, ChangesTheNumbersAndNothingElse) {
   const std::pair<std::string_view, std::int64_t> to[] = {{"width", 7}, {"height", 12345}};
   for (const auto& [json, expected] : std::vector<std::pair<std::string, std::string>>{
