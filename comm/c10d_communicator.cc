@@ -47,6 +47,9 @@ class C10dStore final : public Store {
   bool SetIfAbsent(const std::string& key, const std::string& value) override {
     return Try([&] { return store_->compareSet(key, "", value) == value; });
   }
+  std::int64_t Add(const std::string& count, std::int64_t more) override {
+    return Try([&] { return store_->add(count, more); });
+  }
   void Push(const std::string& queue, const std::string& value) override {
     Try([&] { store_->queuePush(queue, Bytes(value)); });
   }

@@ -2,12 +2,15 @@
 
 #include "comm/c10d_communicator.h"
 #include "comm/comm_error.h"
+#include "comm/descriptors.h"
 #include "comm/rendezvous.h"
 
 namespace fastclip {
 Group::Group(const Launch& launch, const GroupOptions& options,
              const std::function<void(const std::string&)>& say,
              std::function<void(const std::string&)> on_failure) {
+  // On rank 0 before the others come, whose connections it may not take.
+  if (launch.rank == 0) CheckDescriptors(launch, DescriptorLimit());
   if (launch.world_size == 1) {
     comm_ = WorldOfOne();
     return;
@@ -18,6 +21,7 @@ Group::Group(const Launch& launch, const GroupOptions& options,
   watch_ = std::make_unique<Watch>(store_->Clone(), nonce, launch.rank, launch.world_size,
                                    HostName(), std::move(on_failure));
   try {
+    if (launch.rank != 0) CheckDescriptors(launch, DescriptorLimit());
     CheckInterfaces();
     comm_ = ConnectRanks(*store_, {.prefix = nonce,
                                    .rank = launch.rank,

@@ -58,6 +58,11 @@ sigset_t Signals() {
   sigset_t set;
   sigemptyset(&set);
   for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGCHLD}) sigaddset(&set, number);
+  // One that is ignored (nohup) would be delivered here all the same, once it is blocked.
+  struct sigaction hangup {};
+  if (sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {
+    sigaddset(&set, SIGHUP);
+  }
   return set;
 }
 
@@ -155,8 +160,11 @@ class LocalRanks {
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     if (code == 0) return;
     if (WIFSIGNALED(status) && (!failed_ || Clock::now() < failed_at_ + std::chrono::seconds(1))) {
-      fmt::print(stderr, "fastclip: rank {} was killed by signal {} ({})\n", rank, WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
+      // Unlike fmt::print it does not throw where stderr cannot be written.
+      std::fputs(fmt::format("fastclip: rank {} was killed by signal {} ({})\n", rank,
+                             WTERMSIG(status), strsignal(WTERMSIG(status)))
+                     .c_str(),
+                 stderr);
     }
     // The rank at fault and those that only heard of it end at about the same time.
     if (!failed_ || code_ == kOtherRankFailed) code_ = code;

@@ -16,7 +16,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr auto kLook = 20ms;  // between two looks into the store
+constexpr auto kLook = 20ms;  // between two looks into the store, of up to 100 ranks
 constexpr auto kAnswer = 3s;  // a token without answer by then went to a dead rank 0
 constexpr const char* kJoin = "fastclip/join";
 
@@ -68,7 +68,9 @@ std::string Receive(Store& store, int world_size, Clock::time_point end,
   return nonce;
 }
 
-std::string Join(Store& store, int rank, Clock::time_point end) {
+std::string Join(Store& store, int rank, int world_size, Clock::time_point end) {
+  // Of many ranks each looks less often: one store answers all.
+  const auto look = std::max<Clock::duration>(kLook, kLook * world_size / 100);
   std::vector<std::string> nonces;  // confirmed; one of them begins
   const auto begun = [&] {
     return std::ranges::find_if(nonces,
@@ -79,7 +81,7 @@ std::string Join(Store& store, int rank, Clock::time_point end) {
     store.Push(kJoin, token);
     bool answered = false;
     for (const auto again = std::min(end, Clock::now() + kAnswer); Clock::now() < again;
-         std::this_thread::sleep_for(kLook)) {
+         std::this_thread::sleep_for(look)) {
       if (const auto found = begun(); found != nonces.end()) return *found;
       if (answered) continue;
       if (const auto nonce = store.Get(AnswerTo(token))) {
@@ -122,7 +124,7 @@ std::string NameRanks(const std::vector<int>& ranks) {
 std::string JoinRanks(Store& store, int rank, int world_size, std::chrono::milliseconds timeout,
                       const std::function<void(const std::string&)>& say) {
   const auto end = Clock::now() + timeout;
-  return rank == 0 ? Receive(store, world_size, end, say) : Join(store, rank, end);
+  return rank == 0 ? Receive(store, world_size, end, say) : Join(store, rank, world_size, end);
 }
 
 }  // namespace fastclip

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,8 @@ class Store {
   virtual std::optional<std::string> Get(const std::string& key) = 0;
   /// Whether this call set it: the first of several wins.
   virtual bool SetIfAbsent(const std::string& key, const std::string& value) = 0;
+  /// Adds to a count that begins at 0, and returns it.
+  virtual std::int64_t Add(const std::string& count, std::int64_t more) = 0;
   virtual void Push(const std::string& queue, const std::string& value) = 0;
   /// Nothing where the queue is empty. One rank alone may take from a queue.
   virtual std::optional<std::string> Pop(const std::string& queue) = 0;

@@ -30,8 +30,12 @@ std::string Verdict(const std::vector<std::optional<RankStatus>>& statuses, std:
 /// somebody is missing, and only those that wait in it; here every rank tells what it was doing, so
 /// that all can name the one that was killed, hangs or failed.
 ///
+/// The first rank that fails collects what the others tell and publishes one verdict, which all of
+/// them print. Each rank makes a few calls of the store for that, however many ranks there are.
+///
 /// All talk with the store is that thread's: c10d waits without end for an answer of a host that
-/// hangs. Whoever waits for the thread does so for a limited time, and then leaves it behind.
+/// hangs. Whoever waits for the thread does so as long as the store answers it, and then leaves it
+/// behind.
 class Watch {
  public:
   /// `prefix` keeps this start's keys apart. `on_failure` is called once, on the watching thread,

@@ -309,6 +309,15 @@ struct BatchLoader::Impl {
 
   // The consumer.
 
+  /// REQUIRES: the mutex is held, as for the next.
+  bool HeadIsDone() const { return !in_flight.empty() && in_flight.front()->unfinished == 0; }
+  bool HeadFailed() const { return !in_flight.empty() && in_flight.front()->error != nullptr; }
+
+  bool HasNext() {
+    const std::lock_guard lock(mutex);
+    return HeadIsDone() && !HeadFailed();
+  }
+
   std::optional<Batch> Next(const std::stop_token& give_up) {
     // Made before the lock is taken and gone after it: it takes the lock itself.
     const std::stop_callback wake(give_up, [this] {
@@ -318,10 +327,7 @@ struct BatchLoader::Impl {
     std::unique_lock lock(mutex);
     if (delivered == feed->batches()) return std::nullopt;
     const auto start = Clock::now();
-    const auto is_there = [this] {
-      return !in_flight.empty() &&
-             (in_flight.front()->error != nullptr || in_flight.front()->unfinished == 0);
-    };
+    const auto is_there = [this] { return HeadIsDone() || HeadFailed(); };
     ready.wait(lock, [&] { return is_there() || give_up.stop_requested(); });
     starved_seconds += std::chrono::duration<double>(Clock::now() - start).count();
     if (!is_there()) return std::nullopt;
@@ -423,6 +429,8 @@ BatchLoader::~BatchLoader() = default;
 std::optional<Batch> BatchLoader::Next(const std::stop_token& give_up) {
   return impl_->Next(give_up);
 }
+
+bool BatchLoader::HasNext() const { return impl_->HasNext(); }
 
 LoaderStats BatchLoader::stats() const { return impl_->Stats(); }
 

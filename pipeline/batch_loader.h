@@ -133,6 +133,8 @@ class BatchLoader {
   /// batches before it still come. Nothing, too, where `give_up` is asked for before the batch is
   /// there; a later call waits for it again. For one thread.
   std::optional<Batch> Next(const std::stop_token& give_up = {});
+  /// Whether Next() would give a batch at once. False where it would throw, and after the last.
+  bool HasNext() const;
   LoaderStats stats() const;
 
  private:

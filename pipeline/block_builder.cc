@@ -5,6 +5,21 @@
 #include <utility>
 
 namespace fastclip {
+namespace {
+
+constexpr std::string_view kBlanks = " \t\r\n\v\f";
+constexpr std::string_view kLineBreaks = "\r\n";
+
+/// Cuts the first line that is not blank off `text`, without the blanks in front of it; empty where
+/// there is none left.
+std::string_view TakeLine(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  const std::string_view line = text.substr(0, text.find_first_of(kLineBreaks));
+  text.remove_prefix(line.size());
+  return line;
+}
+
+}  // namespace
 
 std::span<std::byte> BlockBuilder::Allocate(std::size_t bytes) {
   block_.memory.push_back(MakeRecordMemory(bytes));
@@ -32,7 +47,6 @@ void BlockBuilder::AddCaption(std::string_view text, float weight) {
 }
 
 void BlockBuilder::AddTrimmedCaption(std::string_view text) {
-  static constexpr std::string_view kBlanks = " \t\r\n\v\f";
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return;
   text = text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
@@ -45,6 +59,16 @@ void BlockBuilder::AddTrimmedCaption(std::string_view text) {
   caption_bytes_ += text.size();
   if (CaptionsOfLast() == kMaxCaptions || caption_bytes_ > kMaxCaptionsBytes) return;
   AddCaption(text);
+}
+
+bool BlockBuilder::AddCaptionLines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (auto line = TakeLine(text); !line.empty(); line = TakeLine(text)) {
+    if (lines.size() == kMaxCaptionLines) return false;
+    lines.push_back(line);
+  }
+  for (const std::string_view line : lines) AddTrimmedCaption(line);
+  return true;
 }
 
 void BlockBuilder::ShareWeight(std::size_t count, float weight) {
@@ -72,6 +96,10 @@ RecordBlock BlockBuilder::Finish() {
   }
   caption_counts_.clear();
   return std::exchange(block_, {});
+}
+
+bool HasSeveralLines(std::string_view text) {
+  return !TakeLine(text).empty() && !TakeLine(text).empty();
 }
 
 }  // namespace fastclip

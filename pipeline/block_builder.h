@@ -24,6 +24,9 @@ class BlockBuilder {
   /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left. Of a record that has more
   /// than kMaxCaptions of them, or of kMaxCaptionsBytes in all, the first are taken.
   void AddTrimmedCaption(std::string_view text);
+  /// Each line of `text` that is not blank as such a caption. False, and nothing is added, where
+  /// there are over kMaxCaptionLines.
+  bool AddCaptionLines(std::string_view text);
   std::size_t CaptionsOfLast() const { return caption_counts_.back(); }
   /// The last `count` captions share `weight` evenly.
   void ShareWeight(std::size_t count, float weight);
@@ -42,5 +45,10 @@ class BlockBuilder {
 /// context length, so that no caption makes a block large or a tokenizer slow.
 inline constexpr std::size_t kMaxCaptionBytes = 64 << 10;
 inline constexpr std::size_t kMaxCaptions = 1000, kMaxCaptionsBytes = 1 << 20;
+/// A .txt of more lines is Skip::kTooLarge where each is a caption.
+inline constexpr std::size_t kMaxCaptionLines = kMaxCaptions;
+
+/// Whether `text` has several lines that are not blank.
+bool HasSeveralLines(std::string_view text);
 
 }  // namespace fastclip

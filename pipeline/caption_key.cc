@@ -10,6 +10,18 @@
 
 namespace fastclip {
 
+CaptionLines CaptionLinesOf(const std::string& word, CaptionLines otherwise) {
+  if (word == "auto") return otherwise;
+  if (word == "whole") return CaptionLines::kWhole;
+  if (word == "split") return CaptionLines::kSplit;
+  throw std::runtime_error(fmt::format("caption lines '{}': use auto, split or whole", word));
+}
+
+const char* DescribeLines(CaptionLines lines) {
+  return lines == CaptionLines::kSplit ? ".txt read as one caption a line"
+                                       : ".txt of several lines read as one caption";
+}
+
 std::vector<CaptionKey> ParseCaptionKeys(std::span<const std::string> keys,
                                          std::span<const double> weights) {
   if (!weights.empty() && weights.size() != keys.size()) {

@@ -57,11 +57,34 @@ RecordBlock ConcatenatedSource::Read(SampleIndex first, int count, std::stop_tok
   return builder.Finish();
 }
 
+StoredRecord ConcatenatedSource::ReadStored(SampleIndex index, std::stop_token stop) const {
+  StoredRecord stored;
+  ForEachPiece(index, 1,
+               [&](const RecordSource& source, SampleIndex local, int, std::int64_t base) {
+                 stored = source.ReadStored(local, stop);
+                 BlockBuilder builder;
+                 builder.Append(std::move(stored.block), base);
+                 stored.block = builder.Finish();
+               });
+  return stored;
+}
+
 void ConcatenatedSource::ReadAhead(SampleIndex first, int count) const {
   ForEachPiece(first, count,
                [](const RecordSource& source, SampleIndex local, int here, std::int64_t) {
                  source.ReadAhead(local, here);
                });
+}
+
+std::vector<std::string> ConcatenatedSource::FieldsOf(SampleIndex index) const {
+  const std::size_t part = PartOf(ToInt(index));
+  return sources_.at(part)->FieldsOf(SampleIndex{ToInt(index) - first_index_[part]});
+}
+
+std::int64_t ConcatenatedSource::texts_of_several_lines() const {
+  std::int64_t sum = 0;
+  for (const auto& source : sources_) sum += source->texts_of_several_lines();
+  return sum;
 }
 
 std::uint64_t ConcatenatedSource::hash() const {

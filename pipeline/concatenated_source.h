@@ -15,8 +15,11 @@ class ConcatenatedSource final : public RecordSource {
   std::int64_t size() const override { return first_index_.back(); }
   std::vector<std::int64_t> part_sizes() const override;
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const override;
   void ReadAhead(SampleIndex first, int count) const override;
   RecordOrigin OriginOf(SampleIndex index) const override;
+  std::vector<std::string> FieldsOf(SampleIndex index) const override;
+  std::int64_t texts_of_several_lines() const override;
   std::uint64_t hash() const override;
 
  private:

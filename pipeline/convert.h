@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/convert_folder.h"
 #include "pipeline/image.h"
 #include "pipeline/record_source.h"
 
@@ -43,6 +44,12 @@ struct ConvertReport {
   ConvertProgress done;
   std::int64_t shards = 0;
   SkipCounts skips{};
+  std::int64_t copied = 0;   ///< written with the members that they had in a shard
+  std::int64_t renamed = 0;  ///< as another record of the new shard had their key
+  std::string first_renamed;
+  std::int64_t replaced = 0;       ///< members that would have the new picture's name
+  std::int64_t others = 0;         ///< files of shards that are no record's
+  std::vector<std::string> notes;  ///< the last four for people, a line each
   struct SkippedRow {
     std::int64_t row;  ///< from 0
     std::string key;   ///< the image's path, for a table
@@ -53,15 +60,20 @@ struct ConvertReport {
   static constexpr std::size_t kMaxNamed = 10'000;
 };
 
-/// Packs `source` into WebDataset shards OUT_DIR/00000.tar, 00001.tar, …: KEY.jpg (or .png, .webp),
-/// KEY.txt, with a label KEY.cls, and KEY.json, which tells row, source, sizes, and all captions
-/// where there are several. KEY is the shard's number and the place in it, as img2dataset counts.
-/// OUT_DIR/convert.json has the counts and names what was left out.
+/// Packs `source` into WebDataset shards 00000.tar, 00001.tar, … of a folder. Its convert.json has
+/// the counts and names what was left out.
 ///
-/// The folder appears complete or not at all: it is made as OUT_DIR.unfinished, then renamed. Any
-/// number of threads gives the same bytes. Throws std::runtime_error if OUT_DIR exists and is not
-/// empty, or if no row can be packed; std::invalid_argument for options that do not go together.
-ConvertReport Convert(const RecordSource& source, const std::string& out_dir,
+/// Records of tar shards keep all their members, under their names, in their order, byte for byte;
+/// where pictures are encoded anew, the new one takes the old one's place, and "width" and "height"
+/// of the .json are set, if it has them. Of other sources a record becomes KEY.jpg (or .png,
+/// .webp), KEY.txt, with a label KEY.cls, and KEY.json, which tells row, source, sizes, and all
+/// captions where there are several; KEY is the shard's number and the place in it, as img2dataset
+/// counts. A key that is in the shard already gets "-2", "-3", … behind it. A record with a label
+/// needs no caption.
+///
+/// Any number of threads gives the same bytes. Throws std::runtime_error if no row can be packed;
+/// std::invalid_argument for options that do not go together.
+ConvertReport Convert(const RecordSource& source, ConvertFolder& folder,
                       const ConvertOptions& options,
                       const std::function<void(const ConvertProgress&)>& on_progress = {});
 

@@ -20,14 +20,24 @@ constexpr int kLargestJpegSide = JPEG_MAX_DIMENSION;
 constexpr int kLargestPngSide = 1'000'000;
 constexpr std::size_t kMostBytes = 0x7fffffff;  // libpng counts a picture's bytes in 32 bits
 
+std::size_t BytesOf(const ImageSize& size) {
+  return std::size_t{3} * static_cast<std::size_t>(size.width) *
+         static_cast<std::size_t>(size.height);
+}
+
+bool Fits(const ImageSize& size, int largest_side) {
+  return size.width >= 1 && size.height >= 1 && size.width <= largest_side &&
+         size.height <= largest_side && BytesOf(size) <= kMostBytes;
+}
+
 void CheckImage(const Image& image, int largest_side, const char* kind) {
-  if (image.width < 1 || image.height < 1 || image.width > largest_side ||
-      image.height > largest_side) {
-    throw std::invalid_argument(fmt::format("cannot write a {} of {} x {}: sides of 1 to {} pixels",
-                                            kind, image.width, image.height, largest_side));
+  const ImageSize size{image.width, image.height};
+  if (!Fits(size, largest_side)) {
+    throw std::invalid_argument(
+        fmt::format("cannot write a {} of {} x {}: sides of 1 to {} pixels, at most 2 GiB", kind,
+                    size.width, size.height, largest_side));
   }
-  if (image.pixels.size() > kMostBytes ||
-      image.pixels.size() != std::size_t{3} * image.width * image.height) {
+  if (image.pixels.size() != BytesOf(size)) {
     throw std::invalid_argument(fmt::format("cannot write a {}: {} bytes for {} x {} pixels", kind,
                                             image.pixels.size(), image.width, image.height));
   }
@@ -86,6 +96,10 @@ std::vector<std::byte> Copy(const unsigned char* data, std::size_t size) {
 }
 
 }  // namespace
+
+bool FitsJpeg(const ImageSize& size) { return Fits(size, kLargestJpegSide); }
+
+bool FitsPng(const ImageSize& size) { return Fits(size, kLargestPngSide); }
 
 std::vector<std::byte> EncodeJpeg(const Image& image, int quality) {
   CheckImage(image, kLargestJpegSide, "JPEG");

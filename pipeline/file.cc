@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <mutex>
 #include <stdexcept>
 #include <system_error>
@@ -165,43 +164,6 @@ void SyncFolder(const std::string& folder) {
   if (fd && fsync(fd.get()) != 0 && errno != EINVAL && errno != EBADF) {
     Fail(errno, "syncing " + folder);
   }
-}
-
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
-  for (int n = 0; !fd_; ++n) {
-    temporary_ = fmt::format("{}.{}.{}.tmp", path_, getpid(), n);
-    fd_ = UniqueFd(open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (!fd_ && errno != EEXIST) {
-      const int error = errno;
-      Fail(error, std::exchange(temporary_, {}));
-    }
-  }
-}
-
-AtomicFile::~AtomicFile() {
-  if (!temporary_.empty()) unlink(temporary_.c_str());
-}
-
-void AtomicFile::Append(std::span<const std::byte> bytes) {
-  WriteAt(size_, bytes);
-  size_ += static_cast<std::int64_t>(bytes.size());
-}
-
-void AtomicFile::WriteAt(std::int64_t offset, std::span<const std::byte> bytes) {
-  fastclip::WriteAt(fd_.get(), offset, bytes, path_);
-}
-
-UniqueFd AtomicFile::Commit() {
-  if (fsync(fd_.get()) != 0) Fail(errno, "syncing " + path_);
-  UniqueFd fd = CommitUnsynced();
-  SyncFolder(std::filesystem::path(path_).parent_path().string());
-  return fd;
-}
-
-UniqueFd AtomicFile::CommitUnsynced() {
-  if (rename(temporary_.c_str(), path_.c_str()) != 0) Fail(errno, "renaming to " + path_);
-  temporary_.clear();
-  return std::move(fd_);
 }
 
 }  // namespace fastclip

@@ -63,32 +63,4 @@ void WriteAt(int fd, std::int64_t offset, std::span<const std::byte> bytes,
 /// Syncs a folder, so that a rename in it outlives a power cut. Throws std::system_error.
 void SyncFolder(const std::string& folder);
 
-/// A file that appears under its name only when it is complete: written aside in the same folder,
-/// synced, renamed, its folder synced. Every failure is a std::system_error that names the path.
-class AtomicFile {
- public:
-  /// Creates PATH.PID.N.tmp, so that processes that write the same file do not meet.
-  explicit AtomicFile(std::string path);
-  /// Removes the temporary file unless Commit() was reached.
-  ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-
-  void Append(std::span<const std::byte> bytes);
-  void WriteAt(std::int64_t offset, std::span<const std::byte> bytes);
-  /// Bytes appended so far.
-  std::int64_t size() const { return size_; }
-  /// Syncs and renames. The file stays open: the descriptor it returns reads what was written.
-  UniqueFd Commit();
-  /// Only renames: for what carries its own hash and can be made again. After a power cut the name
-  /// may stand for a file that is empty or torn.
-  UniqueFd CommitUnsynced();
-
- private:
-  std::string path_;
-  std::string temporary_;
-  UniqueFd fd_;
-  std::int64_t size_ = 0;
-};
-
 }  // namespace fastclip

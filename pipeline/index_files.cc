@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -18,6 +19,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pipeline/atomic_file.h"
+#include "pipeline/output_file.h"
 #include "pipeline/shard_pattern.h"
 #include "pipeline/tar_walk.h"
 
@@ -25,6 +28,8 @@ namespace fastclip {
 namespace {
 
 namespace fs = std::filesystem;
+
+thread_local bool without_indexing = false;
 
 /// Walks wait for the disk, not for a core.
 constexpr std::size_t kWalkers = 8;
@@ -71,6 +76,9 @@ struct Candidate {
   bool required = false;  // the user named it
   bool beside = false;    // with the files of the list, and so are their sidecars
 
+  /// Where it is written: links to it stay.
+  std::string target() const { return required ? FollowLinks(path) : path; }
+
   std::string sidecar_folder() const { return beside ? "" : path + ".places"; }
 };
 
@@ -97,7 +105,7 @@ std::vector<Candidate> Candidates(const std::string& part, const fs::path& folde
 /// A slip of the pen may name a table or a shard, which a manifest would replace.
 void RefuseToReplace(const Candidate& candidate) {
   std::error_code ignored;
-  if (!candidate.required || !fs::exists(fs::symlink_status(candidate.path, ignored))) return;
+  if (!candidate.required || !fs::exists(candidate.path, ignored)) return;
   if (!Manifest::IsOne(candidate.path)) {
     throw std::runtime_error(candidate.path + ": exists and is no manifest; name another file");
   }
@@ -130,6 +138,20 @@ struct Draft {
       path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
 }
 
+std::string NameIn(const fs::path& folder, const std::string& path) {
+  return folder.empty() ? path : fs::path(path).lexically_relative(folder).string();
+}
+
+/// Whether a manifest tells of these very files all that is wanted.
+bool IsOf(const Manifest& manifest, const fs::path& folder, const std::vector<std::string>& paths,
+          const SourceOptions& options) {
+  const bool with_checksums = options.add_checksums || options.verify_checksums;
+  return std::ranges::equal(
+      manifest.entries(), paths, [&](const ManifestEntry& entry, const std::string& path) {
+        return entry.name == NameIn(folder, path) && (!with_checksums || entry.checksums_hash);
+      });
+}
+
 Draft Compare(const std::string& part, const fs::path& folder,
               const std::vector<std::string>& paths, const Manifest* old,
               const SourceOptions& options) {
@@ -143,7 +165,7 @@ Draft Compare(const std::string& part, const fs::path& folder,
   std::vector<std::string> missing;
   for (std::size_t i = 0; i < paths.size(); ++i) {
     ManifestEntry& entry = draft.entries.emplace_back();
-    entry.name = folder.empty() ? paths[i] : fs::path(paths[i]).lexically_relative(folder).string();
+    entry.name = NameIn(folder, paths[i]);
     draft.same = draft.same && old->entries()[i].name == entry.name;
     const std::optional<FileStamp> stamp = FindFile(paths[i]);
     const auto found = known.find(entry.name);
@@ -260,16 +282,51 @@ class Explorer {
   std::atomic<std::int64_t> walked_ = 0;
 };
 
+/// What killed runs left where files are about to be written.
+void RemoveLeftovers(const std::vector<std::string>& paths, const Draft& draft,
+                     const Candidate& candidate) {
+  const auto ours = [](std::string_view target) {
+    return target.ends_with(kSidecarSuffix) || target.ends_with(".manifest") ||
+           target.ends_with(".keys");
+  };
+  std::set<std::string> folders = {fs::path(candidate.target()).parent_path().string()};
+  if (candidate.beside) {
+    for (const auto& unknown : draft.unknown)
+      folders.insert(fs::path(paths[unknown.file]).parent_path().string());
+  } else {
+    folders.insert(candidate.sidecar_folder());
+  }
+  for (const std::string& folder : folders) RemoveAbandoned(folder, ours);
+}
+
+/// Takes over the checksums that another process has put into the manifest since it was read here.
+void KeepChecksums(const std::string& path, FileKind kind, Draft& draft) {
+  const auto now = Manifest::Open(path, kind);
+  if (!now) return;
+  std::unordered_map<std::string_view, const ManifestEntry*> known;
+  for (const ManifestEntry& entry : now->entries()) known.emplace(entry.name, &entry);
+  for (ManifestEntry& entry : draft.entries) {
+    const auto found = known.find(entry.name);
+    if (found != known.end() && !entry.checksums_hash && found->second->IsOfSameFile(entry))
+      entry.checksums_hash = found->second->checksums_hash;
+  }
+}
+
 /// Finds out what `draft` lacks and writes the manifest, at the first of the candidates that can
 /// be.
 void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string& part,
               const std::vector<Candidate>& candidates, const SourceOptions& options) {
   std::string reason;
   for (const Candidate& candidate : candidates) {
+    if (WithoutIndexing::active()) break;
     try {
-      AtomicFile file(candidate.path);  // before the walk, which may take hours
+      const std::string target = candidate.target();
+      RemoveLeftovers(files.paths, draft, candidate);
+      AtomicFile file(target);  // before the walk, which may take hours
       files.sidecars = std::make_unique<SidecarStore>(candidate.sidecar_folder(), kind);
       Explorer(files, part, options, /*keep=*/false).Explore(draft);
+      const FolderLock lock(fs::path(target).parent_path().string());
+      KeepChecksums(target, kind, draft);
       files.manifest = Manifest(draft.entries);
       file.Append(files.manifest.Pack(kind));
       file.Commit();
@@ -280,12 +337,34 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
       reason = error.what();
     }
   }
-  files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind);
+  files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind,
+                                                  WithoutIndexing::active());
   Explorer(files, part, options, /*keep=*/true).Explore(draft);
   files.manifest = Manifest(std::move(draft.entries));
-  files.warnings.push_back(fmt::format(
+  if (WithoutIndexing::active()) return;
+  files.notes.push_back(fmt::format(
       "the manifest cannot be kept ({}): it is made anew at each start; name a file for it",
       reason));
+}
+
+/// "1 row does", "2 rows do".
+std::string Rows(std::int64_t count, const char* one, const char* more) {
+  return fmt::format("{} {} {}", count, count == 1 ? "row" : "rows", count == 1 ? one : more);
+}
+
+void WarnOfTable(IndexedFiles& files) {
+  const ManifestEntry& table = files.manifest.entries().front();
+  if (table.damaged > 0) {
+    files.warnings.push_back(fmt::format(
+        "{} not fit (bad_row): more fields than columns, too few, an open quote, or not a JSON "
+        "object; fastclip shards lint names each",
+        Rows(table.damaged, "does", "do")));
+  }
+  if (table.incomplete > 0) {
+    files.warnings.push_back(
+        fmt::format("{} an image path or a caption, or a label where that is asked for",
+                    Rows(table.incomplete, "lacks", "lack")));
+  }
 }
 
 void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& gone) {
@@ -309,6 +388,7 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
     files.warnings.push_back(fmt::format(
         "gone since it was indexed: {}; {} records will be skipped", Named(missing), lost));
   }
+  if (kind != FileKind::kTar) return WarnOfTable(files);
   if (!cut.empty()) {
     files.warnings.push_back(fmt::format(
         "cut short (no mark at the end): {}; what is whole is used, fetch it again for the rest",
@@ -321,16 +401,18 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
         Named(damaged), damage, damaged.size() == 1 ? "it" : "them"));
   }
   if (lacking > 0) {
-    files.warnings.push_back(
-        kind == FileKind::kTar
-            ? fmt::format("{} records lack an image or a caption (in {}); do the members of each "
-                          "lie side by side?",
-                          lacking, Named(incomplete))
-            : fmt::format("{} rows cannot be read (in {})", lacking, Named(incomplete)));
+    files.warnings.push_back(fmt::format(
+        "{} records lack an image, or a caption or label (in {}); do the members of each "
+        "lie side by side?",
+        lacking, Named(incomplete)));
   }
 }
 
 }  // namespace
+
+WithoutIndexing::WithoutIndexing() : before_(without_indexing) { without_indexing = true; }
+WithoutIndexing::~WithoutIndexing() { without_indexing = before_; }
+bool WithoutIndexing::active() { return without_indexing; }
 
 std::optional<WalkedFile> WalkPath(const std::string& path, const WalkFile& walk, bool checksums) {
   try {
@@ -360,13 +442,16 @@ IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths,
     RefuseToReplace(*candidate);
   }
 
-  Draft draft = Compare(part, folder, paths, old ? &*old : nullptr, options);
+  Draft draft;
+  draft.same = options.trust_manifest && old && IsOf(*old, folder, paths, options);
+  if (!draft.same) draft = Compare(part, folder, paths, old ? &*old : nullptr, options);
   const std::vector<std::size_t> gone = draft.gone;
   IndexedFiles files;
   files.paths = std::move(paths);
   files.walk = std::move(walk);
   if (draft.same) {
-    files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind);
+    files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind,
+                                                    WithoutIndexing::active());
     files.manifest = std::move(*old);
     files.manifest_path = candidates.front().path;
   } else {

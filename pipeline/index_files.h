@@ -26,15 +26,31 @@ struct IndexedFiles {
   Manifest manifest;          ///< entry i is of paths[i]
   std::string manifest_path;  ///< empty if no folder could be written
   std::unique_ptr<SidecarStore> sidecars;
-  WalkFile walk;            ///< makes a sidecar again that is lost
-  std::int64_t walked = 0;  ///< files that were walked now: new ones, and changed ones
-  std::vector<std::string> warnings;
+  WalkFile walk;                      ///< makes a sidecar again that is lost
+  std::int64_t walked = 0;            ///< files that were walked now: new ones, and changed ones
+  std::vector<std::string> warnings;  ///< of the data
+  std::vector<std::string> notes;     ///< of where the index lies
+};
+
+/// While one lives, lists that its thread opens are read only: neither manifest nor sidecars are
+/// written. Files that are in none are looked through for this time.
+class WithoutIndexing {
+ public:
+  WithoutIndexing();
+  ~WithoutIndexing();
+  WithoutIndexing(const WithoutIndexing&) = delete;
+  WithoutIndexing& operator=(const WithoutIndexing&) = delete;
+  static bool active();
+
+ private:
+  bool before_;
 };
 
 /// Opens the manifest of `paths`, which `part` of a list named, or makes it. Entries whose file has
 /// kept size and time are taken over without a look at their sidecars; of the others the sidecar
 /// tells, which another list may have made, or else several threads walk them. A file that is gone
-/// keeps its entry: its records stay counted, and reading them gives Skip::kMissing.
+/// keeps its entry: its records stay counted, and reading them gives Skip::kMissing. With
+/// options.trust_manifest no file of a manifest that names all of them is looked at.
 ///
 /// The manifest lies in options.manifest, else in the folder that holds all paths, else in
 /// options.manifest_fallback_dir, under a name made from `part`. Names in it are relative to that

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/class_names.h"
 #include "pipeline/record.h"
 
 namespace fastclip {
@@ -19,9 +20,12 @@ struct Label {
   std::optional<Skip> skip = Skip::kNoLabel;
 };
 
-/// Digits with blanks around them. Nothing but blanks is no label; all else, a sign too, is a bad
-/// one.
+/// Digits with blanks around them, also as pandas writes a column with gaps: "1.0". Nothing but
+/// blanks is no label; all else, a sign or another fraction too, is a bad one.
 Label ParseLabel(std::string_view text);
+
+/// The same where a label may be a name: what is no number is looked up among `names`, if given.
+Label ParseLabel(std::string_view text, const ClassNames* names);
 
 /// Which field of a record is its label, as users write it (SourceOptions::labels).
 struct LabelKey {
@@ -31,7 +35,9 @@ struct LabelKey {
 /// Throws std::runtime_error for a "json." path with an empty part.
 LabelKey ParseLabelKey(const std::string& text);
 
-/// The whole number, or the text of one, that lies at `path` in an object.
-Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string> path);
+/// The whole number (1.0 is one), or the text of one or of a name, that lies at `path` in an
+/// object.
+Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string> path,
+              const ClassNames* names = nullptr);
 
 }  // namespace fastclip

@@ -5,13 +5,18 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
+#include <iterator>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "pipeline/class_folder.h"
 #include "pipeline/concatenated_source.h"
+#include "pipeline/image_folder_source.h"
 #include "pipeline/index_files.h"
 #include "pipeline/printable.h"
 #include "pipeline/shard_list.h"
@@ -70,6 +75,11 @@ void RefuseRemote(const std::string& part) {
   }
 }
 
+bool IsFolder(const std::string& part) {
+  std::error_code absent;
+  return std::filesystem::is_directory(part, absent);
+}
+
 PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles& files) {
   PartInfo info;
   info.part = part;
@@ -86,36 +96,61 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
   info.manifest = files.manifest_path;
   info.walked = files.walked;
   info.warnings = files.warnings;
+  info.notes = files.notes;
   return info;
 }
 
+void AddListed(const IndexedFiles& files, std::vector<ListedFile>& listed) {
+  for (std::size_t i = 0; i < files.paths.size(); ++i) {
+    const ManifestEntry& entry = files.manifest.entries()[i];
+    listed.push_back({entry.name, files.paths[i], entry.count, entry.content_hash});
+  }
+}
+
+/// What is said of tables and meets none.
+void SayUnused(const SourceOptions& options, PartInfo& info) {
+  if (!options.table.any()) return;
+  info.warnings.push_back(
+      "image_key, caption_key and separator are for tables; they are not used here");
+}
+
 std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOptions& options,
-                                       PartInfo& info) {
+                                       PartInfo& info, std::vector<ListedFile>& listed) {
   if (part.starts_with(kSynthetic)) {
     RefuseCaptionKeys(part, options);
     info.part = part;
     info.kind = "synthetic";
+    SayUnused(options, info);
     return OpenSynthetic(part, options);
   }
   RefuseRemote(part);
+  if (IsFolder(part)) {
+    auto folder = std::make_unique<ImageFolderSource>(part, options);
+    info.part = part;
+    info.kind = "folder of classes";
+    info.details = folder->description();
+    info.files = folder->size();
+    info.warnings = folder->warnings();
+    SayUnused(options, info);
+    return folder;
+  }
   std::vector<std::string> paths = ExpandPart(part);
   if (TableFormatOf(paths.front())) {
     RefuseCaptionKeys(part, options);
     if (paths.size() > 1)
       throw std::runtime_error(fmt::format("'{}': several tables; join them by '::'", part));
     RefuseChecksums(part, options);
-    IndexedFiles files =
-        IndexFiles(part, std::move(paths), FileKind::kTable, options,
-                   [labels = options.labels](int fd, const std::string& path, bool /*checksums*/) {
-                     return TableSource::Walk(fd, path, labels);
-                   });
-    info = Describe(part, "table", files);
-    auto table = std::make_unique<TableSource>(std::move(files), options);
+    auto table = TableSource::Open(part, paths.front(), options);
+    info = Describe(part, "table", table->files());
+    AddListed(table->files(), listed);
     info.details = table->columns();
+    std::ranges::move(table->Findings(), std::back_inserter(info.warnings));
     return table;
   }
   IndexedFiles files = IndexFiles(part, std::move(paths), FileKind::kTar, options, TarSource::Walk);
   info = Describe(part, "tar", files);
+  AddListed(files, listed);
+  SayUnused(options, info);
   return std::make_unique<TarSource>(std::move(files), options);
 }
 
@@ -129,7 +164,7 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
     SourceOptions own = options;
     if (!own.manifest.empty() && parts.size() > 1) own.manifest += fmt::format(".{}", i);
     PartInfo& info = opened.parts.emplace_back();
-    sources.push_back(OpenPart(parts[i], own, info));
+    sources.push_back(OpenPart(parts[i], own, info, opened.files));
     info.records = sources.back()->size();
     info.hash = sources.back()->hash();
     if (info.records == 0) {
@@ -144,18 +179,31 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
   return opened;
 }
 
+std::vector<std::string> ClassesOfList(const std::string& list) {
+  std::set<std::string> classes;
+  for (const std::string& part : SplitList(list)) {
+    if (!IsFolder(part)) return {};
+    std::ranges::move(ClassesOfFolder(part), std::inserter(classes, classes.end()));
+  }
+  return {classes.begin(), classes.end()};
+}
+
 std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {
   static constexpr std::size_t kShown = 6;
   std::vector<std::string> lines;
   std::size_t hidden = 0;
-  for (const PartInfo& part : parts) {
-    for (const std::string& warning : part.warnings) {
+  const auto add = [&](const PartInfo& part, const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
       if (lines.size() < kShown) {
-        lines.push_back(fmt::format("{}: {}", Printable(part.part), Printable(warning)));
+        lines.push_back(fmt::format("{}: {}", Printable(part.part), Printable(text)));
       } else {
         ++hidden;
       }
     }
+  };
+  for (const PartInfo& part : parts) {
+    add(part, part.warnings);
+    add(part, part.notes);
   }
   if (hidden > 0) {
     lines.push_back(fmt::format("and {} more; fastclip shards info tells all of them", hidden));

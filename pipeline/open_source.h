@@ -13,8 +13,8 @@ namespace fastclip {
 /// start.
 struct PartInfo {
   std::string part;
-  std::string kind;     ///< "tar", "table", "synthetic"
-  std::string details;  ///< of a table: the columns that are read
+  std::string kind;     ///< "tar", "table", "folder of classes", "synthetic"
+  std::string details;  ///< of a table: the columns that are read; of a folder: its classes
   std::int64_t files = 0;
   std::int64_t records = 0;
   std::int64_t bytes = 0;  ///< of the listed files
@@ -24,20 +24,34 @@ struct PartInfo {
   std::int64_t damaged_bytes = 0;  ///< zeros or garbage where records may have been
   std::int64_t checksummed = 0;    ///< files that have checksums of their records
   std::int64_t walked = 0;  ///< files looked through now because the manifest did not know them
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  ///< what is wrong with the data
+  std::vector<std::string> notes;     ///< what is no fault of the data: no place for an index
+};
+
+/// One of the files of a list, as its manifest knows it.
+struct ListedFile {
+  std::string name;  ///< relative to the folder that holds all files of its part of the list
+  std::string path;
+  std::int64_t records = 0;
+  std::uint64_t content_hash = 0;  ///< FileFacts::content_hash
 };
 
 struct OpenedSource {
   std::unique_ptr<RecordSource> source;
   std::vector<PartInfo> parts;
+  std::vector<ListedFile> files;  ///< that the source's hash() is of, in their order
 };
 
 /// OpenSource, and what it found. With several parts, options.manifest stands for one file a part:
 /// "FILE.0", "FILE.1", …
 OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& options = {});
 
-/// The warnings of all parts for people, a line each: "PART: WARNING". Of many the first ones, then
-/// a line that tells how many more there are.
+/// The names of the classes of a list whose parts are all folders of classes: sorted, each once.
+/// Empty for any other list. Throws as OpenSource does.
+std::vector<std::string> ClassesOfList(const std::string& list);
+
+/// The warnings and notes of all parts for people, a line each: "PART: WARNING". Of many the first
+/// ones, then a line that tells how many more there are.
 std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts);
 
 }  // namespace fastclip

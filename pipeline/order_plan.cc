@@ -232,6 +232,13 @@ void OrderPlan::PlanMix() {
   }
 }
 
+bool OrderPlan::repeats_records() const {
+  const OrderOptions& o = options_;
+  if (o.resampled || !o.parts.empty()) return true;
+  if (o.tail == Tail::kPad) return epoch_ * o.lanes > o.size;
+  return o.tail == Tail::kCarry && epoch_ % rows_per_lane() != 0;
+}
+
 OrderPlan::Cell OrderPlan::CellOf(std::int64_t step, std::int64_t row) const {
   assert(step >= 0 && row >= 0 && row < options_.batch_size);
   Cell cell;
@@ -301,6 +308,18 @@ LanePlace OrderPlan::PlaceOf(SampleIndex index) const {
   LanePlace place = parts_[part].PlaceOf(SampleIndex{local});
   while (part > 0) place.slot += parts_[--part].lane_size(place.lane);
   return place;
+}
+
+std::optional<SampleIndex> OrderPlan::IndexAt(Place place) const {
+  std::size_t part = 0;
+  std::int64_t base = 0;
+  for (; place.slot >= parts_[part].lane_size(place.lane); ++part) {
+    place.slot -= parts_[part].lane_size(place.lane);
+    base += parts_[part].size();
+  }
+  const auto index = parts_[part].IndexAt(place);
+  if (!index) return std::nullopt;
+  return SampleIndex{ToInt(*index) + base};
 }
 
 std::int64_t OrderPlan::lane_size(std::int64_t lane) const {

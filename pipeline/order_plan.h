@@ -80,6 +80,10 @@ class OrderPlan {
   /// have of their own, and with the rows that an epoch really takes of each.
   const OrderOptions& options() const { return options_; }
   std::int64_t rows_per_lane() const { return options_.batch_size / options_.lanes; }
+  /// Whether steps of one EpochOf() may bring a record more than once: with replacement, in a mix,
+  /// whose parts begin again when they are through, where a last batch is filled up, and where a
+  /// step holds records of two epochs.
+  bool repeats_records() const;
   /// Whole steps of an epoch; under Tail::kCarry some epochs have one more.
   std::int64_t steps_per_epoch() const { return steps(1); }
   /// The same, as many as there are in the long run.
@@ -108,6 +112,9 @@ class OrderPlan {
 
   using Place = LanePlace;
   Place PlaceOf(SampleIndex index) const;
+  /// The record of a place: PlaceOf backwards; nothing where the slot is a hole. REQUIRES: the
+  /// lane has that slot.
+  std::optional<SampleIndex> IndexAt(Place place) const;
   /// Slots of a lane, holes included: what a table of per-sample state allocates.
   std::int64_t lane_size(std::int64_t lane) const;
 

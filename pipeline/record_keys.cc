@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/atomic_file.h"
 #include "pipeline/in_order.h"
 #include "pipeline/json_path.h"
 #include "pipeline/open_source.h"

@@ -5,13 +5,18 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/caption_key.h"
 #include "pipeline/picture_format.h"
 #include "pipeline/record.h"
+#include "pipeline/stored_record.h"
+#include "pipeline/table_keys.h"
 
 namespace fastclip {
+
+class ClassNames;
 
 /// Where a record lies, for people: a file, and in it the byte of the record's first tar header (-1
 /// where shard and sidecar are gone), or the number of a table's row.
@@ -32,11 +37,23 @@ class RecordSource {
   /// wrong with the data is a Skip in the record; throws std::runtime_error naming the file and
   /// offset where the machine fails (EIO after retries), or if `stop` is asked for meanwhile.
   virtual RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const = 0;
+  /// One record, with all that its source holds of it. As Read() else; a source of records that
+  /// are no files gives what Read() gives.
+  virtual StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const {
+    return {.block = Read(index, 1, std::move(stop)), .members = {}};
+  }
   /// Has the machine read these records into its cache while others are made: a hint, nothing waits
   /// for it. Throws as Read() does where the manifest cannot be read.
   virtual void ReadAhead(SampleIndex /*first*/, int /*count*/) const {}
   /// Throws as Read() does where the manifest cannot be read.
   virtual RecordOrigin OriginOf(SampleIndex index) const = 0;
+  /// What a record has, for messages: its members by their extension ("jpg", "cls"), and
+  /// "json.NAME" for each text, or list of texts, at the top of its .json. Names of a table's
+  /// columns are in its errors. Empty where it cannot be read. Throws as Read() does.
+  virtual std::vector<std::string> FieldsOf(SampleIndex /*index*/) const { return {}; }
+  /// How often, of all records read so far, a .txt was taken that has several lines, whatever
+  /// SourceOptions::caption_lines made of it.
+  virtual std::int64_t texts_of_several_lines() const { return 0; }
   /// Identity of the data: over the names of files, their order, counts and keys. Stored in
   /// checkpoints.
   virtual std::uint64_t hash() const = 0;
@@ -50,6 +67,9 @@ struct SourceOptions {
   /// Take in files that changed since they were indexed, as fastclip shards index does. Else a file
   /// that holds other records now is refused by name: a SampleIndex would mean another one.
   bool renew = false;
+  /// Take a manifest that names the list's files as it is, without a look at each of them: another
+  /// rank has just made it or compared it. A file shows what it is when it is first opened.
+  bool trust_manifest = false;
   /// Read tar shards whole and keep a checksum of each record's bytes, where there is none yet.
   bool add_checksums = false;
   /// Compare each record of tar shards with its checksum: other bytes are Skip::kChanged. A shard
@@ -63,16 +83,23 @@ struct SourceOptions {
   /// Where tar shards have their captions; empty: all of the list "captions" of the .json, else the
   /// .txt, else the .json's "caption".
   std::vector<CaptionKey> captions;
+  /// Where tables have what.
+  TableKeys table;
+  CaptionLines caption_lines = CaptionLines::kWhole;
   /// Set: records are pictures with a label, for evaluation by classes. Captions are then neither
   /// read nor needed; a record without a label has Skip::kNoLabel or kBadLabel. The text says where
   /// the label is: "" the usual place (the member .cls, the column or field "label"), "json.NAME" a
   /// field of the member .json or of a .jsonl row ("json.A.B": B in A), else a column's name.
   std::optional<std::string> labels;
+  /// Labels that are no numbers are looked up here; none: they are Skip::kBadLabel, as are names
+  /// that are not there.
+  std::shared_ptr<const ClassNames> class_names;
 };
 
 /// Opens a list: tar shards with braces and globs ("cc3m/{00000..00331}.tar"), a table (.tsv, .csv,
-/// .jsonl) of image path and caption, or "synthetic:N" (N pairs made up from their index).
-/// Lists joined by "::" are one source, their records one after the other. Throws
+/// .jsonl, also with .gz) of image path and caption, a folder of classes, or "synthetic:N" (N pairs
+/// made up from their index). Lists joined by "::" are one source, their records one after the
+/// other. Throws
 /// std::runtime_error that names the part of the list and says what to do.
 std::unique_ptr<RecordSource> OpenSource(const std::string& list,
                                          const SourceOptions& options = {});

@@ -107,7 +107,7 @@ std::optional<RowPlan> RowReader::PlanOf(const RowSearch& row) const {
   } catch (const WindowUsedUp& error) {
     if (row.skipped.empty()) throw;
     throw WindowUsedUp(
-        fmt::format("{} (passed over: {})", error.what(), DescribeSkips(CountsOf(row.skipped))));
+        fmt::format("{} (tried: {})", error.what(), DescribeSkips(CountsOf(row.skipped))));
   }
 }
 

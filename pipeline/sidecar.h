@@ -13,18 +13,23 @@
 
 namespace fastclip {
 
-enum class FileKind : std::uint32_t { kTar = 1, kTable = 2 };
+/// What a file was walked as. A table that is read in another way than by default has a kind of its
+/// own (TableSource::KindOf), for its rows may be others. 2 was a table by earlier rules.
+enum class FileKind : std::uint32_t { kTar = 1, kTable = 3 };
 
 /// What a walk through one file of a list tells of it as a whole.
 struct FileFacts {
   FileStamp stamp;  ///< of the file when it was walked; another one makes the facts stale
   std::int64_t count = 0;
-  /// Records without an image or without a caption (tar); rows that cannot be read (table).
+  /// Records without an image or without a caption; of a table also those without a label, where
+  /// that is wanted.
   std::int64_t incomplete = 0;
-  /// Blocks of a tar in which members may have been lost, and where the first of them lie.
+  /// Of a tar: blocks in which members may have been lost, and where the first of them lie. Of a
+  /// table: rows that do not fit.
   std::int64_t damaged = 0;
   ByteRange first_damage;
-  bool cut = false;  ///< ends without the mark that closes a tar
+  /// Ends without the mark that closes a tar, or within the quotes of a table.
+  bool cut = false;
   /// Of a table's bytes; of the keys of a tar's records, whose bytes are not all read: what is
   /// mended under its old key is the same sample.
   std::uint64_t content_hash = 0;
@@ -33,6 +38,11 @@ struct FileFacts {
   /// Of a sidecar in an earlier format, whose walk stopped where this one goes on: its checksums
   /// hold, the rest is to be found again.
   bool outdated = false;
+
+  /// Whether both are of one file at one time, so that the checksums of one hold for the other.
+  bool IsOfSameFile(const FileFacts& other) const {
+    return stamp == other.stamp && count == other.count && content_hash == other.content_hash;
+  }
 };
 /// More records than this in one file are taken for damage.
 inline constexpr std::int64_t kMostRecordsOfFile = std::int64_t{1} << 40;

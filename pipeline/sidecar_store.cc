@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/atomic_file.h"
+
 namespace fastclip {
 namespace {
 
@@ -104,6 +106,14 @@ Sidecar SidecarStore::Write(const std::string& path, const std::string& name,
                             const WalkedFile& walked) {
   if (!folder_.empty()) MakeFolder(folder_);
   const std::string at = folder_.empty() ? PathBeside(path) : PathInFolder(path, name);
+  // From the look at what is there to the rename nobody else may write it.
+  const FolderLock lock(fs::path(at).parent_path().string());
+  if (!walked.facts.checksums_hash) {
+    auto checked = Find(path, name, [&](const FileFacts& facts) {
+      return facts.checksums_hash && facts.IsOfSameFile(walked.facts);
+    });
+    if (checked && checked->IsWhole(/*with_checksums=*/true)) return std::move(*checked);
+  }
   AtomicFile file(at);
   file.Append(PackSidecar(kind_, walked));
   return Sidecar::Open(std::make_shared<const UniqueFd>(file.CommitUnsynced()), 0, at, kind_)
@@ -123,6 +133,7 @@ Sidecar SidecarStore::KeepUnnamed(const std::string& path, const WalkedFile& wal
 
 Sidecar SidecarStore::Keep(const std::string& path, const std::string& name,
                            const WalkedFile& walked) {
+  if (read_only_) return KeepUnnamed(path, walked);
   try {
     return Write(path, name, walked);
   } catch (const std::system_error& error) {

@@ -28,14 +28,17 @@ std::string PlainName(std::string_view text);
 /// of their own. They are looked for in both. Thread-safe.
 class SidecarStore {
  public:
-  /// Without a folder: beside the files.
-  SidecarStore(std::string folder, FileKind kind) : folder_(std::move(folder)), kind_(kind) {}
+  /// Without a folder: beside the files. With `read_only`, Keep() has no place to write to.
+  SidecarStore(std::string folder, FileKind kind, bool read_only = false)
+      : folder_(std::move(folder)), kind_(kind), read_only_(read_only) {}
 
   /// The sidecar of a file, called `name` in its manifest, that has the facts that are asked for;
   /// nothing where there is none. Its places are not checked.
   std::optional<Sidecar> Find(const std::string& path, const std::string& name,
                               const std::function<bool(const FileFacts&)>& fits) const;
-  /// Throws std::system_error.
+  /// Writes what was found and opens it. Where another process has left checksums of the same file
+  /// meanwhile, and `walked` has none, that one's sidecar stays and is opened. Throws
+  /// std::system_error.
   Sidecar Write(const std::string& path, const std::string& name, const WalkedFile& walked);
   /// Write(), or where that has no place: kept as long as this object, in a file without a name.
   Sidecar Keep(const std::string& path, const std::string& name, const WalkedFile& walked);
@@ -47,6 +50,7 @@ class SidecarStore {
 
   const std::string folder_;  // empty: none
   const FileKind kind_;
+  const bool read_only_;
   mutable std::mutex mutex_;
   std::shared_ptr<const UniqueFd> unnamed_;
   std::int64_t unnamed_bytes_ = 0;

@@ -47,6 +47,13 @@ LanePlace SourceOrder::PlaceOf(SampleIndex index) const {
           .slot = dealt / options_.lanes * options_.chunk + ToInt(index) % options_.chunk};
 }
 
+std::optional<SampleIndex> SourceOrder::IndexAt(const LanePlace& place) const {
+  const std::int64_t dealt = place.slot / options_.chunk * options_.lanes + place.lane;
+  const std::int64_t index = dealing_.Inverse(dealt) * options_.chunk + place.slot % options_.chunk;
+  if (index >= options_.size) return std::nullopt;
+  return SampleIndex{index};
+}
+
 SourceOrder::Window SourceOrder::WindowAt(std::int64_t lane, std::int64_t position) const {
   if (resampled()) return {.number = 0, .begin = 0, .end = options_.window, .last = true};
   const std::int64_t slots = lane_size(lane);
@@ -100,10 +107,10 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t element = (attempt - 1) * rows + place;
   if (element >= spare) {
     throw WindowUsedUp(fmt::format(
-        "{}the {} records of window {} in lane {} hold no further substitute for row {} "
-        "of a step; repair the shards, or raise data.window",
-        resampled() ? "" : fmt::format("epoch {}: ", epoch), size,
-        resampled() ? epoch : window.number, lane, row));
+        "{}no record is left for row {} of a step among the {} of window {} in lane {}; repair the "
+        "shards (fastclip shards lint names what is bad), or raise data.window",
+        resampled() ? "" : fmt::format("epoch {}: ", epoch), row, size,
+        resampled() ? epoch : window.number, lane));
   }
   const Permutation substitutes(
       Key(options_.seed, RandomStream::kSubstitutes, epoch, lane, window.number, draw.number),
@@ -144,11 +151,8 @@ std::optional<SampleIndex> SourceOrder::RecordAt(std::int64_t lane, std::int64_t
   const Window window = WindowAt(lane, position);
   const std::int64_t place =
       window.begin + PlacesIn(epoch, lane, window).At(position - window.begin);
-  const std::int64_t dealt =
-      ChunksIn(epoch, lane).At(place / options_.chunk) * options_.lanes + lane;
-  const std::int64_t index = dealing_.Inverse(dealt) * options_.chunk + place % options_.chunk;
-  if (index >= options_.size) return std::nullopt;
-  return SampleIndex{index};
+  const std::int64_t chunk = ChunksIn(epoch, lane).At(place / options_.chunk);
+  return IndexAt({.lane = lane, .slot = chunk * options_.chunk + place % options_.chunk});
 }
 
 /// RecordAt backwards.

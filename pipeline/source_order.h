@@ -71,6 +71,8 @@ class SourceOrder {
   std::int64_t most_slots() const { return lane_size(0); }
   std::int64_t least_slots() const { return lane_size(options_.lanes - 1); }
   LanePlace PlaceOf(SampleIndex index) const;
+  /// PlaceOf backwards; nothing where the slot is a hole. REQUIRES: the place is one of a lane's.
+  std::optional<SampleIndex> IndexAt(const LanePlace& place) const;
   /// Records that the last window of a lane holds at least. A draw of r rows that ends past a
   /// lane's slots needs r of them; one that ends in the next epoch 2·r, and with replacement each
   /// one.

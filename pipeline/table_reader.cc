@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <string_view>
 #include <utility>
 
 #include "pipeline/ascii.h"
@@ -14,118 +12,34 @@
 namespace fastclip {
 namespace {
 
-constexpr std::string_view kImageNames[] = {"filepath", "image", "path"};
-constexpr std::string_view kCaptionNames[] = {"caption", "title", "text"};
+constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = LowerAscii(c);
-  return lower;
-}
-
-/// "caption", "Caption2", "caption_2".
-bool IsCaptionName(std::string_view name) {
-  std::string base = Lower(name);
-  base.erase(base.find_last_not_of("0123456789") + 1);
-  if (base.size() < name.size() && base.ends_with('_')) base.pop_back();
-  return std::ranges::find(kCaptionNames, base) != std::end(kCaptionNames);
-}
-
-std::vector<std::string> SplitTsv(std::string_view line) {
-  std::vector<std::string> fields;
-  for (std::size_t start = 0; start <= line.size();) {
-    const std::size_t end = std::min(line.find('\t', start), line.size());
-    fields.emplace_back(line.substr(start, end - start));
-    start = end + 1;
-  }
-  return fields;
-}
-
-std::vector<std::string> SplitCsv(std::string_view line) {
-  std::vector<std::string> fields(1);
-  bool in_quotes = false, at_start = true;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (in_quotes) {
-      if (c != '"') {
-        fields.back() += c;
-      } else if (i + 1 < line.size() && line[i + 1] == '"') {
-        fields.back() += line[++i];
-      } else {
-        in_quotes = false;
-      }
-    } else if (c == '"' && at_start) {
-      in_quotes = true;
-    } else if (c == ',') {
-      fields.emplace_back();
-      at_start = true;
-      continue;
-    } else {
-      fields.back() += c;
-    }
-    at_start = false;
-  }
-  return fields;
-}
-
-/// A .jsonl row's captions: strings, and strings in lists.
-TableRow ParseJson(std::string_view line, std::span<const std::string> label_path) {
-  TableRow row;
-  const auto json = nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return row;
-  std::size_t best = std::size(kImageNames);
-  for (const auto& [name, value] : json.items()) {
-    const std::string lower = Lower(name);
-    const auto rank = static_cast<std::size_t>(std::ranges::find(kImageNames, lower) - kImageNames);
-    if (rank < best && value.is_string()) {
-      best = rank;
-      row.image = value.get<std::string>();
-    } else if (IsCaptionName(name) || lower == "captions") {
-      if (value.is_string()) row.captions.push_back(value.get<std::string>());
-      if (!value.is_array()) continue;
-      for (const auto& caption : value) {
-        if (caption.is_string()) row.captions.push_back(caption.get<std::string>());
-      }
-    } else if (lower == "label" && label_path.empty()) {
-      row.label = LabelAt(value, {});
-    }
-  }
-  if (!label_path.empty()) row.label = LabelAt(json, label_path);
-  return row;
+/// The separator of a line like "sep=;", with which Excel begins a file.
+std::optional<char> NamedSeparator(std::string_view line) {
+  constexpr std::string_view kSep = "sep=";
+  if (line.size() != kSep.size() + 1 || !EqualsInAnyCase(line.substr(0, kSep.size()), kSep))
+    return std::nullopt;
+  return line.back();
 }
 
 }  // namespace
 
-std::optional<TableFormat> TableFormatOf(const std::string& path) {
-  const std::string name = Lower(path);
-  if (name.ends_with(".tsv")) return TableFormat::kTsv;
-  if (name.ends_with(".csv")) return TableFormat::kCsv;
-  if (name.ends_with(".jsonl") || name.ends_with(".ndjson")) return TableFormat::kJsonLines;
-  return std::nullopt;
-}
-
-TableReader::TableReader(int fd, std::string path, TableFormat format,
-                         const std::optional<std::string>& labels, OnBytes on_bytes)
-    : fd_(fd), path_(std::move(path)), on_bytes_(std::move(on_bytes)) {
+TableReader::TableReader(int fd, std::string path, TableFormat format, const TableWants& wants,
+                         OnBytes on_bytes)
+    : fd_(fd), path_(std::move(path)), on_bytes_(std::move(on_bytes)), scanner_(kSeparators) {
   layout_.format = format;
-  const LabelKey key = labels ? ParseLabelKey(*labels) : LabelKey();
   Fill();
-  if (std::string_view(buffer_).starts_with("\xEF\xBB\xBF")) {
-    begin_ = 3;  // a byte-order mark
-    offset_ = 3;
+  RefuseOtherFiles();
+  if (std::string_view(buffer_).starts_with(kUtf8Mark)) {
+    begin_ = kUtf8Mark.size();
+    offset_ = std::ssize(kUtf8Mark);
   }
   if (format == TableFormat::kJsonLines) {
-    layout_.label_path = key.json_path;
-    if (!key.column.empty()) layout_.label_path = {key.column};
-    layout_.description = "one JSON object a line";
-    return;
+    layout_ = JsonLayoutOf(wants);
+    LookAtFirstRows(wants);
+  } else {
+    ReadFirstLine(wants);
   }
-  if (!NextLine()) {
-    throw std::runtime_error(
-        path_ + ": empty; its first line names the columns, as in 'filepath' and 'caption'");
-  }
-  ChooseColumns(format == TableFormat::kTsv ? SplitTsv(line_) : SplitCsv(line_),
-                labels ? &key : nullptr);
 }
 
 TableReader::TableReader(int fd, std::string path, TableLayout layout, std::int64_t offset,
@@ -134,47 +48,50 @@ TableReader::TableReader(int fd, std::string path, TableLayout layout, std::int6
       path_(std::move(path)),
       layout_(std::move(layout)),
       stop_(std::move(stop)),
+      scanner_(std::string_view(&layout_.separator, 1)),
       offset_(offset) {}
 
-void TableReader::ChooseColumns(const std::vector<std::string>& names, const LabelKey* labels) {
-  if (labels != nullptr && !labels->json_path.empty()) {
-    throw std::runtime_error(path_ +
-                             ": the label key is a column's name here; json.NAME is for .json "
-                             "members and .jsonl rows");
+void TableReader::RefuseOtherFiles() const {
+  const std::string_view text = buffer_;
+  const auto refuse = [&](const char* what) { throw std::runtime_error(path_ + ": " + what); };
+  using namespace std::string_view_literals;
+  if (text.starts_with("\x1F\x8B"sv)) refuse("compressed by gzip, but not called .gz; rename it");
+  if (text.starts_with("PK\3\4"sv))
+    refuse("a zip file, such as an Excel workbook; save it as .csv");
+  if (text.starts_with("PAR1"sv)) refuse("a Parquet file; write it as .csv or .jsonl, pandas does");
+  if (text.starts_with("\xFF\xFE"sv) || text.starts_with("\xFE\xFF"sv) ||
+      text.substr(0, text.find('\n')).find('\0') != text.npos) {
+    refuse("text in UTF-16, or no text at all; save it as UTF-8, as by iconv -f UTF-16 -t UTF-8");
   }
-  const std::string label_name =
-      labels != nullptr && !labels->column.empty() ? Lower(labels->column) : std::string("label");
-  std::size_t best = std::size(kImageNames);
-  std::string captions;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const std::string lower = Lower(names[i]);
-    const auto rank = static_cast<std::size_t>(std::ranges::find(kImageNames, lower) - kImageNames);
-    if (rank < best) {
-      best = rank;
-      layout_.image = static_cast<int>(i);
-    } else if (lower == label_name) {
-      layout_.label = static_cast<int>(i);
-    } else if (labels == nullptr && IsCaptionName(lower)) {
-      layout_.captions.push_back(static_cast<int>(i));
-      captions += fmt::format("{}'{}'", captions.empty() ? "" : ", ", names[i]);
-    }
+}
+
+void TableReader::ReadFirstLine(const TableWants& wants) {
+  const char asked = wants.keys.separator;
+  if (asked != '\0') scanner_ = RowScanner(std::string_view(&asked, 1));
+  bool has_line = NextLine();
+  std::optional<char> named;
+  if (has_line) named = NamedSeparator(line_);
+  if (named) has_line = NextLine();
+  if (!has_line) {
+    throw std::runtime_error(
+        path_ + ": empty; its first line names the columns, as in 'filepath' and 'caption'");
   }
-  const bool paired = labels != nullptr ? layout_.label >= 0 : !layout_.captions.empty();
-  if (layout_.image < 0 || !paired) {
-    const std::string partner =
-        labels != nullptr ? fmt::format("one called {} (or --label-key COLUMN)", label_name)
-                          : std::string("one called caption, title or text");
-    throw std::runtime_error(fmt::format(
-        "{}: its first line names the columns '{}'; one called filepath, image or path and {} are "
-        "needed",
-        path_, fmt::join(std::span(names).first(std::min<std::size_t>(names.size(), 8)), "', '"),
-        partner));
-  }
-  layout_.description = fmt::format(
-      "image from '{}', {}", names[static_cast<std::size_t>(layout_.image)],
-      labels != nullptr
-          ? fmt::format("label from '{}'", names[static_cast<std::size_t>(layout_.label)])
-          : "captions from " + captions);
+  const char shown = named ? *named : SeparatorOf(layout_.format, line_);
+  const char separator = asked != '\0' ? asked : shown;
+  layout_ = LayoutOf(path_, layout_.format, line_, separator, wants);
+  layout_.overridden = separator != shown;
+  scanner_ = RowScanner(std::string_view(&separator, 1));
+}
+
+void TableReader::LookAtFirstRows(const TableWants& wants) {
+  constexpr int kRows = 100;
+  constexpr std::int64_t kBytes = 1 << 20;
+  TableReader rows(fd_, path_, layout_, offset_, {});
+  JsonRowNames names(layout_);
+  for (int i = 0; i < kRows && rows.offset_ - offset_ < kBytes && rows.NextLine(); ++i)
+    names.Add(rows.line_);
+  names.Check(path_, wants);
+  layout_.description = names.Description();
 }
 
 bool TableReader::Fill() {
@@ -194,67 +111,71 @@ bool TableReader::Fill() {
 
 /// The place of the row's line break at or behind `from`, or buffer_.size() if it is not there yet.
 std::size_t TableReader::FindRowEnd(std::size_t from) {
-  if (layout_.format != TableFormat::kCsv)
-    return std::min(buffer_.find('\n', from), buffer_.size());
-  for (std::size_t i = from; i < buffer_.size(); ++i) {
-    const char c = buffer_[i];
-    if (c == '"' && (in_quotes_ || at_field_start_)) {
-      // A doubled quote closes and opens again, which comes to the same.
-      in_quotes_ = !in_quotes_;
-      at_field_start_ = !in_quotes_;
-      continue;
-    }
-    if (c == '\n' && !in_quotes_) return i;
-    at_field_start_ = c == ',' && !in_quotes_;
+  return layout_.format == TableFormat::kJsonLines
+             ? std::min(buffer_.find('\n', from), buffer_.size())
+             : scanner_.FindEnd(buffer_, from);
+}
+
+/// Goes behind a line of which there is too much in the buffer.
+void TableReader::PassOverRest() {
+  for (;;) {
+    offset_ += static_cast<std::int64_t>(buffer_.size() - begin_);
+    begin_ = buffer_.size();
+    if (!Fill()) return;
+    const std::size_t end = buffer_.find('\n');
+    if (end == buffer_.npos) continue;
+    begin_ = end + 1;
+    offset_ += static_cast<std::int64_t>(begin_);
+    return;
   }
-  return buffer_.size();
+}
+
+bool TableReader::IsBlank(std::string_view line) const {
+  const bool json = layout_.format == TableFormat::kJsonLines;
+  return std::ranges::all_of(line, [&](char c) {
+    return c == ' ' || (c == '\r' && json) || (c == '\t' && (json || layout_.separator != '\t'));
+  });
 }
 
 bool TableReader::NextLine() {
+  too_long_ = false;
   for (;;) {
-    in_quotes_ = false;
-    at_field_start_ = true;
-    std::size_t scanned = 0;  // behind begin_
+    scanner_.Begin();
     std::size_t end = FindRowEnd(begin_);
     while (end == buffer_.size()) {
-      scanned = end - begin_;
+      const std::size_t scanned = end - begin_;
       if (scanned > kMaxRow) {
-        throw std::runtime_error(fmt::format(
-            "{}: the row at byte {} is over {} MiB{}", path_, offset_, kMaxRow >> 20,
-            layout_.format == TableFormat::kCsv ? "; does a quote in it not close?" : ""));
+        if (layout_.format == TableFormat::kJsonLines) {
+          PassOverRest();
+          line_ = {};
+          too_long_ = true;
+          return true;
+        }
+        throw std::runtime_error(
+            fmt::format("{}: the row at byte {} is over {} MiB{}", path_, offset_, kMaxRow >> 20,
+                        scanner_.in_quotes() ? "; a quote in it does not close" : ""));
       }
       if (!Fill()) break;
       end = FindRowEnd(begin_ + scanned);
     }
     if (begin_ == buffer_.size()) return false;
-    line_.assign(buffer_, begin_, end - begin_);
+    line_ = std::string_view(buffer_).substr(begin_, end - begin_);
     const std::size_t taken = std::min(end + 1, buffer_.size()) - begin_;
     begin_ += taken;
     offset_ += static_cast<std::int64_t>(taken);
-    if (line_.ends_with('\r')) line_.pop_back();
-    if (line_.find_first_not_of(" \r") != std::string::npos) return true;
+    if (!IsBlank(line_)) return true;
   }
-}
-
-TableRow TableReader::ParseFields() const {
-  const std::vector<std::string> fields =
-      layout_.format == TableFormat::kTsv ? SplitTsv(line_) : SplitCsv(line_);
-  const auto field = [&](int column) {
-    return column >= 0 && static_cast<std::size_t>(column) < fields.size()
-               ? fields[static_cast<std::size_t>(column)]
-               : std::string();
-  };
-  TableRow row;
-  row.image = field(layout_.image);
-  row.label = ParseLabel(field(layout_.label));
-  for (const int column : layout_.captions) row.captions.push_back(field(column));
-  return row;
 }
 
 std::optional<TableRow> TableReader::Next() {
   if (!NextLine()) return std::nullopt;
-  return layout_.format == TableFormat::kJsonLines ? ParseJson(line_, layout_.label_path)
-                                                   : ParseFields();
+  if (too_long_) {
+    TableRow row;
+    row.skip = Skip::kBadRow;
+    return row;
+  }
+  return layout_.format == TableFormat::kJsonLines ? ParseJsonRow(line_, layout_)
+                                                   : ParseFields(line_, layout_);
 }
 
 }  // namespace fastclip

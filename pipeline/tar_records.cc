@@ -118,6 +118,11 @@ void AddFrom(const nlohmann::ordered_json* value, BlockBuilder& builder) {
   for (const auto& text : *value) AddIfText(text, builder);
 }
 
+/// Of a record's .txt, where its captions are taken of it.
+struct TakenTexts {
+  bool several_lines = false;
+  bool too_many_lines = false;  // none of them is taken
+};
 const JsonPath kCaptionList = {"captions"}, kOneCaption = {"caption"};
 
 /// The fields of a .json that are read.
@@ -137,38 +142,51 @@ std::vector<JsonPath> PathsOf(const WantedFields& wanted) {
 /// The captions that `keys` name. Without keys: the list "captions" of the .json, as `fastclip
 /// shards convert` writes it for several captions; else the .txt; else the text "caption" of the
 /// .json.
-void AddCaptions(const Parts& parts, std::span<const CaptionKey> keys, Metadata& metadata,
-                 BlockBuilder& builder) {
+TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, Metadata& metadata,
+                       BlockBuilder& builder) {
+  const std::span<const CaptionKey> keys = wanted.captions;
+  TakenTexts taken;
+  const auto add_txt = [&] {
+    const std::string_view text = AsText(parts.caption);
+    taken.several_lines |= HasSeveralLines(text);
+    if (wanted.caption_lines == CaptionLines::kSplit) {
+      taken.too_many_lines |= !builder.AddCaptionLines(text);
+    } else {
+      builder.AddTrimmedCaption(text);
+    }
+  };
   for (const CaptionKey& key : keys) {
     const std::size_t before = builder.CaptionsOfLast();
     if (key.json_path.empty()) {
-      builder.AddTrimmedCaption(AsText(parts.caption));
+      add_txt();
     } else {
       AddFrom(metadata.At(key.json_path), builder);
     }
     builder.ShareWeight(builder.CaptionsOfLast() - before, key.weight);
   }
-  if (!keys.empty()) return;
+  if (!keys.empty()) return taken;
   if (const auto* list = metadata.At(kCaptionList); list != nullptr && list->is_array()) {
     AddFrom(list, builder);
   }
-  if (builder.CaptionsOfLast() == 0) builder.AddTrimmedCaption(AsText(parts.caption));
+  if (builder.CaptionsOfLast() == 0) add_txt();
   if (builder.CaptionsOfLast() == 0) {
     if (const auto* one = metadata.At(kOneCaption); one != nullptr) AddIfText(*one, builder);
   }
+  return taken;
 }
 
-Label LabelOf(const Parts& parts, const LabelKey& key, Metadata& metadata) {
-  if (key.json_path.empty()) return ParseLabel(AsText(parts.label));
+Label LabelOf(const Parts& parts, const WantedFields& wanted, Metadata& metadata) {
+  const JsonPath& path = wanted.labels->json_path;
+  if (path.empty()) return ParseLabel(AsText(parts.label), wanted.class_names.get());
   if (metadata.IsBad()) return {-1, Skip::kBadJson};
-  const nlohmann::ordered_json* value = metadata.At(key.json_path);
-  return value == nullptr ? Label() : LabelAt(*value, {});
+  const nlohmann::ordered_json* value = metadata.At(path);
+  return value == nullptr ? Label() : LabelAt(*value, {}, wanted.class_names.get());
 }
 
 /// A picture with a label.
-void AddLabelled(const Parts& parts, const LabelKey& key, Metadata& metadata, bool at_cut,
+void AddLabelled(const Parts& parts, const WantedFields& wanted, Metadata& metadata, bool at_cut,
                  Record& record) {
-  const Label label = LabelOf(parts, key, metadata);
+  const Label label = LabelOf(parts, wanted, metadata);
   record.image = parts.image;
   record.label = label.value;
   if (at_cut && (parts.image_rank == 0 || label.skip == Skip::kNoLabel)) {
@@ -181,32 +199,51 @@ void AddLabelled(const Parts& parts, const LabelKey& key, Metadata& metadata, bo
 }
 
 /// `at_cut`: the record is the last of a shard that was cut, so what it lacks was cut off.
-void AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
+/// Returns whether a .txt of several lines is its caption.
+bool AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool at_cut,
                const WantedFields& wanted, std::span<const JsonPath> paths, BlockBuilder& builder) {
   const std::string_view kept = builder.Keep(key);
   Record& record = builder.Add(index);
   record.key = kept;
   if (parts.cut) {
     record.skip = Skip::kTruncated;
-    return;
+    return false;
   }
   if (parts.too_large) {
     record.skip = Skip::kTooLarge;
-    return;
+    return false;
   }
   Metadata metadata(AsText(parts.metadata), paths);
-  if (wanted.labels) return AddLabelled(parts, *wanted.labels, metadata, at_cut, record);
+  if (wanted.labels) {
+    AddLabelled(parts, wanted, metadata, at_cut, record);
+    return false;
+  }
   record.image = parts.image;
   record.label = ParseLabel(AsText(parts.label)).value;
-  AddCaptions(parts, wanted.captions, metadata, builder);
+  const TakenTexts texts = AddCaptions(parts, wanted, metadata, builder);
   const bool has_captions = builder.CaptionsOfLast() > 0;
   if (at_cut && (parts.image_rank == 0 || !(has_captions || parts.has_caption))) {
     record.skip = Skip::kTruncated;
   } else if (parts.image_rank == 0) {
     record.skip = Skip::kNoImage;
+  } else if (texts.too_many_lines) {
+    record.skip = Skip::kTooLarge;
   } else if (!has_captions) {
     record.skip = metadata.IsBad() ? Skip::kBadJson : Skip::kNoCaption;
   }
+  return texts.several_lines;
+}
+
+bool IsPlain(std::string_view name) {
+  constexpr std::size_t kLongest = 64;
+  return name.size() <= kLongest && std::ranges::none_of(name, [](char c) {
+           return static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7F;
+         });
+}
+
+/// A text, or a list that begins with one.
+bool HoldsText(const nlohmann::ordered_json& value) {
+  return value.is_string() || (value.is_array() && !value.empty() && value.front().is_string());
 }
 
 /// The bytes of a sparse member; false where they would be too many.
@@ -221,54 +258,83 @@ bool TakeSparse(const TarMember& member, const WantedFields& wanted, BlockBuilde
 
 }  // namespace
 
-std::span<const std::byte> FetchedRecords::BytesOf(std::size_t record) const {
-  const auto at = [&](std::size_t i) {
-    return std::min<std::size_t>(std::size_t{starts[i] - starts[0]} * kTarBlock, bytes.size());
+std::vector<std::string> FieldNames(std::span<const std::byte> bytes) {
+  constexpr std::size_t kMost = 100;
+  std::vector<std::string> names;
+  const auto add = [&](std::string name) {
+    if (names.size() < kMost && IsPlain(name)) names.push_back(std::move(name));
   };
-  return bytes.subspan(at(record), std::max(at(record + 1), at(record)) - at(record));
+  WalkTar(bytes, [&](const TarMember& member) {
+    const auto name = SplitMemberName(member.path);
+    if (!name) return;
+    add(std::string(name->field));
+    const auto at = static_cast<std::size_t>(member.data_at);
+    const auto size = static_cast<std::size_t>(member.size);
+    if (RoleOf(name->field) != Role::kMetadata || at > bytes.size() || size > bytes.size() - at ||
+        size > kMaxMetadata) {
+      return;
+    }
+    const auto json = ParsePythonJson(AsText(bytes.subspan(at, size)));
+    if (!json || !json->is_object()) return;
+    for (const auto& [key, value] : json->items()) {
+      if (HoldsText(value)) add("json." + key);
+    }
+  });
+  return names;
 }
 
-void AddRecords(const FetchedRecords& fetched, const WantedFields& wanted, BlockBuilder& builder) {
-  const auto bytes = fetched.bytes;
-  const auto starts = fetched.starts;
-  const auto checksums = fetched.checksums;
-  const std::size_t count = starts.size() - 1;
-  std::vector<Parts> parts(count);
-  std::vector<std::string> keys(count);
-  WalkTar(bytes, [&](const TarMember& member) {
-    const std::int64_t block = starts[0] + member.header_at / kTarBlock;
-    const auto next = std::upper_bound(starts.begin(), starts.end(), block);
-    const auto name = SplitMemberName(member.path);
-    if (next == starts.end() || !name) return;
-    const auto i = static_cast<std::size_t>(next - starts.begin()) - 1;
-    if (keys[i].empty()) keys[i] = name->key;
-    if (keys[i] != name->key) return;  // of a record that the places do not know
-    const auto at = static_cast<std::size_t>(member.data_at),
-               stored = static_cast<std::size_t>(member.stored);
-    const bool cut = at > bytes.size() || stored > bytes.size() - at;
-    std::span<const std::byte> data;
-    if (member.expand && !cut) {
-      parts[i].too_large |= !TakeSparse(member, wanted, builder, data);
-    } else if (!cut) {
-      data = bytes.subspan(at, stored);
-    }
-    Take(name->field, data, cut, wanted.formats, parts[i]);
-  });
+std::size_t FetchedRecords::SizeOf(std::size_t record) const {
+  return starts[record + 1] > starts[record]
+             ? std::size_t{starts[record + 1] - starts[record]} * kTarBlock
+             : 0;
+}
+
+std::span<const std::byte> FetchedRecords::BytesOf(std::size_t record) const {
+  const std::size_t at =
+      std::min(std::size_t{starts[record] - starts[0]} * kTarBlock, bytes.size());
+  return bytes.subspan(at, std::min(SizeOf(record), bytes.size() - at));
+}
+
+std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wanted,
+                        BlockBuilder& builder, StoredRecord* stored) {
+  const std::size_t count = fetched.starts.size() - 1;
+  std::int64_t of_several_lines = 0;
   const std::vector<JsonPath> paths = PathsOf(wanted);
   for (std::size_t i = 0; i < count; ++i) {
     const SampleIndex index{ToInt(fetched.first) + static_cast<std::int64_t>(i)};
-    if (!checksums.empty()) {
-      const auto record = fetched.BytesOf(i);
-      if (RecordChecksum(XXH3_64bits(record.data(), record.size())) != checksums[i]) {
-        builder.Add(index).skip = Skip::kChanged;
-        continue;
-      }
+    const auto bytes = fetched.BytesOf(i);
+    if (!fetched.checksums.empty() &&
+        RecordChecksum(XXH3_64bits(bytes.data(), bytes.size())) != fetched.checksums[i]) {
+      builder.Add(index).skip = Skip::kChanged;
+      continue;
     }
-    const bool short_read = std::size_t{starts[i + 1] - starts[0]} * kTarBlock > bytes.size();
-    AddRecord(index, keys[i], parts[i],
-              short_read || keys[i].empty() || (fetched.last_at_cut && i + 1 == count), wanted,
-              paths, builder);
+    // Each by itself: a damaged header changes how libarchive takes what comes behind it, and what
+    // a record is must not depend on which records are fetched with it.
+    Parts parts;
+    std::string key;
+    WalkTar(bytes, [&](const TarMember& member) {
+      const auto name = SplitMemberName(member.path);
+      if (!name && stored != nullptr) ++stored->others;
+      if (!name) return;
+      if (key.empty()) key = name->key;
+      if (key != name->key) return;  // of a record that the places do not know
+      const auto at = static_cast<std::size_t>(member.data_at),
+                 size = static_cast<std::size_t>(member.stored);
+      const bool cut = at > bytes.size() || size > bytes.size() - at;
+      std::span<const std::byte> data;
+      if (member.expand && !cut) {
+        parts.too_large |= !TakeSparse(member, wanted, builder, data);
+      } else if (!cut) {
+        data = bytes.subspan(at, size);
+      }
+      if (stored != nullptr) stored->members.push_back({std::string(member.path), data});
+      Take(name->field, data, cut, wanted.formats, parts);
+    });
+    const bool short_read = fetched.SizeOf(i) > bytes.size();
+    const bool at_cut = short_read || key.empty() || (fetched.last_at_cut && i + 1 == count);
+    if (AddRecord(index, key, parts, at_cut, wanted, paths, builder)) ++of_several_lines;
   }
+  return of_several_lines;
 }
 
 }  // namespace fastclip

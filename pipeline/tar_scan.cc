@@ -77,7 +77,7 @@ class Grouping {
     const Role role = RoleOf(field);
     has_image_ |= role == Role::kImage;
     // Headers do not tell whether a .json holds captions; it may.
-    has_caption_ |= role == Role::kCaption || role == Role::kMetadata;
+    has_caption_ |= role == Role::kCaption || role == Role::kMetadata || role == Role::kLabel;
     fields_.insert(std::move(field));
     end_ = member.data_at + member.stored;
   }

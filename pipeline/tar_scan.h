@@ -31,8 +31,8 @@ Role RoleOf(std::string_view field);
 struct TarScan {
   /// In blocks: record i is [starts[i], starts[i+1]); one more than there are records.
   std::vector<std::uint32_t> starts;
-  /// Records without an image of any format, or without a member that may hold a caption (.txt,
-  /// .json): signs that the members of one lie apart.
+  /// Records without an image of any format, or without a member that may hold a caption or a label
+  /// (.txt, .json, .cls): signs that the members of one lie apart.
   std::int64_t incomplete = 0;
   /// Blocks in which members may have been lost, as TarWalk has them.
   std::int64_t damaged = 0;

@@ -89,7 +89,8 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
 TarSource::TarSource(IndexedFiles files, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
-      wanted_{options.formats, LabelsOf(options), options.captions, options.max_record_bytes},
+      wanted_{options.formats,       LabelsOf(options),        options.captions,
+              options.caption_lines, options.max_record_bytes, options.class_names},
       verify_(options.verify_checksums),
       first_index_(1, 0),
       shards_(kOpenShards),
@@ -129,7 +130,8 @@ TarSource::OpenedShard TarSource::OpenShard(std::size_t shard) const {
 }
 
 void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
-                             const std::stop_token& stop, BlockBuilder& builder) const {
+                             const std::stop_token& stop, BlockBuilder& builder,
+                             StoredRecord* stored) const {
   const std::string& path = files_.paths[shard];
   const std::int64_t index = first_index_[shard] + place;
   const auto [file, sidecar] = OpenShard(shard);
@@ -162,7 +164,9 @@ void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t
         .last_at_cut = files_.manifest.entries()[shard].cut &&
                        place + j == first_index_[shard + 1] - first_index_[shard]};
     if (verify_) fetched.checksums = std::span(checksums).subspan(first, records);
-    AddRecords(fetched, wanted_, builder);
+    if (const std::int64_t found = AddRecords(fetched, wanted_, builder, stored); found > 0) {
+      several_lines_.fetch_add(found, std::memory_order_relaxed);
+    }
     i = j;
   }
 }
@@ -191,12 +195,35 @@ void TarSource::ReadAhead(SampleIndex first, int count) const {
   });
 }
 
+std::vector<std::string> TarSource::FieldsOf(SampleIndex index) const {
+  const std::size_t shard = ShardOf(ToInt(index));
+  const auto [file, sidecar] = OpenShard(shard);
+  if (file == nullptr) return {};
+  const auto starts = StartsOf(*sidecar, ToInt(index) - first_index_[shard], 1);
+  const std::int64_t begin = starts.front() * kTarBlock;
+  const std::int64_t size = starts.back() * kTarBlock - begin;
+  if (size < 0 || size > max_record_bytes_) return {};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+  bytes.resize(ReadAt(file->get(), begin, bytes, files_.paths[shard]));
+  return FieldNames(bytes);
+}
+
 RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   BlockBuilder builder;
   ForEachShard(first, count, [&](std::size_t shard, std::int64_t place, std::int64_t here) {
     AddFromShard(shard, place, here, stop, builder);
   });
   return builder.Finish();
+}
+
+StoredRecord TarSource::ReadStored(SampleIndex index, std::stop_token stop) const {
+  StoredRecord stored;
+  BlockBuilder builder;
+  ForEachShard(index, 1, [&](std::size_t shard, std::int64_t place, std::int64_t here) {
+    AddFromShard(shard, place, here, stop, builder, &stored);
+  });
+  stored.block = builder.Finish();
+  return stored;
 }
 
 }  // namespace fastclip

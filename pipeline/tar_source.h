@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,7 +22,8 @@ namespace fastclip {
 /// .json, or what SourceOptions::captions names; its label .cls, or with SourceOptions::labels a
 /// field of its .json. A record without image or caption is still there, with its Skip, so that
 /// places in the shard, and with them SampleIndex, stay true. Captions as
-/// BlockBuilder::AddTrimmedCaption gives them. With SourceOptions::verify_checksums, a record whose
+/// BlockBuilder::AddTrimmedCaption gives them, of a .txt also one a line
+/// (SourceOptions::caption_lines). With SourceOptions::verify_checksums, a record whose
 /// bytes are others than when its checksum was taken is Skip::kChanged.
 class TarSource final : public RecordSource {
  public:
@@ -33,8 +35,11 @@ class TarSource final : public RecordSource {
 
   std::int64_t size() const override { return first_index_.back(); }
   RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const override;
   void ReadAhead(SampleIndex first, int count) const override;
   RecordOrigin OriginOf(SampleIndex index) const override;
+  std::vector<std::string> FieldsOf(SampleIndex index) const override;
+  std::int64_t texts_of_several_lines() const override { return several_lines_; }
   std::uint64_t hash() const override { return files_.manifest.hash(); }
 
  private:
@@ -51,7 +56,8 @@ class TarSource final : public RecordSource {
   template <class Piece>
   void ForEachShard(SampleIndex first, int count, const Piece& piece) const;
   void AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
-                    const std::stop_token& stop, class BlockBuilder& builder) const;
+                    const std::stop_token& stop, class BlockBuilder& builder,
+                    StoredRecord* stored = nullptr) const;
 
   const IndexedFiles files_;
   const std::int64_t max_record_bytes_;
@@ -59,6 +65,7 @@ class TarSource final : public RecordSource {
   const bool verify_;
   std::vector<std::int64_t> first_index_;  // of each shard; at the end the size of the source
   mutable FileCache shards_;
+  mutable std::atomic<std::int64_t> several_lines_ = 0;
   const RecordPlaces places_;  // of files_
 };
 

@@ -36,8 +36,8 @@ struct TarWalk {
 
 /// Calls `visit` for each regular member. Goes on behind damage, and behind the mark that ends a
 /// tar where data follows: so tars joined by `cat` are read to the end. Zeros are no damage where a
-/// tar has them: up to a multiple of 10,240 bytes at the end; before another tar just two blocks, or
-/// just up to such a multiple.
+/// tar has them: up to a multiple of 10,240 bytes at the end; before another tar just two blocks,
+/// or just up to such a multiple.
 ///
 /// The members within `bytes`, whose first byte is a header.
 TarWalk WalkTar(std::span<const std::byte> bytes,

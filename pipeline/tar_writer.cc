@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "pipeline/file.h"
+#include "pipeline/atomic_file.h"
 
 namespace fastclip {
 namespace {

@@ -15,6 +15,8 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "tokenizer/sentencepiece_check.h"
+
 namespace fastclip {
 namespace {
 
@@ -44,6 +46,24 @@ std::string ReadModel(const std::string& path) {
   }
   return bytes;
 }
+
+/// What the library does with a model that it reads, once: where one makes it crash, it is here.
+void TryModel(const std::string& bytes) {
+  sentencepiece::SentencePieceProcessor processor;
+  if (!processor.LoadFromSerializedProto(bytes).ok()) return;
+  std::string text = "a photo of 12 things, 日本 ＡＢＣ ﬁ \U0001F600";
+  for (int byte = 1; byte < 256; ++byte) text.push_back(static_cast<char>(byte));
+  constexpr int kPiecesTried = 1000;
+  for (int id = 0; id < std::min(processor.GetPieceSize(), kPiecesTried); ++id) {
+    text += processor.IdToPiece(id);
+  }
+  std::vector<int> ids;
+  processor.Encode({text.data(), std::min(text.size(), std::size_t{4} << 10)}, &ids);
+  processor.Decode(ids, &text);
+}
+
+/// Loading takes some 0.1 s for the largest models that are published.
+constexpr std::chrono::seconds kLoadLimit(30);
 
 // The library joins runs of unknown characters in quadratic time: 200 s for a megabyte of them.
 constexpr std::size_t kPart = 4 << 10;
@@ -99,12 +119,24 @@ class CaptionIterator final : public sentencepiece::SentenceIterator {
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::string& model)
     : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
-  const auto status = processor_->LoadFromSerializedProto(ReadModel(model));
-  if (!status.ok() || processor_->GetPieceSize() == 0) {
+  const std::string bytes = ReadModel(model);
+  const auto refuse = [&](const std::string& reason) {
     throw std::runtime_error(fmt::format(
-        "{}: is no SentencePiece model, or a damaged one ({}); fastclip tokenizer train makes one",
-        model, status.ok() ? "it has no pieces" : status.ToString()));
+        "{}: is no SentencePiece model, or a damaged one ({}); fastclip tokenizer train "
+        "makes one",
+        model, reason));
+  };
+  if (const std::string fault = FaultOfSentencePiece(bytes); !fault.empty()) refuse(fault);
+  const std::string crash = CrashOf([&] { TryModel(bytes); }, kLoadLimit);
+  if (!crash.empty()) {
+    throw std::runtime_error(fmt::format(
+        "{}: the SentencePiece library {} with this model, tried in a process of its own: do not "
+        "use the file",
+        model, crash));
   }
+  const auto status = processor_->LoadFromSerializedProto(bytes);
+  if (!status.ok()) refuse(status.ToString());
+  if (processor_->GetPieceSize() == 0) refuse("it has no pieces");
   vocab_size_ = processor_->GetPieceSize();
   special_.start = processor_->bos_id();
   special_.end = processor_->eos_id() >= 0 ? processor_->eos_id() : vocab_size_++;

@@ -20,7 +20,8 @@ namespace fastclip {
 /// counts).
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  /// Throws std::runtime_error that names the file and what is wrong with it.
+  /// Throws std::runtime_error that names the file and what is wrong with it. The library is first
+  /// tried on it in a child process (sentencepiece_check.h).
   explicit SentencePieceTokenizer(const std::string& model);
   ~SentencePieceTokenizer() override;
 

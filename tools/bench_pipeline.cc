@@ -80,11 +80,14 @@ bool Parse(int argc, const char* const* argv, BenchOptions& o) {
       ->capture_default_str();
   PictureOptions pictures;
   pictures.AddTo(app);
+  TableOptions table;
+  table.AddTo(app);
   AddPixelsTo(app, o.loader.fast_pixels);
   app.add_flag("--json", o.json, "one JSON object");
   app.footer("example: fastclip bench pipeline --shards 'cc3m/{00000..00031}.tar' --threads 8");
   if (!ParseArguments(app, argc, argv)) return false;
   pictures.Apply(o.source, o.loader.decode);
+  o.source.table = table.Parsed();
   return true;
 }
 
@@ -380,7 +383,7 @@ int RunBenchPipeline(int argc, const char* const* argv) {
     throw UsageError(error.what());
   }
   if (options.json) {
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     Print(json);
   }

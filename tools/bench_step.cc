@@ -14,11 +14,13 @@
 
 #include "comm/communicator.h"
 #include "pipeline/counter_random.h"
+#include "pipeline/output_file.h"
 #include "tools/cli.h"
 #include "tools/measure.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/config.h"
 #include "trainer/model/presets.h"
+#include "trainer/run_setup.h"
 #include "trainer/safetensors.h"
 #include "trainer/train_step.h"
 
@@ -64,10 +66,10 @@ struct Timing {
 
 class StepBench {
  public:
-  StepBench(const TrainConfig& config, double start_mb)
+  StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb)
       : config_(config),
         start_mb_(start_mb),
-        model_config_(LoadModelConfig(config.model.name)),
+        model_config_(model),
         rows_(config.train.batch_size),
         plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
         model_(model_config_, config.train.seed, config.temperature.init, ParameterType(),
@@ -132,7 +134,10 @@ class StepBench {
     for (const NamedTensors* list : {&model_.parameters(), &model_.buffers()}) {
       for (const auto& [name, tensor] : *list) tensors.emplace_back("weight/" + name, tensor);
     }
-    WriteSafetensors(path, tensors, {{"setup", setup}});
+    const OutputKind kind = {"a file of inputs", [](std::string_view head) {
+                               return head.find("\"setup\"") != head.npos;
+                             }};
+    WriteSafetensors(CheckOutputPath(path, kind), tensors, {{"setup", setup}});
   }
 
  private:
@@ -218,6 +223,14 @@ void Print(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
+double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds) {
+  TrainConfig share = *config;
+  share.train.batch_size = rows;
+  if (share.train.threads > 0) at::set_num_threads(share.train.threads);
+  StepBench bench(share, ModelOf(config), /*start_mb=*/0);
+  return bench.Time(bench.real(), seconds).step_seconds;
+}
+
 int RunBenchStep(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
   std::string path, inputs;
@@ -228,7 +241,8 @@ int RunBenchStep(int argc, const char* const* argv) {
       "Whole training steps of a config, on synthetic pictures and captions: towers, objective, "
       "backward, optimizer. Captions of real length (mostly 17 to 22 ids), and of full length, "
       "where "
-      "trimming gains nothing. Memory is the peak above the process's start.",
+      "trimming gains nothing. Memory is the peak above the process's start. On the processor "
+      "alone.",
       "fastclip bench step");
   app.add_option("CONFIG", path, "TOML file")->required();
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
@@ -240,8 +254,12 @@ int RunBenchStep(int argc, const char* const* argv) {
   app.footer("example: fastclip bench step configs/quickstart.toml train.batch_size=256 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides);
+  if (config->train.device != "cpu") {
+    throw config.table().Error("train.device",
+                               "bench step measures the processor alone; add train.device=cpu");
+  }
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
-  StepBench bench(*config, start_mb);
+  StepBench bench(*config, ModelOf(config), start_mb);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
   // Shorter captions first: the peak only grows.
   const Timing real = bench.Time(bench.real(), seconds), full = bench.Time(bench.full(), seconds);
@@ -252,7 +270,8 @@ int RunBenchStep(int argc, const char* const* argv) {
                                       {"threads", at::get_num_threads()},
                                       {"real", JsonOf(real, config->train.batch_size)},
                                       {"full", JsonOf(full, config->train.batch_size)}};
-  json ? fmt::print("{}\n", result.dump()) : Print(result);
+  json ? fmt::print("{}\n", result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+       : Print(result);
   return 0;
 }
 

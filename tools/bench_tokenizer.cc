@@ -81,7 +81,7 @@ int RunBenchTokenizer(int argc, const char* const* argv) {
       {"mean_us", 1e6 * total / static_cast<double>(captions.size())},
       {"mb_per_second", 1e-6 * bytes / total}};
   if (json) {
-    fmt::print("{}\n", result.dump());
+    fmt::print("{}\n", result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print(
         "{}: {} captions of {:.0f} bytes: median {:.2f} us, 95% below {:.2f} us, mean {:.2f} "

@@ -27,6 +27,15 @@ void CaptionOptions::AddTo(CLI::App& app) {
                  "usual places")
       ->delimiter(',');
   app.add_option("--caption-weights", weights, "how often each is taken")->delimiter(',');
+  app.add_option("--caption-lines", lines,
+                 "a .txt is one caption (whole), or one a line (split); auto: split where a model "
+                 "is evaluated, else whole")
+      ->check(CLI::IsMember({"auto", "split", "whole"}))
+      ->capture_default_str();
+}
+
+CaptionLines CaptionOptions::LinesOr(CaptionLines otherwise) const {
+  return CaptionLinesOf(lines, otherwise);
 }
 
 std::vector<CaptionKey> CaptionOptions::Parsed() const {
@@ -58,6 +67,26 @@ void OrderWords::Apply(const RecordSource& source, OrderOptions& order) const {
   } catch (const std::invalid_argument& wrong) {
     throw UsageError(wrong.what());
   }
+}
+
+void TableOptions::AddTo(CLI::App& app) {
+  app.add_option("--image-key", image_key,
+                 "column (of a .jsonl: field) with the image's path; default: filepath, image, "
+                 "path, file_name, …");
+  app.add_option("--caption-key", caption_key,
+                 "column or field with the caption; default: caption, title, text");
+  app.add_option("--separator", separator,
+                 "sign between the fields of a .csv or .tsv, or tab; default: as its first line");
+}
+
+TableKeys TableOptions::Parsed() const {
+  TableKeys keys{.image = image_key, .caption = caption_key};
+  try {
+    if (!separator.empty()) keys.separator = ParseSeparator(separator);
+  } catch (const std::runtime_error& error) {
+    throw UsageError(fmt::format("--separator {}", error.what()));
+  }
+  return keys;
 }
 
 void PictureOptions::AddTo(CLI::App& app) {

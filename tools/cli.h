@@ -8,20 +8,24 @@
 #include "pipeline/image.h"
 #include "pipeline/mix.h"
 #include "pipeline/record_source.h"
+#include "pipeline/table_keys.h"
 
 namespace fastclip {
 
 /// For Option::check(): what is wrong with the words of a --tokenizer, or nothing.
 std::string WrongTokenizer(const std::string& spec);
 
-/// --captions and --caption-weights, as data.captions of a run.
+/// --captions, --caption-weights and --caption-lines, as data.captions of a run.
 struct CaptionOptions {
   std::vector<std::string> keys;
   std::vector<double> weights;
+  std::string lines = "auto";
 
   void AddTo(CLI::App& app);
   /// Throws UsageError where they are none.
   std::vector<CaptionKey> Parsed() const;
+  /// `otherwise`: what "auto" means.
+  CaptionLines LinesOr(CaptionLines otherwise) const;
 };
 
 /// --tail, --weights, --repeats, --counts, --epoch-samples, --resampled, as the keys of a run's
@@ -33,6 +37,15 @@ struct OrderWords {
   void AddTo(CLI::App& app);
   /// Fills in size, tail and parts for a source. Throws UsageError.
   void Apply(const RecordSource& source, OrderOptions& order) const;
+};
+
+/// --image-key, --caption-key and --separator, as data.image_key, … of a run.
+struct TableOptions {
+  std::string image_key, caption_key, separator;
+
+  void AddTo(CLI::App& app);
+  /// Throws UsageError for a separator that is none.
+  TableKeys Parsed() const;
 };
 
 /// --formats and --exif-rotate, as pipeline.formats and pipeline.exif_rotate of a run.

@@ -9,15 +9,20 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
 
+#include "pipeline/atomic_file.h"
+#include "pipeline/class_names.h"
 #include "pipeline/compute_pool.h"
 #include "pipeline/convert.h"
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 
 namespace fastclip {
@@ -54,6 +59,17 @@ void PrintReport(const ConvertReport& report, const std::string& out_dir, double
     }
     if (count > kShown) fmt::print("  and {} more: {}/convert.json\n", count - kShown, out_dir);
   }
+  for (const std::string& note : report.notes) fmt::print("{}\n", note);
+}
+
+/// For --classes: the names of the folders, whose lines are the labels.
+void WriteClasses(const std::vector<std::string>& classes, const std::string& path) {
+  AtomicFile file(path);
+  for (const std::string& name : classes) {
+    const std::string line = Printable(name) + "\n";
+    file.Append(std::as_bytes(std::span(line)));
+  }
+  file.Commit();
 }
 
 void PrintJson(const ConvertReport& report, const std::string& out_dir, double seconds) {
@@ -64,6 +80,7 @@ void PrintJson(const ConvertReport& report, const std::string& out_dir, double s
     json["left_out"][SkipName(static_cast<Skip>(cause))] =
         report.skips[static_cast<std::size_t>(cause)];
   }
+  json["notes"] = report.notes;
   fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
@@ -72,30 +89,35 @@ void PrintJson(const ConvertReport& report, const std::string& out_dir, double s
 int RunConvert(int argc, const char* const* argv) {
   CLI::App app(
       "Packs pairs of image and caption into WebDataset shards OUT_DIR/00000.tar, 00001.tar, …\n"
-      "The folder appears complete or not at all; what cannot be packed is counted and named.",
+      "Records of shards keep all their files, names and bytes, but for pictures that are encoded\n"
+      "anew. The folder appears complete or not at all; what cannot be packed is counted and "
+      "named.",
       "fastclip shards convert");
   std::string table, out_dir, background;
   SourceOptions source_options;
   source_options.renew = true;  // what is there is read: no index outlives the command
   PictureOptions pictures;
+  TableOptions columns;
   ConvertOptions options;
   options.threads =
       std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   std::optional<Encoding> encoding;
   bool json = false;
-  app.add_option("TABLE", table,
-                 "a .tsv, .csv or .jsonl with columns filepath (or image, path) and caption (or "
-                 "title, text); "
-                 "any other list of shards works as well")
+  app.add_option(
+         "TABLE", table,
+         "a .tsv, .csv or .jsonl (or .gz of it) with columns filepath (or image, path, "
+         "file_name) and caption (or title, text), or those of --image-key and "
+         "--caption-key; any other list of shards works as well, and a folder of classes: labels "
+         "are .cls, their names OUT_DIR/classes.txt")
       ->required();
-  app.add_option("OUT_DIR", out_dir, "folder to make; it must not exist")->required();
+  app.add_option("OUT_DIR", out_dir, "folder to make, or an empty one")->required();
   app.add_option("--records-per-shard", options.records_per_shard, "records of a shard")
       ->capture_default_str();
   app.add_option("--max-bytes", options.max_bytes,
                  "a shard also ends with the record that brings it over this; accepts 256MB")
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--resize", options.resize,
-                 "shorter side in pixels; smaller pictures stay as they are, 0 keeps all");
+                 "shorter side in pixels; smaller pictures keep their size, 0 keeps that of all");
   app.add_option("--encode", encoding,
                  "jpg or png; without it, and without --resize, --background and --exif-rotate, "
                  "the bytes stay as they are")
@@ -108,6 +130,7 @@ int RunConvert(int argc, const char* const* argv) {
   app.add_option("--max-pixels", options.decode.max_pixels, "larger pictures are left out")
       ->capture_default_str();
   pictures.AddTo(app);
+  columns.AddTo(app);
   app.add_option("--threads", options.threads, "threads; any number gives the same bytes")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
@@ -118,17 +141,22 @@ int RunConvert(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
   if (!background.empty()) options.background = ParseColour(background);
   pictures.Apply(source_options, options.decode);
+  source_options.table = columns.Parsed();
   const bool changes =
       options.resize > 0 || options.background.has_value() || options.decode.exif_rotate;
   options.encoding = encoding.value_or(changes ? Encoding::kJpeg : Encoding::kKeep);
 
+  ConvertFolder folder(out_dir);  // before the source is looked through
+  if (!folder.removed().empty()) fmt::print(stderr, "{}\n", folder.removed());
+  const std::vector<std::string> classes = ClassesOfList(table);
+  if (!classes.empty()) source_options.class_names = std::make_shared<ClassNames>(classes);
   const OpenedSource opened = OpenSourceWithInfo(table, source_options);
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   const auto start = Clock::now();
   ProgressLine line;
   ConvertReport report;
   try {
-    report = Convert(*opened.source, out_dir, options, [&](const ConvertProgress& progress) {
+    report = Convert(*opened.source, folder, options, [&](const ConvertProgress& progress) {
       line.Show(progress.rows, progress.rows_total, "rows",
                 fmt::format("{} left out", progress.rows - progress.written));
     });
@@ -136,6 +164,7 @@ int RunConvert(int argc, const char* const* argv) {
     throw UsageError(error.what());
   }
   line.End();
+  if (!classes.empty()) WriteClasses(classes, out_dir + "/classes.txt");
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   json ? PrintJson(report, out_dir, seconds) : PrintReport(report, out_dir, seconds);
   return 0;

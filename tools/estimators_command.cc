@@ -7,14 +7,17 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "pipeline/open_source.h"
+#include "pipeline/output_file.h"
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/progress_line.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
@@ -46,7 +49,7 @@ class RunState {
   explicit RunState(const Options& options) {
     const ModelSource found = ResolveModel(options.run);
     for (const std::string& reason : found.passed_over) {
-      fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
+      Tell("passed over a damaged checkpoint: {}\n", reason);
     }
     const std::string checkpoint = std::filesystem::path(found.file).parent_path();
     const std::string config_file = found.run + "/config.toml";
@@ -56,7 +59,7 @@ class RunState {
     }
     const LoadedConfig config(config_file, {});
     tau_init_ = config->temperature.init;
-    const CheckpointMeta meta = CheckCheckpoint(checkpoint);
+    const CheckpointMeta meta = ReadCheckpointMeta(checkpoint);  // ResolveModel() checked it
     const std::string list = options.shards.empty() ? config->data.train : options.shards;
     SourceOptions source_options = TrainSourceOf(*config);
     source_options.manifest_fallback_dir = found.run;
@@ -69,16 +72,12 @@ class RunState {
                       "the list that it was trained on",
                       checkpoint, meta.data_hash, list, source_->hash()));
     }
-    const OrderPlan plan(meta.order);
-    const LaneRange lanes{0, plan.options().lanes};
-    const StateRows rows = LoadState(checkpoint, lanes);
-    if (rows.columns.empty()) {
+    plan_.emplace(meta.order);
+    table_ = OpenTable(checkpoint);
+    if (!table_) {
       throw std::runtime_error(
           fmt::format("{}: objective {} keeps no estimators", checkpoint, meta.objective));
     }
-    table_.emplace(plan, lanes, rows.columns, std::vector<double>(rows.columns.size()),
-                   rows.values.scalar_type());
-    table_->values().copy_(rows.values);
 
     field_ = options.index_by.empty() ? config->data.index_by : options.index_by;
     if (field_.empty() || field_ == "index") {
@@ -97,7 +96,15 @@ class RunState {
 
   const RecordSource& source() const { return *source_; }
   const RecordKeys* keys() const { return keys_ ? &*keys_ : nullptr; }
-  const SampleTable& table() const { return *table_; }
+  const std::vector<std::string>& columns() const { return table_->columns(); }
+  /// Of some records, [n, columns]: read from the checkpoint.
+  at::Tensor Rows(std::span<const std::int64_t> indices) const {
+    std::vector<LanePlace> places;
+    for (const std::int64_t index : indices) {
+      places.push_back(plan_->PlaceOf(SampleIndex{index}));
+    }
+    return table_->Read(places);
+  }
   double tau_init() const { return tau_init_; }
   /// What the numbers of records are.
   const std::string& field() const { return field_; }
@@ -116,7 +123,8 @@ class RunState {
   double tau_init_ = 0;
   std::string field_;
   std::unique_ptr<RecordSource> source_;
-  std::optional<SampleTable> table_;
+  std::optional<OrderPlan> plan_;
+  std::optional<SavedTable> table_;
   std::optional<RecordKeys> keys_;
 };
 
@@ -142,9 +150,8 @@ int RunShow(int argc, const char* const* argv) {
     const RecordOrigin origin = state.source().OriginOf(SampleIndex{index[0]});
     fmt::print("{} {}: record {}, {} at {}\n", state.field(), key, index[0], origin.file,
                origin.offset);
-    const std::vector<std::string> names = EstimatorNames(state.table().columns());
-    const at::Tensor row =
-        EstimatorRows(state.table().columns(), state.table().Read(index))[0].contiguous();
+    const std::vector<std::string> names = EstimatorNames(state.columns());
+    const at::Tensor row = EstimatorRows(state.columns(), state.Rows(index))[0].contiguous();
     for (std::size_t c = 0; c < names.size(); ++c) {
       fmt::print("  {:<14} {:.6g}\n", names[c], row[static_cast<std::int64_t>(c)].item<double>());
     }
@@ -165,14 +172,20 @@ int RunExport(int argc, const char* const* argv) {
   app.footer(
       "example: fastclip estimators export runs/mine --index-by json.key --out u.safetensors");
   if (!ParseArguments(app, argc, argv)) return 0;
+  const OutputKind kind = {"a file of estimators", [](std::string_view head) {
+                             return head.find("\"u_im\"") != head.npos && head.substr(8, 1) == "{";
+                           }};
+  const std::string target = CheckOutputPath(out, kind);
   const RunState state(options);
-  const std::int64_t infinite =
-      ExportEstimators(out, state.keys(), state.table(), state.source().size(), state.tau_init());
+  const std::int64_t infinite = ExportEstimators(
+      target, state.keys(), state.columns(),
+      [&](std::span<const std::int64_t> indices) { return state.Rows(indices); },
+      state.source().size(), state.tau_init());
   const std::int64_t without = state.keys() != nullptr ? state.keys()->without_key() : 0;
   fmt::print("{}: the estimators of {} records by {}\n", out, state.source().size() - without,
              state.field());
   if (without > 0) {
-    fmt::print(stderr, "{} records have no {}: they are left out\n", without, state.field());
+    Tell("{} records have no {}: they are left out\n", without, state.field());
   }
   if (infinite > 0) {
     fmt::print(

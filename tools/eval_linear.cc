@@ -8,8 +8,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "pipeline/open_source.h"
 #include "pipeline/system_memory.h"
 #include "tools/eval_subject.h"
+#include "trainer/eval/class_prompts.h"
 #include "trainer/eval/linear_probe.h"
 #include "trainer/eval/zero_shot.h"
 
@@ -21,6 +23,7 @@ constexpr std::int64_t kMaxClasses = 32'768;
 
 struct Options : EvalOptions {
   std::string train;
+  std::string classes;
   std::string label_key;
   std::optional<double> l2;
 };
@@ -86,7 +89,7 @@ Probe Train(const EvalSubject& subject, const ClipModel& model, const Options& o
 }
 
 void PrintTable(const EvalSubject& subject, const Options& options, const Probe& probe,
-                const ClassHits& hits, const ClassMetrics& metrics) {
+                const ClassNames& names, const ClassHits& hits, const ClassMetrics& metrics) {
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
   fmt::print("train     {}: {} pictures, {} classes", options.train, probe.train_images,
              hits.classes());
@@ -94,7 +97,7 @@ void PrintTable(const EvalSubject& subject, const Options& options, const Probe&
     fmt::print("; left out: {}", left_out);
   }
   fmt::print("\ndata      {}: {} pictures", options.shards, metrics.images);
-  if (const std::string left_out = hits.DescribeLeftOut(); !left_out.empty()) {
+  if (const std::string left_out = DescribeLeftOut(hits, names); !left_out.empty()) {
     fmt::print("; left out: {}", left_out);
   }
   fmt::print("\nfit       l2 {:.1e}{}; loss {:.4f} after {} evaluations, gradient {:.0e}\n",
@@ -108,13 +111,13 @@ void PrintTable(const EvalSubject& subject, const Options& options, const Probe&
 }
 
 nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options,
-                              const Probe& probe, const ClassHits& hits,
+                              const Probe& probe, const ClassNames& names, const ClassHits& hits,
                               const ClassMetrics& metrics) {
   nlohmann::ordered_json json;
   for (const auto& [name, value] : NamedClassMetrics(metrics, "linear_")) json[name] = value;
   json["num_samples"] = metrics.images;
   json["num_classes"] = hits.classes();
-  json["left_out"] = NamedLeftOut(hits);
+  json["left_out"] = NamedLeftOut(hits, names);
   json["num_train_samples"] = probe.train_images;
   json["train_left_out"] = NamedSkips(probe.train_skips);
   json["l2"] = probe.search.l2;
@@ -141,6 +144,9 @@ int RunEvalLinear(int argc, const char* const* argv) {
   AddEvalOptions(app, options);
   app.add_option("--train", options.train, "labelled pictures to train on, a list as --shards")
       ->required();
+  app.add_option("--classes", options.classes,
+                 "file of class names, one a line, or 'imagenet': for labels that are names; "
+                 "default: the folders' names, where --train is a folder of classes");
   AddLabelKey(app, options.label_key);
   app.add_option("--l2", options.l2,
                  "weight of half the sum of squares; default: the best of 1e-2 to 1e-8 on a fifth "
@@ -152,10 +158,12 @@ int RunEvalLinear(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
 
   const EvalSubject subject(options);
-  const auto train = subject.Open(options.train, options.label_key);
-  const auto source = subject.Open(options.shards, options.label_key);
-  CheckLabels(*train, kMaxClasses, options.train, "a probe");
-  CheckLabels(*source, kMaxClasses, options.shards, "a probe");
+  const auto names = std::make_shared<ClassNames>(
+      options.classes.empty() ? ClassesOfList(options.train) : ReadClasses(options.classes));
+  const auto train = subject.OpenLabelled(options.train, options.label_key, names);
+  const auto source = subject.OpenLabelled(options.shards, options.label_key, names);
+  CheckLabels(*train, kMaxClasses, options.train, "a probe", *names);
+  CheckLabels(*source, kMaxClasses, options.shards, "a probe", *names);
   const EncodeOptions encode = subject.Encode("pictures", source->size());
   CheckFits(train->size(), subject.model().embed_dim, encode.target.dtype == at::kDouble ? 8 : 4);
 
@@ -170,9 +178,9 @@ int RunEvalLinear(int argc, const char* const* argv) {
                               }));
   const ClassMetrics metrics = hits.Metrics();
   if (options.json) {
-    PrintJson(ToJson(subject, options, probe, hits, metrics));
+    PrintJson(ToJson(subject, options, probe, *names, hits, metrics));
   } else {
-    PrintTable(subject, options, probe, hits, metrics);
+    PrintTable(subject, options, probe, *names, hits, metrics);
   }
   return 0;
 }

@@ -14,11 +14,14 @@
 
 #include "pipeline/compute_pool.h"
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/model/presets.h"
-#include "trainer/safetensors.h"
+#include "trainer/weights_file.h"
+#include "trainer/weights_origin.h"
 
 namespace fastclip {
 
@@ -27,17 +30,21 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
                  "run folder (its newest whole checkpoint), RUN/checkpoints/step_N, or a "
                  ".safetensors file under OpenCLIP's names")
       ->required();
-  app.add_option("--shards", options.shards, "tar shards (braces, globs, ::) or a table of images")
+  app.add_option("--shards", options.shards,
+                 "tar shards (braces, globs, ::), a table of images, or a folder of classes")
       ->required();
   app.add_option("--model", options.preset,
-                 "preset or model .toml; needed for a file outside of a run");
+                 "preset or model .toml; default: what the run's config.toml, or the "
+                 "checkpoint.json or open_clip_config.json beside the file, tells");
   app.add_option("--tokenizer", options.tokenizer,
                  "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip")
       ->check(WrongTokenizer);
+  options.table.AddTo(app);
   app.add_option("--batch", options.batch_size, "pictures encoded at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "default: all cores")->check(CLI::Range(1, kMostThreads));
+  app.add_option("--threads", options.threads, "default: all cores")
+      ->check(CLI::Range(1, kMostThreads));
   app.add_flag("--json", options.json, "one JSON object on standard output");
 }
 
@@ -52,10 +59,12 @@ EvalSubject::EvalSubject(const EvalOptions& options)
       start_(std::chrono::steady_clock::now()) {
   const ModelSource source = ResolveModel(options.model);
   for (const std::string& reason : source.passed_over) {
-    fmt::print(stderr, "passed over a damaged checkpoint: {}\n", reason);
+    Tell("passed over a damaged checkpoint: {}\n", reason);
   }
   file_ = source.file;
   source_.manifest_fallback_dir = source.run;
+  source_.table = options.table.Parsed();
+  source_.renew = true;  // what is there is evaluated: no index outlives the command
   std::string preset, tokenizer = "clip";
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {
@@ -72,13 +81,19 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   }
   if (!options.preset.empty()) preset = options.preset;
   if (!options.tokenizer.empty()) tokenizer = options.tokenizer;
-  if (preset.empty()) {
-    throw UsageError(
-        fmt::format("{} lies in no run folder with a config.toml that tells its model: add "
-                    "--model, one of {}, or a model's .toml",
-                    file_, fmt::join(ModelPresets(), ", ")));
+  if (!preset.empty()) {
+    model_ = LoadModelConfig(preset);
+  } else {
+    const std::optional<WeightsOrigin> origin = OriginOf(file_);
+    if (!origin) {
+      throw UsageError(
+          fmt::format("nothing beside {} tells its model: add --model, one of {}, or a model's "
+                      ".toml",
+                      file_, fmt::join(ModelPresets(), ", ")));
+    }
+    model_ = ModelOf(*origin);
+    if (options.tokenizer.empty() && !origin->tokenizer.empty()) tokenizer = origin->tokenizer;
   }
-  model_ = LoadModelConfig(preset);
   tokenizer_ = OpenTokenizer(tokenizer);
   if (tokenizer_->vocab_size() > model_.text.vocab_size) {
     throw std::runtime_error(
@@ -86,10 +101,16 @@ EvalSubject::EvalSubject(const EvalOptions& options)
                     "was trained with, --tokenizer clip or sentencepiece:MODEL",
                     tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
   }
-  const int threads = options.threads > 0
-                          ? options.threads
-                          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1,
-                                       kMostThreads);
+  const std::string unchecked = CheckOrigin(file_, {.config = model_,
+                                                    .tokenizer = tokenizer,
+                                                    .vocabulary_hash = VocabularyHash(tokenizer),
+                                                    .model_option = "--model",
+                                                    .tokenizer_option = "--tokenizer"});
+  if (!unchecked.empty()) fmt::print(stderr, "{}\n", unchecked);
+  const int threads =
+      options.threads > 0
+          ? options.threads
+          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   at::set_num_threads(threads);
   encode_.loader.threads = threads;
   encode_.batch_size = options.batch_size;
@@ -98,17 +119,30 @@ EvalSubject::EvalSubject(const EvalOptions& options)
 std::unique_ptr<ClipModel> EvalSubject::Load() const {
   auto model = std::make_unique<ClipModel>(model_, /*seed=*/0, /*init_temperature=*/0.07,
                                            encode_.target.dtype);
-  model->Load(ReadSafetensors(file_).tensors, file_);
+  const WeightsFile weights(file_);
+  if (!weights.prefix().empty()) fmt::print(stderr, "{}\n", weights.DescribePrefix());
+  model->Load(weights.Read(), file_);
   return model;
 }
 
 std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
-                                                const std::optional<std::string>& labels) const {
-  SourceOptions options = source_;
-  options.labels = labels;
+                                                const SourceOptions& options) const {
   OpenedSource opened = OpenSourceWithInfo(list, options);
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
+  for (const PartInfo& part : opened.parts) {
+    if (part.kind == "folder of classes")
+      Tell("{}: {}\n", Printable(part.part), Printable(part.details));
+  }
   return std::move(opened.source);
+}
+
+std::unique_ptr<RecordSource> EvalSubject::OpenLabelled(
+    const std::string& list, const std::string& label_key,
+    std::shared_ptr<const ClassNames> names) const {
+  SourceOptions options = source_;
+  options.labels = label_key;
+  options.class_names = std::move(names);
+  return Open(list, options);
 }
 
 EncodeOptions EvalSubject::Encode(const std::string& what, std::int64_t total) const {
@@ -122,9 +156,9 @@ std::function<void(std::int64_t)> EvalSubject::Progress(const std::string& what,
   if (!watched_) return {};
   return [what, total](std::int64_t done) {
     if (done < total) {
-      fmt::print(stderr, "\r{}: {} of {} …", what, done, total);
+      Tell("\r{}: {} of {} …", what, done, total);
     } else {
-      fmt::print(stderr, "\r{:70}\r", "");
+      Tell("\r{:70}\r", "");
     }
   };
 }
@@ -133,13 +167,22 @@ double EvalSubject::Seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-nlohmann::ordered_json NamedLeftOut(const ClassHits& hits) {
+std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names) {
+  std::string text = hits.DescribeLeftOut();
+  if (const std::string unknown = names.DescribeUnknown(); !unknown.empty()) {
+    text += fmt::format(" ({})", unknown);
+  }
+  return text;
+}
+
+nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names) {
   nlohmann::ordered_json named = NamedSkips(hits.skips());
   if (hits.out_of_range() > 0) {
     named["label_out_of_range"] = hits.out_of_range();
     named["first_out_of_range"] = {{"record", hits.first_out_of_range()->record},
                                    {"label", hits.first_out_of_range()->label}};
   }
+  for (const auto& [name, count] : names.unknown()) named["unknown_classes"][name] = count;
   return named;
 }
 

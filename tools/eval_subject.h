@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/class_names.h"
 #include "pipeline/record_source.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
@@ -26,12 +27,14 @@ struct EvalOptions {
   std::string shards;
   std::string preset;
   std::string tokenizer;
+  TableOptions table;
   int batch_size = 256;
   int threads = 0;  ///< 0: all cores
   bool json = false;
 };
 
-/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, --batch, --threads and --json.
+/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, those of tables, --batch, --threads and
+/// --json.
 void AddEvalOptions(CLI::App& app, EvalOptions& options);
 void AddLabelKey(CLI::App& app, std::string& label_key);
 
@@ -46,9 +49,14 @@ class EvalSubject {
 
   /// Reads the weights.
   std::unique_ptr<ClipModel> Load() const;
-  /// A list, with labels in place of captions if `labels` says where they are.
-  std::unique_ptr<RecordSource> Open(const std::string& list,
-                                     const std::optional<std::string>& labels = std::nullopt) const;
+  /// How the run reads records, but for where its training's captions are.
+  const SourceOptions& source_options() const { return source_; }
+  /// Opens a list and says on standard error what is wrong with it.
+  std::unique_ptr<RecordSource> Open(const std::string& list, const SourceOptions& options) const;
+  /// With labels in place of captions: `label_key` says where they are, `names` what those mean
+  /// that are names.
+  std::unique_ptr<RecordSource> OpenLabelled(const std::string& list, const std::string& label_key,
+                                             std::shared_ptr<const ClassNames> names) const;
 
   const std::string& file() const { return file_; }
   const ModelConfig& model() const { return model_; }
@@ -70,8 +78,11 @@ class EvalSubject {
   std::chrono::steady_clock::time_point start_;
 };
 
-/// left_out of an evaluation by classes: skips, label_out_of_range, and the first of these.
-nlohmann::ordered_json NamedLeftOut(const ClassHits& hits);
+/// What was left out of an evaluation by classes, for people; empty where nothing was.
+std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names);
+/// left_out of an evaluation by classes: skips, label_out_of_range, the first of these, and how
+/// often each name of no class was met.
+nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names);
 /// One line on standard output.
 void PrintJson(const nlohmann::ordered_json& json);
 /// The lines "NAME top-1 top-5 per-class" and "chance".

@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "pipeline/open_source.h"
 #include "tools/eval_subject.h"
+#include "tools/usage_error.h"
 #include "trainer/eval/zero_shot.h"
 
 namespace fastclip {
@@ -18,30 +20,39 @@ struct Options : EvalOptions {
 };
 
 void PrintTable(const EvalSubject& subject, const Options& options, const ClassPrompts& prompts,
-                const ClassHits& hits, const ClassMetrics& metrics) {
+                const ClassList& classes, const ClassHits& hits, const ClassMetrics& metrics) {
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
   fmt::print("data      {}: {} pictures", options.shards, metrics.images);
-  if (const std::string left_out = hits.DescribeLeftOut(); !left_out.empty()) {
+  if (const std::string left_out = DescribeLeftOut(hits, *classes.names); !left_out.empty()) {
     fmt::print("; left out: {}", left_out);
   }
-  fmt::print("\nclasses   {}: {} names in {} templates of {}\n", options.classes,
-             prompts.classes.size(), prompts.templates.size(), options.templates);
+  fmt::print("\nclasses   {}: {} names in {} template{} of {}\n", classes.from,
+             prompts.classes.size(), prompts.templates.size(),
+             prompts.templates.size() == 1 ? "" : "s", options.templates);
+  if (const auto equal = FindEqualNames(prompts.classes); !equal.empty()) {
+    fmt::print("          equal names, each a class of its own: {}\n", DescribeEqualNames(equal));
+  }
   PrintClassTable("zero-shot", metrics, hits.classes());
   fmt::print("\ntook {:.1f} s\n", subject.Seconds());
 }
 
 nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options,
-                              const ClassPrompts& prompts, const ClassHits& hits,
-                              const ClassMetrics& metrics) {
+                              const ClassPrompts& prompts, const ClassList& classes,
+                              const ClassHits& hits, const ClassMetrics& metrics) {
   nlohmann::ordered_json json;
   for (const auto& [name, value] : NamedClassMetrics(metrics, "zeroshot_")) json[name] = value;
   json["num_samples"] = metrics.images;
   json["num_classes"] = prompts.classes.size();
   json["num_templates"] = prompts.templates.size();
-  json["left_out"] = NamedLeftOut(hits);
+  if (const auto equal = FindEqualNames(prompts.classes); !equal.empty()) {
+    for (const EqualNames& names : equal) {
+      json["equal_names"].push_back({{"name", names.name}, {"lines", names.lines}});
+    }
+  }
+  json["left_out"] = NamedLeftOut(hits, *classes.names);
   json["model"] = subject.file();
   json["shards"] = options.shards;
-  json["classes"] = options.classes;
+  json["classes"] = classes.from;
   json["templates"] = options.templates;
   json["seconds"] = subject.Seconds();
   return json;
@@ -58,11 +69,11 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
       "fastclip eval zeroshot");
   AddEvalOptions(app, options);
   app.add_option("--classes", options.classes,
-                 "file of class names, one a line, the first of label 0; or 'imagenet'")
-      ->required();
+                 "file of class names, one a line, the first of label 0; or 'imagenet'; default: "
+                 "the folders' names, where --shards is a folder of classes");
   app.add_option("--templates", options.templates,
-                 "file of templates, one a line, {} where the name goes; or 'openai' (80), "
-                 "'simple' (7)")
+                 "file of templates, one a line, {} or {c} where the name goes; or 'openai' "
+                 "(80), 'simple' (7)")
       ->required();
   AddLabelKey(app, options.label_key);
   app.footer(
@@ -72,12 +83,18 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
       "--classes build/quickstart/classes.txt --templates simple");
   if (!ParseArguments(app, argc, argv)) return 0;
 
-  const ClassPrompts prompts{ReadClasses(options.classes), ReadTemplates(options.templates)};
+  if (options.classes.empty() && ClassesOfList(options.shards).empty()) {
+    throw UsageError(
+        "--classes is needed, a file of class names or 'imagenet', unless --shards is a folder of "
+        "classes");
+  }
+  const ClassList list = OpenClasses(options.classes, options.shards);
+  const ClassPrompts prompts{list.prompts, ReadTemplates(options.templates)};
   const auto classes = static_cast<std::int64_t>(prompts.classes.size());
   const EvalSubject subject(options);
-  const auto source = subject.Open(options.shards, options.label_key);
+  const auto source = subject.OpenLabelled(options.shards, options.label_key, list.names);
   const std::int64_t size = source->size();
-  CheckLabels(*source, classes, options.shards, options.classes);
+  CheckLabels(*source, classes, options.shards, list.from, *list.names);
 
   const auto model = subject.Load();
   const auto sentences = classes * static_cast<std::int64_t>(prompts.templates.size());
@@ -88,9 +105,9 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
                                           subject.tokenizer(), weights, encode);
   const ClassMetrics metrics = hits.Metrics();
   if (options.json) {
-    PrintJson(ToJson(subject, options, prompts, hits, metrics));
+    PrintJson(ToJson(subject, options, prompts, list, hits, metrics));
   } else {
-    PrintTable(subject, options, prompts, hits, metrics);
+    PrintTable(subject, options, prompts, list, hits, metrics);
   }
   return 0;
 }

@@ -3,20 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "pipeline/class_names.h"
 #include "pipeline/compute_pool.h"
-#include "pipeline/file.h"
 #include "pipeline/lint.h"
 #include "pipeline/open_source.h"
+#include "pipeline/output_file.h"
 #include "pipeline/printable.h"
+#include "pipeline/record_sample.h"
 #include "tools/cli.h"
 #include "tools/progress_line.h"
+#include "tools/tell.h"
 
 namespace fastclip {
 namespace {
@@ -38,6 +41,18 @@ std::string LineOf(const BadRecord& record) {
          "\n";
 }
 
+const OutputKind kBadRecords = {"a list of bad records that lint wrote", [](std::string_view head) {
+                                  const std::string_view line = head.substr(0, head.find('\n'));
+                                  return line.starts_with("{\"file\":") &&
+                                         line.find("\"cause\":") != std::string_view::npos;
+                                }};
+
+/// Without what is no fault of the data: that an index cannot be written beside it, say.
+std::vector<PartInfo> OnlyFaults(std::vector<PartInfo> parts) {
+  for (PartInfo& part : parts) part.notes.clear();
+  return parts;
+}
+
 }  // namespace
 
 int RunLint(int argc, const char* const* argv) {
@@ -49,17 +64,25 @@ int RunLint(int argc, const char* const* argv) {
   std::string list, out;
   SourceOptions source_options;
   CaptionOptions captions;
+  TableOptions table;
   PictureOptions pictures;
   DecodeOptions decode;
   int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
-  bool json = false;
+  bool json = false, labels = false;
+  std::string label_key;
   app.add_option("LIST", list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
   app.add_option("--out", out,
-                 "file for a line of JSON a bad record: file, offset, index, key, cause");
+                 "file for a line of JSON a bad record: file, offset, index, key, cause; - is "
+                 "standard output");
   app.add_option("--max-pixels", decode.max_pixels, "larger pictures are bad")
       ->capture_default_str();
   pictures.AddTo(app);
   captions.AddTo(app);
+  table.AddTo(app);
+  app.add_flag("--labels", labels,
+               "judge records as pictures with a label, not with captions; so are those of a list "
+               "that has labels and no captions");
+  app.add_option("--label-key", label_key, "where the label is; with it --labels is meant");
   app.add_option("--manifest", source_options.manifest,
                  "manifest file; default: beside the shards");
   app.add_flag("--verify", source_options.verify_checksums,
@@ -71,25 +94,35 @@ int RunLint(int argc, const char* const* argv) {
   app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
   if (!ParseArguments(app, argc, argv)) return 0;
 
+  if (labels || !label_key.empty()) {
+    source_options.labels = label_key;
+    source_options.class_names = ClassNames::Any();
+  }
   source_options.captions = captions.Parsed();
+  source_options.table = table.Parsed();
+  source_options.caption_lines = captions.LinesOr(CaptionLines::kWhole);
   pictures.Apply(source_options, decode);
-  const OpenedSource opened = OpenSourceWithInfo(list, source_options);
-  const std::vector<std::string> warnings = WarningLines(opened.parts);
-  for (const std::string& line : warnings) fmt::print(stderr, "{}\n", line);
-  std::optional<AtomicFile> file;
-  if (!out.empty()) file.emplace(out);
+  std::optional<OutputFile> file;
+  if (!out.empty()) file.emplace(out, kBadRecords);
+  std::FILE* const to = file && file->is_stdout() ? stderr : stdout;
+  OpenedSource opened = OpenSourceWithInfo(list, source_options);
+  // A set to classify is judged as one: what it lacks, captions, nobody asks of it.
+  if (!source_options.labels && source_options.captions.empty() &&
+      std::ranges::all_of(SampleRecords(*opened.source), &RecordSample::OnlyLabels)) {
+    source_options.labels = "";
+    source_options.class_names = ClassNames::Any();
+    opened = OpenSourceWithInfo(list, source_options);
+  }
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   ProgressLine progress;
   std::int64_t named = 0;
   const LintReport report = Lint(
       *opened.source, decode, threads,
       [&](const BadRecord& record) {
-        if (file) {
-          const std::string line = LineOf(record);
-          file->Append(std::as_bytes(std::span(line)));
-        }
+        if (file) file->Append(LineOf(record));
         if (json || named++ >= kNamed) return;
         progress.End();
-        fmt::print("{}: record {} at {}{}: {}\n", Printable(record.origin.file),
+        fmt::print(to, "{}: record {} at {}{}: {}\n", Printable(record.origin.file),
                    ToInt(record.index), record.origin.offset,
                    record.key.empty() ? "" : " (" + Printable(record.key) + ")",
                    SkipName(record.cause));
@@ -107,18 +140,21 @@ int RunLint(int argc, const char* const* argv) {
       const std::int64_t count = report.bad[static_cast<std::size_t>(cause)];
       if (count > 0) causes[SkipName(static_cast<Skip>(cause))] = count;
     }
-    fmt::print("{}\n", Dump({{"records", report.records},
-                             {"healthy", report.healthy},
-                             {"bad", causes},
-                             {"warnings", warnings}}));
+    Json all = {{"records", report.records},
+                {"healthy", report.healthy},
+                {"bad", causes},
+                {"warnings", WarningLines(OnlyFaults(opened.parts))}};
+    if (source_options.labels) all["judged_by"] = "labels";
+    fmt::print(to, "{}\n", Dump(all));
   } else {
     if (named > kNamed) {
-      fmt::print("and {} more: --out FILE names all\n", named - kNamed);
+      fmt::print(to, "and {} more: --out FILE names all\n", named - kNamed);
     }
-    fmt::print("{} records, {} healthy; bad: {}\n", report.records, report.healthy,
-               bad == 0 ? "none" : DescribeSkips(report.bad));
+    fmt::print(to, "{} records, {} healthy; bad: {}{}\n", report.records, report.healthy,
+               bad == 0 ? "none" : DescribeSkips(report.bad),
+               source_options.labels ? " (judged as pictures with labels, without captions)" : "");
   }
-  return bad == 0 && warnings.empty() ? 0 : 1;
+  return bad == 0 && WarningLines(OnlyFaults(opened.parts)).empty() ? 0 : 1;
 }
 
 }  // namespace fastclip

@@ -1,5 +1,8 @@
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -9,9 +12,11 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "pipeline/printable.h"
 #include "tools/command.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 
 namespace fastclip {
@@ -39,6 +44,21 @@ void PrintHelp() {
       "exit code: 0 done, 1 failed, 2 wrong use\n");
 }
 
+/// A file that is opened later must not get the number of a descriptor that is closed now: messages
+/// would be written into it.
+void OpenStandardDescriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest free number, this one. Results that nobody can get stay an error: not for writing.
+    [[maybe_unused]] const int same = open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+  }
+}
+
+/// A reader that went away, and a file that may not grow, are errors of the write; neither kills.
+void IgnoreSignalsOfWrites() {
+  for (const int number : {SIGPIPE, SIGXFSZ}) signal(number, SIG_IGN);
+}
+
 /// A mix of sources keeps some hundred files open for each, and 1024 is a usual soft limit.
 void AllowAllFiles() {
   rlimit limit{};
@@ -64,34 +84,50 @@ int Dispatch(int argc, const char* const* argv) {
   }
   const Command* command = Find(name);
   if (command == nullptr) {
-    fmt::print(stderr, "fastclip: there is no command '{}'; fastclip --help lists them\n", name);
+    Tell("fastclip: there is no command '{}'; fastclip --help lists them\n", name);
     return 2;
   }
-  AllowAllFiles();
   try {
     return command->run(argc - 1, argv + 1);
   } catch (const UsageError& error) {
-    fmt::print(stderr, "fastclip {}: {}\n", name, PrintableLines(error.what()));
+    Tell("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 2;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "fastclip {}: this machine's memory is used up; {}\n", name,
-               "a smaller batch, smaller pictures or fewer threads need less");
+    Tell("fastclip {}: this machine's memory is used up; {}\n", name,
+         "a smaller batch, smaller pictures or fewer threads need less");
     return 1;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "fastclip {}: {}\n", name, PrintableLines(error.what()));
+    if (std::ferror(stdout) != 0) throw;
+    Tell("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 1;
   }
 }
 
-/// A full disk shows only when the output's last bytes are written.
-int Main(int argc, const char* const* argv) {
-  const int code = Dispatch(argc, argv);
-  errno = 0;
-  std::cout.flush();
-  if (code != 0 || (std::fflush(stdout) == 0 && std::ferror(stdout) == 0)) return code;
-  fmt::print(stderr, "fastclip: standard output cannot be written{}\n",
-             errno != 0 ? std::string(": ") + std::strerror(errno) : "");
+/// What came of the results, given the cause why they could not be written. As with other tools, a
+/// reader that has enough (`| head`) ends the program without a word.
+int OutputFailed(const std::string& cause, bool reader_left) {
+  if (reader_left) return 128 + SIGPIPE;
+  Tell("fastclip: standard output cannot be written{}\n", cause.empty() ? "" : ": " + cause);
   return 1;
+}
+
+/// A full disk may show only when the output's last bytes are written.
+int Main(int argc, const char* const* argv) {
+  OpenStandardDescriptors();
+  IgnoreSignalsOfWrites();
+  AllowAllFiles();
+  try {
+    const int code = Dispatch(argc, argv);
+    errno = 0;
+    std::cout.flush();
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    const int cause = errno;
+    return OutputFailed(cause == 0 ? "" : std::strerror(cause), cause == EPIPE);
+  } catch (const std::system_error& error) {  // of fmt::print
+    return OutputFailed(error.code().message(), error.code() == std::errc::broken_pipe);
+  } catch (const std::exception& error) {
+    return OutputFailed(error.what(), false);
+  }
 }
 
 }  // namespace

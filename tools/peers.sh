@@ -30,6 +30,18 @@ case "$verb" in
 esac
 [ $# -eq 0 ] || shift
 
+# Said before gigabytes are fetched.
+case "$verb" in
+  step|pipeline) program=build/fastclip ;;
+  checkpoint) program=build/tests/openclip_peer_test ;;
+  pixels) program=build/tests/pipeline_pixels_golden_test ;;
+  *) program='' ;;
+esac
+if [ -n "$program" ] && [ ! -x "$program" ]; then
+  echo "peers: $program is not built: tools/setup.sh && cmake --preset release && cmake --build build" >&2
+  exit 1
+fi
+
 # An environment in FOLDER with the packages, whole when its stamp is there: that is made last.
 environment() {  # FOLDER PACKAGE…
   local folder=$1 stamp
@@ -80,7 +92,7 @@ fi
 
 venv=${FASTCLIP_PEERS:-build/venv-peers}
 environment "$venv" torch==2.15.0 torchvision==0.29.2 open_clip_torch==3.3.0 pillow==12.2.0 numpy==2.4.6 \
-  safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2
+  safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2 pandas==3.1.1
 
 case "$verb" in
   '') echo "peers: ready, $venv" ;;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "tools/tell.h"
+
 namespace fastclip {
 
 ProgressLine::ProgressLine() : is_terminal_(isatty(STDERR_FILENO) == 1) {}
@@ -20,13 +22,13 @@ void ProgressLine::Show(std::int64_t done, std::int64_t total, const char* what,
   const double rate =
       static_cast<double>(done) / std::chrono::duration<double>(now - start_).count();
   const double left = static_cast<double>(total - done) / std::max(rate, 1e-9);
-  fmt::print(stderr, "{}{}/{} {}, {:.0f} {}/s, {:.0f} s left, {}{}", is_terminal_ ? "\r\033[K" : "",
-             done, total, what, rate, what, left, more, is_terminal_ ? "" : "\n");
+  Tell("{}{}/{} {}, {:.0f} {}/s, {:.0f} s left, {}{}", is_terminal_ ? "\r\033[K" : "", done, total,
+       what, rate, what, left, more, is_terminal_ ? "" : "\n");
   std::fflush(stderr);
 }
 
 void ProgressLine::End() const {
-  if (is_terminal_) fmt::print(stderr, "\r\033[K");
+  if (is_terminal_) Tell("\r\033[K");
 }
 
 }  // namespace fastclip

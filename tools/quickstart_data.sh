@@ -4,6 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+case "${1:-}" in
+  '') ;;
+  --help|-h) sed -n '2,3s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "quickstart_data: unknown word '$1'" >&2; exit 2 ;;
+esac
+
 data=build/quickstart
 if [ ! -e "$data/complete" ] || [ ! -e "$data/classes.txt" ]; then
   echo "quickstart: packing openclipart into shards under $data"

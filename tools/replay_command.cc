@@ -17,6 +17,7 @@
 #include "pipeline/stream_hash.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 
 namespace fastclip {
@@ -26,6 +27,7 @@ struct ReplayOptions {
   std::string list;
   SourceOptions source;
   CaptionOptions captions;
+  TableOptions table;
   OrderWords order_words;
   PictureOptions pictures;
   std::string tokenizer = "clip";
@@ -75,6 +77,7 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_option("--window", o.order.window, "the run's data.window; default: as a run's");
   o.order_words.AddTo(app);
   o.captions.AddTo(app);
+  o.table.AddTo(app);
   o.pictures.AddTo(app);
   AddPixelsTo(app, o.loader.fast_pixels);
   app.add_option("--manifest", o.source.manifest, "manifest file; default: beside the shards");
@@ -130,9 +133,8 @@ void Replay(const ReplayOptions& o, const RecordSource& source, const OrderPlan&
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const auto samples = static_cast<double>((last - o.from) * o.order.batch_size);
   const std::string passed_over = DescribeSkips(skips);
-  fmt::print(stderr, "{} steps, {:.0f} samples in {:.1f} s: {:.0f} samples/s; passed over: {}\n",
-             last - o.from, samples, seconds, samples / seconds,
-             passed_over.empty() ? "none" : passed_over);
+  Tell("{} steps, {:.0f} samples in {:.1f} s: {:.0f} samples/s; passed over: {}\n", last - o.from,
+       samples, seconds, samples / seconds, passed_over.empty() ? "none" : passed_over);
 }
 
 /// The order of the run, or the reason why these options cannot be one.
@@ -152,9 +154,11 @@ int RunReplay(int argc, const char* const* argv) {
   ReplayOptions o;
   if (!Parse(argc, argv, o)) return 0;
   o.source.captions = o.captions.Parsed();
+  o.source.table = o.table.Parsed();
+  o.source.caption_lines = o.captions.LinesOr(CaptionLines::kWhole);
   o.pictures.Apply(o.source, o.loader.decode);
   const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
-  for (const std::string& line : WarningLines(opened.parts)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   o.order_words.Apply(*opened.source, o.order);
   const OrderPlan plan = MakePlan(o);
   const std::int64_t steps = StepsOf(plan, o.epoch);

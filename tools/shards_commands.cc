@@ -4,23 +4,26 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "pipeline/open_source.h"
 #include "pipeline/printable.h"
 #include "pipeline/record_keys.h"
+#include "pipeline/record_sample.h"
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/convert_command.h"
 #include "tools/lint_command.h"
 #include "tools/progress_line.h"
 #include "tools/replay_command.h"
+#include "tools/tell.h"
 
 namespace fastclip {
 namespace {
 
 constexpr const char* kListHelp =
-    "tar shards with braces and globs ('cc3m/{00000..00331}.tar'), a table (.tsv .csv .jsonl) of "
-    "image path and caption, a .txt of such names, or synthetic:N; joined by '::'";
+    "tar shards with braces and globs ('cc3m/{00000..00331}.tar'), a table (.tsv .csv .jsonl, "
+    "also .gz) of image path and caption, a .txt of such names, or synthetic:N; joined by '::'";
 
 std::string Bytes(std::int64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -30,12 +33,13 @@ std::string Bytes(std::int64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
-void PrintPart(const PartInfo& part) {
+void PrintPart(const PartInfo& part, const RecordSample* sample) {
   fmt::print("{}\n", Printable(part.part));
   fmt::print("  {:<9} {}{}\n", "kind", part.kind,
              part.details.empty() ? "" : ": " + Printable(part.details));
   if (part.files > 0) fmt::print("  {:<9} {} ({})\n", "files", part.files, Bytes(part.bytes));
   fmt::print("  {:<9} {}\n  {:<9} {:016x}\n", "records", part.records, "hash", part.hash);
+  if (sample != nullptr) fmt::print("  {:<9} {}\n", "content", DescribeContent(*sample));
   if (part.files > 0) {
     fmt::print("  {:<9} {}{}\n", "manifest",
                part.manifest.empty() ? "none" : Printable(part.manifest),
@@ -47,11 +51,16 @@ void PrintPart(const PartInfo& part) {
                : part.checksummed == part.files ? "of all records"
                                                 : fmt::format("in {} files", part.checksummed));
   }
-  for (const std::string& warning : part.warnings)
-    fmt::print("  {:<9} {}\n", "warning", Printable(warning));
+  const auto say = [](const char* what, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) fmt::print("  {:<9} {}\n", what, Printable(line));
+  };
+  say("warning", part.warnings);
+  say("note", part.notes);
 }
 
-nlohmann::ordered_json ToJson(const OpenedSource& opened) {
+/// `samples`: of all parts, or none.
+nlohmann::ordered_json ToJson(const OpenedSource& opened,
+                              const std::vector<RecordSample>& samples) {
   nlohmann::ordered_json json;
   json["records"] = opened.source->size();
   json["hash"] = fmt::format("{:016x}", opened.source->hash());
@@ -68,18 +77,25 @@ nlohmann::ordered_json ToJson(const OpenedSource& opened) {
                              {"damaged_bytes", part.damaged_bytes},
                              {"checksummed", part.checksummed},
                              {"indexed_now", part.walked},
-                             {"warnings", part.warnings}});
+                             {"warnings", part.warnings},
+                             {"notes", part.notes}});
+    const std::size_t number = json["parts"].size() - 1;
+    if (!samples.empty()) json["parts"].back()["content"] = DescribeContent(samples.at(number));
   }
   return json;
 }
 
-void PrintSource(const OpenedSource& opened, bool json) {
+void PrintSource(const OpenedSource& opened, bool json,
+                 const std::vector<RecordSample>& samples = {}) {
   if (json) {
-    fmt::print("{}\n",
-               ToJson(opened).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print(
+        "{}\n",
+        ToJson(opened, samples).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
-  for (const PartInfo& part : opened.parts) PrintPart(part);
+  for (std::size_t i = 0; i < opened.parts.size(); ++i) {
+    PrintPart(opened.parts[i], samples.empty() ? nullptr : &samples.at(i));
+  }
   if (opened.parts.size() > 1) {
     fmt::print("together\n  {:<9} {}\n  {:<9} {:016x}\n", "records", opened.source->size(), "hash",
                opened.source->hash());
@@ -99,9 +115,9 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
         list, field));
   }
   const std::string causes = DescribeSkips(keys.without());
-  fmt::print(stderr, "{}: {} records, the largest is {}; {} have none{}\n", field,
-             keys.size() - keys.without_key(), keys.largest(), keys.without_key(),
-             causes.empty() ? "" : " (" + causes + ")");
+  Tell("{}: {} records, the largest is {}; {} have none{}\n", field,
+       keys.size() - keys.without_key(), keys.largest(), keys.without_key(),
+       causes.empty() ? "" : " (" + causes + ")");
 }
 
 int RunIndex(int argc, const char* const* argv) {
@@ -111,6 +127,7 @@ int RunIndex(int argc, const char* const* argv) {
       "fastclip shards index");
   std::string list;
   SourceOptions options;
+  TableOptions table;
   options.renew = true;
   bool json = false;
   app.add_option("LIST", list, kListHelp)->required();
@@ -126,13 +143,15 @@ int RunIndex(int argc, const char* const* argv) {
       "--index-by", index_by,
       "read all records and keep the integer in this field of their .json, json.key say: "
       "for data.index_by of a run and fastclip estimators");
+  table.AddTo(app);
   app.add_flag("--json", json, "one JSON object");
   app.footer("example: fastclip shards index 'cc3m/{00000..00331}.tar'");
   if (!ParseArguments(app, argc, argv)) return 0;
+  options.table = table.Parsed();
   const OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const PartInfo& part : opened.parts) {
     if (part.files > 0 && part.manifest.empty()) {
-      throw std::runtime_error(fmt::format("{}: {}", part.part, part.warnings.front()));
+      throw std::runtime_error(fmt::format("{}: {}", part.part, part.notes.front()));
     }
   }
   if (!index_by.empty()) IndexKeys(list, index_by, options);
@@ -142,19 +161,23 @@ int RunIndex(int argc, const char* const* argv) {
 
 int RunInfo(int argc, const char* const* argv) {
   CLI::App app(
-      "Shows what a list holds: files, records, hash, manifest, checksums, and what is wrong\n"
-      "with it. Indexes what is not indexed yet.",
+      "Shows what a list holds: files, records, pictures with captions or labels, hash, manifest,\n"
+      "checksums, and what is wrong with it. Indexes what is not indexed yet.",
       "fastclip shards info");
   std::string list;
   SourceOptions options;
+  TableOptions table;
   bool json = false;
   app.add_option("LIST", list, kListHelp)->required();
   app.add_option("--manifest", options.manifest,
                  "manifest to use instead of the one beside the shards");
+  table.AddTo(app);
   app.add_flag("--json", json, "one JSON object");
   app.footer("example: fastclip shards info 'cc3m/*.tar::mine.tsv' --json");
   if (!ParseArguments(app, argc, argv)) return 0;
-  PrintSource(OpenSourceWithInfo(list, options), json);
+  options.table = table.Parsed();
+  const OpenedSource opened = OpenSourceWithInfo(list, options);
+  PrintSource(opened, json, SampleRecords(*opened.source));
   return 0;
 }
 

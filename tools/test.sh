@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 
 case "${1:-}" in
   ''|--all) ;;
+  --help|-h) echo "usage: tools/test.sh [--all]   --all: the slow tests and ASan+UBSan too"; exit 0 ;;
   *) echo "usage: tools/test.sh [--all]" >&2; exit 2 ;;
 esac
 

@@ -11,7 +11,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "pipeline/file.h"
+#include "pipeline/output_file.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
@@ -63,15 +63,22 @@ class LineReader {
 int TrainModel(const std::string& input, const std::string& model,
                const SentencePieceTraining& training) {
   LineReader lines(input);
+  const OutputKind kind = {"a SentencePiece model", [](std::string_view head) {
+                             return head.starts_with('\n') && head.find("<unk>") != head.npos;
+                           }};
+  OutputFile file(model, kind, {input});
   std::int64_t read = 0;
   const std::string bytes = TrainSentencePiece(training, [&](std::string& caption) {
     const bool more = lines.Next(caption);
     read += more;
     return more;
   });
-  AtomicFile file(model);
-  file.Append(std::as_bytes(std::span(bytes)));
+  file.Append(bytes);
   file.Commit();
+  if (!file.is_file()) {
+    fmt::print(stderr, "{}: a model from {} captions\n", model, read);
+    return 0;
+  }
   fmt::print("{}: {} ids from {} captions; use it as sentencepiece:{}\n", model,
              SentencePieceTokenizer(model).vocab_size(), read, model);
   return 0;
@@ -110,7 +117,10 @@ int RunTokenizer(int argc, const char* const* argv) {
   SentencePieceTraining training;
   bool keep_case = false;
   train.add_option("--input", input, "Text, one caption a line; - is standard input")->required();
-  train.add_option("--model", model, "File to write; it appears when it is complete")->required();
+  train
+      .add_option("--model", model,
+                  "File to write; it appears when it is complete; - is standard output")
+      ->required();
   train
       .add_option("--vocab-size", training.vocab_size,
                   "Number of ids, the 4 special ones among them")

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <exception>
-#include <fstream>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -16,7 +16,9 @@
 #include "comm/exchange.h"
 #include "comm/group.h"
 #include "comm/local_ranks.h"
+#include "pipeline/output_file.h"
 #include "pipeline/printable.h"
+#include "tools/tell.h"
 #include "trainer/ranks.h"
 #include "trainer/stop_signal.h"
 #include "trainer/trainer.h"
@@ -33,13 +35,22 @@ void WriteErrorFile(const std::string& message) {
   const nlohmann::json content = {
       {"message",
        {{"message", message}, {"extraInfo", {{"timestamp", std::to_string(std::time(nullptr))}}}}}};
-  std::ofstream(file) << content.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // A rank that ends waits for no reader of a pipe.
+  std::error_code ignored;
+  const auto status = std::filesystem::status(file, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) return;
+  try {
+    OutputFile out(file, {"an error file", [](std::string_view) { return true; }});
+    out.Append(content.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    out.Commit();
+  } catch (const std::exception&) {  // torchrun then tells the exit code alone
+  }
 }
 
 /// No destructor may wait for ranks that are gone.
 [[noreturn]] void EndRank(int rank, int code, const std::string& why) {
   const std::string line = fmt::format("rank {}: {}", rank, why.substr(0, why.find('\n')));
-  fmt::print(stderr, "fastclip train: {}\n", PrintableLines(line));
+  Tell("fastclip train: {}\n", PrintableLines(line));
   std::fflush(nullptr);
   WriteErrorFile(line);
   _exit(code);
@@ -80,6 +91,12 @@ int TrainIn(Group& group, const LoadedConfig& config, const TrainRequest& reques
 
 }  // namespace
 
+void CheckDevice(const LoadedConfig& config, int ranks) {
+  Launch last;
+  last.local_rank = ranks - 1;
+  Device(config).Open(last);
+}
+
 int TrainLocalRanks(const TrainRequest& request, int ranks) {
   const LoadedConfig config(request.config_path, request.overrides, ranks);
   std::vector<std::string> words = {"train", request.config_path};
@@ -112,7 +129,7 @@ int TrainAsRank(const TrainRequest& request, const Launch& launch) {
         GroupOptions{.join_timeout = std::chrono::seconds(config->comm.join_timeout),
                      .timeout = std::chrono::seconds(config->comm.timeout),
                      .open_device = [&] { return cuda_device = device.Open(launch); }},
-        [](const std::string& line) { fmt::print(stderr, "{}\n", line); },
+        [](const std::string& line) { Tell("{}\n", line); },
         [rank](const std::string& verdict) { EndRank(rank, kOtherRankFailed, verdict); });
     return TrainIn(*group, config, request, cuda_device, stop);
   } catch (const CommError& error) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "comm/launch.h"
+#include "trainer/config.h"
 
 namespace fastclip {
 
@@ -13,6 +14,10 @@ struct TrainRequest {
   std::vector<std::string> overrides;
   std::string command;  ///< as typed, for the run's records
 };
+
+/// Whether the device of a config is there, for so many ranks of this host. Before any other use of
+/// LibTorch. Throws std::runtime_error that says what to do.
+void CheckDevice(const LoadedConfig& config, int ranks);
 
 /// Starts `ranks` processes on this host and waits for them. Throws ConfigError where the config
 /// cannot be used, before anything starts.

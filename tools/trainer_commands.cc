@@ -5,6 +5,7 @@
 #include <array>
 #include <stdexcept>
 
+#include "tools/bench_objective.h"
 #include "tools/bench_step.h"
 #include "tools/command.h"
 #include "tools/estimators_command.h"
@@ -48,6 +49,8 @@ const std::array kCommands = {
 };
 const std::array kBenches = {
     Command{"step", "samples/s and memory of whole training steps", Guarded<RunBenchStep>},
+    Command{"objective", "loss and feature gradients alone, against their matrix products",
+            Guarded<RunBenchObjective>},
 };
 
 }  // namespace

@@ -12,8 +12,6 @@
 namespace fastclip {
 namespace {
 
-constexpr double kMean[] = {0.48145466, 0.4578275, 0.40821073};
-constexpr double kDeviation[] = {0.26862954, 0.26130258, 0.27577711};
 constexpr std::int64_t kTextStep = 8;  // few different shapes, and whole vector registers
 
 // Bytes as they lie in the batch; the owner keeps them alive until they are copied.
@@ -30,8 +28,8 @@ at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, 
   // colours alone would make the innermost loop three long.
   at::Tensor scale = at::empty({size, 3}, at::kDouble), shift = at::empty({size, 3}, at::kDouble);
   for (int c = 0; c < 3; ++c) {
-    scale.select(1, c).fill_(1 / (255 * kDeviation[c]));
-    shift.select(1, c).fill_(-kMean[c] / kDeviation[c]);
+    scale.select(1, c).fill_(1 / (255 * kPictureDeviation[c]));
+    shift.select(1, c).fill_(-kPictureMean[c] / kPictureDeviation[c]);
   }
   const auto to_row = [&](const at::Tensor& x) {
     return x.view({size * 3}).to(target.device, target.dtype);

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -10,6 +11,10 @@
 #include "trainer/towers.h"
 
 namespace fastclip {
+
+/// CLIP's mean and deviation of red, green and blue, of numbers in [0, 1].
+inline constexpr std::array kPictureMean = {0.48145466, 0.4578275, 0.40821073};
+inline constexpr std::array kPictureDeviation = {0.26862954, 0.26130258, 0.27577711};
 
 /// Where a batch's tensors go and what they are made of.
 struct TensorTarget {
@@ -38,7 +43,8 @@ struct PatchDropout {
   double share = 0;          ///< of the patches, in [0, 1); 0: none
   std::int64_t patches = 0;  ///< that a picture has
   std::uint64_t seed = 0;
-  bool each_step = false;  ///< others each step, not each epoch: a record may come again in one
+  /// Others each step, not each epoch: for orders that bring a record more than once in an epoch.
+  bool each_step = false;
 };
 
 /// Which patches of each row are kept: [rows, max(1, ⌊patches·(1 − share)⌋)] int64, ascending,

@@ -17,6 +17,7 @@
 #include "trainer/checkpoint_meta.h"
 #include "trainer/file_io.h"
 #include "trainer/safetensors.h"
+#include "trainer/weights_file.h"
 
 namespace fastclip {
 namespace {
@@ -106,6 +107,16 @@ CheckpointDocument Check(const fs::path& checkpoint, bool hashes) {
   return document;
 }
 
+/// Of a run that diverged, as earlier versions saved it. One tensor at a time.
+void RequireFinite(const fs::path& checkpoint) {
+  const SafetensorsReader model(checkpoint / kModel);
+  for (const SafetensorsEntry& entry : model.entries()) {
+    if (FirstNotFinite({{entry.name, model.Read(entry)}}).empty()) continue;
+    throw std::runtime_error(
+        fmt::format("its tensor {} holds a NaN or an infinity: the run had diverged", entry.name));
+  }
+}
+
 bool LooksWhole(const fs::path& checkpoint) {
   try {
     Check(checkpoint, /*hashes=*/false);
@@ -132,28 +143,15 @@ void WriteState(const fs::path& file, const StateRows& state, const CheckpointMe
                     {"data_hash", fmt::format("{:016x}", meta.data_hash)}});
 }
 
-StateRows ReadState(const fs::path& file) {
-  SafetensorsFile content = ReadSafetensors(file);
-  StateRows state;
-  try {
-    const auto& header = content.metadata;
-    json::parse(header.at("columns")).get_to(state.columns);
-    json::parse(header.at("lane_sizes")).get_to(state.lane_sizes);
-    state.lanes = {std::stoll(header.at("lanes_first")), std::stoll(header.at("lanes_last"))};
-  } catch (const std::exception& error) {
-    throw std::runtime_error(fmt::format("{}: its header does not describe a sample table ({})",
-                                         file.string(), error.what()));
+double Megabytes(std::uintmax_t bytes) { return 1e-6 * static_cast<double>(bytes); }
+
+std::uintmax_t BytesOf(const CheckpointContent& content, int rank) {
+  std::uintmax_t bytes = content.state ? content.state->values.nbytes() : 0;
+  if (rank != 0) return bytes;
+  for (const NamedTensors* tensors : {&content.model, &content.optimizer}) {
+    for (const auto& [name, tensor] : *tensors) bytes += tensor.nbytes();
   }
-  if (content.tensors.size() == 1) state.values = content.tensors.front().second;
-  const auto rows =
-      std::accumulate(state.lane_sizes.begin(), state.lane_sizes.end(), std::int64_t{0});
-  if (!state.values.defined() || state.values.dim() != 2 || state.values.size(0) != rows ||
-      state.values.size(1) != static_cast<std::int64_t>(state.columns.size()) ||
-      state.lanes.last - state.lanes.first != static_cast<std::int64_t>(state.lane_sizes.size())) {
-    throw std::runtime_error(
-        fmt::format("{}: the table's shape does not fit its header", file.string()));
-  }
-  return state;
+  return bytes;
 }
 
 /// What this rank owns, written into the folder.
@@ -226,8 +224,17 @@ void Write(const fs::path& folder, const CheckpointMeta& meta, const CheckpointC
   });
   json mine = json::object();
   Together(comm, [&] {
-    for (const auto& [name, digest] : WriteOwn(unfinished, meta, content, comm.rank())) {
-      mine[name] = {digest.size, digest.xxh3};
+    const std::uintmax_t needed = BytesOf(content, comm.rank());
+    std::error_code unknown;
+    const std::uintmax_t available = fs::space(unfinished, unknown).available;
+    try {
+      for (const auto& [name, digest] : WriteOwn(unfinished, meta, content, comm.rank())) {
+        mine[name] = {digest.size, digest.xxh3};
+      }
+    } catch (const std::runtime_error& error) {
+      if (unknown || available > needed) throw;
+      throw std::runtime_error(fmt::format("{}; it needs {:.1f} MB, and {:.1f} MB were free",
+                                           error.what(), Megabytes(needed), Megabytes(available)));
     }
   });
   const std::vector<std::string> written = GatherTexts(comm, mine.dump());
@@ -279,6 +286,7 @@ std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folde
   for (const Candidate& candidate : ListCheckpoints(fs::path(run_folder) / kFolder)) {
     try {
       found.meta = Check(candidate.path, /*hashes=*/true).meta;
+      RequireFinite(candidate.path);
       found.path = candidate.path;
       return found;
     } catch (const std::exception& error) {
@@ -316,36 +324,14 @@ NamedTensors LoadOptimizer(const std::string& checkpoint) {
   return ReadSafetensors(fs::path(checkpoint) / kOptimizer).tensors;
 }
 
-StateRows LoadState(const std::string& checkpoint, LaneRange lanes) {
+std::optional<SavedTable> OpenTable(const std::string& checkpoint) {
   const CheckpointDocument document = ReadDocument(checkpoint);
-  StateRows result;
-  result.lanes = lanes;
-  std::vector<at::Tensor> parts;
-  std::int64_t next = lanes.first;  // ranks hold the lanes in order, so their files do too
-  for (std::size_t rank = 0; next < lanes.last && document.files.contains(StateName(rank));
-       ++rank) {
-    const StateRows state = ReadState(fs::path(checkpoint) / StateName(rank));
-    if (next < state.lanes.first || next >= state.lanes.last) continue;
-    const std::int64_t last = std::min(lanes.last, state.lanes.last);
-    const auto sizes = state.lane_sizes.begin();
-    const auto begin = sizes + (next - state.lanes.first);
-    const auto end = sizes + (last - state.lanes.first);
-    const auto row = std::accumulate(sizes, begin, std::int64_t{0});
-    const auto rows = std::accumulate(begin, end, std::int64_t{0});
-    parts.push_back(state.values.narrow(0, row, rows));
-    result.columns = state.columns;
-    result.lane_sizes.insert(result.lane_sizes.end(), begin, end);
-    next = last;
+  std::vector<std::string> files;
+  while (document.files.contains(StateName(files.size()))) {
+    files.push_back(fs::path(checkpoint) / StateName(files.size()));
   }
-  if (next < lanes.last) {
-    throw std::runtime_error(
-        fmt::format("{}: no state file holds lane {}; was it saved with another objective, or "
-                    "other data.lanes?",
-                    checkpoint, next));
-  }
-  // A clone: a view would keep the rows of all other lanes in memory.
-  if (!parts.empty()) result.values = parts.size() == 1 ? parts.front().clone() : at::cat(parts);
-  return result;
+  if (files.empty()) return std::nullopt;
+  return SavedTable(std::move(files));
 }
 
 ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {

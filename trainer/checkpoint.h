@@ -13,6 +13,7 @@
 #include "pipeline/record.h"
 #include "trainer/grad_scaler.h"
 #include "trainer/named_tensors.h"
+#include "trainer/saved_table.h"
 
 namespace fastclip {
 
@@ -43,10 +44,13 @@ struct CheckpointMeta {
   std::int64_t refused_steps = 0;     ///< steps whose loss or gradient was not finite, all told
   std::int64_t refused_in_a_row = 0;  ///< and how many of them came last
   std::int64_t overflowed_steps = 0;  ///< left out while the gradient scale was too large
-  std::int64_t metrics_bytes = 0;     ///< length of metrics.jsonl, what MetricsLog::Sync() gave
+  std::int64_t metrics_bytes = 0;     ///< length of metrics.jsonl
+  std::string metrics_owed{};         ///< lines that belong behind it: its disk was full
   int threads = 0;                    ///< a resume is equal to the bit with the same number only,
   int world_size = 1;                 ///< and the same number of ranks
   std::map<std::string, std::string> versions;  ///< "fastclip", "torch", …
+  /// Each key of the config with its value as TOML, paths absolute; empty: not known.
+  std::map<std::string, std::string> config;
 };
 
 /// The sample table of some lanes: rows in lane order, then slot order. With the order's numbers,
@@ -76,12 +80,13 @@ void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
 struct FoundCheckpoint {
   std::string path;
   CheckpointMeta meta;
-  /// Newer ones that are damaged, "PATH: reason" each, for the user to read.
+  /// Newer ones that are damaged or whose weights are not finite, "PATH: reason" each, for the user
+  /// to read.
   std::vector<std::string> passed_over;
 };
-/// The newest checkpoint of a run whose files all match size and hash. Nothing where there are no
-/// checkpoints; throws std::runtime_error with the reasons where there are some and all are
-/// damaged.
+/// The newest checkpoint of a run whose files all match size and hash and whose weights are finite.
+/// Nothing where there are no checkpoints; throws std::runtime_error with the reasons where there
+/// are some and none will do.
 std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folder);
 
 /// The numbers of one checkpoint folder, after all its files were checked. Throws
@@ -93,9 +98,9 @@ CheckpointMeta ReadCheckpointMeta(const std::string& checkpoint);
 
 NamedTensors LoadModel(const std::string& checkpoint);
 NamedTensors LoadOptimizer(const std::string& checkpoint);
-/// Rows of any lanes, put together from the files of however many ranks saved them. Throws
-/// std::runtime_error where a lane is in none of them.
-StateRows LoadState(const std::string& checkpoint, LaneRange lanes);
+/// The sample table, to read of it what is wanted; nothing where the objective had none. Throws
+/// std::runtime_error.
+std::optional<SavedTable> OpenTable(const std::string& checkpoint);
 
 /// A model to evaluate or to start from, by what a user types.
 struct ModelSource {

@@ -92,6 +92,8 @@ json ToJson(const CheckpointDocument& document) {
             {"world_size", meta.world_size},
             {"versions", meta.versions},
             {"files", files}};
+  if (!meta.config.empty()) j["config"] = meta.config;
+  if (!meta.metrics_owed.empty()) j["metrics_owed"] = meta.metrics_owed;
   if (!meta.model_config.empty()) j["model_config"] = json::parse(meta.model_config);
   if (!meta.tokenizer.empty()) {
     j["tokenizer"] = {{"spec", meta.tokenizer}, {"xxh3", Hex(meta.vocabulary_hash)}};
@@ -125,9 +127,11 @@ CheckpointDocument FromJson(const json& j) {
   j.at("refused_steps").get_to(meta.refused_steps);
   j.at("refused_in_a_row").get_to(meta.refused_in_a_row);
   j.at("metrics_bytes").get_to(meta.metrics_bytes);
+  meta.metrics_owed = j.value("metrics_owed", "");
   j.at("threads").get_to(meta.threads);
   meta.world_size = j.value("world_size", 1);
   j.at("versions").get_to(meta.versions);
+  if (j.contains("config")) j.at("config").get_to(meta.config);
   for (const auto& [name, entry] : j.at("files").items()) {
     document.files[name] = {entry.at("bytes").get<std::int64_t>(),
                             FromHex(entry.at("xxh3").get<std::string>())};
@@ -139,8 +143,12 @@ CheckpointDocument FromJson(const json& j) {
 
 std::string FormatDocument(const CheckpointDocument& document) {
   json j = ToJson(document);
-  j[kOwnHash] = Hex(Xxh3(j.dump()));
-  return j.dump(2) + "\n";
+  // A tokenizer's path need not be UTF-8.
+  const auto text = [&](int indent) {
+    return j.dump(indent, ' ', false, json::error_handler_t::replace);
+  };
+  j[kOwnHash] = Hex(Xxh3(text(-1)));
+  return text(2) + "\n";
 }
 
 CheckpointDocument ParseDocument(const std::string& text) {

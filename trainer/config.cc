@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 
@@ -11,17 +12,33 @@
 #include "pipeline/record_keys.h"
 #include "pipeline/utf8.h"
 #include "tokenizer/tokenizer_spec.h"
+#include "trainer/config_keys.h"
 #include "trainer/precision.h"
 
 namespace fastclip {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr std::int64_t kMany = 1'000'000'000'000;
 constexpr double kInfinite = std::numeric_limits<double>::max();
+constexpr const char* kRunConfig = "config.toml";
+
+/// The config that a user's word means: a file, or the one in a run folder.
+std::string ConfigFileOf(const std::string& path) {
+  std::error_code absent;
+  if (!fs::is_directory(path, absent)) return path;
+  const fs::path file = fs::path(path) / kRunConfig;
+  if (fs::exists(file, absent)) return file;
+  throw ConfigError(
+      fmt::format("{}: is a folder without a {}; name a config file, or the folder of a run", path,
+                  kRunConfig));
+}
 
 }  // namespace
 
 void BindConfig(TrainConfig& c, ConfigTable& table) {
+  table.HintBy(KeyMeantBy);
   table.Text("run", c.run);
   table.Flag("resume", c.resume);
 
@@ -58,6 +75,10 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("data.index_by", c.data.index_by);
   table.TextList("data.captions", c.data.captions);
   table.RealList("data.caption_weights", c.data.caption_weights, 0, 1e6);
+  table.Text("data.image_key", c.data.image_key);
+  table.Text("data.caption_key", c.data.caption_key);
+  table.Text("data.separator", c.data.separator);
+  table.Choice("data.caption_lines", c.data.caption_lines, {"auto", "split", "whole"});
   table.Real("data.max_skips_per_mille", c.data.max_skips_per_mille, 0, 1000);
 
   table.Text("model.name", c.model.name);
@@ -85,6 +106,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Integer("gamma.decay_epochs", c.gamma.decay_epochs, 0, 1'000'000);
 
   table.Real("temperature.init", c.temperature.init, 0.01, 1);
+  table.Choice("temperature.from", c.temperature.from, {"auto", "config", "weights"});
   table.Real("temperature.lr", c.temperature.lr, -1, kInfinite);
   table.Real("temperature.logit_bias", c.temperature.logit_bias, -1000, 1000);
   table.Choice("temperature.schedule", c.temperature.schedule,
@@ -148,11 +170,19 @@ ObjectiveOptions ObjectiveOf(const TrainConfig& config) {
   return options;
 }
 
+TableKeys TableKeysOf(const TrainConfig& config) {
+  TableKeys keys{.image = config.data.image_key, .caption = config.data.caption_key};
+  if (!config.data.separator.empty()) keys.separator = ParseSeparator(config.data.separator);
+  return keys;
+}
+
 LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
                            int local_ranks) {
   BindConfig(config_, table_);
   config_.pipeline.ranks_of_host = local_ranks;
-  table_.ReadFile(path);
+  const std::string file = ConfigFileOf(path);
+  table_.ReadFile(file);
+  MoveRunTo(file);
   for (const std::string& word : overrides) {
     if (!IsUtf8(word)) {
       throw ConfigError(fmt::format(
@@ -162,8 +192,21 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
     }
     table_.Override(word);
   }
-  table_.CheckRequired(path);
-  Check(path, local_ranks);
+  table_.CheckRequired(file);
+  Check(file, local_ranks);
+}
+
+/// RUN/config.toml names the folder where the run was when it started.
+void LoadedConfig::MoveRunTo(const std::string& file) {
+  const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
+  std::error_code absent;
+  if (fs::path(file).filename() != kRunConfig || !fs::exists(folder / "starts.jsonl", absent)) {
+    return;
+  }
+  // Where the same folder is meant under another name, the user's name stays.
+  if (fs::equivalent(config_.run, folder, absent)) return;
+  if (config_.model.name == config_.run + "/model.toml") config_.model.name = folder / "model.toml";
+  config_.run = folder;
 }
 
 void LoadedConfig::Check(const std::string& path, int local_ranks) {
@@ -204,6 +247,11 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
     ParseCaptionKeys(config_.data.captions, config_.data.caption_weights);
   } catch (const std::runtime_error& error) {
     throw table_.Error("data.captions", error.what());
+  }
+  try {
+    TableKeysOf(config_);
+  } catch (const std::runtime_error& error) {
+    throw table_.Error("data.separator", error.what());
   }
   checked("pipeline.formats",
           [&] { config_.pipeline.decode.formats = ParsePictureFormats(config_.formats); });
@@ -277,6 +325,12 @@ void LoadedConfig::CheckTemperatureFits() const {
         fmt::format("{} is the rate of a temperature that is learned, and {} keeps it "
                     "constant; leave it at -1, or choose fastclip_v3",
                     config_.temperature.lr, name));
+  }
+  if (config_.temperature.from == "weights" && config_.model.pretrained.empty() &&
+      config_.train.init.empty()) {
+    throw table_.Error("temperature.from",
+                       "\"weights\", but the run starts from none: set model.pretrained or "
+                       "train.init, or leave it at \"auto\"");
   }
   if (kind == TemperatureKind::kIndividual && config_.temperature.schedule != "const") {
     throw table_.Error(

@@ -7,6 +7,7 @@
 #include "pipeline/batch_loader.h"
 #include "pipeline/mix.h"
 #include "pipeline/order_plan.h"
+#include "pipeline/table_keys.h"
 #include "trainer/config_table.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/objective/contrastive_objective.h"
@@ -48,9 +49,11 @@ struct TrainConfig {
     std::string tail = "drop";  ///< or "pad", "carry": OrderOptions::tail
     MixOptions mix;             ///< written as weights, repeats, counts, …
     std::int64_t chunk = 0, lanes = 0, window = 0;
-    std::vector<std::int64_t> lanes_per_rank;  ///< empty: even
-    std::vector<std::string> captions;         ///< of `train`; empty: the usual places
-    std::vector<double> caption_weights;       ///< empty: all alike
+    std::vector<std::int64_t> lanes_per_rank;       ///< empty: even
+    std::vector<std::string> captions;              ///< of `train`; empty: the usual places
+    std::vector<double> caption_weights;            ///< empty: all alike
+    std::string image_key, caption_key, separator;  ///< of tables: TableKeys
+    std::string caption_lines = "auto";             ///< of a .txt: whole for train, split for val
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
     bool verify_checksums = false;     ///< of `train`
     std::string index_by;              ///< field of RecordKeys; empty: SampleIndex
@@ -101,8 +104,10 @@ struct TrainConfig {
 /// A config with its table (for origins of keys in errors) and the file that it came from.
 class LoadedConfig {
  public:
-  /// Reads FILE.toml and applies `section.key=value` words. The cores of this host are shared by
-  /// `local_ranks`, where train.threads leaves it open. Throws ConfigError.
+  /// Reads FILE.toml, or RUN/config.toml for a run folder, and applies `section.key=value` words.
+  /// A config that lies in its run folder means the folder where it lies now, wherever the run has
+  /// been moved or copied to. The cores of this host are shared by `local_ranks`, where
+  /// train.threads leaves it open. Throws ConfigError.
   LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
                int local_ranks = 1);
   LoadedConfig(const LoadedConfig&) = delete;
@@ -115,6 +120,7 @@ class LoadedConfig {
   const ConfigTable& table() const { return table_; }
 
  private:
+  void MoveRunTo(const std::string& file);
   void Check(const std::string& path, int local_ranks);
   void CheckTemperatureFits() const;
 
@@ -124,6 +130,9 @@ class LoadedConfig {
 
 /// The objective's options, with what it takes from other sections.
 ObjectiveOptions ObjectiveOf(const TrainConfig& config);
+
+/// What data.image_key, caption_key and separator say. Throws std::runtime_error.
+TableKeys TableKeysOf(const TrainConfig& config);
 
 /// All keys bound to the fields of `config`, which must outlive the table.
 void BindConfig(TrainConfig& config, ConfigTable& table);

@@ -247,14 +247,17 @@ void ConfigTable::Real(std::string key, double& field, double least, double most
                       [&field] { return TomlReal(field); }, false});
 }
 
-std::string ConfigTable::NearestKey(const std::string& key) const { return Nearest(key, keys()); }
+std::string ConfigTable::KeyLike(const std::string& unknown) const {
+  const std::string meant = hint_ ? hint_(unknown) : "";
+  return meant.empty() ? Nearest(unknown, keys()) : meant;
+}
 
 void ConfigTable::Set(const std::string& key, const Value& value, const std::string& where) {
   const auto entry = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& candidate) { return candidate.key == key; });
   if (entry == entries_.end()) {
     throw ConfigError(
-        fmt::format("{}: there is no key '{}'; the nearest is '{}'", where, key, NearestKey(key)));
+        fmt::format("{}: unknown key {}; did you mean {}?", where, key, KeyLike(key)));
   }
   if (const std::string wrong = entry->set(value); !wrong.empty()) {
     std::ostringstream given;
@@ -264,7 +267,8 @@ void ConfigTable::Set(const std::string& key, const Value& value, const std::str
   origin_[key] = where;
 }
 
-void ConfigTable::ReadText(const std::string& text, const std::string& where) {
+template <class SetKey>
+void ConfigTable::ReadEach(const std::string& text, const std::string& where, const SetKey& set) {
   toml::table table;
   try {
     table = toml::parse(text, where);
@@ -279,19 +283,35 @@ void ConfigTable::ReadText(const std::string& text, const std::string& where) {
     const std::string section(name.str());
     const toml::table* entries = node.as_table();
     if (entries == nullptr) {
-      Set(section, {node}, place(node));
+      set(section, Value{node}, place(node));
       continue;
     }
     for (const auto& [key, value] : *entries) {
-      Set(section + "." + std::string(key.str()), {value}, place(value));
+      set(section + "." + std::string(key.str()), Value{value}, place(value));
     }
   }
 }
 
+void ConfigTable::ReadText(const std::string& text, const std::string& where) {
+  ReadEach(text, where,
+           [this](const std::string& key, const Value& value, const std::string& place) {
+             Set(key, value, place);
+           });
+}
+
+void ConfigTable::ReadKnownKeys(const std::string& text, const std::string& where) {
+  ReadEach(text, where,
+           [this](const std::string& key, const Value& value, const std::string& place) {
+             try {
+               Set(key, value, place);
+             } catch (const ConfigError&) {  // another version's
+             }
+           });
+}
+
 void ConfigTable::ReadFile(const std::string& path) {
   if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
-    throw ConfigError(fmt::format("{}: is a folder; name a config in it, as in {}", path,
-                                  (std::filesystem::path(path) / "config.toml").string()));
+    throw ConfigError(fmt::format("{}: is a folder; name a file", path));
   }
   std::ifstream file(path);
   if (!file) throw ConfigError(fmt::format("{}: cannot be opened; is the path right?", path));

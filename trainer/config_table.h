@@ -46,8 +46,13 @@ class ConfigTable {
   void ReadFile(const std::string& path);
   /// Reads TOML text; `where` stands for the file's name in errors.
   void ReadText(const std::string& toml, const std::string& where);
+  /// Reads TOML that another version may have written: passes over keys that this table does not
+  /// have and values that it does not take. Throws ConfigError for what is no TOML.
+  void ReadKnownKeys(const std::string& toml, const std::string& where);
   /// Applies `section.key=value`. The value is TOML, or a bare string.
   void Override(const std::string& word);
+  /// Gives the key that an unknown one stands for, or "": better than the nearest by letters.
+  void HintBy(std::function<std::string(const std::string&)> hint) { hint_ = std::move(hint); }
   /// Throws for a required key that nobody set.
   void CheckRequired(const std::string& where) const;
 
@@ -69,11 +74,15 @@ class ConfigTable {
     std::function<std::string()> write;            // the value as TOML
     bool required = false;
   };
+  /// Calls `set(key, value, where)` for each.
+  template <class SetKey>
+  void ReadEach(const std::string& toml, const std::string& where, const SetKey& set);
   void Set(const std::string& key, const Value& value, const std::string& where);
-  std::string NearestKey(const std::string& key) const;
+  std::string KeyLike(const std::string& unknown) const;
 
   std::vector<Entry> entries_;
   std::map<std::string, std::string> origin_;
+  std::function<std::string(const std::string&)> hint_;
 };
 
 /// The candidate with the smallest edit distance to `word`.

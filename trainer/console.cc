@@ -9,24 +9,30 @@
 #include "pipeline/printable.h"
 
 namespace fastclip {
+namespace {
+
+// fmt::print would throw where the line cannot be written.
+void Put(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+}  // namespace
 
 Console::Console(bool silent) : silent_(silent), terminal_(isatty(STDERR_FILENO) == 1) {}
 
 void Console::Status(const std::string& line) {
   if (silent_) return;
+  const std::lock_guard lock(mutex_);
   next_ = Clock::now() + (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10));
-  if (terminal_) {
-    fmt::print(stderr, "\r\033[K{}", line);
-    std::fflush(stderr);
-    status_shown_ = true;
-  } else {
-    fmt::print(stderr, "{}\n", line);
-  }
+  Put(terminal_ ? "\r\033[K" + line : line + "\n");
+  status_shown_ = terminal_;
 }
 
 void Console::Say(const std::string& line) {
   if (silent_) return;
-  fmt::print(stderr, "{}{}\n", status_shown_ ? "\r\033[K" : "", PrintableLines(line));
+  const std::lock_guard lock(mutex_);
+  Put((status_shown_ ? "\r\033[K" : "") + PrintableLines(line) + "\n");
   status_shown_ = false;
 }
 

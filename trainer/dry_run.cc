@@ -6,28 +6,29 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <numeric>
+#include <memory>
+#include <optional>
+#include <string_view>
 
+#include "pipeline/index_files.h"
+#include "pipeline/shard_list.h"
+#include "pipeline/system_memory.h"
 #include "trainer/activation_bytes.h"
+#include "trainer/checkpoint.h"
+#include "trainer/estimator_file.h"
+#include "trainer/objective/robustness.h"
 #include "trainer/precision.h"
 #include "trainer/ranks.h"
+#include "trainer/resolved_config.h"
+#include "trainer/resume_check.h"
 #include "trainer/run_setup.h"
+#include "trainer/start_check.h"
+#include "trainer/start_weights.h"
+#include "trainer/trainer.h"
+#include "trainer/weights_origin.h"
 
 namespace fastclip {
 namespace {
-
-std::string Bytes(double bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-  std::size_t unit = 0;
-  for (; bytes >= 1000 && unit + 1 < std::size(units); ++unit) bytes /= 1000;
-  return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 100 ? 0 : 1, units[unit]);
-}
-
-double BytesOf(const NamedTensors& tensors) {
-  return std::accumulate(tensors.begin(), tensors.end(), 0.0, [](double sum, const auto& named) {
-    return sum + static_cast<double>(named.second.nbytes());
-  });
-}
 
 double Millions(const NamedTensors& tensors, const std::function<bool(const std::string&)>& of) {
   double count = 0;
@@ -75,106 +76,307 @@ std::string DescribeTail(const OrderPlan& plan) {
              : fmt::format("{} records sit out an epoch", order.size - rows);
 }
 
+/// The records to plan for: of data.train, or so many that are not there yet.
+OpenedSource OpenTrain(const LoadedConfig& config, const std::vector<std::int64_t>& samples) {
+  if (samples.empty()) return OpenSourceWithInfo(config->data.train, TrainSourceOf(*config));
+  const std::size_t sources = SplitList(config->data.train).size();
+  const MixOptions& mix = config->data.mix;
+  const bool mixed = !mix.weights.empty() || !mix.repeats.empty() || !mix.counts.empty();
+  if (samples.size() != sources && (samples.size() != 1 || mixed)) {
+    throw ConfigError(
+        fmt::format("--samples has {} numbers, and data.train has {} sources; give a "
+                    "number for each, with commas between them",
+                    samples.size(), sources));
+  }
+  std::vector<std::string> parts;
+  for (const std::int64_t count : samples) parts.push_back(fmt::format("synthetic:{}", count));
+  return OpenSourceWithInfo(fmt::format("{}", fmt::join(parts, "::")), {});
+}
+
+/// A run as it would be opened, in the order in which a start opens it.
+class PlannedRun {
+ public:
+  PlannedRun(const LoadedConfig& config, const DryRunOptions& options)
+      : config_(config),
+        options_(options),
+        tokenizer_(OpenTokenizer(config->data.tokenizer)),
+        model_config_(CheckedModel(config, *tokenizer_)),
+        vocabulary_hash_(VocabularyHash(config->data.tokenizer)),
+        precision_(PrecisionOf(config->train.precision)),
+        model_(model_config_, config->train.seed, config->temperature.init, precision_.parameters,
+               config->model.lock, at::kMeta),
+        found_(CheckedFolder(*config)),
+        start_(CheckedStart()),
+        data_(OpenTrain(config, options.samples)),
+        plan_(PlanOf(config, *data_.source)),
+        lanes_per_rank_(LanesPerRank(config, plan_, options.ranks)),
+        objective_(MakeObjective(ObjectiveOf(*config))),
+        optimizer_(MakeOptimizer(model_.trainable(), config->optimizer)) {
+    CheckLoader();
+    if (!found_ && !config->train.init_estimators.empty()) {
+      CheckEstimatorFile(config->train.init_estimators,
+                         config->data.index_by.empty() ? plan_.options().size : 0);
+    }
+  }
+
+  DryRunReport Describe() {
+    DescribeModel();
+    DescribeData();
+    DescribeSteps();
+    DescribeOrder();
+    DescribeObjective();
+    DescribeMemory();
+    DescribeRunFolder();
+    return {lines_.text(), total_steps() - (found_ ? found_->meta.step : 0), largest_rows()};
+  }
+
+ private:
+  static std::optional<FoundCheckpoint> CheckedFolder(const TrainConfig& config) {
+    CheckRunFolder(config.run);
+    RefuseTakenFolder(config);
+    return config.resume ? FindNewestCheckpoint(config.run) : std::nullopt;
+  }
+
+  std::unique_ptr<StartWeights> CheckedStart() const {
+    if (found_) return nullptr;
+    const std::string& init = config_->train.init;
+    auto start = std::make_unique<StartWeights>(config_, model_config_, vocabulary_hash_,
+                                                init.empty() ? "" : ResolveModel(init).file);
+    CheckFit(*start, model_config_);
+    return start;
+  }
+
+  std::int64_t total_steps() const { return plan_.steps(config_->train.epochs); }
+  std::int64_t largest_rows() const {
+    return *std::ranges::max_element(lanes_per_rank_) * plan_.rows_per_lane();
+  }
+  double largest_share() const {
+    return static_cast<double>(largest_rows()) / static_cast<double>(plan_.options().batch_size);
+  }
+
+  void CheckLoader() const {
+    const LoaderOptions loader = LoaderOf(*config_, model_config_, /*for_gpu=*/false);
+    CheckMemory(config_, loader, largest_rows());
+    if (!config_->data.val.empty() || !config_->eval.zeroshot.empty()) {
+      CheckMemory(config_, loader, config_->eval.batch_size);
+    }
+  }
+
+  void Warn(const std::vector<std::string>& warnings) {
+    for (const std::string& line : warnings) lines_.Add("warning", "{}", line);
+  }
+
+  void DescribeModel() {
+    const auto image = [](const std::string& name) { return name.starts_with("visual."); };
+    lines_.Add("model",
+               "{}: {:.1f} M parameters, image {:.1f} M and text {:.1f} M; {:.1f} M are trained",
+               model_config_.name, Millions(model_.parameters(), [](auto&) { return true; }),
+               Millions(model_.parameters(), image),
+               Millions(model_.parameters(), [&](auto& name) { return !image(name); }),
+               Millions(model_.trainable(), [](auto&) { return true; }));
+    lines_.Add("tokenizer", "{}: {} ids, {} of context", config_->data.tokenizer,
+               tokenizer_->vocab_size(), model_config_.text.context_length);
+    if (config_->train.device == "cuda") {
+      lines_.Add("device", "cuda, a GPU for each of {} rank{}", options_.ranks,
+                 options_.ranks == 1 ? "" : "s");
+    } else {
+      lines_.Add("device", "{}, {} thread{} a rank", config_->train.device, config_->train.threads,
+                 config_->train.threads == 1 ? "" : "s");
+    }
+  }
+
+  void DescribeData() {
+    if (!options_.samples.empty()) {
+      lines_.Add("data", "{}: planned for {} records, not opened", config_->data.train,
+                 data_.source->size());
+    } else {
+      DescribeParts("data", data_.parts);
+      LookAt("data.train", config_->data.train, *data_.source, TrainSourceOf(*config_));
+      const SourceOptions other = OtherSourceOf(*config_);
+      if (!config_->data.val.empty()) {
+        const OpenedSource val = OpenSourceWithInfo(config_->data.val, other);
+        DescribeParts("data.val", val.parts);
+        LookAt("data.val", config_->data.val, *val.source, other);
+      }
+      const ZeroShotSet zeroshot = ZeroShotSet::Open(config_, other);
+      if (zeroshot.source) {
+        lines_.Add("zeroshot", "{}: {} records, {} classes", config_->eval.zeroshot,
+                   zeroshot.source->size(), zeroshot.prompts.classes.size());
+      }
+      return;
+    }
+    for (const auto& [key, list] :
+         {std::pair{"data.val", config_->data.val}, {"eval.zeroshot", config_->eval.zeroshot}}) {
+      if (!list.empty()) lines_.Add("data", "{} = {}: not opened", key, list);
+    }
+  }
+
+  void LookAt(const char* key, const std::string& list, const RecordSource& source,
+              const SourceOptions& options) {
+    for (const std::string& line : LookAtData(key, list, source, options)) {
+      lines_.Add("", "{}", line);
+    }
+  }
+
+  void DescribeParts(const char* name, const std::vector<PartInfo>& parts) {
+    for (const PartInfo& part : parts) {
+      bytes_ += name == std::string_view("data") ? static_cast<double>(part.bytes) : 0;
+      lines_.Add(name, "{}: {} records, {} {} files, {}{}", part.part, part.records, part.files,
+                 part.kind, DescribeBytes(static_cast<double>(part.bytes)),
+                 part.walked == 0 ? ""
+                                  : fmt::format("; {} of them were looked through and not indexed, "
+                                                "as a dry run writes nothing",
+                                                part.walked));
+    }
+    Warn(WarningLines(parts));
+  }
+
+  void DescribeSteps() {
+    const OrderOptions& order = plan_.options();
+    lines_.Add("steps", "{} epochs of {} = {} steps of {} rows, {} samples; warm-up {} steps",
+               config_->train.epochs, plan_.steps_per_epoch(), total_steps(), order.batch_size,
+               total_steps() * order.batch_size, config_->learning_rate.warmup);
+    Warn(ScheduleWarnings(*config_, {total_steps(), plan_.mean_steps_per_epoch()}));
+    if (options_.ranks > 1) {
+      lines_.Add("ranks", "{}: {}", options_.ranks, DescribeRows(lanes_per_rank_, plan_));
+    }
+  }
+
+  void DescribeOrder() {
+    const OrderOptions& order = plan_.options();
+    lines_.Add("order", "{} lanes of {} rows; {}; {}", order.lanes, plan_.rows_per_lane(),
+               DescribeChunks(order), DescribeTail(plan_));
+    const std::vector<std::string> sources = SplitList(config_->data.train);
+    for (std::size_t part = 0; part < order.parts.size(); ++part) {
+      const auto [size, rows] = order.parts[part];
+      lines_.Add("mix", "{}: {} of an epoch's {} rows, each record {:.3g} times{}",
+                 order.parts.size() == sources.size() ? sources[part] : config_->data.train, rows,
+                 EpochRows(plan_), static_cast<double>(rows) / static_cast<double>(size),
+                 order.resampled ? " on average" : "");
+    }
+    if (!options_.samples.empty()) {
+      lines_.Add("reads", "{} records a step and {} an epoch", order.batch_size,
+                 plan_.steps_per_epoch() * order.batch_size);
+      return;
+    }
+    const double record = bytes_ / static_cast<double>(std::max<std::int64_t>(order.size, 1));
+    const auto of_records = [&](std::int64_t records) {
+      return DescribeBytes(record * static_cast<double>(records));
+    };
+    lines_.Add("reads", "{} a step and {} an epoch{}", of_records(order.batch_size),
+               of_records(plan_.steps_per_epoch() * order.batch_size),
+               order.chunk == 0 ? ""
+                                : fmt::format(", in ranges of {} ({} records)",
+                                              of_records(order.chunk), order.chunk));
+  }
+
+  void DescribeObjective() {
+    const GammaOptions& gamma = config_->gamma;
+    const std::int64_t epochs = config_->train.epochs;
+    lines_.Add("objective", "{}, {}; gamma {} from {:.3g} to {:.3g}{}", config_->objective.name,
+               config_->objective.mode, gamma.schedule, gamma.start, Gamma(gamma, epochs, epochs),
+               start_ ? fmt::format("; tau {:.3g} at the start", start_->temperature().tau) : "");
+    if (start_) {
+      for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
+    }
+    const std::string rho =
+        RhoWarning(config_->objective, gamma, plan_.options().batch_size, plan_.options().size);
+    if (!rho.empty()) Warn({rho});
+    const std::vector<std::string> columns = objective_->state_columns();
+    if (columns.empty()) {
+      lines_.Add("state", "none");
+    } else {
+      const double cell = precision_.parameters == at::kDouble ? 8 : 4;
+      lines_.Add("state", "{} a record ({}): {}",
+                 DescribeBytes(cell * static_cast<double>(columns.size())),
+                 fmt::join(columns, ", "),
+                 DescribeBytes(StateBytes(*objective_, plan_, precision_)));
+    }
+  }
+
+  void DescribeMemory() {
+    const double weights = BytesOf(model_.parameters()) + BytesOf(model_.buffers());
+    const double gradients = BytesOf(model_.trainable()), moments = BytesOf(optimizer_->state());
+    const auto row = static_cast<double>(ActivationBytesPerRow(
+        model_config_, config_->model.lock, precision_, config_->train.grad_checkpointing));
+    const double held = row * std::ceil(static_cast<double>(largest_rows()) /
+                                        static_cast<double>(config_->train.micro_batches));
+    const double state = largest_share() * StateBytes(*objective_, plan_, precision_);
+    lines_.Add("memory",
+               "weights {}, gradients {}, optimizer {}, state {}; activations {} a row, {} for {}",
+               DescribeBytes(weights), DescribeBytes(gradients), DescribeBytes(moments),
+               DescribeBytes(state), DescribeBytes(row), DescribeBytes(held),
+               config_->train.micro_batches == 1
+                   ? std::string(options_.ranks == 1 ? "the batch" : "the rank's rows")
+                   : fmt::format("one of {} micro-batches", config_->train.micro_batches));
+    const double rank = weights + gradients + moments + state + held;
+    lines_.Add("", "about {} on {} rank", DescribeBytes(rank), options_.ranks == 1 ? "one" : "a");
+    const auto available = static_cast<double>(AvailableMemory());
+    if (config_->train.device == "cpu" && available > 0 && rank * options_.ranks > available) {
+      Warn(
+          {fmt::format("this machine has {} of memory free: lower train.batch_size, raise "
+                       "train.micro_batches, or set train.grad_checkpointing = true",
+                       DescribeBytes(available))});
+    }
+  }
+
+  void DescribeRunFolder() {
+    const double checkpoint = CheckpointBytes(model_, *optimizer_, *objective_, plan_, precision_);
+    lines_.Add("checkpoint", "{}, the last {} are kept: {}", DescribeBytes(checkpoint),
+               config_->checkpoint.keep,
+               DescribeBytes(checkpoint * static_cast<double>(config_->checkpoint.keep)));
+    const std::string space = CheckSpace(SpaceOf(*config_, checkpoint), config_->run);
+    if (!space.empty()) Warn({space});
+    if (found_) {
+      DescribeTheResume();
+    } else {
+      lines_.Add("run folder", "{} (not made){}", config_->run,
+                 config_->resume ? "; it holds no checkpoint yet: the run starts anew" : "");
+    }
+  }
+
+  void DescribeTheResume() {
+    const ConfigValues values = ValuesOf(ResolvedConfig(*config_));
+    const RunNow now{
+        .config = *config_,
+        .values = values,
+        .model = model_config_,
+        .plan = plan_,
+        .data_hash = options_.samples.empty() ? std::optional(data_.source->hash()) : std::nullopt,
+        .data_files = data_.files,
+        .vocabulary_hash = vocabulary_hash_};
+    RefuseOtherRun(*found_, now);
+    for (const std::string& reason : found_->passed_over) {
+      Warn({"skips a damaged checkpoint: " + reason});
+    }
+    lines_.Add("run folder", "{}: goes on from step {} of {} ({})", config_->run, found_->meta.step,
+               total_steps(), found_->path);
+    for (const std::string& line : DescribeResume(*found_, now)) lines_.Add("", "{}", line);
+  }
+
+  const LoadedConfig& config_;
+  const DryRunOptions& options_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  ModelConfig model_config_;
+  std::uint64_t vocabulary_hash_;
+  Precision precision_;
+  ClipModel model_;  // without memory
+  std::optional<FoundCheckpoint> found_;
+  std::unique_ptr<StartWeights> start_;  // null where it resumes
+  OpenedSource data_;
+  OrderPlan plan_;
+  std::vector<std::int64_t> lanes_per_rank_;
+  std::unique_ptr<ContrastiveObjective> objective_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Lines lines_;
+  double bytes_ = 0;  // of data.train
+};
+
 }  // namespace
 
-std::string DryRun(const LoadedConfig& config, int ranks) {
-  const auto tokenizer = OpenTokenizer(config->data.tokenizer);
-  const ModelConfig model_config = CheckedModel(config, *tokenizer);
-  const OpenedSource data = OpenSourceWithInfo(config->data.train, TrainSourceOf(*config));
-  const OrderPlan plan = PlanOf(config, *data.source);
-  const OrderOptions& order = plan.options();
-  const Precision precision = PrecisionOf(config->train.precision);
-  ClipModel model(model_config, config->train.seed, config->temperature.init, precision.parameters,
-                  config->model.lock);
-  const auto objective = MakeObjective(ObjectiveOf(*config));
-  const auto optimizer = MakeOptimizer(model.trainable(), config->optimizer);
-  model.set_grad_checkpointing(config->train.grad_checkpointing);
-
-  Lines lines;
-  const auto image = [](const std::string& name) { return name.starts_with("visual."); };
-  lines.Add("model",
-            "{}: {:.1f} M parameters, image {:.1f} M and text {:.1f} M; {:.1f} M are trained",
-            model_config.name, Millions(model.parameters(), [](auto&) { return true; }),
-            Millions(model.parameters(), image),
-            Millions(model.parameters(), [&](auto& name) { return !image(name); }),
-            Millions(model.trainable(), [](auto&) { return true; }));
-  lines.Add("tokenizer", "{}: {} ids, {} of context", config->data.tokenizer,
-            tokenizer->vocab_size(), model_config.text.context_length);
-
-  double bytes = 0;
-  for (const PartInfo& part : data.parts) {
-    bytes += static_cast<double>(part.bytes);
-    lines.Add("data", "{}: {} records, {} {} files, {}", part.part, part.records, part.files,
-              part.kind, Bytes(static_cast<double>(part.bytes)));
-  }
-  for (const std::string& line : WarningLines(data.parts)) lines.Add("warning", "{}", line);
-
-  const std::int64_t steps = plan.steps(config->train.epochs);
-  lines.Add("steps", "{} epochs of {} = {} steps of {} rows, {} samples; warm-up {} steps",
-            config->train.epochs, plan.steps_per_epoch(), steps, order.batch_size,
-            steps * order.batch_size, config->learning_rate.warmup);
-  const std::vector<std::int64_t> lanes_per_rank = LanesPerRank(config, plan, ranks);
-  const double largest = static_cast<double>(*std::ranges::max_element(lanes_per_rank)) /
-                         static_cast<double>(order.lanes);
-  if (ranks > 1) lines.Add("ranks", "{}: {}", ranks, DescribeRows(lanes_per_rank, plan));
-  lines.Add("order", "{} lanes of {} rows; {}; {}", order.lanes, plan.rows_per_lane(),
-            DescribeChunks(order), DescribeTail(plan));
-  for (std::size_t part = 0; part < order.parts.size(); ++part) {
-    const auto [size, rows] = order.parts[part];
-    lines.Add("mix", "{}: {} of an epoch's {} rows, each record {:.3g} times{}",
-              order.parts.size() == data.parts.size() ? data.parts[part].part : config->data.train,
-              rows, EpochRows(plan), static_cast<double>(rows) / static_cast<double>(size),
-              order.resampled ? " on average" : "");
-  }
-  const double record = bytes / static_cast<double>(std::max<std::int64_t>(order.size, 1));
-  const auto of_records = [&](std::int64_t records) {
-    return Bytes(record * static_cast<double>(records));
-  };
-  lines.Add("reads", "{} a step and {} an epoch{}", of_records(order.batch_size),
-            of_records(plan.steps_per_epoch() * order.batch_size),
-            order.chunk == 0 ? ""
-                             : fmt::format(", in ranges of {} ({} records)",
-                                           of_records(order.chunk), order.chunk));
-
-  lines.Add("objective", "{}, {}; gamma {} from {:.3g} to {:.3g}; tau {:.3g} at the start",
-            config->objective.name, config->objective.mode, config->gamma.schedule,
-            config->gamma.start, Gamma(config->gamma, config->train.epochs, config->train.epochs),
-            config->temperature.init);
-  std::int64_t rows = 0;
-  for (std::int64_t lane = 0; lane < order.lanes; ++lane) rows += plan.lane_size(lane);
-  const std::vector<std::string> columns = objective->state_columns();
-  const double cell = precision.parameters == at::kDouble ? 8 : 4;
-  const double state = cell * static_cast<double>(columns.size()) * static_cast<double>(rows);
-  if (columns.empty()) {
-    lines.Add("state", "none");
-  } else {
-    lines.Add("state", "{} a record ({}): {}", Bytes(cell * static_cast<double>(columns.size())),
-              fmt::join(columns, ", "), Bytes(state));
-  }
-
-  const double weights = BytesOf(model.parameters()) + BytesOf(model.buffers());
-  const double gradients = BytesOf(model.trainable());
-  const double moments = BytesOf(optimizer->state());
-  // Both halves hold the same bytes, and a CPU is quick with one of them only.
-  const auto autocast = precision.autocast ? std::optional(at::kBFloat16) : std::nullopt;
-  const auto row = static_cast<double>(ActivationBytesPerRow(model, autocast));
-  const double held = row * std::ceil(largest * static_cast<double>(order.batch_size) /
-                                      static_cast<double>(config->train.micro_batches));
-  const double own_state = largest * state;
-  lines.Add(
-      "memory", "weights {}, gradients {}, optimizer {}, state {}; activations {} a row, {} for {}",
-      Bytes(weights), Bytes(gradients), Bytes(moments), Bytes(own_state), Bytes(row), Bytes(held),
-      config->train.micro_batches == 1
-          ? std::string(ranks == 1 ? "the batch" : "the rank's rows")
-          : fmt::format("one of {} micro-batches", config->train.micro_batches));
-  lines.Add("", "about {} on {} rank, with {} threads",
-            Bytes(weights + gradients + moments + own_state + held), ranks == 1 ? "one" : "a",
-            config->train.threads);
-  lines.Add("checkpoint", "{}, the last {} are kept: {}", Bytes(weights + moments + state),
-            config->checkpoint.keep,
-            Bytes((weights + moments + state) * static_cast<double>(config->checkpoint.keep)));
-  lines.Add("run folder", "{} (not made)", config->run);
-  return lines.text();
+DryRunReport DryRun(const LoadedConfig& config, const DryRunOptions& options) {
+  const WithoutIndexing nothing_is_written;
+  return PlannedRun(config, options).Describe();
 }
 
 }  // namespace fastclip

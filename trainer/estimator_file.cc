@@ -30,47 +30,43 @@ bool HasColumn(const std::vector<std::string>& columns, const std::string& name)
   return std::ranges::find(columns, name) != columns.end();
 }
 
-/// The records [first, first + keys.size()) by key; of those that have one: record and key.
+/// Of some records, those that have a key: record and key.
 struct KeyedRecords {
   std::vector<std::int64_t> indices, keys;
   std::int64_t without_key = 0;
 };
 
-/// visit(KeyedRecords) for all records that `wanted` takes, some at a time.
-template <class Wanted, class Visit>
-void ForEachBlock(const RecordKeys* keys, std::int64_t records, const Wanted& wanted,
-                  const Visit& visit) {
-  std::vector<std::int64_t> block;
-  for (std::int64_t first = 0; first < records; first += kBlock) {
-    block.resize(static_cast<std::size_t>(std::min(kBlock, records - first)));
-    if (keys != nullptr) {
-      keys->Read(SampleIndex{first}, block);
-    } else {
-      std::iota(block.begin(), block.end(), first);
+/// Keys are read in one go for each run of consecutive records.
+KeyedRecords WithKeys(const RecordKeys* keys, std::span<const std::int64_t> indices) {
+  std::vector<std::int64_t> found(indices.begin(), indices.end());
+  if (keys != nullptr) {
+    for (std::size_t i = 0, next = 0; i < indices.size(); i = next) {
+      for (next = i + 1; next < indices.size() && indices[next] == indices[next - 1] + 1;) ++next;
+      keys->Read(SampleIndex{indices[i]}, std::span(found).subspan(i, next - i));
     }
-    KeyedRecords some;
-    for (std::size_t i = 0; i < block.size(); ++i) {
-      const std::int64_t index = first + static_cast<std::int64_t>(i);
-      if (!wanted(index)) continue;
-      if (block[i] < 0) {
-        ++some.without_key;
-        continue;
-      }
-      some.indices.push_back(index);
-      some.keys.push_back(block[i]);
-    }
-    visit(some);
   }
+  KeyedRecords some;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (found[i] < 0) {
+      ++some.without_key;
+      continue;
+    }
+    some.indices.push_back(indices[i]);
+    some.keys.push_back(found[i]);
+  }
+  return some;
 }
 
 /// The tensors of a file that have a number a row, [rows] each.
 class ReferenceState {
  public:
-  explicit ReferenceState(const std::string& path) : path_(path) {
-    for (auto& [name, tensor] : ReadSafetensors(path).tensors) {
-      if (tensor.dim() == 0 || tensor.numel() != tensor.size(0)) continue;
-      if (!at::isFloatingType(tensor.scalar_type())) continue;
-      tensors_.emplace(name, tensor.flatten());
+  explicit ReferenceState(const std::string& path) : path_(path), reader_(path) {
+    for (std::size_t i = 0; i < reader_.entries().size(); ++i) {
+      const SafetensorsEntry& entry = reader_.entries()[i];
+      const bool one_a_row =
+          !entry.shape.empty() && std::all_of(entry.shape.begin() + 1, entry.shape.end(),
+                                              [](std::int64_t size) { return size == 1; });
+      if (one_a_row && at::isFloatingType(entry.type)) tensors_.emplace(entry.name, i);
     }
     if (!Has("u_im") || !Has("u_tt")) {
       throw std::runtime_error(
@@ -86,24 +82,27 @@ class ReferenceState {
           "code's epoch_N_tau_rank_R.pt",
           path, side, side, side));
     }
-    rows_ = tensors_.at("u_im").numel();
+    rows_ = RowsIn(tensors_.at("u_im"));
   }
 
   bool Has(const std::string& name) const { return tensors_.contains(name); }
   std::int64_t rows() const { return rows_; }
   /// Of some rows, double.
-  at::Tensor At(const std::string& name, const at::Tensor& rows) const {
-    const at::Tensor& all = tensors_.at(name);
-    if (all.numel() != rows_) {
+  at::Tensor At(const std::string& name, std::span<const std::int64_t> rows) const {
+    const std::size_t entry = tensors_.at(name);
+    if (RowsIn(entry) != rows_) {
       throw std::runtime_error(
-          fmt::format("{}: {} has {} rows, u_im {}", path_, name, all.numel(), rows_));
+          fmt::format("{}: {} has {} rows, u_im {}", path_, name, RowsIn(entry), rows_));
     }
-    return all.index_select(0, rows).to(at::kDouble);
+    return reader_.ReadRows(reader_.entries()[entry], rows).flatten().to(at::kDouble);
   }
 
  private:
+  std::int64_t RowsIn(std::size_t entry) const { return reader_.entries()[entry].shape[0]; }
+
   std::string path_;
-  std::map<std::string, at::Tensor> tensors_;
+  SafetensorsReader reader_;
+  std::map<std::string, std::size_t> tensors_;  // the entry of each
   std::int64_t rows_ = 0;
 };
 
@@ -126,42 +125,43 @@ void RequireUsable(const std::string& path, const std::string& name, const at::T
 }  // namespace
 
 ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* keys,
-                                    const OrderPlan& plan, LaneRange lanes, SampleTable& table) {
+                                    SampleTable& table) {
   const ReferenceState from(path);
   ImportedEstimators imported;
   for (const std::string& name : EstimatorNames(table.columns())) {
     if (from.Has(name)) imported.tensors.push_back(name);
   }
-  const auto mine = [&](std::int64_t index) {
-    const std::int64_t lane = plan.PlaceOf(SampleIndex{index}).lane;
-    return lane >= lanes.first && lane < lanes.last;
-  };
-  ForEachBlock(keys, plan.options().size, mine, [&](const KeyedRecords& some) {
+  table.ForEachRecord([&](std::span<const std::int64_t> indices) {
+    const KeyedRecords some = WithKeys(keys, indices);
     imported.without_key += some.without_key;
     imported.records += std::ssize(some.indices);
     if (some.indices.empty()) return;
-    const auto past = std::ranges::find_if(some.keys, [&](auto key) { return key >= from.rows(); });
-    if (past != some.keys.end()) {
-      throw std::runtime_error(fmt::format(
-          "{}: has {} rows, and record {} has the key {}: are they of this data?", path,
-          from.rows(), some.indices[static_cast<std::size_t>(past - some.keys.begin())], *past));
+    std::size_t past = some.keys.size();  // the first record whose key has no row
+    for (std::size_t i = 0; i < some.keys.size(); ++i) {
+      if (some.keys[i] < from.rows()) continue;
+      if (past == some.keys.size() || some.indices[i] < some.indices[past]) past = i;
     }
-    const at::Tensor at_keys = at::tensor(some.keys, at::kLong);
+    if (past < some.keys.size()) {
+      throw std::runtime_error(
+          fmt::format("{}: has {} rows, and record {} has the key {}: are they of this data?", path,
+                      from.rows(), some.indices[past], some.keys[past]));
+    }
     at::Tensor rows = table.Read(some.indices).to(at::kDouble);
     for (std::size_t c = 0; c < table.columns().size(); ++c) {
       const std::string& column = table.columns()[c];
       const std::string name = NameOf(column);
       if (!from.Has(name)) continue;
-      at::Tensor values = from.At(name, at_keys);
+      at::Tensor values = from.At(name, some.keys);
       if (name.starts_with("u_")) {
         const std::string bound = "bound" + name.substr(1);
-        const at::Tensor by = from.Has(bound) ? from.At(bound, at_keys) : at::zeros_like(values);
+        const at::Tensor by = from.Has(bound) ? from.At(bound, some.keys) : at::zeros_like(values);
         RequireUsable(path, bound, by);
         if ((values < 0).any().item<bool>()) {
           throw std::runtime_error(fmt::format(
               "{}: {} has the value {}, and an estimator is 0 or more: are these logarithms?", path,
               name, values.min().item<double>()));
         }
+        imported.not_finite += values.isfinite().logical_not().sum().item<std::int64_t>();
         values = LogU(values, by);
       } else {
         RequireUsable(path, name, values);
@@ -173,6 +173,26 @@ ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* k
     table.Write(some.indices, rows.to(table.values().scalar_type()));
   });
   return imported;
+}
+
+void CheckEstimatorFile(const std::string& path, std::int64_t records) {
+  const SafetensorsReader file(path);
+  for (const char* name : {"u_im", "u_tt"}) {
+    const auto entry = std::ranges::find(file.entries(), name, &SafetensorsEntry::name);
+    const std::int64_t rows =
+        entry == file.entries().end() || entry->shape.empty() ? 0 : entry->shape.front();
+    if (rows == 0) {
+      throw std::runtime_error(
+          fmt::format("{}: has no {} of shape [rows] or [rows, 1]; it is in the checkpoint of the "
+                      "published code",
+                      path, name));
+    }
+    if (rows >= records) continue;
+    throw std::runtime_error(
+        fmt::format("{}: {} has {} rows, and the data {} records: are they of "
+                    "this data?",
+                    path, name, rows, records));
+  }
 }
 
 std::vector<std::string> EstimatorNames(const std::vector<std::string>& columns) {
@@ -209,8 +229,9 @@ at::Tensor EstimatorRows(const std::vector<std::string>& columns, const at::Tens
 }
 
 std::int64_t ExportEstimators(const std::string& path, const RecordKeys* keys,
-                              const SampleTable& table, std::int64_t records, double tau_init) {
-  const std::vector<std::string> names = EstimatorNames(table.columns());
+                              const std::vector<std::string>& columns, const RowsOfRecords& read,
+                              std::int64_t records, double tau_init) {
+  const std::vector<std::string> names = EstimatorNames(columns);
   const std::int64_t rows = keys != nullptr ? keys->largest() + 1 : records;
   const double bytes =
       static_cast<double>(rows) * static_cast<double>(names.size()) * sizeof(float);
@@ -227,19 +248,19 @@ std::int64_t ExportEstimators(const std::string& path, const RecordKeys* keys,
                          at::full({rows, 1}, name.starts_with("tau") ? tau_init : 0.0, at::kFloat));
   }
   std::int64_t infinite = 0;
-  ForEachBlock(
-      keys, records, [](std::int64_t) { return true; },
-      [&](const KeyedRecords& some) {
-        if (some.indices.empty()) return;
-        const at::Tensor values =
-            EstimatorRows(table.columns(), table.Read(some.indices)).to(at::kFloat);
-        const at::Tensor at_keys = at::tensor(some.keys, at::kLong);
-        for (std::size_t c = 0; c < names.size(); ++c) {
-          const at::Tensor column = values.narrow(1, static_cast<std::int64_t>(c), 1);
-          if (names[c].starts_with("u_")) infinite += column.isinf().sum().item<std::int64_t>();
-          tensors[c].second.index_copy_(0, at_keys, column);
-        }
-      });
+  for (std::int64_t first = 0; first < records; first += kBlock) {
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(kBlock, records - first)));
+    std::iota(indices.begin(), indices.end(), first);
+    const KeyedRecords some = WithKeys(keys, indices);
+    if (some.indices.empty()) continue;
+    const at::Tensor values = EstimatorRows(columns, read(some.indices)).to(at::kFloat);
+    const at::Tensor at_keys = at::tensor(some.keys, at::kLong);
+    for (std::size_t c = 0; c < names.size(); ++c) {
+      const at::Tensor column = values.narrow(1, static_cast<std::int64_t>(c), 1);
+      if (names[c].starts_with("u_")) infinite += column.isinf().sum().item<std::int64_t>();
+      tensors[c].second.index_copy_(0, at_keys, column);
+    }
+  }
   WriteSafetensors(path, tensors);
   return infinite;
 }

@@ -13,16 +13,25 @@ nlohmann::ordered_json NamedSkips(const SkipCounts& skips) {
   return named;
 }
 
-MetricsLog::MetricsLog(const std::string& path, std::int64_t keep_bytes)
-    : file_(path, AppendFile::Open::kMakeOrContinue) {
+MetricsLog::MetricsLog(const std::string& path, std::int64_t keep_bytes, const std::string& owed)
+    : file_(path, AppendFile::Open::kMakeOrContinue), owed_(owed) {
   file_.CutBackToLine(keep_bytes);
+  AppendOwed();
 }
 
 void MetricsLog::Write(const nlohmann::json& event) {
-  file_.Append(event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  owed_ += event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  AppendOwed();
+}
+
+void MetricsLog::AppendOwed() {
+  if (owed_.empty()) return;
+  file_.Append(owed_);
+  owed_.clear();
 }
 
 std::int64_t MetricsLog::Sync() {
+  AppendOwed();
   file_.Sync();
   return file_.length();
 }

@@ -101,7 +101,7 @@ void Quarantine::Write(Communicator& comm) {
     if (comm.rank() != 0) return;
     for (const std::string& lines : all) {
       if (lines.empty()) continue;
-      file_->Append(lines);
+      owed_ += lines;
       std::istringstream stream(lines);
       for (std::string text; std::getline(stream, text);) {
         if (const auto entry = ParseLine(text, source_.size())) {
@@ -109,6 +109,8 @@ void Quarantine::Write(Communicator& comm) {
         }
       }
     }
+    file_->Append(owed_);
+    owed_.clear();
     file_->Sync();
   });
 }

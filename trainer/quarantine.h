@@ -34,9 +34,10 @@ class Quarantine {
   /// What the loader of this rank knows, of batches that came and of those that did not.
   void NoteKnown() { Note(known_.All()); }
   /// Every rank's notes since the last call, into the file; rank 0 syncs it. Every rank calls it.
+  /// Throws on all where the file cannot be written; the next call tries again.
   void Write(Communicator& comm);
   /// "a.tar: 12 undecodable, 3 missing", the worst shards first, at most `most`; then how many more
-  /// there are. For rank 0, of what is in the file.
+  /// there are. For rank 0, of what Write() was given.
   std::vector<std::string> WorstShards(std::size_t most) const;
 
  private:
@@ -49,6 +50,7 @@ class Quarantine {
   KnownBad known_;
   std::unordered_set<std::int64_t> noted_;  // of this rank, and all in the file at the start
   std::vector<SkippedRecord> pending_;
+  std::string owed_;  // lines of all ranks that could not be written so far, on rank 0
   std::map<std::string, SkipCounts> shards_;
   std::optional<AppendFile> file_;  // on rank 0
 };

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <set>
 #include <stdexcept>
 
 #include "comm/exchange.h"
 #include "pipeline/printable.h"
+#include "trainer/config_keys.h"
 #include "trainer/versions.h"
 
 namespace fastclip {
@@ -53,13 +53,11 @@ void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& v
 }
 
 void RefuseOtherConfigs(const LoadedConfig& config, Communicator& comm) {
-  static const std::set<std::string> kOwn = {"train.threads", "pipeline.threads",
-                                             "pipeline.io_threads", "pipeline.prefetch",
-                                             "pipeline.memory"};
   std::vector<std::pair<std::string, std::string>> values;
   for (const auto& [name, version] : Versions()) values.emplace_back(name, version);
   for (const auto& [key, value] : config.table().Values()) {
-    if (!kOwn.contains(key)) values.emplace_back(key, value);
+    const KeyInfo* info = FindKey(key);
+    if (info == nullptr || !info->per_host) values.emplace_back(key, value);
   }
   RefuseDifferences(values, comm);
 }

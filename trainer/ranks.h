@@ -15,7 +15,8 @@ namespace fastclip {
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
                        Communicator& comm);
 
-/// Config and build of all ranks: threads and prefetching alone may differ.
+/// Config and build of all ranks. Keys with KeyInfo::per_host may differ: threads, prefetching,
+/// time limits.
 void RefuseOtherConfigs(const LoadedConfig& config, Communicator& comm);
 
 /// Lanes of each rank: data.lanes_per_rank, or even. Throws ConfigError where they do not fit,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <sstream>
 #include <string>
 
 #include "pipeline/printable.h"
@@ -16,22 +17,39 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kModelFileLimit = 1 << 20;
+constexpr std::int64_t kFileLimit = 1 << 20;
 
 void MakeAbsolute(std::string& path) {
   if (!path.empty()) path = fs::absolute(path).lexically_normal();
 }
 
+/// The text but for the line of `resume`, which says nothing about the run.
+std::string WithoutResume(const std::string& toml) {
+  std::istringstream lines(toml);
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("resume =")) kept += line + "\n";
+  }
+  return kept;
+}
+
+void KeepEarlier(const std::string& run, const std::string& next) {
+  const std::string file = run + "/config.toml";
+  if (std::error_code absent; !fs::exists(file, absent)) return;
+  const std::string earlier = ReadWholeFile(file, kFileLimit);
+  if (WithoutResume(earlier) == WithoutResume(next)) return;
+  int number = 1;
+  const auto name = [&] { return fmt::format("{}/config.{}.toml", run, number); };
+  while (fs::exists(name())) ++number;
+  ReplaceFile(name(), earlier);
+}
+
 }  // namespace
 
-void WriteResolvedConfig(const TrainConfig& config) {
+TrainConfig ResolvedConfig(const TrainConfig& config) {
   TrainConfig resolved = config;
   MakeAbsolute(resolved.run);
-  if (config.model.name.ends_with(".toml")) {
-    const std::string model = resolved.run + "/model.toml";
-    ReplaceFile(model, ReadWholeFile(config.model.name, kModelFileLimit));
-    resolved.model.name = model;
-  }
+  if (config.model.name.ends_with(".toml")) resolved.model.name = resolved.run + "/model.toml";
   MakeAbsolute(resolved.model.pretrained);
   MakeAbsolute(resolved.train.init);
   MakeAbsolute(resolved.train.init_estimators);
@@ -49,6 +67,14 @@ void WriteResolvedConfig(const TrainConfig& config) {
     MakeAbsolute(tokenizer.file);
     resolved.data.tokenizer = tokenizer.kind + ":" + tokenizer.file;
   }
+  return resolved;
+}
+
+void WriteResolvedConfig(const TrainConfig& config) {
+  TrainConfig resolved = ResolvedConfig(config);
+  if (config.model.name.ends_with(".toml")) {
+    ReplaceFile(resolved.model.name, ReadWholeFile(config.model.name, kFileLimit));
+  }
   ConfigTable table;
   BindConfig(resolved, table);
   const std::string text = table.Write();
@@ -56,8 +82,9 @@ void WriteResolvedConfig(const TrainConfig& config) {
     throw ConfigError(fmt::format(
         "a path is not UTF-8, as the run's config.toml must be (this folder is {}); give what it "
         "names another name, or a link",
-        Printable(folder)));
+        Printable(fs::current_path().string())));
   }
+  KeepEarlier(resolved.run, text);
   ReplaceFile(resolved.run + "/config.toml", text);
 }
 

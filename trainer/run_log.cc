@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
@@ -9,23 +10,10 @@
 #include "trainer/file_io.h"
 
 namespace fastclip {
-namespace {
 
-/// The run itself is sound: what the user needs is the way on.
-template <class Write>
-auto OrTellHowToGoOn(const Write& write) {
-  try {
-    return write();
-  } catch (const std::runtime_error& error) {
-    throw std::runtime_error(fmt::format(
-        "{}; make room, then resume=true goes on from the newest checkpoint", error.what()));
-  }
-}
-
-}  // namespace
-
-RunLog::RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step)
-    : metrics_(run_folder + "/metrics.jsonl", keep_bytes),
+RunLog::RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step,
+               const std::string& owed)
+    : metrics_(run_folder + "/metrics.jsonl", keep_bytes, owed),
       board_(run_folder + "/tensorboard", step + 1) {}  // readers keep the event of `step` itself
 
 bool RunLog::Has(std::string_view event, std::int64_t step) const {
@@ -38,10 +26,6 @@ bool RunLog::Has(std::string_view event, std::int64_t step) const {
     }
   }
   return false;
-}
-
-std::int64_t RunLog::Sync() {
-  return OrTellHowToGoOn([&] { return metrics_.Sync(); });
 }
 
 void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& scalars,
@@ -64,15 +48,22 @@ void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& sca
   }
   for (const Group& group : groups) add(group.name, group.scalars, line[group.name]);
   std::vector<TensorboardWriter::Scalar> board(named.begin(), named.end());
-  OrTellHowToGoOn([&] {
-    metrics_.Write(line);
-    board_.Write(step, board);
-  });
+  std::exception_ptr failure;
+  const auto attempt = [&](const auto& write) {
+    try {
+      write();
+    } catch (const std::exception&) {
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  attempt([&] { metrics_.Write(line); });
+  attempt([&] { board_.Write(step, board); });
+  if (failure) std::rethrow_exception(failure);
 }
 
 void LogStart(const std::string& run_folder, const nlohmann::json& start) {
   AppendFile file(run_folder + "/starts.jsonl", AppendFile::Open::kMakeOrContinue);
-  // A path need not be UTF-8.
+  // The command may hold a path that is not UTF-8.
   file.Append(start.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 

@@ -18,8 +18,9 @@ class RunLog {
  public:
   using Scalars = std::vector<std::pair<std::string, double>>;
 
-  /// `keep_bytes` and `step` are the checkpoint's, 0 for a new run.
-  RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step);
+  /// `keep_bytes`, `step` and `owed` (MetricsLog) are the checkpoint's, 0 for a new run.
+  RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step,
+         const std::string& owed = "");
 
   /// Whether the end of metrics.jsonl has a line of this event and step.
   bool Has(std::string_view event, std::int64_t step) const;
@@ -31,11 +32,12 @@ class RunLog {
 
   /// A line {"event": event, "step": …, each scalar, each field of `extra`, each group}, and
   /// EVENT/NAME scalars for TensorBoard, and EVENT/OBJECT/NAME of the objects of numbers among
-  /// `extra`. Throws std::runtime_error that says how to go on, where the disk is full.
+  /// `extra`. Throws std::runtime_error where the disk is full, after trying both.
   void Write(std::string_view event, std::int64_t step, const Scalars& scalars,
              const nlohmann::json& extra, const std::vector<Group>& groups = {});
-  /// Syncs metrics.jsonl; returns its length. Throws as Write() does.
-  std::int64_t Sync();
+  /// Syncs metrics.jsonl. Throws as Write() does.
+  void Sync() { metrics_.Sync(); }
+  const MetricsLog& metrics() const { return metrics_; }
 
  private:
   MetricsLog metrics_;

@@ -15,10 +15,15 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <string_view>
+#include <unordered_set>
+#include <utility>
 
 #include "pipeline/file.h"
+#include "trainer/foreign_weights.h"
 
 namespace fastclip {
 namespace {
@@ -113,82 +118,176 @@ std::string_view NameOf(const std::string& path, const std::string& tensor, at::
                          c10::toString(type)));
 }
 
-at::ScalarType TypeOf(const std::string& path, const std::string& tensor, const Json& name) {
+at::ScalarType TypeOf(const std::string& path, const std::string& tensor, const std::string& name) {
   for (const Dtype& dtype : kDtypes) {
     if (name == dtype.name) return dtype.type;
   }
-  Fail(path, fmt::format("tensor '{}' has the type {}, which is not read", tensor, name.dump()));
+  Fail(path, fmt::format("tensor '{}' has the type \"{}\", which is not read", tensor, name));
 }
 
-// The header of garbage may be anything: nothing of it is deeper than {name: {"shape": [n]}}.
-Json ParseHeader(const std::string& path, const std::string& text) {
-  try {
-    return Json::parse(text, [&](int depth, Json::parse_event_t, Json&) {
-      if (depth > 3) Fail(path, "is no safetensors file: its header is nested too deeply");
-      return true;
-    });
-  } catch (const Json::exception&) {
-    Fail(path, "is no safetensors file: its header is not JSON");
-  }
-}
-
-struct Entry {
-  at::ScalarType type;
-  std::vector<std::int64_t> shape;
-  std::uint64_t begin, end;
+/// What the header says of a tensor, before it is compared with the file.
+struct HeaderEntry {
+  std::string name;
+  std::optional<std::string> dtype;
+  std::optional<std::vector<std::uint64_t>> shape, offsets;
 };
 
-Entry ParseEntry(const std::string& path, const std::string& name, const Json& json,
-                 std::uint64_t data_size) {
+/// The header as it is parsed: {NAME: {"dtype": "F32", "shape": [n], "data_offsets": [a, b]}} and
+/// "__metadata__": {KEY: TEXT}. Events in place of a tree: one pass, whatever the header holds.
+class HeaderReader {
+ public:
+  explicit HeaderReader(const std::string& path) : path_(path) {}
+
+  std::vector<HeaderEntry> entries;
+  std::map<std::string, std::string> metadata;
+
+  // The events of nlohmann's SAX interface.
+  bool null() { return Value("null"); }
+  bool boolean(bool) { return Value("true or false"); }
+  bool number_integer(std::int64_t) { return Value("a number below 0"); }
+  bool number_float(double, const std::string&) { return Value("a fraction"); }
+  bool binary(std::vector<std::uint8_t>&) { return Value("bytes"); }
+  bool number_unsigned(std::uint64_t number) {
+    if (list_ == nullptr) return Value("a number");
+    if (list_->size() == kMostSizes) Bad(fmt::format("lists more than {} numbers", kMostSizes));
+    list_->push_back(number);
+    return true;
+  }
+  bool string(std::string& text) {
+    if (depth_ == 2 && in_metadata_ && list_ == nullptr) {
+      metadata[key_] = text;
+    } else if (depth_ == 2 && list_ == nullptr && key_ == "dtype") {
+      entries.back().dtype = text;
+    } else {
+      return Value("a text");
+    }
+    return true;
+  }
+  bool start_object(std::size_t) { return ++depth_ <= 2 || TooDeep(); }
+  bool end_object() {
+    --depth_;
+    in_metadata_ = false;
+    return true;
+  }
+  bool key(std::string& name) {
+    key_ = name;
+    if (depth_ != 1) return true;
+    if (name.size() > kLongestName) {
+      Fail(path_, fmt::format("a tensor's name has {} bytes, at most {} are read", name.size(),
+                              kLongestName));
+    }
+    in_metadata_ = name == "__metadata__";
+    if (in_metadata_) return true;
+    if (entries.size() == kMostTensors) {
+      Fail(path_, fmt::format("has more than {} tensors", kMostTensors));
+    }
+    entries.push_back({.name = name, .dtype = {}, .shape = {}, .offsets = {}});
+    return true;
+  }
+  bool start_array(std::size_t) {
+    if (list_ != nullptr) TooDeep();
+    if (depth_ != 2 || in_metadata_ || (key_ != "shape" && key_ != "data_offsets")) {
+      return Value("a list");
+    }
+    list_ = &(key_ == "shape" ? entries.back().shape : entries.back().offsets).emplace();
+    return true;
+  }
+  bool end_array() {
+    list_ = nullptr;
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) {
+    Fail(path_, "is not a safetensors file: its header is not JSON");
+  }
+
+ private:
+  static constexpr std::size_t kMostSizes = 16, kLongestName = 4096, kMostTensors = 1'000'000;
+
+  [[noreturn]] void Bad(const std::string& what) const {
+    Fail(path_,
+         fmt::format("tensor '{}': {} {}", entries.empty() ? "" : entries.back().name, key_, what));
+  }
+  [[noreturn]] bool TooDeep() const {
+    Fail(path_, "is not a safetensors file: its header is nested too deeply");
+  }
+  /// A value where the format has another kind, or none.
+  [[noreturn]] bool Value(const char* kind) const {
+    if (depth_ == 0) Fail(path_, "is not a safetensors file: its header is not a JSON object");
+    if (in_metadata_ && depth_ == 1) Fail(path_, "its __metadata__ is not a JSON object");
+    if (in_metadata_) {
+      Fail(path_, fmt::format("the value of '{}' in its __metadata__ is not a text", key_));
+    }
+    if (depth_ == 1) {
+      Fail(path_, fmt::format("tensor '{}': its header entry is not a JSON object", key_));
+    }
+    Bad(fmt::format("is {}", kind));
+  }
+
+  const std::string& path_;
+  int depth_ = 0;
+  bool in_metadata_ = false;
+  std::string key_;
+  std::vector<std::uint64_t>* list_ = nullptr;
+};
+
+/// Numbers of a shape; `bound` leaves zero sizes out, so that strides cannot overflow.
+std::uint64_t Elements(const std::string& path, const HeaderEntry& entry) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max() / 8;
+  std::uint64_t elements = 1, bound = 1;
+  for (const std::uint64_t size : *entry.shape) {
+    if (size > kMost / bound)
+      Fail(path, fmt::format("tensor '{}': shape is too large", entry.name));
+    bound *= std::max<std::uint64_t>(size, 1);
+    elements *= size;
+  }
+  return elements;
+}
+
+SafetensorsEntry CheckedEntry(const std::string& path, const HeaderEntry& header,
+                              std::uint64_t data, std::uint64_t data_size) {
   const auto bad = [&](const char* what) {
-    Fail(path, fmt::format("tensor '{}': {}", name, what));
+    Fail(path, fmt::format("tensor '{}': {}", header.name, what));
   };
-  if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") ||
-      !json.contains("data_offsets")) {
+  if (!header.dtype || !header.shape || !header.offsets) {
     bad("its header entry lacks dtype, shape or data_offsets");
   }
-  Entry entry{TypeOf(path, name, json["dtype"]), {}, 0, 0};
-  const Json &shape = json["shape"], &offsets = json["data_offsets"];
-  if (!shape.is_array() || shape.size() > 16) bad("its shape is no list of up to 16 sizes");
-  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max() / 8;
-  std::uint64_t elements = 1,
-                bound = 1;  // bound: zero sizes left out, so that strides cannot overflow
-  for (const Json& size : shape) {
-    if (!size.is_number_unsigned()) bad("a size of its shape is no whole number");
-    const auto n = size.get<std::uint64_t>();
-    if (n > kMost / bound) bad("its shape is too large");
-    bound *= std::max<std::uint64_t>(n, 1);
-    elements *= n;
-    entry.shape.push_back(static_cast<std::int64_t>(n));
-  }
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
-      !offsets[1].is_number_unsigned()) {
-    bad("its data_offsets are no two whole numbers");
-  }
-  entry.begin = offsets[0].get<std::uint64_t>();
-  entry.end = offsets[1].get<std::uint64_t>();
-  if (entry.begin > entry.end || entry.end > data_size)
-    bad("its data lie outside the file; is it cut off?");
-  if (entry.end - entry.begin != elements * c10::elementSize(entry.type)) {
-    bad("its shape and data_offsets differ in size");
-  }
+  if (header.offsets->size() != 2) bad("its data_offsets are not two numbers");
+  SafetensorsEntry entry{.name = header.name, .type = TypeOf(path, header.name, *header.dtype)};
+  const std::uint64_t bytes = Elements(path, header) * c10::elementSize(entry.type);
+  entry.shape.assign(header.shape->begin(), header.shape->end());
+  const std::uint64_t begin = (*header.offsets)[0], end = (*header.offsets)[1];
+  if (begin > end || end > data_size) bad("its data lie outside the file; is it cut off?");
+  if (end - begin != bytes) bad("its shape and data_offsets differ in size");
+  entry.offset = data + begin;
+  entry.bytes = bytes;
   return entry;
 }
 
-// No byte may belong to two tensors or to none: a file with either was not written as safetensors.
-void CheckCoverage(const std::string& path, const std::vector<Entry>& entries,
-                   std::uint64_t data_size) {
+/// No byte may belong to two tensors or to none: a file with either was not written as safetensors.
+void CheckCoverage(const std::string& path, const std::vector<SafetensorsEntry>& entries,
+                   std::uint64_t data, std::uint64_t file_size) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
-  for (const Entry& entry : entries) ranges.emplace_back(entry.begin, entry.end);
+  ranges.reserve(entries.size());
+  for (const SafetensorsEntry& entry : entries) {
+    ranges.emplace_back(entry.offset, entry.offset + entry.bytes);
+  }
   std::sort(ranges.begin(), ranges.end());
-  std::uint64_t reached = 0;
+  std::uint64_t reached = data;
   for (const auto& [begin, end] : ranges) {
     if (begin != reached) Fail(path, "its tensors overlap or leave a gap");
     reached = end;
   }
-  if (reached != data_size) {
-    Fail(path,
-         fmt::format("holds {} bytes of data where its header tells of {}", data_size, reached));
+  if (reached != file_size) {
+    Fail(path, fmt::format("holds {} bytes of data where its header gives {}", file_size - data,
+                           reached - data));
+  }
+}
+
+void CheckNames(const std::string& path, const std::vector<SafetensorsEntry>& entries) {
+  std::unordered_set<std::string_view> names;
+  for (const SafetensorsEntry& entry : entries) {
+    if (names.insert(entry.name).second) continue;
+    Fail(path, fmt::format("two tensors are called '{}'", entry.name));
   }
 }
 
@@ -210,15 +309,19 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
   }
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::unordered_set<std::string_view> names = {"__metadata__"};
+  auto& members = header.get_ref<Json::object_t&>();
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto& [name, tensor] = tensors[i];
-    if (name == "__metadata__" || header.contains(name)) {
+    if (!names.insert(name).second) {
       Fail(path, fmt::format("two tensors are called '{}', or the name is reserved", name));
     }
-    header[name] = {
-        {"dtype", NameOf(path, name, tensor.scalar_type())},
-        {"shape", tensor.sizes().vec()},
-        {"data_offsets", {begin[i], begin[i] + tensor.numel() * tensor.element_size()}}};
+    // Not header[name], which looks through all that are there.
+    members.push_back(
+        {name,
+         {{"dtype", NameOf(path, name, tensor.scalar_type())},
+          {"shape", tensor.sizes().vec()},
+          {"data_offsets", {begin[i], begin[i] + tensor.numel() * tensor.element_size()}}}});
   }
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.append((8 - text.size() % 8) % 8, ' ');
@@ -242,45 +345,81 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
   SyncFolder(std::filesystem::path(path).parent_path());
 }
 
-SafetensorsFile ReadSafetensors(const std::string& path) {
-  const File file(path, O_RDONLY);
-  const std::uint64_t size = file.size();
+struct SafetensorsReader::Impl {
+  explicit Impl(const std::string& name) : path(name), file(path, O_RDONLY) {}
+
+  std::string path;  // before `file`, which refers to it
+  File file;
+};
+
+SafetensorsReader::SafetensorsReader(const std::string& path)
+    : impl_(std::make_unique<Impl>(path)) {
+  const std::uint64_t size = impl_->file.size();
   std::uint64_t length = 0;
-  if (size < sizeof(length)) Fail(path, "is no safetensors file: it is shorter than 8 bytes");
-  file.Read(&length, sizeof(length), 0);
+  if (size < sizeof(length)) Fail(path, "is not a safetensors file: it is shorter than 8 bytes");
+  impl_->file.Read(&length, sizeof(length), 0);
+  std::string text(std::min<std::uint64_t>(size, 64), '\0');
+  impl_->file.Read(text.data(), text.size(), 0);
+  if (const std::string other = OtherFormat(path, text); !other.empty()) {
+    throw std::runtime_error(other);
+  }
   if (length > size - sizeof(length) || length > kMaxHeader) {
     Fail(path,
          fmt::format(
-             "is cut off or no safetensors file: it tells of a header of {} bytes in a file of {}",
+             "is cut off or not a safetensors file: it gives a header of {} bytes in a file of {}",
              length, size));
   }
-  std::string text(length, '\0');
-  file.Read(text.data(), length, sizeof(length));
-  const Json header = ParseHeader(path, text);
-  if (!header.is_object()) Fail(path, "is no safetensors file: its header is no JSON object");
-
+  text.resize(length);
+  impl_->file.Read(text.data(), length, sizeof(length));
+  HeaderReader header(impl_->path);
+  nlohmann::json::sax_parse(text, &header);
   const std::uint64_t data = sizeof(length) + length;
-  SafetensorsFile result;
-  std::vector<Entry> entries;
-  std::vector<std::string> names;
-  for (const auto& [name, json] : header.items()) {
-    if (name != "__metadata__") {
-      entries.push_back(ParseEntry(path, name, json, size - data));
-      names.push_back(name);
-      continue;
-    }
-    if (!json.is_object()) Fail(path, "its __metadata__ is no JSON object");
-    for (const auto& [key, value] : json.items()) {
-      if (!value.is_string())
-        Fail(path, fmt::format("the value of '{}' in its __metadata__ is no text", key));
-      result.metadata[key] = value.get<std::string>();
-    }
+  entries_.reserve(header.entries.size());
+  for (const HeaderEntry& entry : header.entries) {
+    entries_.push_back(CheckedEntry(path, entry, data, size - data));
   }
-  CheckCoverage(path, entries, size - data);
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    at::Tensor tensor = at::empty(entries[i].shape, at::TensorOptions(entries[i].type));
-    file.Read(tensor.mutable_data_ptr(), tensor.nbytes(), data + entries[i].begin);
-    result.tensors.emplace_back(names[i], std::move(tensor));
+  CheckNames(path, entries_);
+  CheckCoverage(path, entries_, data, size);
+  metadata_ = std::move(header.metadata);
+}
+
+SafetensorsReader::~SafetensorsReader() = default;
+SafetensorsReader::SafetensorsReader(SafetensorsReader&&) noexcept = default;
+
+at::Tensor SafetensorsReader::Read(const SafetensorsEntry& entry) const {
+  at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(entry.type));
+  impl_->file.Read(tensor.mutable_data_ptr(), tensor.nbytes(), entry.offset);
+  return tensor;
+}
+
+void SafetensorsReader::ReadRows(const SafetensorsEntry& entry, std::int64_t first,
+                                 std::int64_t count, void* to) const {
+  const auto rows = static_cast<std::uint64_t>(entry.shape.at(0));
+  if (rows == 0) return;
+  const std::uint64_t bytes = entry.bytes / rows;  // a row's
+  impl_->file.Read(to, static_cast<std::uint64_t>(count) * bytes,
+                   entry.offset + static_cast<std::uint64_t>(first) * bytes);
+}
+
+at::Tensor SafetensorsReader::ReadRows(const SafetensorsEntry& entry,
+                                       std::span<const std::int64_t> rows) const {
+  std::vector<std::int64_t> shape = entry.shape;
+  shape.at(0) = std::ssize(rows);
+  at::Tensor read = at::empty(shape, at::TensorOptions(entry.type));
+  auto* const to = static_cast<char*>(read.mutable_data_ptr());
+  const std::size_t bytes = rows.empty() ? 0 : read.nbytes() / rows.size();
+  for (std::size_t i = 0, next = 0; i < rows.size(); i = next) {
+    for (next = i + 1; next < rows.size() && rows[next] == rows[next - 1] + 1;) ++next;
+    ReadRows(entry, rows[i], static_cast<std::int64_t>(next - i), to + i * bytes);
+  }
+  return read;
+}
+
+SafetensorsFile ReadSafetensors(const std::string& path) {
+  const SafetensorsReader reader(path);
+  SafetensorsFile result{.tensors = {}, .metadata = reader.metadata()};
+  for (const SafetensorsEntry& entry : reader.entries()) {
+    result.tensors.emplace_back(entry.name, reader.Read(entry));
   }
   return result;
 }

@@ -98,8 +98,11 @@ StepReport TrainStep::Run(const StepInput& input) {
   const std::size_t log_u = has_state ? reducer_.Add(result.report.log_u_mean) : 0;
   const bool has_taus = result.report.tau_mean.defined();
   const std::size_t tau = has_taus ? reducer_.Add(result.report.tau_mean) : 0;
-  const std::size_t visits =
-      reducer_.Add(at::full_like(result.report.loss, result.report.first_visits, at::kDouble));
+  const auto add = [&](double number) {
+    return reducer_.Add(at::full_like(result.report.loss, number, at::kDouble));
+  };
+  const std::size_t visits = add(static_cast<double>(result.report.first_visits));
+  const std::size_t talk = add(input.wants_talk && input.wants_talk() ? 1 : 0);
   reducer_.Finish();
   if (objective_.learns_temperature()) {
     model_.logit_scale().mutable_grad() =
@@ -122,7 +125,8 @@ StepReport TrainStep::Run(const StepInput& input) {
       .log_u_mean = has_state ? reducer_.Sum(log_u) : none,
       .tau_mean = has_taus ? reducer_.Sum(tau) : none,
       .first_visits = reducer_.Sum(visits) / (2.0 * static_cast<double>(batch_size_)),
-      .gradient_norm = norm.item<double>()};
+      .gradient_norm = norm.item<double>(),
+      .to_talk = reducer_.Sum(talk) > 0};
   if (options_.precision.scales_gradients) {
     report.scale_shrank = !report.applied && scaler_.CanShrink();
     scaler_.Update(report.applied);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct StepInput {
   std::int64_t epoch = 0;
   double gamma = 1;
   LearningRates rates;
+  /// Asked once, behind backward: whether this rank wants all to talk before their next step. The
+  /// answers ride with the gradients' sums; none: it does not.
+  std::function<bool()> wants_talk{};
 };
 
 /// Global values: the same on every rank.
@@ -34,6 +38,7 @@ struct StepReport {
   double tau_mean = 0;       ///< of the batch's samples; NaN where all share logit_scale
   double first_visits = 0;   ///< share of estimators seen for the first time, 0 to 1
   double gradient_norm = 0;  ///< before clipping
+  bool to_talk = false;      ///< whether any rank wants it
 };
 
 struct StepOptions {

@@ -2,15 +2,19 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <stdexcept>
 
+#include "comm/comm_error.h"
 #include "comm/exchange.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/eval/encode_set.h"
@@ -18,7 +22,9 @@
 #include "trainer/eval/retrieval.h"
 #include "trainer/metrics.h"
 #include "trainer/model/presets.h"
+#include "trainer/run_setup.h"
 #include "trainer/versions.h"
+#include "trainer/weights_file.h"
 
 namespace fastclip {
 namespace {
@@ -29,11 +35,22 @@ constexpr std::size_t kWorstShards = 10;
 // Of fewer records a share says nothing.
 constexpr std::int64_t kFewestTried = 1000;
 
+UniqueFd OpenSpareFile() { return UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
 }  // namespace
 
 // A resume enters the same loop: what the stopped run still owed of its last step comes first.
 int Trainer::Run(StopSignal& stop) {
-  stop.Attend();
+  constexpr int kFilesOfASave = 8;
+  for (int i = 0; i < kFilesOfASave; ++i) spare_files_.push_back(OpenSpareFile());
+  done_ = step_;
+  const struct Attention {  // the words need this trainer
+    Attention(StopSignal& signal, StopSignal::Words words) : stop(signal) {
+      stop.Attend(std::move(words));
+    }
+    ~Attention() { stop.Attend(); }
+    StopSignal& stop;
+  } attention(stop, StopWords());
   try {
     return RunSteps(stop);
   } catch (const SharedError&) {
@@ -48,6 +65,7 @@ int Trainer::Run(StopSignal& stop) {
 int Trainer::RunSteps(StopSignal& stop) {
   std::optional<BatchLoader> loader;
   first_step_ = step_;
+  bool talk = true;  // the same on all ranks
   for (;;) {
     comm_.AtStep(step_);
     const bool pauses = OwesEvaluation() || OwesCheckpoint();
@@ -55,47 +73,166 @@ int Trainer::RunSteps(StopSignal& stop) {
       if (OwesEvaluation()) EvaluateOrSave(stop.token());
       if (OwesCheckpoint()) Save();
     });
+    talk = talk || pauses;
     if (step_ >= total_steps_ && !OwesEvaluation()) break;
     std::optional<Batch> batch;
-    double starved = 0;
-    if (step_ < total_steps_) {
-      if (!loader) {
-        loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
+    KeepFailure([&] {
+      // Without talk the others begin the step at once: this rank's batch is at hand.
+      if (step_ < total_steps_ && !(talk && failure_)) {
+        batch = NextBatch(loader, pauses, talk ? stop.token() : std::stop_token());
       }
-      if (pauses || step_ == first_step_) {
-        for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
-      }
-      starved = loader->stats().starved_seconds;
-      batch = loader->Next(stop.token());
-      starved = loader->stats().starved_seconds - starved;
-    }
-    if (const int signal = AgreedStop(stop); signal != 0) {
+    });
+    if (talk && failure_) loader.reset();  // its memory and files are the save's now
+    if (const int signal = talk ? AgreedStop(stop) : 0; signal != 0) {
       if (!saved_) Save();
+      EndIfAnyFailed();
       console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_,
                                total_steps_));
       SayWorstShards();
       return signal;
     }
     if (!batch) throw std::logic_error("the loader ended before the run");
-    const StepReport report = TrainOn(*batch);
-    clock_.StepDone(config_->train.batch_size, starved);
+    const auto wants_talk = [&] {
+      return stop.received() != 0 || failure_ != nullptr || !loader->HasNext();
+    };
+    under_way_ = 1;
+    const StepReport report = TrainOn(*batch, wants_talk);
+    talk = comm_.world_size() == 1 || report.to_talk;
+    clock_.StepDone(config_->train.batch_size, starved_);
     CountRefusal(report);
-    ++step_;
+    done_ = ++step_;
+    under_way_ = 0;
     saved_ = false;
     const LoaderStats stats = loader->stats();
     if (step_ % config_->train.log_every == 0 || step_ == total_steps_) Log(report, *batch, stats);
     if (watched_.seconds() >= kVerdictSeconds) SayVerdict(stats);
     ShowProgress(report);
   }
-  SaySkips();
+  EndIfAnyFailed();
+  SayEnd();
+  RefuseADivergedEnd();
   return 0;
 }
 
-void Trainer::SaySkips() {
+/// `paused`: something else was done since the last batch, which is not to count as the loader's.
+std::optional<Batch> Trainer::NextBatch(std::optional<BatchLoader>& loader, bool paused,
+                                        const std::stop_token& stop) {
+  if (!loader) {
+    loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_);
+  }
+  if (paused || step_ == first_step_) {
+    for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
+  }
+  const double starved = loader->stats().starved_seconds;
+  std::optional<Batch> batch = loader->Next(stop);
+  starved_ = loader->stats().starved_seconds - starved;
+  return batch;
+}
+
+void Trainer::KeepFailure(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const CommError&) {
+    throw;
+  } catch (const std::exception&) {
+    if (!failure_) failure_ = std::current_exception();
+  }
+}
+
+/// Every rank calls it: throws on all where one has failed.
+void Trainer::EndIfAnyFailed() {
+  try {
+    Together(comm_, [&] {
+      if (failure_) std::rethrow_exception(failure_);
+    });
+  } catch (const CommError&) {
+    throw;
+  } catch (const std::exception& error) {
+    SaveAndThrow(error);
+  }
+}
+
+/// What failed left the state of the last whole step as it was: it is saved before the run ends.
+/// Every rank calls it.
+void Trainer::SaveAndThrow(const std::exception& error) {
+  std::string text = ErrorText(error);
+  spare_files_.clear();
+  try {
+    if (!saved_ && step_ > 0) Save();
+    if (step_ > 0) {
+      text += fmt::format("; step {} is saved: resume=true goes on from there", step_);
+    }
+  } catch (const CommError&) {
+    throw;
+  } catch (const std::exception& second) {
+    text += fmt::format("; then {}", ErrorText(second));
+  }
+  if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
+    throw SharedError(shared->rank(), text);
+  }
+  throw std::runtime_error(text);
+}
+
+StopSignal::Words Trainer::StopWords() {
+  const auto first = [this](int number) {
+    console_.Say(fmt::format("{}: saving at step {}; press Ctrl-C again to stop without saving",
+                             number == SIGINT ? "Ctrl-C" : strsignal(number), done_ + under_way_));
+  };
+  const auto last = [this] {
+    const std::int64_t saved = saved_step_, done = done_;
+    console_.Say(saved == done ? fmt::format("stopped; step {} is saved", done)
+                 : saved < 0
+                     ? fmt::format("stopped without saving: steps 1 to {} are lost, no checkpoint "
+                                   "was saved yet",
+                                   done)
+                     : fmt::format("stopped without saving: steps {} to {} are lost, the newest "
+                                   "checkpoint is that of step {}",
+                                   saved + 1, done, saved));
+  };
+  return {first, last};
+}
+
+void Trainer::SayEnd() {
   const std::string skips = DescribeSkips(TotalSkips());
-  console_.Say(fmt::format("done: {} steps; {}; records passed over: {}", step_, last_checkpoint_,
-                           skips.empty() ? "none" : skips));
+  std::string line = fmt::format("{}: {} steps; {}; records passed over: {}",
+                                 refused_in_a_row_ == 0 ? "done" : "ended", step_, last_checkpoint_,
+                                 skips.empty() ? "none" : skips);
+  if (refused_ > 0) {
+    line += fmt::format("; {} of the steps changed nothing, as {} loss or gradient was not finite",
+                        refused_, refused_ == 1 ? "its" : "their");
+  }
+  if (overflowed_ > 0) {
+    line += fmt::format("; {} of the steps changed nothing while the gradient scale was too large",
+                        overflowed_);
+  }
+  console_.Say(line);
   SayWorstShards();
+}
+
+/// A run whose last step came to nothing has not ended well, though its weights are sound.
+void Trainer::RefuseADivergedEnd() const {
+  if (refused_in_a_row_ == 0) return;
+  throw std::runtime_error(fmt::format(
+      "the run diverged at its end: loss or gradient was not finite in the last {}; {} holds the "
+      "weights from before. A lower learning_rate.lr, a longer warm-up or train.clip_norm may help",
+      refused_in_a_row_ == 1 ? "step" : fmt::format("{} steps", refused_in_a_row_),
+      last_checkpoint_));
+}
+
+/// A checkpoint of weights that are not finite would push the good ones out. Every rank calls it.
+void Trainer::RefuseBrokenWeights() {
+  std::string bad;
+  for (const NamedTensors* tensors : {&model_.parameters(), &model_.buffers()}) {
+    if (bad.empty()) bad = FirstNotFinite(*tensors);
+  }
+  for (const std::string& found : GatherTexts(comm_, bad)) {
+    if (found.empty()) continue;
+    throw std::runtime_error(fmt::format(
+        "the weights are not finite after step {} ({} is the first): nothing was saved, and the "
+        "checkpoints from before stay. The last good one is {}. A lower learning_rate.lr, a longer "
+        "warm-up or train.clip_norm may help",
+        step_, found, last_checkpoint_.empty() ? "none" : last_checkpoint_));
+  }
 }
 
 void Trainer::SayWorstShards() {
@@ -145,10 +282,12 @@ bool Trainer::AnyStopped(bool mine) {
   return comm_.world_size() == 1 ? mine : AnyRank(comm_, mine);
 }
 
-// Ranks agree before each step: one that waits for data, or was told alone, must not leave the
-// others in a collective.
+// A rank that waits for data, or was told alone, must not leave the others in a collective: before
+// a step that all begin without a word each had its batch in hand, and was not told, when the sums
+// of the step before were made.
 int Trainer::AgreedStop(const StopSignal& stop) {
-  if (!AnyStopped(stop.received() != 0)) return 0;
+  if (!AnyStopped(stop.received() != 0 || failure_ != nullptr)) return 0;
+  EndIfAnyFailed();
   const auto signals = GatherNumbers(comm_, stop.received());
   return static_cast<int>(*std::ranges::max_element(signals));
 }
@@ -189,7 +328,7 @@ TensorTarget Trainer::Target() const {
           .trim_text = config_->model.trim_text};
 }
 
-StepReport Trainer::TrainOn(const Batch& batch) {
+StepReport Trainer::TrainOn(const Batch& batch, const std::function<bool()>& wants_talk) {
   for (int i = 0; i < kSkipCauses; ++i) skips_[i] += batch.skips()[i];
   quarantine_->Note(batch.skipped());
   gamma_ = Gamma(config_->gamma, epoch(), config_->train.epochs);
@@ -203,7 +342,7 @@ StepReport Trainer::TrainOn(const Batch& batch) {
                      {.share = config_->model.patch_dropout,
                       .patches = model_config_.vision.patches(),
                       .seed = config_->train.seed,
-                      .each_step = plan_.options().resampled});
+                      .each_step = plan_.repeats_records()});
   const double uploading =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (DataWindow* window : {&logged_, &watched_}) window->Uploaded(uploading);
@@ -211,7 +350,8 @@ StepReport Trainer::TrainOn(const Batch& batch) {
                           .indices = batch.indices(),
                           .epoch = epoch(),
                           .gamma = gamma_,
-                          .rates = rates_});
+                          .rates = rates_,
+                          .wants_talk = wants_talk});
 }
 
 void Trainer::CountRefusal(const StepReport& report) {
@@ -240,7 +380,7 @@ double Trainer::Tau(const StepReport& report) const {
 void Trainer::Log(const StepReport& report, const Batch& batch, const LoaderStats& stats) {
   const SkipCounts skips = TotalSkips();
   described_skips_ = DescribeSkips(skips);
-  if (log_) WriteMetrics(report, batch, stats, skips);
+  if (log_) KeepFailure([&] { WriteMetrics(report, batch, stats, skips); });
   logged_.Begin(stats);
   RefuseGarbage(skips);
 }
@@ -284,11 +424,13 @@ void Trainer::ShowProgress(const StepReport& report) {
   if (!console_.StatusDue()) return;
   console_.Status(fmt::format(
       "epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait "
-      "{:.0f}%{}  {} left",
+      "{:.0f}%{}{}{}  {} left",
       std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_, total_steps_,
       report.loss, Tau(report),
       static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
       100 * clock_.DataWait(), described_skips_.empty() ? "" : "  passed over " + described_skips_,
+      refused_ == 0 ? "" : fmt::format("  not finite {}", refused_),
+      overflowed_ == 0 ? "" : fmt::format("  overflowed {}", overflowed_),
       Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }
 
@@ -326,16 +468,23 @@ void Trainer::Evaluate(const std::stop_token& stop) {
   });
   retrieval_at_ = step_;
   if (!log_) return;
-  log_->Write("retrieval", step_, NamedRetrieval(metrics),
-              {{"epoch", epoch()},
-               {"images", metrics.images},
-               {"captions", metrics.captions},
-               {"skips", NamedSkips(set.skips)}});
-  console_.Say(
-      fmt::format("epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
-                  "{:.3f} ({} pictures)",
-                  epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
-                  metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images));
+  KeepFailure([&] {
+    log_->Write("retrieval", step_, NamedRetrieval(metrics),
+                {{"epoch", epoch()},
+                 {"images", metrics.images},
+                 {"captions", metrics.captions},
+                 {"skips", NamedSkips(set.skips)}});
+  });
+  std::string captions;
+  if (val_source_->texts_of_several_lines() > 0) {
+    captions = fmt::format(", {} captions: {}", metrics.captions,
+                           DescribeLines(OtherSourceOf(*config_).caption_lines));
+  }
+  console_.Say(fmt::format(
+      "epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
+      "{:.3f} ({} pictures{})",
+      epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
+      metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images, captions));
 }
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {
@@ -347,19 +496,24 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
     saved_ = false;
   } catch (const EncodingStopped&) {
     // The run is saved without its line; a resume evaluates first.
-  } catch (const SharedError&) {  // an evaluation's data is at fault: the epoch's work is not lost
-    Save();
-    throw;
-  } catch (const std::exception&) {
-    if (comm_.world_size() == 1) Save();
+  } catch (const SharedError& error) {  // of the evaluation's data
+    SaveAndThrow(error);
+  } catch (const std::exception& error) {
+    if (comm_.world_size() == 1) SaveAndThrow(error);
     throw;
   }
 }
 
+/// A log that cannot be written ends the run, but is no reason not to save it.
+void Trainer::SyncLogs() {
+  if (log_) KeepFailure([&] { log_->Sync(); });
+  KeepFailure([&] { quarantine_->Write(comm_); });
+}
+
 void Trainer::Save() {
   const Patience patience(comm_, config_->comm.patience);
-  const std::int64_t metrics_bytes = log_ ? log_->Sync() : 0;
-  quarantine_->Write(comm_);
+  RefuseBrokenWeights();
+  SyncLogs();
   std::optional<GradScaler> scaler;
   if (PrecisionOf(config_->train.precision).scales_gradients) scaler = train_step_.scaler();
   const CheckpointMeta meta{.step = step_,
@@ -377,10 +531,12 @@ void Trainer::Save() {
                             .refused_steps = refused_,
                             .refused_in_a_row = refused_in_a_row_,
                             .overflowed_steps = overflowed_,
-                            .metrics_bytes = metrics_bytes,
+                            .metrics_bytes = log_ ? log_->metrics().length() : 0,
+                            .metrics_owed = log_ ? log_->metrics().owed() : "",
                             .threads = at::get_num_threads(),
                             .world_size = comm_.world_size(),
-                            .versions = Versions()};
+                            .versions = Versions(),
+                            .config = config_values_};
   CheckpointContent content{
       .model = model_.parameters(), .optimizer = optimizer_->state(), .state = {}};
   content.model.insert(content.model.end(), model_.buffers().begin(), model_.buffers().end());
@@ -392,6 +548,7 @@ void Trainer::Save() {
   }
   SaveCheckpoint(config_->run, meta, content, static_cast<int>(config_->checkpoint.keep), comm_);
   last_checkpoint_ = fmt::format("{}/checkpoints/step_{}", config_->run, step_);
+  saved_step_ = step_;
   saved_ = true;
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,8 +12,11 @@
 #include "comm/communicator.h"
 #include "comm/counted_communicator.h"
 #include "pipeline/batch_loader.h"
+#include "pipeline/file.h"
+#include "pipeline/open_source.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
+#include "trainer/config_changes.h"
 #include "trainer/console.h"
 #include "trainer/data_window.h"
 #include "trainer/eval/class_prompts.h"
@@ -20,6 +26,7 @@
 #include "trainer/run_clock.h"
 #include "trainer/run_lock.h"
 #include "trainer/run_log.h"
+#include "trainer/start_weights.h"
 #include "trainer/stop_signal.h"
 #include "trainer/train_step.h"
 
@@ -29,6 +36,7 @@ namespace fastclip {
 struct ZeroShotSet {
   std::unique_ptr<RecordSource> source;
   ClassPrompts prompts;
+  std::shared_ptr<const ClassNames> names;
 
   /// Reads the class file and the templates and looks at some labels. Throws ConfigError, naming
   /// the key, where they cannot be used.
@@ -51,20 +59,33 @@ class Trainer {
 
   /// Trains to the end, or until a signal asks one of the ranks to stop: then all save after the
   /// last whole step, even where they wait for data or evaluate. Returns the signal, or 0.
+  ///
+  /// Where a batch cannot be made, an evaluation not be done or a log not be written, all save the
+  /// last whole step too, and throw what was wrong (several ranks: SharedError) and what was saved.
   int Run(StopSignal& stop);
 
  private:
   int RunSteps(StopSignal& stop);
+  std::optional<Batch> NextBatch(std::optional<BatchLoader>& loader, bool paused,
+                                 const std::stop_token& stop);
+  /// Runs `work`. What it throws on this rank, all hear of before the next step.
+  void KeepFailure(const std::function<void()>& work);
+  void EndIfAnyFailed();
+  [[noreturn]] void SaveAndThrow(const std::exception& error);
+  StopSignal::Words StopWords();
   void SayRanks();
+  void SayWhatWillNotFit();
   void OpenRun(const std::string& command);
   std::optional<FoundCheckpoint> FindCheckpoint();
   void BroadcastFromRank0(const NamedTensors& tensors);
   void RefuseAFolderOfItsOwn();
-  void StartLogs(const std::string& command, std::int64_t keep_bytes);
+  /// `resumed`: of the checkpoint that the run goes on from, or a new run's.
+  void StartLogs(const std::string& command, const CheckpointMeta& resumed);
+  TrainConfig UsedConfig() const;
   void Resume(const FoundCheckpoint& found);
-  void RefuseOtherData(const FoundCheckpoint& found) const;
-  void RefuseOtherModel(const FoundCheckpoint& found) const;
-  void StartFrom(const std::string& checkpoint);
+  void StartFromWeights();
+  void SetTemperature(const StartTemperature& start);
+  void TakeEstimatorsOf(const std::string& weights);
   void TakeEstimators(const std::string& file);
   void SayIfEstimatorsAreLost();
   /// The signal that some rank got, or 0: agreed.
@@ -72,11 +93,13 @@ class Trainer {
   bool AnyStopped(bool mine);
   SkipCounts TotalSkips();
   void RefuseGarbage(const SkipCounts& skips);
-  void SaySkips();
+  void SayEnd();
+  void RefuseADivergedEnd() const;
+  void RefuseBrokenWeights();
   void SayWorstShards();
   void SayBadData();
   TensorTarget Target() const;
-  StepReport TrainOn(const Batch& batch);
+  StepReport TrainOn(const Batch& batch, const std::function<bool()>& wants_talk);
   void CountRefusal(const StepReport& report);
   double Tau(const StepReport& report) const;
   void Log(const StepReport& report, const Batch& batch, const LoaderStats& stats);
@@ -93,11 +116,13 @@ class Trainer {
   void EvaluateZeroShot(const std::stop_token& stop);
   void EvaluateOrSave(const std::stop_token& stop);
   void Save();
+  void SyncLogs();
   /// Whether `step_` ends an epoch after which something is due that comes every so many epochs.
   bool IsDue(std::int64_t every_epochs) const;
   std::int64_t epoch() const { return plan_.EpochOf(step_); }
 
   const LoadedConfig& config_;
+  ConfigValues config_values_;  // of the resolved config
   CountedCommunicator comm_;
   std::optional<Patience> opening_;  // while the constructor runs
   Console console_;
@@ -105,7 +130,8 @@ class Trainer {
   std::uint64_t vocabulary_hash_ = 0;  // of the file that it was read from
   ModelConfig model_config_;
   LoaderOptions loader_options_;
-  std::optional<RunLock> lock_;  // before anything is written into the run folder
+  std::optional<RunLock> lock_;         // before anything is written into the run folder
+  std::vector<ListedFile> data_files_;  // of source_
   std::unique_ptr<RecordSource> source_;
   std::unique_ptr<RecordSource> val_source_;
   ZeroShotSet zeroshot_;
@@ -117,7 +143,8 @@ class Trainer {
   SampleTable table_;
   std::unique_ptr<Optimizer> optimizer_;
   TrainStep train_step_;
-  std::optional<RunLog> log_;  // on rank 0
+  std::optional<StartTemperature> start_temperature_;  // of a run that starts anew
+  std::optional<RunLog> log_;                          // on rank 0
   std::optional<Quarantine> quarantine_;
 
   std::int64_t step_ = 0;  // steps done
@@ -134,7 +161,15 @@ class Trainer {
   std::int64_t refused_ = 0;
   std::int64_t refused_in_a_row_ = 0;
   std::string last_checkpoint_;
-  bool saved_ = false;  // the last checkpoint holds all up to here
+  bool saved_ = false;                 // the last checkpoint holds all up to here
+  std::exception_ptr failure_;         // of this rank, which others have not heard of yet
+  double starved_ = 0;                 // seconds that the last batch was waited for
+  std::vector<UniqueFd> spare_files_;  // so that a run which has too many files open can be saved
+
+  // For the thread of StopSignal.
+  std::atomic<std::int64_t> done_{0};         // as step_
+  std::atomic<std::int64_t> under_way_{0};    // 1 while a step is computed
+  std::atomic<std::int64_t> saved_step_{-1};  // of last_checkpoint_
 
   RunClock clock_;
   DataWindow logged_;   // since the last line of metrics

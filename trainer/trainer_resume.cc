@@ -5,16 +5,13 @@
 
 #include <chrono>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <vector>
 
 #include "comm/exchange.h"
-#include "tokenizer/tokenizer_spec.h"
 #include "trainer/estimator_file.h"
-#include "trainer/model/presets.h"
+#include "trainer/resume_check.h"
 #include "trainer/run_setup.h"
-#include "trainer/safetensors.h"
 #include "trainer/trainer.h"
 
 // Going on with a run from its newest checkpoint, or starting one from another's.
@@ -28,11 +25,8 @@ void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
   }
 }
 
-std::string RowsOf(const OrderOptions& order) {
-  if (order.parts.empty()) return "each record once";
-  std::vector<std::int64_t> rows;
-  for (const MixPart& part : order.parts) rows.push_back(part.rows);
-  return fmt::format("[{}]", fmt::join(rows, ", "));
+bool HoldsCheckpoint(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "checkpoint.json");
 }
 
 }  // namespace
@@ -55,14 +49,22 @@ std::optional<FoundCheckpoint> Trainer::FindCheckpoint() {
 
 void Trainer::Resume(const FoundCheckpoint& found) {
   SayPassedOver(found.passed_over, console_);
-  RefuseOtherData(found);
-  RefuseOtherModel(found);
+  const RunNow now{.config = *config_,
+                   .values = config_values_,
+                   .model = model_config_,
+                   .plan = plan_,
+                   .data_hash = source_->hash(),
+                   .data_files = data_files_,
+                   .vocabulary_hash = vocabulary_hash_};
+  RefuseOtherRun(found, now);
   const CheckpointMeta& meta = found.meta;
 
   model_.Load(LoadModel(found.path), found.path);
   optimizer_->LoadState(LoadOptimizer(found.path), found.path);
   if (!objective_->state_columns().empty()) {
-    table_.values().copy_(LoadState(found.path, lanes_).values);
+    const auto saved = OpenTable(found.path);
+    if (!saved) throw std::runtime_error(fmt::format("{}: holds no state files", found.path));
+    saved->Read(lanes_, table_.values());
   }
   step_ = meta.step;
   if (comm_.rank() == 0) skips_ = meta.skips;
@@ -72,8 +74,10 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   overflowed_ = meta.overflowed_steps;
   if (meta.scaler) train_step_.scaler() = *meta.scaler;
   last_checkpoint_ = found.path;
+  saved_step_ = step_;
   saved_ = true;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
+  for (const std::string& line : DescribeResume(found, now)) console_.Say(line);
   if (meta.threads != at::get_num_threads() || meta.world_size != comm_.world_size()) {
     console_.Say(fmt::format(
         "note: it ran with {} threads on {} ranks, now {} on {}: equal to rounding, not to the bit",
@@ -81,95 +85,27 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   }
 }
 
-void Trainer::RefuseOtherData(const FoundCheckpoint& found) const {
-  const CheckpointMeta& meta = found.meta;
-  const OrderOptions& now = plan_.options();
-  const auto refuse = [&](const char* what, const auto& before, const auto& asked) {
-    throw ConfigError(
-        fmt::format("{}: {} was {} in this run and is {} now: the order of the samples would "
-                    "change. Set it back, "
-                    "or start a new run from these weights with train.init = \"{}\"",
-                    found.path, what, before, asked, found.path));
-  };
-  if (meta.data_hash != source_->hash()) refuse("the data's hash", meta.data_hash, source_->hash());
-  if (meta.order.size != now.size) refuse("the number of records", meta.order.size, now.size);
-  if (meta.order.batch_size != now.batch_size)
-    refuse("train.batch_size", meta.order.batch_size, now.batch_size);
-  if (meta.order.lanes != now.lanes) refuse("data.lanes", meta.order.lanes, now.lanes);
-  if (meta.order.tail != now.tail)
-    refuse("data.tail", TailName(meta.order.tail), TailName(now.tail));
-  if (meta.order.resampled != now.resampled)
-    refuse("data.resampled", meta.order.resampled, now.resampled);
-  if (meta.order.parts != now.parts)
-    refuse("the mix of the sources (rows of an epoch)", RowsOf(meta.order), RowsOf(now));
-  if (meta.order.chunk != now.chunk) refuse("data.chunk", meta.order.chunk, now.chunk);
-  if (meta.order.window != now.window) refuse("data.window", meta.order.window, now.window);
-  if (meta.order.seed != now.seed) refuse("train.seed", meta.order.seed, now.seed);
-  if (meta.objective != config_->objective.name)
-    refuse("objective.name", meta.objective, config_->objective.name);
-  if (meta.mode != config_->objective.mode)
-    refuse("objective.mode", meta.mode, config_->objective.mode);
-}
-
-/// Checkpoints that do not tell model and tokenizer are taken at the user's word.
-void Trainer::RefuseOtherModel(const FoundCheckpoint& found) const {
-  const CheckpointMeta& meta = found.meta;
-  if (!meta.model_config.empty()) {
-    const auto before = nlohmann::json::parse(meta.model_config).flatten();
-    const auto now = nlohmann::json::parse(OpenClipJson(model_config_)).flatten();
-    for (const auto& [key, value] : now.items()) {
-      const auto was = before.value(key, nlohmann::json());
-      if (was == value) continue;
-      throw ConfigError(
-          fmt::format("{}: {} of the model was {} in this run and is {} in model {} now: its "
-                      "weights are another model's. Set model.name back, or start a new run in "
-                      "another run=FOLDER",
-                      found.path, key.substr(1), was.dump(), value.dump(), config_->model.name));
-    }
-  }
-  if (!meta.tokenizer.empty() && (ParseTokenizerSpec(meta.tokenizer).kind !=
-                                      ParseTokenizerSpec(config_->data.tokenizer).kind ||
-                                  meta.vocabulary_hash != vocabulary_hash_)) {
-    throw ConfigError(fmt::format(
-        "{}: data.tokenizer was {} (hash {:016x}) in this run and is {} (hash {:016x}) now: the "
-        "same ids would be other words. Set it back, or start a new run in another run=FOLDER",
-        found.path, meta.tokenizer, meta.vocabulary_hash, config_->data.tokenizer,
-        vocabulary_hash_));
-  }
-}
-
-void Trainer::StartFrom(const std::string& init) {
-  const ModelSource from = ResolveModel(init);
-  SayPassedOver(from.passed_over, console_);
-  model_.Load(ReadSafetensors(from.file).tensors, from.file);
-  const std::string folder = std::filesystem::path(from.file).parent_path();
-  if (objective_->state_columns().empty() ||
-      !std::filesystem::exists(std::filesystem::path(folder) / "checkpoint.json")) {
-    console_.Say(fmt::format("weights from {}", from.file));
+/// The estimators beside the weights of train.init, where they are of this data and objective.
+/// Their checkpoint has been checked.
+void Trainer::TakeEstimatorsOf(const std::string& weights) {
+  const std::string folder = std::filesystem::path(weights).parent_path();
+  if (objective_->state_columns().empty() || !HoldsCheckpoint(folder)) {
+    console_.Say(fmt::format("weights from {}", weights));
     return;
   }
-  const CheckpointMeta meta = CheckCheckpoint(folder);
+  const CheckpointMeta meta = ReadCheckpointMeta(folder);
   if (meta.data_hash != source_->hash()) {
-    console_.Say(fmt::format("weights from {}; its estimators belong to other data and are left",
-                             from.file));
+    console_.Say(
+        fmt::format("weights from {}; its estimators belong to other data and are left", weights));
     return;
   }
-  const OrderPlan before(meta.order);
-  const StateRows rows = LoadState(folder, {0, meta.order.lanes});
-  if (rows.columns != table_.columns()) {
+  const auto saved = OpenTable(folder);
+  if (!saved || saved->columns() != table_.columns()) {
     console_.Say(fmt::format(
-        "weights from {}; its estimators belong to another objective and are left", from.file));
+        "weights from {}; its estimators belong to another objective and are left", weights));
     return;
   }
-  SampleTable old(before, {0, meta.order.lanes}, rows.columns, objective_->initial_state(),
-                  PrecisionOf(config_->train.precision).parameters);
-  old.values().copy_(rows.values);
-  std::vector<std::int64_t> mine;
-  for (std::int64_t index = 0; index < source_->size(); ++index) {
-    const std::int64_t lane = plan_.PlaceOf(SampleIndex{index}).lane;
-    if (lane >= lanes_.first && lane < lanes_.last) mine.push_back(index);
-  }
-  table_.Write(mine, old.Read(mine));
+  CarryOver(*saved, OrderPlan(meta.order), table_);
   console_.Say(fmt::format("weights and estimators from {}", folder));
   SayIfEstimatorsAreLost();
 }
@@ -180,14 +116,16 @@ void Trainer::TakeEstimators(const std::string& file) {
   if (!field.empty()) {
     using Clock = std::chrono::steady_clock;
     Clock::time_point said = {};
+    SourceOptions options = TrainSourceOf(*config_);
+    options.trust_manifest = comm_.rank() != 0;
     keys.emplace(Rank0First(comm_, [&] {
-      return RecordKeys(config_->data.train, field, TrainSourceOf(*config_),
-                        [&](std::int64_t done, std::int64_t all) {
-                          if (Clock::now() - said < std::chrono::seconds(10)) return;
-                          said = Clock::now();
-                          console_.Say(fmt::format("reading {} of all records, once: {} of {}",
-                                                   field, done, all));
-                        });
+      return RecordKeys(
+          config_->data.train, field, options, [&](std::int64_t done, std::int64_t all) {
+            if (Clock::now() - said < std::chrono::seconds(10)) return;
+            said = Clock::now();
+            console_.Say(
+                fmt::format("reading {} of all records, once: {} of {}", field, done, all));
+          });
     }));
   }
   ImportedEstimators imported;
@@ -196,7 +134,7 @@ void Trainer::TakeEstimators(const std::string& file) {
       throw std::runtime_error(
           fmt::format("{}: changed while {} was read; start again", config_->data.train, field));
     }
-    imported = ImportEstimators(file, keys ? &*keys : nullptr, plan_, lanes_, table_);
+    imported = ImportEstimators(file, keys ? &*keys : nullptr, table_);
   });
   const auto sum = [&](std::int64_t mine) {
     const std::vector<std::int64_t> all = GatherNumbers(comm_, mine);
@@ -204,11 +142,15 @@ void Trainer::TakeEstimators(const std::string& file) {
   };
   const std::int64_t records = sum(imported.records - imported.never_seen);
   const std::int64_t without_key = sum(imported.without_key);
+  const std::int64_t not_finite = sum(imported.not_finite);
   console_.Say(fmt::format(
-      "estimators of {} records from {} ({}){}", records, file, fmt::join(imported.tensors, ", "),
-      without_key == 0
+      "estimators of {} records from {} ({}){}{}", records, file, fmt::join(imported.tensors, ", "),
+      without_key == 0 ? ""
+                       : fmt::format("; {} records have no {} and begin anew", without_key, field),
+      not_finite == 0
           ? ""
-          : fmt::format("; {} records have no {} and begin anew", without_key, field)));
+          : fmt::format("; {} values of u_im and u_tt are NaN or infinite and begin anew",
+                        not_finite)));
   SayIfEstimatorsAreLost();
 }
 

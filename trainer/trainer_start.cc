@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -14,36 +15,68 @@
 #include "comm/exchange.h"
 #include "comm/launch.h"
 #include "pipeline/open_source.h"
-#include "tokenizer/tokenizer_spec.h"
 #include "trainer/file_io.h"
 #include "trainer/model/presets.h"
-#include "trainer/pinned_memory.h"
+#include "trainer/objective/robustness.h"
 #include "trainer/resolved_config.h"
+#include "trainer/run_data.h"
 #include "trainer/run_setup.h"
-#include "trainer/safetensors.h"
+#include "trainer/start_check.h"
 #include "trainer/trainer.h"
 #include "trainer/versions.h"
+#include "trainer/weights_origin.h"
 
 // Opening a run: everything that is checked and read before the first step.
 
 namespace fastclip {
 namespace {
 
-/// Opens a list and says what is wrong with it: truncated, damaged and vanished shards train on,
-/// but not in silence.
-std::unique_ptr<RecordSource> OpenData(const std::string& list, const SourceOptions& options,
-                                       Console& console) {
-  OpenedSource opened = OpenSourceWithInfo(list, options);
-  for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
-  return std::move(opened.source);
+/// Rank 0 has compared each file with its manifest just before the others open it: one look at a
+/// file system that may serve all of them.
+SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
+  options.trust_manifest = comm.rank() != 0;
+  return options;
 }
 
-LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model, at::Device device) {
-  LoaderOptions options = config.pipeline;
-  options.memory = BatchMemory(device.is_cuda());
-  options.image_size = static_cast<int>(model.vision.image_size);
-  options.context_length = static_cast<int>(model.text.context_length);
-  return options;
+/// Opens the list of a config's key, on rank 0 first, and says what is wrong with it: truncated,
+/// damaged and vanished shards train on, but not in silence. Rank 0 looks at some records for all.
+std::unique_ptr<RecordSource> OpenData(const char* key, const std::string& list,
+                                       const SourceOptions& options, Communicator& comm,
+                                       Console& console, std::vector<ListedFile>* files = nullptr) {
+  return Rank0First(comm, [&] {
+    OpenedSource opened = OpenSourceWithInfo(list, OfRank(options, comm));
+    for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
+    if (comm.rank() == 0) {
+      for (const auto& line : LookAtData(key, list, *opened.source, options)) console.Say(line);
+    }
+    if (files != nullptr) *files = std::move(opened.files);
+    return std::move(opened.source);
+  });
+}
+
+/// Rank 0 holds the lock. Refused before data is looked at, which may take long.
+std::optional<RunLock> LockRun(const LoadedConfig& config, const ModelConfig& model,
+                               std::uint64_t vocabulary_hash, int rank) {
+  if (rank != 0) return std::nullopt;
+  std::optional<RunLock> lock(std::in_place, config->run);
+  RefuseTakenFolder(*config);
+  if (!config->resume && !config->model.pretrained.empty()) {
+    CheckFit(StartWeights(config, model, vocabulary_hash, /*init=*/""), model);
+  }
+  return lock;
+}
+
+/// What RUN/config.toml says; nothing where it is gone or another version's.
+std::optional<TemperatureOptions> WrittenTemperature(const std::string& run) {
+  TrainConfig config;
+  ConfigTable table;
+  BindConfig(config, table);
+  try {
+    table.ReadFile(run + "/config.toml");
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+  return config.temperature;
 }
 
 double Millions(const NamedTensors& tensors) {
@@ -57,25 +90,22 @@ double Millions(const NamedTensors& tensors) {
 Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
                  at::Device device)
     : config_(config),
+      config_values_(ValuesOf(ResolvedConfig(*config))),
       comm_(comm),
       opening_(std::in_place, comm, config->comm.patience),
       console_(comm.rank() != 0),
       tokenizer_(OpenTokenizer(config->data.tokenizer)),
-      vocabulary_hash_(DigestFile(VocabularyFile(ParseTokenizerSpec(config->data.tokenizer))).xxh3),
+      vocabulary_hash_(VocabularyHash(config->data.tokenizer)),
       model_config_(CheckedModel(config, *tokenizer_)),
-      loader_options_(LoaderOf(*config, model_config_, device)),
-      lock_(comm.rank() == 0 ? std::optional<RunLock>(config->run) : std::nullopt),
-      source_(Rank0First(
-          comm, [&] { return OpenData(config->data.train, TrainSourceOf(*config), console_); })),
+      loader_options_(LoaderOf(*config, model_config_, device.is_cuda())),
+      lock_(LockRun(config, model_config_, vocabulary_hash_, comm.rank())),
+      source_(OpenData("data.train", config->data.train, TrainSourceOf(*config), comm, console_,
+                       &data_files_)),
       val_source_(config->data.val.empty() ? nullptr
-                                           : Rank0First(comm,
-                                                        [&] {
-                                                          return OpenData(config->data.val,
-                                                                          OtherSourceOf(*config),
-                                                                          console_);
-                                                        })),
-      zeroshot_(
-          Rank0First(comm, [&] { return ZeroShotSet::Open(config, OtherSourceOf(*config)); })),
+                                           : OpenData("data.val", config->data.val,
+                                                      OtherSourceOf(*config), comm, console_)),
+      zeroshot_(Rank0First(
+          comm, [&] { return ZeroShotSet::Open(config, OfRank(OtherSourceOf(*config), comm)); })),
       plan_(PlanOf(config, *source_)),
       lanes_per_rank_(LanesPerRank(config, plan_, comm.world_size())),
       lanes_(plan_.LanesOf(comm.rank(), lanes_per_rank_)),
@@ -103,6 +133,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   RefuseDifferences(data, comm_);
 
   OpenRun(command);
+  SayWhatWillNotFit();
   console_.Say(fmt::format(
       "model {}: {:.1f} M parameters{}; {} records in {} lanes; {} epochs of {} steps, batch {}; "
       "{} threads train, {} decode",
@@ -112,8 +143,30 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
           : fmt::format(", {:.1f} M of them not locked", Millions(model_.trainable())),
       source_->size(), plan_.options().lanes, config_->train.epochs, plan_.steps_per_epoch(),
       config_->train.batch_size, at::get_num_threads(), config_->pipeline.threads));
+  if (const auto equal = FindEqualNames(zeroshot_.prompts.classes); !equal.empty()) {
+    console_.Say(fmt::format("eval.zeroshot_classes: equal names, each a class of its own: {}",
+                             DescribeEqualNames(equal)));
+  }
   if (comm_.world_size() > 1) SayRanks();
+  const std::string rho =
+      RhoWarning(config_->objective, config_->gamma, config_->train.batch_size, source_->size());
+  if (!rho.empty()) console_.Say("warning: " + rho);
   opening_.reset();
+}
+
+void Trainer::SayWhatWillNotFit() {
+  const RunLength length{total_steps_, plan_.mean_steps_per_epoch()};
+  for (const std::string& line : ScheduleWarnings(*config_, length)) {
+    console_.Say("warning: " + line);
+  }
+  std::string space;
+  Together(comm_, [&] {
+    if (comm_.rank() != 0) return;
+    const double bytes = CheckpointBytes(model_, *optimizer_, *objective_, plan_,
+                                         PrecisionOf(config_->train.precision));
+    space = CheckSpace(SpaceOf(*config_, bytes), config_->run);
+  });
+  if (!space.empty()) console_.Say("warning: " + space);
 }
 
 void Trainer::SayRanks() {
@@ -128,42 +181,86 @@ void Trainer::SayRanks() {
 
 void Trainer::OpenRun(const std::string& command) {
   RefuseAFolderOfItsOwn();
-  const auto found = FindCheckpoint();
-  if (found && !config_->resume) {
-    throw ConfigError(
-        fmt::format("{} already holds a run (step {}); resume=true goes on with it, another "
-                    "run=FOLDER starts anew",
-                    config_->run, found->meta.step));
-  }
-  std::error_code absent;
-  const std::string metrics = config_->run + "/metrics.jsonl";
-  if (comm_.rank() == 0 && !found && !config_->resume &&
-      std::filesystem::file_size(metrics, absent) > 0 && !absent) {
-    throw ConfigError(fmt::format(
-        "{} is a run's, but no checkpoint of it is there: put them back under {}/checkpoints and "
-        "add resume=true; without them resume=true starts anew over it, run=FOLDER elsewhere",
-        metrics, config_->run));
-  }
+  const auto found = config_->resume ? FindCheckpoint() : std::nullopt;
   if (found) {
     Resume(*found);
   } else {
     if (config_->resume)
       console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
-    if (!config_->model.pretrained.empty()) {
-      model_.Load(ReadSafetensors(config_->model.pretrained).tensors, config_->model.pretrained);
-    }
-    if (!config_->train.init.empty()) StartFrom(config_->train.init);
+    StartFromWeights();
+    config_values_ = ValuesOf(ResolvedConfig(UsedConfig()));
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
   }
   // Weights made or read by unlike processors might differ in the last bit.
   BroadcastFromRank0(model_.parameters());
   BroadcastFromRank0(model_.buffers());
   const bool wrote = comm_.rank() == 0;
-  if (wrote) StartLogs(command, found ? found->meta.metrics_bytes : 0);
+  if (wrote) StartLogs(command, found ? found->meta : CheckpointMeta{});
   quarantine_.emplace(config_->run, found.has_value(), *source_, comm_);
   loader_options_.known_bad = &quarantine_->known();
   retrieval_at_ = GatherNumbers(comm_, wrote && log_->Has("retrieval", step_) ? step_ : -1).front();
   zeroshot_at_ = GatherNumbers(comm_, wrote && log_->Has("zeroshot", step_) ? step_ : -1).front();
+}
+
+void Trainer::StartFromWeights() {
+  // Rank 0 looks for a checkpoint and checks every byte of it; the others take its word.
+  ModelSource from;
+  Together(comm_, [&] {
+    if (comm_.rank() != 0 || config_->train.init.empty()) return;
+    from = ResolveModel(config_->train.init);
+    const std::filesystem::path folder = std::filesystem::path(from.file).parent_path();
+    if (from.run.empty() && std::filesystem::exists(folder / "checkpoint.json")) {
+      CheckCheckpoint(folder);  // its estimators may be taken too
+    }
+  });
+  for (const std::string& reason : from.passed_over) {
+    console_.Say(fmt::format("skipped a damaged checkpoint: {}", reason));
+  }
+  const std::string init = GatherTexts(comm_, from.file).front();
+  const StartWeights start(config_, model_config_, vocabulary_hash_, init);
+  for (const std::string& note : start.notes()) console_.Say(note);
+  if (start.file()) model_.Load(start.file()->Read(), start.file()->path());
+  SetTemperature(start.temperature());
+  if (!start.file()) return;
+  if (config_->train.init.empty()) {
+    console_.Say(fmt::format("weights from {}", start.file()->path()));
+  } else {
+    TakeEstimatorsOf(start.file()->path());
+  }
+}
+
+/// The weights' own are there already, as the file has them.
+void Trainer::SetTemperature(const StartTemperature& start) {
+  const at::NoGradGuard no_grad;
+  start_temperature_ = start;
+  if (start.tau_of_weights) {
+    ClampLogitScale(model_.logit_scale());
+  } else {
+    model_.logit_scale().fill_(-std::log(start.tau));
+  }
+  if (start.bias && !start.bias_of_weights) model_.logit_bias().fill_(*start.bias);
+  // Of samples never seen, where each has one.
+  for (std::size_t c = 0; c < table_.columns().size(); ++c) {
+    if (!table_.columns()[c].starts_with("tau_")) continue;
+    table_.values().select(1, static_cast<std::int64_t>(c)).fill_(start.tau);
+  }
+}
+
+/// What the run is computed with, for RUN/config.toml.
+TrainConfig Trainer::UsedConfig() const {
+  TrainConfig used = *config_;
+  if (!start_temperature_) {  // a resume: its start has written it
+    const bool from_weights = !used.model.pretrained.empty() || !used.train.init.empty();
+    const auto written = from_weights ? WrittenTemperature(used.run) : std::nullopt;
+    if (written) used.temperature.init = written->init;
+    if (written) used.temperature.logit_bias = written->logit_bias;
+    return used;
+  }
+  const auto rounded = [](double value) { return std::stod(fmt::format("{:.6g}", value)); };
+  if (start_temperature_->tau_of_weights) used.temperature.init = rounded(start_temperature_->tau);
+  if (start_temperature_->bias_of_weights)
+    used.temperature.logit_bias = rounded(*start_temperature_->bias);
+  return used;
 }
 
 void Trainer::BroadcastFromRank0(const NamedTensors& tensors) {
@@ -194,8 +291,9 @@ void Trainer::RefuseAFolderOfItsOwn() {
   });
 }
 
-void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
-  WriteResolvedConfig(*config_);
+void Trainer::StartLogs(const std::string& command, const CheckpointMeta& resumed) {
+  WriteResolvedConfig(UsedConfig());
+  WriteRunData(config_->run, source_->hash(), data_files_);
   LogStart(config_->run, {{"time", std::time(nullptr)},
                           {"step", step_},
                           {"host", HostName()},
@@ -203,7 +301,7 @@ void Trainer::StartLogs(const std::string& command, std::int64_t keep_bytes) {
                           {"threads", at::get_num_threads()},
                           {"world_size", comm_.world_size()},
                           {"versions", Versions()}});
-  log_.emplace(config_->run, keep_bytes, step_);
+  log_.emplace(config_->run, resumed.metrics_bytes, step_, resumed.metrics_owed);
 }
 
 }  // namespace fastclip

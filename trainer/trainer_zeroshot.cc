@@ -17,11 +17,6 @@ ZeroShotSet ZeroShotSet::Open(const LoadedConfig& config, SourceOptions options)
   const TrainConfig::Eval& eval = config->eval;
   ZeroShotSet set;
   if (eval.zeroshot.empty()) return set;
-  if (eval.zeroshot_classes.empty()) {
-    throw config.table().Error("eval.zeroshot_classes",
-                               "eval.zeroshot needs it: a file of class names, one a line, or "
-                               "\"imagenet\"");
-  }
   const auto checked = [&](const char* key, auto&& read) {
     try {
       return read();
@@ -29,15 +24,18 @@ ZeroShotSet ZeroShotSet::Open(const LoadedConfig& config, SourceOptions options)
       throw config.table().Error(key, error.what());
     }
   };
-  set.prompts.classes =
-      checked("eval.zeroshot_classes", [&] { return ReadClasses(eval.zeroshot_classes); });
+  const ClassList classes = checked(
+      "eval.zeroshot_classes", [&] { return OpenClasses(eval.zeroshot_classes, eval.zeroshot); });
+  set.prompts.classes = classes.prompts;
+  set.names = classes.names;
   set.prompts.templates =
       checked("eval.zeroshot_templates", [&] { return ReadTemplates(eval.zeroshot_templates); });
   options.labels = eval.zeroshot_label_key;
+  options.class_names = classes.names;
   checked("eval.zeroshot", [&] {
     set.source = OpenSource(eval.zeroshot, options);
     CheckLabels(*set.source, static_cast<std::int64_t>(set.prompts.classes.size()), eval.zeroshot,
-                eval.zeroshot_classes);
+                classes.from, *classes.names);
   });
   return set;
 }
@@ -69,12 +67,17 @@ void Trainer::EvaluateZeroShot(const std::stop_token& stop) {
   if (!log_) return;
   nlohmann::ordered_json left_out = NamedSkips(hits.skips());
   if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
-  log_->Write("zeroshot", step_, NamedClassMetrics(metrics, ""),
-              {{"epoch", epoch()},
-               {"images", metrics.images},
-               {"classes", hits.classes()},
-               {"skips", left_out}});
-  const std::string passed_over = hits.DescribeLeftOut();
+  KeepFailure([&] {
+    log_->Write("zeroshot", step_, NamedClassMetrics(metrics, ""),
+                {{"epoch", epoch()},
+                 {"images", metrics.images},
+                 {"classes", hits.classes()},
+                 {"skips", left_out}});
+  });
+  std::string passed_over = hits.DescribeLeftOut();
+  if (const std::string unknown = zeroshot_.names->DescribeUnknown(); !unknown.empty()) {
+    passed_over += fmt::format(" ({})", unknown);
+  }
   console_.Say(
       fmt::format("epoch {}: zero-shot top-1 {:.3f} top-5 {:.3f} ({} pictures of {} classes{})",
                   epoch(), metrics.top_1, metrics.top_5, metrics.images, hits.classes(),

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <latch>
+#include <memory>
+#include <utility>
 
 #include "comm/c10d_communicator.h"
 
@@ -80,6 +83,72 @@ TEST(Watch, NamesTheRankThatIsGone) {
             "rank 2 did not answer at step 0: killed, hung, or out of reach");
   done.wait();
   EXPECT_EQ(heard, "rank 2 did not answer at step 0: killed, hung, or out of reach");
+}
+
+/// A store that counts how often it is asked.
+class CountedStore final : public Store {
+ public:
+  CountedStore(std::unique_ptr<Store> store, std::atomic<int>& calls)
+      : store_(std::move(store)), calls_(calls) {}
+  void Set(const std::string& key, const std::string& value) override {
+    return Counted().Set(key, value);
+  }
+  std::optional<std::string> Get(const std::string& key) override { return Counted().Get(key); }
+  bool SetIfAbsent(const std::string& key, const std::string& value) override {
+    return Counted().SetIfAbsent(key, value);
+  }
+  std::int64_t Add(const std::string& count, std::int64_t more) override {
+    return Counted().Add(count, more);
+  }
+  void Push(const std::string& queue, const std::string& value) override {
+    return Counted().Push(queue, value);
+  }
+  std::optional<std::string> Pop(const std::string& queue) override { return Counted().Pop(queue); }
+  std::unique_ptr<Store> Clone() override {
+    return std::make_unique<CountedStore>(store_->Clone(), calls_);
+  }
+
+ private:
+  Store& Counted() {
+    ++calls_;
+    return *store_;
+  }
+
+  std::unique_ptr<Store> store_;
+  std::atomic<int>& calls_;
+};
+
+TEST(Watch, AsksTheStoreAFewTimesARankHoweverManyThereAre) {
+  constexpr int kRanks = 64;
+  std::atomic<int> calls = 0;
+  CountedStore store(MakeLocalStore(), calls);
+  std::latch all_heard(kRanks - 1);
+  std::vector<std::unique_ptr<Watch>> watches;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    watches.push_back(std::make_unique<Watch>(
+        store.Clone(), "start", rank, kRanks, "host", [&](const std::string& verdict) {
+          EXPECT_EQ(verdict, "rank 5 on host failed at step 0: no disk");
+          all_heard.count_down();
+        }));
+  }
+  watches[5]->Fail("no disk", false);
+  all_heard.wait();
+  EXPECT_LT(calls, 30 * kRanks);  // all from all would be 64 times as many
+}
+
+TEST(Watch, NamesTheRankThatFailedFirstAndIsGoneBeforeItsVerdict) {
+  const auto store = MakeLocalStore();
+  store->SetIfAbsent("start/failed", "2");
+  std::string heard;
+  std::latch done(1);
+  Watch one(store->Clone(), "start", 1, 3, "host", [&](const std::string& verdict) {
+    heard = verdict;
+    done.count_down();
+  });
+  done.wait();
+  EXPECT_EQ(heard,
+            "rank 2 told of a failure at step 0 and then did not answer: killed, hung, or out of "
+            "reach");
 }
 
 TEST(Watch, IsQuietAboutAnEarlierStart) {

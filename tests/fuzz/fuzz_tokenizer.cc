@@ -1,11 +1,15 @@
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/support/paths.h"
+#include "tokenizer/sentencepiece_check.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 
@@ -14,13 +18,17 @@ using namespace fastclip;
 namespace {
 
 /// A small model, learned anew: none lies in the repository.
-std::shared_ptr<const Tokenizer> LearnSentencePiece(const TemporaryFolder& folder) {
+std::string LearnSentencePiece() {
   int left = 400;
-  const std::string model = TrainSentencePiece({.vocab_size = 200}, [&](std::string& caption) {
+  return TrainSentencePiece({.vocab_size = 200}, [&](std::string& caption) {
     caption = "a photo of " + std::to_string(left * 7919 % 1000) + " things, n\xc3\xa4mlich " +
               std::string(1 + left % 5, static_cast<char>('a' + left % 26));
     return left-- > 0;
   });
+}
+
+std::shared_ptr<const Tokenizer> OpenModel(const TemporaryFolder& folder,
+                                           const std::string& model) {
   const std::string path = folder / "small.model";
   FILE* file = std::fopen(path.c_str(), "wb");
   if (file == nullptr || std::fwrite(model.data(), 1, model.size(), file) != model.size()) {
@@ -28,6 +36,17 @@ std::shared_ptr<const Tokenizer> LearnSentencePiece(const TemporaryFolder& folde
   }
   std::fclose(file);
   return std::make_shared<SentencePieceTokenizer>(path);
+}
+
+/// The check of models, on these bytes and on a model that has them in it somewhere.
+void CheckAsModel(const std::string& model, std::string_view bytes) {
+  FaultOfSentencePiece(bytes);
+  if (bytes.size() < 4 || bytes.size() >= model.size()) return;
+  std::uint32_t place = 0;
+  std::memcpy(&place, bytes.data(), sizeof place);
+  std::string changed = model;
+  changed.replace(place % (model.size() - bytes.size()), bytes.size(), bytes);
+  FaultOfSentencePiece(changed);
 }
 
 void Check(const Tokenizer& tokenizer, std::string_view text) {
@@ -50,9 +69,11 @@ void Check(const Tokenizer& tokenizer, std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   static const TemporaryFolder folder;
   static const auto clip = OpenTokenizer("clip");
-  static const auto pieces = LearnSentencePiece(folder);
+  static const std::string model = LearnSentencePiece();
+  static const auto pieces = OpenModel(folder, model);
   const std::string_view text(reinterpret_cast<const char*>(bytes), size);
   Check(*clip, text);
   Check(*pieces, text);
+  CheckAsModel(model, text);
   return 0;
 }

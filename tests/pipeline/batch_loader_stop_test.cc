@@ -76,6 +76,20 @@ TEST(BatchLoader, StopsWhileItsSourceBlocks) {
   reading.wait();
 }
 
+TEST(BatchLoader, KnowsWhetherItsNextBatchIsThere) {
+  FakeSource source(400);
+  std::latch may_read(1);
+  source.before_read = [&](std::int64_t, std::stop_token) { may_read.wait(); };
+  const OrderPlan plan({.size = 400, .batch_size = 64});
+  const ByteTokenizer tokenizer;
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 1, tokenizer, Options());
+  EXPECT_FALSE(loader.HasNext());
+  may_read.count_down();
+  while (!loader.HasNext()) std::this_thread::yield();
+  EXPECT_EQ(loader.Next()->step(), 0);
+  EXPECT_FALSE(loader.HasNext());  // it was the last
+}
+
 TEST(BatchLoader, HandsOnWhatAReaderDiedOf) {
   FakeSource source(400);
   const OrderPlan plan({.size = 400, .batch_size = 64});
@@ -94,6 +108,7 @@ TEST(BatchLoader, HandsOnWhatAReaderDiedOf) {
     } catch (const std::runtime_error& error) {
       EXPECT_STREQ(error.what(), "shard 7, offset 512: input/output error");
     }
+    EXPECT_FALSE(loader.HasNext());
   }
 }
 
@@ -116,7 +131,7 @@ TEST(BatchLoader, SaysWhatUsedAWindowUp) {
     loader.Next();
     FAIL() << "no exception";
   } catch (const WindowUsedUp& error) {
-    EXPECT_NE(std::string(error.what()).find("(passed over: 4 missing)"), std::string::npos)
+    EXPECT_NE(std::string(error.what()).find("(tried: 4 missing)"), std::string::npos)
         << error.what();
   }
 }

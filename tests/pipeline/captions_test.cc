@@ -60,6 +60,44 @@ TEST(TarSource, TakesTheCaptionsThatItIsTold) {
   EXPECT_EQ(block.records[2].skip, Skip::kBadJson);
 }
 
+TEST(TarSource, TakesATxtWholeOrACaptionALine) {
+  const TemporaryFolder folder;
+  std::string many;
+  for (std::size_t i = 0; i <= kMaxCaptionLines; ++i) many += "a line\n";
+  WriteShard(folder / "0.tar", {{"a.jpg", "A"},
+                                {"a.txt", "\n one \r\n\r\n\ttwo\rthree\n \n"},
+                                {"b.jpg", "B"},
+                                {"b.txt", "alone\n"},
+                                {"c.jpg", "C"},
+                                {"c.txt", " \n\n"},
+                                {"d.jpg", "D"},
+                                {"d.txt", many},
+                                {"e.jpg", "E"},
+                                {"e.txt", "not\ntaken"},
+                                {"e.json", R"({"captions": ["of\ntwo lines"]})"}});
+  const auto whole = OpenSource(folder / "0.tar");
+  const RecordBlock block = whole->Read(SampleIndex{0}, 5, {});
+  EXPECT_EQ(block.records[0].captions.size(), 1u);
+  EXPECT_EQ(block.records[3].captions.size(), 1u);
+  EXPECT_EQ(whole->texts_of_several_lines(), 2);  // a, d
+
+  SourceOptions options;
+  options.caption_lines = CaptionLines::kSplit;
+  const auto split = OpenSource(folder / "0.tar", options);
+  EXPECT_EQ(Summary(ReadAll(*split)),
+            (Lines{"a|A|one,two,three|-1|", "b|B|alone|-1|", "c|C||-1|no_caption",
+                   "d|D||-1|too_large", "e|E|of\ntwo lines|-1|"}));
+  EXPECT_EQ(split->texts_of_several_lines(), 2);
+
+  options.captions = ParseCaptionKeys(std::vector<std::string>{"txt", "json.captions"},
+                                      std::vector<double>{0.6, 0.4});
+  const auto keyed = OpenSource((folder / "0.tar") + "::" + (folder / "0.tar"), options);
+  const RecordBlock lines = keyed->Read(SampleIndex{0}, 5, {});
+  ASSERT_EQ(lines.records[4].captions.size(), 3u);
+  EXPECT_FLOAT_EQ(lines.records[4].captions[0].weight, 0.3F);
+  EXPECT_EQ(keyed->texts_of_several_lines(), 3);
+}
+
 TEST(CaptionKeys, AreRefusedWhereTheyAreNone) {
   using Keys = std::vector<std::string>;
   using Weights = std::vector<double>;

@@ -1,4 +1,7 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <set>
@@ -47,6 +50,12 @@ bool IsUsable(const RecordSource& source, SampleIndex index) {
   return !record.skip && std::holds_alternative<Image>(DecodeImage(record.image));
 }
 
+timespec Time(const std::string& path) {
+  struct stat status {};
+  EXPECT_EQ(stat(path.c_str(), &status), 0);
+  return status.st_mtim;
+}
+
 struct Batches {
   std::vector<std::vector<std::int64_t>> indices;
   std::vector<std::uint8_t> pixels;
@@ -80,6 +89,42 @@ Batches MakeBatches(const RecordSource& source, const OrderPlan& plan, std::int6
   }
   for (const auto& loader : loaders) EXPECT_FALSE(loader->Next().has_value());
   return all;
+}
+
+TEST(DamagedShards, AreJudgedRecordByRecord) {
+  const TemporaryFolder folder;
+  WriteShard(folder / "0.tar", PlainMembers(12));
+  const std::string whole = ReadFile(folder / "0.tar");
+  const auto read = [](const RecordSource& source, std::int64_t first, int count) {
+    std::vector<std::string> records;
+    const RecordBlock block = source.Read(SampleIndex{first}, count, {});
+    for (const Record& record : block.records) {
+      std::string text = std::string(record.key) + AsString(record.image);
+      for (const Caption& caption : record.captions) text += caption.text;
+      records.push_back(text + (record.skip ? SkipName(*record.skip) : ""));
+    }
+    return records;
+  };
+  // One header after the other is damaged behind the index's back.
+  const auto source = OpenSource(folder / "0.tar");
+  for (std::size_t at = 0; at + 512 < whole.size(); at += 512) {
+    if (whole.compare(at + 257, 5, "ustar") != 0) continue;
+    for (const int place : {0, 124, 148, 156, 257}) {
+      const int fd = open((folder / "0.tar").c_str(), O_WRONLY);
+      const timespec before[] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, Time(folder / "0.tar")};
+      const auto put = static_cast<off_t>(at) + place;
+      ASSERT_EQ(pwrite(fd, "L\xff", 2, put), 2);
+      ASSERT_EQ(futimens(fd, before), 0);
+      const auto together = read(*source, 0, 12);
+      for (std::int64_t i = 0; i < 12; ++i) {
+        ASSERT_EQ(read(*source, i, 1).front(), together[static_cast<std::size_t>(i)])
+            << "record " << i << ", byte " << put;
+      }
+      ASSERT_EQ(pwrite(fd, whole.data() + put, 2, put), 2);
+      ASSERT_EQ(futimens(fd, before), 0);
+      close(fd);
+    }
+  }
 }
 
 TEST(DamagedShards, StillGiveEveryRankThePlannedBatches) {

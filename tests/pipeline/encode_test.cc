@@ -61,5 +61,14 @@ TEST(Encode, RefusesWhatIsNoPicture) {
   EXPECT_THROW(EncodePng(Image{4, 4, std::vector<std::uint8_t>(5)}), std::invalid_argument);
 }
 
+TEST(Encode, TellsWhatItCanWrite) {
+  EXPECT_TRUE(FitsJpeg({65'500, 100}));
+  EXPECT_FALSE(FitsJpeg({65'501, 100}));
+  EXPECT_TRUE(FitsPng({1, 1'000'000}));
+  EXPECT_FALSE(FitsPng({1, 25'000'000}));
+  EXPECT_FALSE(FitsPng({30'000, 30'000})) << "over 2 GiB";
+  EXPECT_FALSE(FitsPng({0, 4}));
+}
+
 }  // namespace
 }  // namespace fastclip

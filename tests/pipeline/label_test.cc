@@ -40,7 +40,12 @@ TEST(Label, IsDigitsWithBlanksAround) {
                                                         {"", "no_label"},
                                                         {" \n", "no_label"},
                                                         {"-1", "bad_label"},
-                                                        {"3.0", "bad_label"},
+                                                        {"3.0", "3"},
+                                                        {"12.", "12"},
+                                                        {"3.5", "bad_label"},
+                                                        {".0", "bad_label"},
+                                                        {"3.0.0", "bad_label"},
+                                                        {"3.0e1", "bad_label"},
                                                         {"3 4", "bad_label"},
                                                         {"cat", "bad_label"},
                                                         {"+3", "bad_label"},
@@ -53,16 +58,18 @@ TEST(Label, IsDigitsWithBlanksAround) {
 
 TEST(Label, IsFoundInJsonByItsPath) {
   const auto json = nlohmann::ordered_json::parse(
-      R"({"a": {"b": 3, "c": "4", "d": null, "e": 2.5, "f": -1, "g": true, "h": 18446744073709551615}})");
+      R"({"a": {"b": 3, "c": "4", "d": null, "e": 2.5, "f": -1, "g": true, "h": 18446744073709551615, "i": 1.0, "j": 1e300, "k": "7.0"}})");
   const auto at = [&](const std::string& key) {
     return Text(LabelAt(json, ParseLabelKey(key).json_path));
   };
   EXPECT_EQ(at("json.a.b"), "3");
   EXPECT_EQ(at("json.a.c"), "4");
+  EXPECT_EQ(at("json.a.i"), "1");
+  EXPECT_EQ(at("json.a.k"), "7");
   for (const char* key : {"json.a.d", "json.a.z", "json.z", "json.a.b.c"}) {
     EXPECT_EQ(at(key), "no_label") << key;
   }
-  for (const char* key : {"json.a.e", "json.a.f", "json.a.g", "json.a.h", "json.a"}) {
+  for (const char* key : {"json.a.e", "json.a.f", "json.a.g", "json.a.h", "json.a.j", "json.a"}) {
     EXPECT_EQ(at(key), "bad_label") << key;
   }
   EXPECT_EQ(ParseLabelKey("class").column, "class");
@@ -120,6 +127,34 @@ TEST(TableSource, GivesTheLabelColumnOrField) {
   EXPECT_NE(ErrorOf([&] { Labels(folder / "t.tsv", "json.x"); }).find("a column's name"),
             std::string::npos);
   EXPECT_NE(ErrorOf([&] { Labels("synthetic:1", "shape"); }).find("leave out"), std::string::npos);
+}
+
+TEST(TableSource, GivesLabelsThatAreNamesAndNoCaptionsWhereItHasNone) {
+  const TemporaryFolder folder;
+  WriteFile(folder / "a.png", "A");
+  WriteFile(folder / "t.csv", "path,label\na.png,cat\na.png,1\na.png,fox\na.png,\n");
+  WriteFile(folder / "t.jsonl", "{\"path\": \"a.png\", \"label\": \"Cat\"}\n");
+  SourceOptions options;
+  options.labels = "";
+  options.class_names = std::make_shared<ClassNames>(std::vector<std::string>{"dog", "bat", "cat"});
+  const auto labels = [&](const std::string& name) {
+    Lines lines;
+    const auto source = OpenSource(folder / name, options);
+    const RecordBlock block = source->Read(SampleIndex{0}, static_cast<int>(source->size()), {});
+    for (const Record& record : block.records) {
+      lines.push_back(record.skip ? SkipName(*record.skip) : std::to_string(record.label));
+    }
+    return lines;
+  };
+  EXPECT_EQ(labels("t.csv"), (Lines{"2", "1", "bad_label", "no_label"}));
+  EXPECT_EQ(labels("t.jsonl"), (Lines{"2"}));
+  EXPECT_EQ(options.class_names->DescribeUnknown(), "'fox' is the name of no class");
+  options = {};  // as lint, info and train open it
+  EXPECT_EQ(labels("t.csv"), (Lines{"no_caption", "no_caption", "no_caption", "no_caption"}));
+  EXPECT_EQ(labels("t.jsonl"), (Lines{"no_caption"}));
+  EXPECT_NE(OpenSourceWithInfo(folder / "t.csv").parts[0].details.find("'label', no captions"),
+            std::string::npos);
+  EXPECT_TRUE(OpenSourceWithInfo(folder / "t.jsonl").parts[0].warnings.empty());
 }
 
 TEST(TableSource, KeepsItsManifestWhateverIsRead) {

@@ -50,6 +50,21 @@ TEST_F(ManifestTest, IsMadeOnFirstUseBesideTheShardsAndUsedAfterwards) {
   EXPECT_EQ(second.records, 4 + 5 + 6);
 }
 
+TEST_F(ManifestTest, IsTrustedByOtherRanksWithoutALookAtAnyShard) {
+  const PartInfo first = Open(list_);
+  for (int i = 0; i < 3; ++i) fs::remove(folder_ / ("s/" + std::to_string(i) + ".tar"));
+  SourceOptions trusting;
+  trusting.trust_manifest = true;
+  const PartInfo trusted = Open(list_, trusting);
+  EXPECT_EQ(trusted.hash, first.hash);
+  EXPECT_EQ(trusted.records, first.records);
+  EXPECT_EQ(trusted.walked, 0);
+  EXPECT_TRUE(trusted.warnings.empty());
+  EXPECT_EQ(FirstCaption(*OpenSource(list_, trusting), 0), "missing");  // it is opened now
+  EXPECT_THROW(Open(list_), std::runtime_error);
+  EXPECT_THROW(Open(folder_ / "s/{0..3}.tar", trusting), std::runtime_error);  // of other files
+}
+
 TEST_F(ManifestTest, HashesNamesOrderAndKeysButNotTheFolderOrTheSpelling) {
   const std::uint64_t hash = Open(list_).hash;
   EXPECT_EQ(Open(folder_ / "s/*.tar").hash, hash);
@@ -179,7 +194,7 @@ TEST_F(ManifestTest, FallsBackWhereTheShardsFolderCannotBeWritten) {
     EXPECT_EQ(Open(list_, options).walked, 0);
     const OpenedSource nowhere = OpenSourceWithInfo(list_);
     EXPECT_EQ(nowhere.parts[0].manifest, "");
-    EXPECT_NE(nowhere.parts[0].warnings.at(0).find("cannot be kept"), std::string::npos);
+    EXPECT_NE(nowhere.parts[0].notes.at(0).find("cannot be kept"), std::string::npos);
     EXPECT_EQ(FirstCaption(*nowhere.source, 14), "caption of c1005");
   }
   fs::permissions(folder_ / "s", fs::perms{0755});
@@ -195,7 +210,7 @@ TEST_F(ManifestTest, SaysWhichShardMayNotBeRead) {
 TEST_F(ManifestTest, NeverReplacesAFileThatIsNoManifest) {
   SourceOptions options;
   WriteFile(folder_ / "pairs.tsv", "filepath\tcaption\na.jpg\tone\n");
-  fs::create_symlink("/nowhere", folder_ / "link");
+  fs::create_symlink("pairs.tsv", folder_ / "link");
   for (const char* name : {"pairs.tsv", "s/1.tar", "link"}) {
     options.manifest = folder_ / name;
     const std::string before = ReadFile(options.manifest);

@@ -183,6 +183,7 @@ TEST(OrderMix, GivesEveryRecordASlotOfItsOwn) {
       EXPECT_GE(place.slot, 0);
       EXPECT_LT(place.slot, plan.lane_size(place.lane));
       EXPECT_TRUE(taken.emplace(place.lane, place.slot).second);
+      EXPECT_EQ(plan.IndexAt(place), SampleIndex{i});
     }
     for (std::int64_t step = 0; step < plan.steps(1); step += 5) {
       for (std::int64_t row = 0; row < options.batch_size; ++row) {

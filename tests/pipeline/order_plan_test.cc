@@ -52,6 +52,17 @@ TEST(OrderPlan, CountsTheStepsThatEveryLaneCanFill) {
   EXPECT_EQ(plan.steps(3), 3 * plan.steps_per_epoch());
 }
 
+TEST(OrderPlan, TellsWhetherAnEpochMayBringARecordAgain) {
+  const auto repeats = [](OrderOptions options) { return OrderPlan(options).repeats_records(); };
+  EXPECT_FALSE(repeats({.size = 100, .batch_size = 8}));
+  EXPECT_TRUE(repeats({.size = 100, .batch_size = 8, .resampled = true}));
+  EXPECT_TRUE(repeats({.size = 100, .batch_size = 8, .parts = {{60, 60}, {40, 80}}}));
+  EXPECT_TRUE(repeats({.size = 100, .batch_size = 8, .tail = Tail::kPad}));
+  EXPECT_TRUE(repeats({.size = 100, .batch_size = 8, .tail = Tail::kCarry}));
+  EXPECT_FALSE(repeats({.size = 96, .batch_size = 8, .tail = Tail::kPad}));
+  EXPECT_FALSE(repeats({.size = 96, .batch_size = 8, .tail = Tail::kCarry}));
+}
+
 TEST(OrderPlan, UsesEveryRecordAtMostOnceAnEpochAndMostOfThem) {
   for (const OrderOptions& options : Shapes()) {
     const OrderPlan plan(options);
@@ -152,16 +163,21 @@ TEST(OrderPlan, GivesEveryRecordASlotOfItsOwn) {
   for (const OrderOptions& options : Shapes()) {
     const OrderPlan plan(options);
     std::set<std::pair<std::int64_t, std::int64_t>> taken;
-    std::int64_t places = 0;
+    std::int64_t places = 0, holes = 0;
     for (std::int64_t i = 0; i < options.size; ++i) {
       const auto place = plan.PlaceOf(SampleIndex{i});
       EXPECT_GE(place.slot, 0);
       EXPECT_LT(place.slot, plan.lane_size(place.lane));
       EXPECT_TRUE(taken.emplace(place.lane, place.slot).second);
+      EXPECT_EQ(plan.IndexAt(place), SampleIndex{i});
     }
     for (std::int64_t lane = 0; lane < plan.options().lanes; ++lane) {
       places += plan.lane_size(lane);
+      for (std::int64_t slot = 0; slot < plan.lane_size(lane); ++slot) {
+        holes += !plan.IndexAt({.lane = lane, .slot = slot});
+      }
     }
+    EXPECT_EQ(holes, places - options.size);
     EXPECT_LT(places - options.size, plan.options().chunk);
   }
 }

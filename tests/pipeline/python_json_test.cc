@@ -1,5 +1,6 @@
 #include "pipeline/python_json.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -120,7 +121,7 @@ TEST(PythonJson, IsBoundedInDepthAndInValues) {
   EXPECT_NE(Read(Repeated("[", 900) + Repeated("]", 900)), "none");
   EXPECT_EQ(Read(Repeated("[", 1'000'000)), "none");
   EXPECT_EQ(Read(Repeated("[", 2000) + Repeated("]", 2000)), "none");
-  EXPECT_EQ(Read("[" + Repeated("0,", kMaxJsonValues) + "0]"), "none");
+  EXPECT_EQ(Read(fmt::format("[{}0]", Repeated("0,", kMaxJsonValues))), "none");
 }
 
 TEST(PythonJson, KeepsOnlyWhatIsAskedFor) {
@@ -133,13 +134,13 @@ TEST(PythonJson, KeepsOnlyWhatIsAskedFor) {
                      "caption": "old", "caption": "new", "z": NaN})"),
             R"({"a":{"b":[1,{"c":2}],"d":4},"caption":"new"})");
   EXPECT_EQ(read(R"({"x": [1, 2})"), "none");
-  EXPECT_EQ(read("[[[" + Repeated("0,", kMaxJsonValues) + "0]]]"), "null");
+  EXPECT_EQ(read(fmt::format("[[[{}0]]]", Repeated("0,", kMaxJsonValues))), "null");
 }
 
 // A .json of 104,000 names took half a minute.
 TEST(PythonJson, TakesTimeThatGrowsWithTheTextAlone) {
   std::string names = "{";
-  for (int i = 0; i < 500'000; ++i) names += "\"" + std::to_string(i) + "\":0,";
+  for (int i = 0; i < 500'000; ++i) names += fmt::format("\"{}\":0,", i);
   names.back() = '}';
   const auto start = std::chrono::steady_clock::now();
   const auto json = ParsePythonJson(names);

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "pipeline/open_source.h"
+#include "pipeline/tar_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
@@ -208,7 +210,7 @@ TEST_F(SidecarTest, LastsAsLongAsTheRunWhereNothingCanBeWritten) {
   {
     const WithoutRoot unprivileged;
     const OpenedSource opened = OpenSourceWithInfo(list_);
-    EXPECT_NE(opened.parts[0].warnings.at(0).find("cannot be kept"), std::string::npos);
+    EXPECT_NE(opened.parts[0].notes.at(0).find("cannot be kept"), std::string::npos);
     EXPECT_EQ(ReadAll(*opened.source).records[14].key, "c1005");
     EXPECT_EQ(opened.source->OriginOf(SampleIndex{0}).offset, 0);
   }
@@ -339,6 +341,29 @@ TEST_F(ChecksumTest, MustBeTakenBeforeItCanBeVerified) {
 TEST_F(ChecksumTest, IsSharedByTheListsOfAFolder) {
   Open(list_, take_);
   EXPECT_EQ(Open(folder_ / "s/*.tar", verify_).walked, 0);
+}
+
+TEST_F(ChecksumTest, OutlivesAnIndexWithoutThatWasBegunBeforeIt) {
+  // The one walks and looks, the other takes checksums, the one writes.
+  SidecarStore store("", FileKind::kTar);
+  auto walked = WalkPath(Shard(1), TarSource::Walk, /*checksums=*/false);
+  ASSERT_TRUE(walked.has_value());
+  Open(list_, take_);
+  EXPECT_TRUE(store.Write(Shard(1), "1.tar", *walked).facts().checksums_hash.has_value());
+  EXPECT_EQ(Bad(verify_), Lines());
+  // Of another file they do not hold.
+  walked->facts.stamp.mtime_ns += 1;
+  EXPECT_FALSE(store.Write(Shard(1), "1.tar", *walked).facts().checksums_hash.has_value());
+}
+
+TEST_F(ChecksumTest, HoldsWhateverManyIndexAtOnce) {
+  std::vector<std::jthread> runs;
+  for (int i = 0; i < 4; ++i) {
+    runs.emplace_back([this, i] { Open(list_, i == 0 ? take_ : SourceOptions()); });
+  }
+  runs.clear();
+  EXPECT_EQ(Open(list_).checksummed, 3);
+  EXPECT_EQ(Bad(verify_), Lines());
 }
 
 TEST_F(ChecksumTest, HoldsForACopyWithAnotherTime) {

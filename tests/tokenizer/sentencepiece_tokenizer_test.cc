@@ -1,13 +1,19 @@
 #include "tokenizer/sentencepiece_tokenizer.h"
 
 #include <gtest/gtest.h>
+#include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
+#include <unistd.h>
 
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <random>
 #include <unordered_map>
 
 #include "tests/support/paths.h"
 #include "tests/tokenizer/tiny_vocabulary.h"
+#include "tokenizer/sentencepiece_check.h"
 
 namespace fastclip {
 namespace {
@@ -182,6 +188,83 @@ TEST_F(SentencePieceTest, SurvivesADamagedModel) {
     changed[random() % changed.size()] ^= 1 << random() % 8;
     attempt(changed);
   }
+}
+
+/// Where the table of a model's normalization begins: an array of units, 4 bytes each. Before it
+/// stands the number of its bytes.
+std::size_t ArrayOf(const std::string& model) {
+  const std::string name = "nmt_nfkc_cf\x12";
+  std::size_t at = model.find(name);
+  EXPECT_NE(at, std::string::npos);
+  at += name.size();
+  while ((model[at] & 0x80) != 0) ++at;
+  return at + 1 + 4;
+}
+
+/// What "A" becomes lies 2 GB behind the end of the table's texts.
+std::string WithATextFarAway(std::string model) {
+  char* const array = model.data() + ArrayOf(model);
+  const auto unit = [&](std::uint32_t at) {
+    std::uint32_t bits;
+    std::memcpy(&bits, array + 4 * at, 4);
+    return bits;
+  };
+  const auto offset = [&](std::uint32_t at) {
+    return (unit(at) >> 10) << ((unit(at) & 1u << 9) >> 6);
+  };
+  const std::uint32_t child = offset(0) ^ 'A';
+  const std::uint32_t leaf = child ^ offset(child);
+  const std::uint32_t far = 0xffffff00u;
+  std::memcpy(array + 4 * leaf, &far, 4);
+  return model;
+}
+
+constexpr std::chrono::seconds kLimit(20);
+
+TEST_F(SentencePieceTest, RefusesAModelOnWhichTheLibraryCrashes) {
+  const std::string crafted = WithATextFarAway(model);
+  EXPECT_EQ(FaultOfSentencePiece(model), "");
+  const auto encode = [&](const std::string& bytes) {
+    return CrashOf(
+        [&] {
+          sentencepiece::SentencePieceProcessor processor;
+          std::vector<int> ids;
+          if (processor.LoadFromSerializedProto(bytes).ok()) processor.Encode("A", &ids);
+        },
+        kLimit);
+  };
+  EXPECT_EQ(encode(model), "");
+  EXPECT_NE(encode(crafted), "") << "a library that checks this itself";
+  EXPECT_NE(OpenError(crafted).find("points behind its end"), std::string::npos)
+      << OpenError(crafted);
+}
+
+TEST_F(SentencePieceTest, RefusesANormalizationTableThatPointsOutOfItself) {
+  std::mt19937 random(5);
+  const std::size_t array = ArrayOf(model);
+  int refused = 0;
+  for (int i = 0; i < 30; ++i) {
+    std::string changed = model;
+    for (int k = 0; k < 400; ++k) {
+      changed[array + random() % (changed.size() - array)] = static_cast<char>(random());
+    }
+    if (!FaultOfSentencePiece(changed).empty()) ++refused;
+    EXPECT_EQ(OpenError(changed).find("SentencePiece library"), std::string::npos)
+        << "it crashed, where the check had found nothing";
+  }
+  EXPECT_GE(refused, 20);
+  std::string cut = model;
+  cut[array - 1] = 0x7f;  // an array of 2 GB
+  EXPECT_NE(FaultOfSentencePiece(cut).find("impossible size"), std::string::npos);
+}
+
+TEST(CrashOf, TellsHowAChildEnded) {
+  EXPECT_EQ(CrashOf([] {}, kLimit), "");
+  EXPECT_EQ(CrashOf([] { throw std::runtime_error("no crash"); }, kLimit), "");
+  EXPECT_NE(CrashOf([] { std::raise(SIGKILL); }, kLimit).find("crashed (signal 9, "),
+            std::string::npos);
+  EXPECT_EQ(CrashOf([] { std::exit(3); }, kLimit), "ended the process (code 255)");
+  EXPECT_EQ(CrashOf([] { pause(); }, std::chrono::seconds(1)), "did not end in 1 s");
 }
 
 TEST_F(SentencePieceTest, SaysWhyItCannotLearn) {

@@ -36,8 +36,15 @@ def main():
     plain = bench(*CONFIG, "--seconds", "0")
     assert plain.returncode == 0 and "captions of real length" in plain.stdout, plain
 
+    siglip = bench(*CONFIG, "--seconds", "0", "objective.name=siglip", "temperature.init=0.1")
+    assert siglip.returncode == 0, siglip.stderr
+    locked = bench(*CONFIG, "model.lock_image=true", "model.lock_text=true")
+    assert locked.returncode == 2 and "nothing is left to train" in locked.stderr, locked
+
     wrong = bench("configs/quickstart.toml", "train.batchsize=8")
     assert wrong.returncode == 2 and "train.batch_size" in wrong.stderr, wrong
+    cuda = bench(*CONFIG, "train.device=cuda")
+    assert cuda.returncode == 2 and "train.device" in cuda.stderr and not cuda.stdout, cuda
     assert bench("no/such.toml").returncode == 2
     assert subprocess.run([FASTCLIP, "bench", "stepp"], capture_output=True).returncode == 2
 

@@ -6,7 +6,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/convert_folder.h"
+#include "pipeline/encode.h"
 #include "tests/pipeline/shard_files.h"
+#include "tests/support/fake_source.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
@@ -67,6 +70,33 @@ TEST_F(CommandLine, FailsWhereItsOutputCannotBeWritten) {
   EXPECT_EQ(Run("--help > /dev/null"), 0);
 }
 
+TEST_F(CommandLine, EndsQuietlyWhereNobodyReadsItsOutput) {
+  const std::string replay =
+      "shards replay synthetic:2000 --seed 1 --epoch 0 --world 1 --batch 2 --size 8 --threads 1";
+  EXPECT_EQ(std::system(("bash -c \"set -o pipefail; '" FASTCLIP_BINARY "' " + replay + " 2>'" +
+                         (folder_ / "err") + "' | head -1 >/dev/null\"")
+                            .c_str()) >>
+                8,
+            141);
+  EXPECT_EQ(ReadFile(folder_ / "err"), "");
+}
+
+TEST_F(CommandLine, WritesNoMessageIntoAFileWhereDescriptorsAreClosed) {
+  WriteShard(folder_ / "0.tar", PlainMembers(40));
+  const std::string lint =
+      "shards lint '" + (folder_ / "0.tar") + "' --out '" + (folder_ / "bad.jsonl") + "'";
+  Run(lint + " <&- >&- 2>&-; true");
+  std::ifstream file(folder_ / "bad.jsonl");
+  int lines = 0;
+  for (std::string line; std::getline(file, line); ++lines) {
+    EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+  }
+  EXPECT_EQ(lines, 40);
+  EXPECT_EQ(Run("--help >&-"), 1) << "the help was asked for, and nobody got it";
+  EXPECT_NE(errors_.find("standard output cannot be written"), std::string::npos) << errors_;
+  EXPECT_EQ(Run("shards info synthetic:5 > /dev/null; true", "exec 2>&-"), 0);
+}
+
 TEST_F(CommandLine, SaysWhatIsWrongWithTheShardsThatItReplays) {
   WriteShard(folder_ / "0.tar", PlainMembers(40));
   std::filesystem::resize_file(folder_ / "0.tar",
@@ -98,6 +128,34 @@ TEST_F(CommandLine, ReplaysAMixOnAnyWorldAndFromAnyBatch) {
                 "--tail");
 }
 
+TEST_F(CommandLine, TakesASetOfLabelsForWhatItIs) {
+  Members members;
+  for (int i = 0; i < 30; ++i) {
+    members.emplace_back(std::to_string(i) + ".png", AsString(PngOf(i)));
+    members.emplace_back(std::to_string(i) + ".cls", i == 7 ? "" : std::to_string(i % 5));
+  }
+  const std::string shard = folder_ / "l.tar";
+  WriteShard(shard, members);
+  EXPECT_EQ(Run("shards info " + shard + " > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_NE(ReadFile(folder_ / "out").find("content   pictures with labels (0 to 4), no captions\n"),
+            std::string::npos)
+      << ReadFile(folder_ / "out");
+  EXPECT_EQ(Run("shards lint " + shard + " > " + (folder_ / "out")), 1);
+  EXPECT_NE(ReadFile(folder_ / "out").find(
+                "30 records, 29 healthy; bad: 1 no_label (judged as pictures with labels"),
+            std::string::npos)
+      << ReadFile(folder_ / "out");
+  members[15].second = "1";
+  WriteShard(shard, members);
+  EXPECT_EQ(Run("shards index " + shard + " > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_EQ(Run("shards lint " + shard + " --json > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_EQ(errors_, "");
+  EXPECT_EQ(ReadFile(folder_ / "out"),
+            "{\"records\":30,\"healthy\":30,\"bad\":{},\"warnings\":[],\"judged_by\":\"labels\"}\n");
+  EXPECT_EQ(Run("shards lint " + shard + " --captions txt > " + (folder_ / "out")), 1);
+  EXPECT_EQ(Run("shards lint synthetic:9 --labels > " + (folder_ / "out")), 0) << errors_;
+}
+
 TEST_F(CommandLine, LintsShards) {
   WriteShard(folder_ / "0.tar", PlainMembers(40));
   EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " --json > " + (folder_ / "out")), 1)
@@ -121,6 +179,105 @@ TEST_F(CommandLine, LintsShards) {
   EXPECT_EQ(Run("shards index " + (folder_ / "0.tar") + " > " + (folder_ / "out")), 0);
   EXPECT_EQ(Run("shards lint " + (folder_ / "0.tar") + " > " + (folder_ / "out")), 1);
   EXPECT_NE(errors_.find("cut short"), std::string::npos) << errors_;
+}
+
+TEST_F(CommandLine, TakesTheColumnsOfTablesAsNamed) {
+  const std::string table = folder_ / "t.csv";
+  WriteFile(table, "pic;alt\n0.jpg;a cat\n");
+  WriteFile(folder_ / "0.jpg", "no picture");
+  EXPECT_EQ(Run("shards info " + table), 1);
+  EXPECT_NE(errors_.find("--image-key COLUMN"), std::string::npos) << errors_;
+  const std::string keys =
+      " --image-key pic --caption-key alt --separator ';' > " + (folder_ / "o");
+  EXPECT_EQ(Run("shards info " + table + keys), 0) << errors_;
+  EXPECT_NE(ReadFile(folder_ / "o").find("image from 'pic', captions from 'alt'"),
+            std::string::npos);
+  EXPECT_EQ(Run("shards index " + table + keys), 0) << errors_;
+  EXPECT_EQ(Run("shards lint " + table + keys), 1);
+  EXPECT_NE(ReadFile(folder_ / "o").find("bad: 1 undecodable"), std::string::npos);
+  ExpectRefused("shards info " + table + " --separator ab", "--separator 'ab'");
+  ExpectRefused("train configs/quickstart.toml data.separator=ab", "data.separator");
+}
+
+TEST_F(CommandLine, LintsHealthyShardsWhereNoIndexCanBeWritten) {
+  // With more behind it, no file may have that name.
+  const std::string shard = folder_ / std::string(247, 'a') + ".tar";
+  WriteShard(folder_ / "a",
+             {{"a.png", AsString(EncodePng({1, 1, {1, 2, 3}}))}, {"a.txt", "a dot"}});
+  std::filesystem::rename(folder_ / "a", shard);
+  EXPECT_EQ(Run("shards lint " + shard + " > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_NE(errors_.find("the manifest cannot be kept"), std::string::npos) << errors_;
+  EXPECT_EQ(Run("shards lint --json " + shard + " > " + (folder_ / "out")), 0) << errors_;
+  EXPECT_EQ(ReadFile(folder_ / "out"),
+            "{\"records\":1,\"healthy\":1,\"bad\":{},\"warnings\":[]}\n");
+}
+
+TEST_F(CommandLine, NeverWritesOverItsInputOrSomebodysFile) {
+  const std::string shard = folder_ / "0.tar";
+  WriteShard(shard, PlainMembers(3));
+  const std::string bytes = ReadFile(shard);
+  EXPECT_EQ(Run("shards lint " + shard + " --out " + shard), 1);
+  EXPECT_NE(errors_.find("0.tar: exists and is not a list of bad records"), std::string::npos)
+      << errors_;
+  EXPECT_EQ(Run("shards index " + shard + " --manifest " + shard), 1);
+  EXPECT_NE(errors_.find("is no manifest"), std::string::npos) << errors_;
+  WriteFile(folder_ / "captions", "\na cat <unk>\n");
+  EXPECT_EQ(Run("tokenizer train --input " + (folder_ / "captions") + " --model " +
+                (folder_ / "captions")),
+            1);
+  EXPECT_NE(errors_.find("captions: is read by this command"), std::string::npos) << errors_;
+  EXPECT_EQ(Run("tokenizer train --input /dev/null --model " + shard), 1);
+  EXPECT_NE(errors_.find("is not a SentencePiece model"), std::string::npos) << errors_;
+  EXPECT_EQ(ReadFile(shard), bytes);
+
+  // To a stream it writes, twice to one file, and through a link.
+  EXPECT_EQ(Run("shards lint " + shard + " --out - > " + (folder_ / "out")), 1);
+  const std::string lines = ReadFile(folder_ / "out");
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 3) << lines;
+  EXPECT_NE(errors_.find("3 records, 0 healthy"), std::string::npos) << errors_;
+  std::filesystem::create_symlink("bad", folder_ / "link");
+  for (const char* name : {"bad", "bad", "link"}) {
+    EXPECT_EQ(Run("shards lint " + shard + " --out " + (folder_ / name) + " > /dev/null"), 1);
+    EXPECT_EQ(ReadFile(folder_ / "bad"), lines) << errors_;
+  }
+  EXPECT_TRUE(std::filesystem::is_symlink(folder_ / "link"));
+  EXPECT_EQ(Run("shards lint " + shard + " --out /dev/full > /dev/null"), 1);
+  EXPECT_NE(errors_.find("/dev/full: No space left on device"), std::string::npos) << errors_;
+  // A manifest goes where a link points to.
+  std::filesystem::create_symlink("real", folder_ / "manifest");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(
+        Run("shards index " + shard + " --manifest " + (folder_ / "manifest") + " > /dev/null"), 0)
+        << errors_;
+    EXPECT_TRUE(std::filesystem::is_symlink(folder_ / "manifest"));
+    EXPECT_TRUE(std::filesystem::is_regular_file(folder_ / "real"));
+  }
+}
+
+TEST_F(CommandLine, ConvertsIntoAFolderOnceAtATime) {
+  const std::string out = folder_ / "out", convert = "shards convert synthetic:3 " + out;
+  {
+    const ConvertFolder held(out);
+    EXPECT_EQ(Run(convert), 1);
+    EXPECT_NE(errors_.find("another fastclip shards convert is writing it"), std::string::npos)
+        << errors_;
+    EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+  }
+  // One that was killed.
+  std::filesystem::create_directory(out + ".unfinished");
+  WriteFile(out + ".unfinished/convert.lock", "process 1 on host\n");
+  WriteFile(out + ".unfinished/00000.tar", "left");
+  EXPECT_EQ(Run(convert + " > /dev/null"), 0) << errors_;
+  EXPECT_NE(errors_.find("removed 1 file of an earlier convert"), std::string::npos) << errors_;
+  EXPECT_EQ(Run("shards lint '" + out + "/*.tar' > /dev/null"), 0) << errors_;
+  EXPECT_EQ(Run("shards convert '" + out + "/*.tar' " + out), 1);
+  EXPECT_NE(errors_.find("is not empty"), std::string::npos) << errors_;
+  // Into the working folder.
+  std::filesystem::create_directory(folder_ / "here");
+  EXPECT_EQ(Run("shards convert '" + out + "/*.tar' . > /dev/null", "cd " + (folder_ / "here")), 0)
+      << errors_;
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "here/00000.tar"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "here/convert.unfinished"));
 }
 
 TEST_F(CommandLine, VerifiesShards) {

@@ -26,9 +26,10 @@ def main():
     for recipe in recipes:
         with tempfile.TemporaryDirectory() as folder:
             run = pathlib.Path(folder) / "run"
-            said = fastclip("train", str(recipe), "--dry-run", f"run={run}", "data.train=synthetic:20000")
+            said = fastclip("train", str(recipe), "--dry-run", "--samples", "2723840", f"run={run}")
             assert said.returncode == 0, said.stderr
-            for word in ("M parameters", "steps", "memory", "state", "reads", "checkpoint"):
+            for word in ("M parameters", "device", "planned for 2723840 records", "steps", "memory", "state",
+                         "reads", "checkpoint"):
                 assert word in said.stdout, (recipe, word, said.stdout)
             assert not run.exists(), recipe
             done = fastclip("train", str(recipe), f"run={run}", *SHORT)

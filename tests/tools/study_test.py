@@ -41,6 +41,10 @@ def made_up_training(command, log):
 
 
 def made_up_evaluation(command):
+    if command[1] == "--version":
+        return "fastclip 1\n"
+    if command[1] == "shards":
+        return json.dumps({"hash": "of " + command[3]})
     good = float((pathlib.Path(command[3]) / "good").read_text())
     return json.dumps({f"{way}_R@{k}": good for way in ("image_to_text", "text_to_image") for k in (1, 5, 10)})
 
@@ -50,7 +54,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(2) as workers:
         folder = pathlib.Path(folder)
         shards = {"search": ("fit", "validation"), "final": ("train", "heldout")}
-        fresh = lambda plan=PLAN: study.Study(plan, folder / "work", folder / "results", shards)
+        origins = study.origin_of(shards)
+        assert origins["search"] == {"program": "fastclip 1", "train": "of fit", "test": "of validation"}, origins
+        fresh = lambda plan=PLAN, origins=origins, dry=False: study.Study(
+            plan, folder / "work", folder / "results", shards, origins, dry)
         chosen = fresh().search(workers)
         assert [setting for _, setting in chosen] == [["a.b=3"], ["a.b=0"]]
         assert len(ran) == 4
@@ -67,6 +74,25 @@ def main():
         assert text.splitlines()[2].endswith("| 0.050 | 7 |"), text
         plot = xml.dom.minidom.parseString(study.plot(rows))
         assert len(plot.getElementsByTagName("circle")) == 4
+        # What was measured on other data, or by another version, is set aside and measured again.
+        other = origins | {"search": origins["search"] | {"test": "of 497 pictures"}}
+        listed = fresh(origins=other, dry=True)
+        assert listed.final(listed.search(workers), workers) == [] and len(ran) == 9
+        assert sorted(name for name, _, _ in listed.missing) == [
+            "search: openclip-0", "search: v3-exact-0", "search: v3-exact-1", "search: v3-exact-2"], listed.missing
+        assert any("test was of validation, is of 497 pictures" in differs for _, differs, _ in listed.missing)
+        assert fresh(origins=other).search(workers) == chosen and len(ran) == 13
+        assert len(list((folder / "results/set-aside/search").iterdir())) == 5
+        newer = {phase: origin | {"program": "fastclip 2"} for phase, origin in other.items()}
+        fresh(origins=newer).final(chosen, workers)
+        assert len(ran) == 17
+        # So is what does not tell what it was measured on.
+        file = folder / "results/search/openclip-0.json"
+        result = json.loads(file.read_text())
+        del result["origin"]
+        file.write_text(json.dumps(result))
+        fresh(origins=other).search(workers)
+        assert len(ran) == 18
         # A run that fails ends the study.
         failing = dict(PLAN["method"][0], settings=[["a.b=9"]])
         try:

@@ -1,6 +1,7 @@
 #include "trainer/checkpoint.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -11,11 +12,13 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/paths.h"
 #include "tests/support/thread_communicator.h"
 #include "trainer/file_io.h"
+#include "trainer/live_bytes.h"
 #include "trainer/safetensors.h"
 
 namespace fastclip {
@@ -70,6 +73,12 @@ CheckpointContent Content(double number) {
   return {{{"visual.proj", at::full({3, 5}, number)}, {"logit_scale", at::full({}, number)}},
           {{"exp_avg.visual.proj", at::full({3, 5}, number / 2)}, {"step", at::full({}, number)}},
           {Rows({0, 4}, {16, 16, 14, 14})}};
+}
+
+at::Tensor LanesOf(const SavedTable& saved, LaneRange lanes, std::int64_t rows) {
+  at::Tensor values = at::empty({rows, 2}, saved.type());
+  saved.Read(lanes, values);
+  return values;
 }
 
 double ModelNumber(const std::string& checkpoint) {
@@ -162,15 +171,27 @@ TEST_F(Checkpoint, GivesBackEveryNumberAndTensor) {
   };
   equal(LoadModel(found->path), content.model);
   equal(LoadOptimizer(found->path), content.optimizer);
-  const StateRows state = LoadState(found->path, {0, 4});
-  EXPECT_EQ(state.columns, content.state->columns);
-  EXPECT_EQ(state.lane_sizes, content.state->lane_sizes);
-  EXPECT_TRUE(state.values.equal(content.state->values));
+  const auto saved = OpenTable(found->path);
+  ASSERT_TRUE(saved);
+  EXPECT_EQ(saved->columns(), content.state->columns);
+  EXPECT_EQ(saved->type(), at::kFloat);
+  EXPECT_TRUE(LanesOf(*saved, {0, 4}, 60).equal(content.state->values));
 }
 
 TEST_F(Checkpoint, IsNotThereBeforeTheFirstSave) {
   EXPECT_FALSE(FindNewestCheckpoint(run()));
   EXPECT_FALSE(FindNewestCheckpoint(run() + "/no such folder"));
+}
+
+TEST_F(Checkpoint, OfWeightsThatAreNotFiniteIsNoneToGoOnFrom) {
+  Save(1);
+  SaveAlone(Meta(2), Content(std::numeric_limits<double>::quiet_NaN()));
+  const auto found = FindNewestCheckpoint(run());
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->path, At("step_1"));
+  ASSERT_EQ(found->passed_over.size(), 1u);
+  EXPECT_NE(found->passed_over[0].find("visual.proj holds a NaN"), std::string::npos)
+      << found->passed_over[0];
 }
 
 TEST_F(Checkpoint, KeepsTheLastOnes) {
@@ -337,16 +358,96 @@ TEST_F(Checkpoint, GivesTheRowsOfAnyLanesFromAnyNumberOfRanks) {
   });
   CheckCheckpoint(At("step_1"));
   const std::vector<std::int64_t> sizes = {16, 15, 14, 14, 13, 12, 11};
+  const auto saved = OpenTable(At("step_1"));
+  ASSERT_TRUE(saved);
   for (std::int64_t first = 0; first < 7; ++first) {
     for (std::int64_t last = first + 1; last <= 7; ++last) {
-      const StateRows state = LoadState(At("step_1"), {first, last});
-      const StateRows expected = Rows({first, last}, {sizes.begin() + first, sizes.begin() + last});
-      EXPECT_EQ(state.lane_sizes, expected.lane_sizes);
-      EXPECT_EQ(state.columns, expected.columns);
-      EXPECT_TRUE(state.values.equal(expected.values)) << first << " to " << last;
+      const at::Tensor expected =
+          Rows({first, last}, {sizes.begin() + first, sizes.begin() + last}).values;
+      EXPECT_TRUE(LanesOf(*saved, {first, last}, expected.size(0)).equal(expected))
+          << first << " to " << last;
+      at::Tensor wide = at::empty(expected.sizes(), at::kDouble);  // a run of another precision
+      saved->Read({first, last}, wide);
+      EXPECT_TRUE(wide.equal(expected.to(at::kDouble)));
     }
   }
-  EXPECT_NE(MessageOf([&] { LoadState(At("step_1"), {5, 8}); }).find("lane 7"), std::string::npos);
+  const std::vector<LanePlace> places = {{6, 10}, {0, 3}, {3, 13}, {0, 2}, {2, 0}, {0, 3}};
+  EXPECT_TRUE(saved->Read(places).select(1, 0).equal(
+      at::tensor(std::vector<float>{610, 3, 313, 2, 200, 3})));
+  const auto expect = [&](const char* what, const std::function<void()>& action) {
+    const std::string message = MessageOf(action);
+    EXPECT_NE(message.find(what), std::string::npos) << message;
+  };
+  expect("no state file holds lane 7", [&] { LanesOf(*saved, {5, 8}, 23); });
+  expect("have 31 rows, and 30 are wanted", [&] { LanesOf(*saved, {0, 2}, 30); });
+  expect("has 2 columns a record, and 10 are", [&] { saved->Read({0, 1}, at::empty({16, 10})); });
+  const std::vector<LanePlace> outside = {{1, 15}};
+  expect("lane 1 has 15 rows, none for slot 15", [&] { saved->Read(outside); });
+}
+
+/// All that this process has read so far, from files and pipes.
+std::int64_t BytesRead() {
+  std::ifstream io("/proc/self/io");
+  std::string word;
+  std::int64_t bytes = 0;
+  io >> word >> bytes;
+  return word == "rchar:" ? bytes : -1;
+}
+
+TEST_F(Checkpoint, CostsARankItsOwnRowsBytesAndNoOther) {
+  constexpr int kRanks = 8;
+  constexpr std::int64_t kRows = 20'000;  // of a lane, one a rank; 160 kB
+  RunRanks(kRanks, [&](Communicator& comm) {
+    CheckpointContent content = comm.rank() == 0 ? Content(1) : CheckpointContent{};
+    content.state = {{"log_u_image", "log_u_text"},
+                     {comm.rank(), comm.rank() + 1},
+                     {kRows},
+                     at::full({kRows, 2}, static_cast<double>(comm.rank()), at::kFloat)};
+    SaveCheckpoint(run(), Meta(1), content, 2, comm);
+  });
+  at::Tensor mine = at::empty({kRows, 2});
+  const auto live = std::make_shared<LiveBytes>();
+  const std::int64_t before = BytesRead();
+  if (before < 0) GTEST_SKIP() << "/proc/self/io is not there";
+  {
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, live);
+    OpenTable(At("step_1"))->Read({6, 7}, mine);
+  }
+  const std::int64_t read = BytesRead() - before;
+  EXPECT_TRUE(mine.eq(6).all().item<bool>());
+  EXPECT_LT(read, static_cast<std::int64_t>(mine.nbytes()) + 20'000);  // and some headers
+  EXPECT_EQ(live->peak(), 0);                                          // straight into the table
+}
+
+TEST_F(Checkpoint, GivesEachRecordItsRowsUnderAnotherOrder) {
+  const std::vector<std::string> columns = {"log_u_image", "log_u_text"};
+  const OrderPlan before({.size = 500, .batch_size = 24, .lanes = 6, .chunk = 5});
+  RunRanks(3, [&](Communicator& comm) {
+    const LaneRange lanes{2 * comm.rank(), 2 * comm.rank() + 2};
+    SampleTable table(before, lanes, columns, {-1, -1}, at::kFloat);
+    table.ForEachRecord([&](std::span<const std::int64_t> indices) {
+      const auto numbers = at::tensor(at::ArrayRef(indices.data(), indices.size()), at::kFloat);
+      table.Write(indices, at::stack({numbers, -numbers}, 1));
+    });
+    CheckpointContent content = comm.rank() == 0 ? Content(1) : CheckpointContent{};
+    content.state = {columns,
+                     lanes,
+                     {before.lane_size(lanes.first), before.lane_size(lanes.first + 1)},
+                     table.values()};
+    SaveCheckpoint(run(), Meta(1), content, 2, comm);
+  });
+  const OrderPlan after({.size = 500, .batch_size = 32, .lanes = 8, .chunk = 3});
+  std::int64_t records = 0;
+  for (const LaneRange lanes : {LaneRange{0, 3}, LaneRange{3, 8}}) {
+    SampleTable table(after, lanes, columns, {-1, -1}, at::kDouble);
+    CarryOver(*OpenTable(At("step_1")), before, table);
+    table.ForEachRecord([&](std::span<const std::int64_t> indices) {
+      records += std::ssize(indices);
+      const auto numbers = at::tensor(at::ArrayRef(indices.data(), indices.size()), at::kDouble);
+      EXPECT_TRUE(table.Read(indices).equal(at::stack({numbers, -numbers}, 1)));
+    });
+  }
+  EXPECT_EQ(records, 500);
 }
 
 TEST_F(Checkpoint, IsNotMadeWhereOneRankCannotWriteItsPart) {

@@ -58,14 +58,43 @@ TEST_F(ClassFiles, FillEverySlot) {
   EXPECT_EQ(prompts.Sentence(1, 1), "cat");
 }
 
+TEST_F(ClassFiles, MayHaveEqualNamesWhichAreTold) {
+  const auto classes = ReadClasses(Write("c.txt", "sunglasses\nmissile\nsunglasses\nMissile\nx\n"));
+  EXPECT_EQ(classes.size(), 5u);
+  EXPECT_EQ(DescribeEqualNames(FindEqualNames(classes)),
+            "'sunglasses' (lines 1, 3), 'missile' (lines 2, 4)");
+  EXPECT_EQ(DescribeEqualNames(FindEqualNames({"a", "b"})), "");
+  EXPECT_EQ(DescribeEqualNames(FindEqualNames(std::vector<std::string>(9, "a"))),
+            "'a' (lines 1, 2, 3, 4, 5, 6, …)");
+  std::vector<std::string> pairs;
+  for (int i = 0; i < 16; ++i) pairs.push_back(std::to_string(i / 2));
+  EXPECT_NE(DescribeEqualNames(FindEqualNames(pairs)).find("'5' (lines 11, 12) and 2 more"),
+            std::string::npos);
+}
+
+TEST_F(ClassFiles, TakeTheTemplatesOfClipBenchmarkAndOpenClip) {
+  const ClassPrompts prompts{
+      {"cat"},
+      ReadTemplates(Write("t.txt",
+                          "a photo of a {c}.\n{c} and {}\nlambda c: f'a bad photo of a {c}.',\n"
+                          "lambda c: f\"a {c}'s photo\"\n'a {c}',\n"))};
+  std::vector<std::string> sentences;
+  for (std::size_t i = 0; i < prompts.templates.size(); ++i) {
+    sentences.push_back(prompts.Sentence(0, i));
+  }
+  EXPECT_EQ(sentences,
+            (std::vector<std::string>{"a photo of a cat.", "cat and cat", "a bad photo of a cat.",
+                                      "a cat's photo", "'a cat',"}));
+}
+
 TEST_F(ClassFiles, NameFileAndLineOfWhatIsWrong) {
   ExpectClassError("cat\n\ndog\n", "c.txt:2: a blank line");
   ExpectClassError("cat\ndog\n \t\n", "c.txt:3: a blank line");
-  ExpectClassError("cat\ndog\nCat\n", "c.txt:3: 'Cat' stands in line 1, too");
   ExpectClassError("cat\n", "1 class names; a choice needs two");
   ExpectClassError("", "0 class names");
   ExpectTemplateError("a {}\na photo\n",
-                      "t.txt:2: 'a photo' has no slot for the class name: write {}");
+                      "t.txt:2: 'a photo' has no slot for the class name: write {} or {c}");
+  ExpectTemplateError("a photo of a {0}.\n", "t.txt:1: 'a photo of a {0}.' has no slot");
   ExpectTemplateError("a {}\n\na {}\n", "t.txt:2: a blank line");
   ExpectTemplateError("", "no templates");
   EXPECT_NE(ErrorOf([&] { ReadClasses(folder_ / "none.txt"); }).find("is the path right?"),
@@ -86,7 +115,8 @@ TEST_F(ClassFiles, MayBeSetsThatSetupMade) {
   EXPECT_EQ(classes[0], "tench");
   EXPECT_EQ(classes[999], "toilet paper");
   EXPECT_EQ(std::set(classes.begin(), classes.end()).size(), 998u);  // missile, sunglasses: twice
-  ExpectClassError(std::string("x\n") + "missile\nmissile\n", ":3: 'missile' stands in line 2");
+  EXPECT_EQ(DescribeEqualNames(FindEqualNames(classes)),
+            "'missile' (lines 658, 745), 'sunglasses' (lines 837, 838)");
   const std::vector<std::string> openai = ReadTemplates("openai");
   ASSERT_EQ(openai.size(), 80u);
   EXPECT_EQ(openai[0], "a bad photo of a {}.");

@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "tests/support/paths.h"
+#include "trainer/config_changes.h"
+#include "trainer/config_keys.h"
 
 namespace fastclip {
 namespace {
@@ -40,7 +43,9 @@ constexpr const char* kMode = "[objective]\nmode = \"exact\"\n";
 TEST_F(ConfigFile, AnUnknownKeyNamesFileLineAndTheNearestKey) {
   const std::string error = ErrorOf(std::string(kMode) + "[learning_rate]\nwarmupp = 5");
   EXPECT_NE(error.find("run.toml:5"), std::string::npos) << error;
-  EXPECT_NE(error.find("'learning_rate.warmup'"), std::string::npos) << error;
+  EXPECT_NE(error.find("unknown key learning_rate.warmupp; did you mean learning_rate.warmup?"),
+            std::string::npos)
+      << error;
 }
 
 TEST_F(ConfigFile, AnImpossibleValueSaysWhatIsPossible) {
@@ -160,8 +165,96 @@ TEST(QuickstartConfig, ExplainsEveryKeyAndIsValid) {
 
 TEST_F(ConfigFile, AFolderInItsPlaceIsNamedAsOne) {
   const std::string folder = folder_.path();
-  EXPECT_EQ(MessageOf([&] { LoadedConfig config(folder, {}); }),
-            folder + ": is a folder; name a config in it, as in " + folder + "/config.toml");
+  EXPECT_EQ(
+      MessageOf([&] { LoadedConfig config(folder, {}); }),
+      folder + ": is a folder without a config.toml; name a config file, or the folder of a run");
+}
+
+TEST_F(ConfigFile, AKeyByTheNameThatAnotherProgramGivesItIsUnderstood) {
+  for (const auto& [given, meant] : {std::pair{"train.lr", "learning_rate.lr"},
+                                     {"lr", "learning_rate.lr"},
+                                     {"train.wd", "optimizer.weight_decay"},
+                                     {"train.batch-size", "train.batch_size"},
+                                     {"optimizer.warmup", "learning_rate.warmup"},
+                                     {"data.workers", "pipeline.threads"},
+                                     {"model.precision", "train.precision"},
+                                     {"epochs", "train.epochs"},
+                                     {"data.train_data", "data.train"},
+                                     {"optimizer.lr_tau", "temperature.lr"}}) {
+    const std::string error = ErrorOf(kMode, {std::string(given) + "=1"});
+    EXPECT_NE(error.find("did you mean " + std::string(meant) + "?"), std::string::npos) << error;
+  }
+}
+
+TEST_F(ConfigFile, TheOneOfARunMeansTheFolderWhereItLiesNow) {
+  LoadedConfig config(Write(kMode), {"run=" + (folder_ / "run")});
+  std::filesystem::create_directory(folder_ / "run");
+  std::ofstream(folder_ / "run/starts.jsonl") << "{}\n";
+  std::ofstream(folder_ / "run/config.toml") << config.table().Write();
+  EXPECT_EQ(LoadedConfig(folder_ / "run", {})->run, folder_ / "run");
+  std::filesystem::rename(folder_ / "run", folder_ / "moved");
+  for (const char* word : {"moved", "moved/config.toml"}) {
+    EXPECT_EQ(LoadedConfig(folder_ / word, {})->run, folder_ / "moved") << word;
+  }
+  EXPECT_EQ(LoadedConfig(folder_ / "moved", {"run=other"})->run, "other");
+  std::filesystem::copy(folder_ / "moved/config.toml", folder_ / "config.toml");
+  EXPECT_EQ(LoadedConfig(folder_ / "config.toml", {})->run, folder_ / "run") << "lies in no run";
+}
+
+TEST(ConfigKeys, HoldEveryKeyThatAConfigHas) {
+  TrainConfig config;
+  ConfigTable table;
+  BindConfig(config, table);
+  const std::vector<std::string> bound = table.keys();
+  for (const std::string& key : bound) EXPECT_NE(FindKey(key), nullptr) << key;
+  for (const KeyInfo& key : ConfigKeys()) {
+    EXPECT_EQ(std::ranges::count(bound, key.name), 1) << key.name;
+    EXPECT_EQ(std::ranges::count(ConfigKeys(), key.name, &KeyInfo::name), 1) << key.name;
+  }
+}
+
+TEST(ConfigKeys, DifferBetweenHostsOnlyWhereNoResultDependsOnThem) {
+  for (const KeyInfo& key : ConfigKeys()) {
+    EXPECT_TRUE(!key.per_host || key.change == KeyChange::kNothing ||
+                key.change == KeyChange::kRounding)
+        << key.name;
+  }
+  EXPECT_TRUE(FindKey("pipeline.read_ahead")->per_host);
+  EXPECT_FALSE(FindKey("checkpoint.every_steps")->per_host);  // ranks save together
+}
+
+TEST(ConfigChanges, NameEachKeyItsValuesAndWhatTheyChange) {
+  TrainConfig before;
+  TrainConfig now = before;
+  now.learning_rate.lr = 2e-3;
+  now.comm.timeout = 60;
+  now.data.train = "moved/{0..3}.tar";
+  now.resume = true;
+  ConfigValues old = ValuesOf(before);
+  std::vector<std::string> lines;
+  for (const ChangedKey& key : ChangedKeys(old, ValuesOf(now))) lines.push_back(Describe(key));
+  EXPECT_EQ(lines,
+            (std::vector<std::string>{"data.train '' → 'moved/{0..3}.tar' (the same in effect)",
+                                      "learning_rate.lr 0.001 → 0.002 (changes numbers)",
+                                      "comm.timeout 120 → 60 (changes no result)"}));
+  // Another version's: a key that it did not know had its default; one that is gone is nothing.
+  old.erase("train.epochs");
+  old["train.forgotten"] = "1";
+  old["train.clip_norm"] = "'none'";
+  EXPECT_EQ(ChangedKeys(old, ValuesOf(now)).size(), 4u);
+  EXPECT_EQ(ValuesOf(ConfigFrom(old)), ValuesOf(before));
+}
+
+TEST(ConfigChanges, TellHowFarTheSchedulesJump) {
+  TrainConfig before;
+  before.train.epochs = 2;
+  TrainConfig now = before;
+  const SchedulePoint end{.step = 20, .epoch = 2, .before = {20, 10}, .now = {40, 10}};
+  EXPECT_EQ(
+      DescribeJumps(before, now, {.step = 20, .epoch = 2, .before = {20, 10}, .now = {20, 10}}),
+      "");
+  now.train.epochs = 4;
+  EXPECT_EQ(DescribeJumps(before, now, end), "learning rate 0 → 0.0005, gamma 0.2 → 0.6");
 }
 
 TEST_F(ConfigFile, ATokenizerOfNoKnownKindIsRefused) {

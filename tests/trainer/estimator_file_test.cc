@@ -59,6 +59,12 @@ SampleTable Filled(const Columns& columns) {
   return table;
 }
 
+std::int64_t Export(const std::string& file, const SampleTable& table) {
+  return ExportEstimators(
+      file, nullptr, table.columns(),
+      [&](std::span<const std::int64_t> indices) { return table.Read(indices); }, kRecords, 0.07);
+}
+
 /// Largest difference of all records, where both are finite; a large one where only one is.
 double Difference(const SampleTable& a, const SampleTable& b) {
   const auto all = AllRecords();
@@ -69,7 +75,7 @@ double Difference(const SampleTable& a, const SampleTable& b) {
 std::string Error(const std::string& file, const Columns& columns = kShared) {
   SampleTable table = Fresh(columns);
   try {
-    ImportEstimators(file, nullptr, Plan(), {0, 4}, table);
+    ImportEstimators(file, nullptr, table);
   } catch (const std::runtime_error& error) {
     return error.what();
   }
@@ -80,9 +86,9 @@ TEST(EstimatorFile, GivesBackWhatWasExported) {
   const TemporaryFolder folder;
   for (const Columns& columns : {kShared, kOwn, Bounded()}) {
     const SampleTable table = Filled(columns);
-    EXPECT_EQ(ExportEstimators(folder / "u", nullptr, table, kRecords, 0.07), 0);
+    EXPECT_EQ(Export(folder / "u", table), 0);
     SampleTable back = Fresh(columns);
-    const auto imported = ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, back);
+    const auto imported = ImportEstimators(folder / "u", nullptr, back);
     EXPECT_EQ(imported.records, kRecords);
     EXPECT_EQ(imported.without_key, 0);
     EXPECT_LT(Difference(table, back), 1e-5) << columns.size();  // the file's float32
@@ -91,7 +97,7 @@ TEST(EstimatorFile, GivesBackWhatWasExported) {
 
 TEST(EstimatorFile, HasThePublishedNamesShapesAndValues) {
   const TemporaryFolder folder;
-  ExportEstimators(folder / "u", nullptr, Filled(Bounded()), kRecords, 0.07);
+  Export(folder / "u", Filled(Bounded()));
   std::map<std::string, at::Tensor> tensors;
   for (const auto& [name, tensor] : ReadSafetensors(folder / "u").tensors) tensors[name] = tensor;
   for (const char* name : {"u_im", "u_tt", "tau_im", "tau_tt", "m_grad_tau_im", "m_grad_tau_tt",
@@ -112,11 +118,11 @@ TEST(EstimatorFile, HasThePublishedNamesShapesAndValues) {
 TEST(EstimatorFile, GivesEachRankItsLanes) {
   const TemporaryFolder folder;
   const SampleTable table = Filled(kShared);
-  ExportEstimators(folder / "u", nullptr, table, kRecords, 0.07);
+  Export(folder / "u", table);
   std::int64_t records = 0;
   for (const LaneRange lanes : {LaneRange{0, 1}, LaneRange{1, 4}}) {
     SampleTable mine = Fresh(kShared, lanes);
-    records += ImportEstimators(folder / "u", nullptr, Plan(), lanes, mine).records;
+    records += ImportEstimators(folder / "u", nullptr, mine).records;
     for (std::int64_t i = 0; i < kRecords; ++i) {
       const std::int64_t lane = Plan().PlaceOf(SampleIndex{i}).lane;
       if (lane < lanes.first || lane >= lanes.last || i == 3) continue;
@@ -132,7 +138,7 @@ TEST(EstimatorFile, ReadsEstimatorsAloneAndVectors) {
   const at::Tensor u = at::full({kRecords}, 2.0, at::kFloat);
   WriteSafetensors(folder / "u", {{"u_im", u}, {"u_tt", 3 * u}, {"weight", at::ones({2, 2})}});
   SampleTable table = Fresh(kOwn);
-  const auto imported = ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, table);
+  const auto imported = ImportEstimators(folder / "u", nullptr, table);
   EXPECT_EQ(imported.tensors, (std::vector<std::string>{"u_im", "u_tt"}));
   const std::vector<std::int64_t> one = {7};
   const at::Tensor row = table.Read(one)[0];
@@ -145,9 +151,9 @@ TEST(EstimatorFile, ReadsEstimatorsAloneAndVectors) {
 TEST(EstimatorFile, UndoesTheBoundForEveryObjective) {
   const TemporaryFolder folder;
   const SampleTable own = Filled(kOwn);
-  ExportEstimators(folder / "u", nullptr, own, kRecords, 0.07);
+  Export(folder / "u", own);
   SampleTable shared = Fresh(kShared);
-  ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, shared);
+  ImportEstimators(folder / "u", nullptr, shared);
   const auto all = AllRecords();
   const at::Tensor expected = own.Read(all).narrow(1, 0, 2).nan_to_num(1e9, 1e10, -1e10);
   const at::Tensor found = shared.Read(all).nan_to_num(1e9, 1e10, -1e10);
@@ -163,7 +169,9 @@ TEST(EstimatorFile, TakesBrokenEstimatorsForNeverSeen) {
   u[3][0] = 1e-36;
   WriteSafetensors(folder / "u", {{"u_im", u}, {"u_tt", u}});
   SampleTable table = Fresh(kShared);
-  EXPECT_EQ(ImportEstimators(folder / "u", nullptr, Plan(), {0, 4}, table).never_seen, 4);
+  const auto imported = ImportEstimators(folder / "u", nullptr, table);
+  EXPECT_EQ(imported.never_seen, 4);
+  EXPECT_EQ(imported.not_finite, 2 * 2);  // NaN and infinity, of both sides
   for (std::int64_t i = 0; i < 5; ++i) {
     const std::vector<std::int64_t> one = {i};
     EXPECT_EQ(table.Read(one)[0][0].item<double>(), i < 4 ? kUnseen : 0) << i;
@@ -175,7 +183,7 @@ TEST(EstimatorFile, CountsWhatFloat32CannotHold) {
   SampleTable table = Filled(kShared);
   const std::vector<std::int64_t> one = {5};
   table.Write(one, at::tensor({100.0, 1.0}, at::kDouble).view({1, 2}));
-  EXPECT_EQ(ExportEstimators(folder / "u", nullptr, table, kRecords, 0.07), 1);
+  EXPECT_EQ(Export(folder / "u", table), 1);
 }
 
 TEST(EstimatorFile, RefusesWhatIsNoneOrOfOtherData) {

@@ -1,3 +1,7 @@
+#include <fmt/format.h>
+
+#include "pipeline/open_source.h"
+#include "tests/pipeline/shard_files.h"
 #include "tests/trainer/training_fixture.h"
 
 namespace fastclip {
@@ -85,10 +89,25 @@ TEST_F(EvalClasses, ZeroShotCountsAndNamesLabelsOutOfRange) {
   EXPECT_NE(output_.find("label_out_of_range (record "), std::string::npos) << output_;
 }
 
+TEST_F(EvalClasses, CountEqualNamesAsClassesThatTieAndTellOfThem) {
+  TrainOne();
+  Write("classes.txt", "circle\nsquare\ntriangle\nring\nCircle\ncircle\n");
+  ASSERT_EQ(ZeroShot(), 0) << errors_;
+  EXPECT_NE(output_.find("equal names, each a class of its own: 'circle' (lines 1, 5, 6)"),
+            std::string::npos)
+      << output_;
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  EXPECT_EQ(Figures()["num_classes"], 6);
+  EXPECT_EQ(Figures()["equal_names"],
+            nlohmann::json::parse(R"([{"name": "circle", "lines": [1, 5, 6]}])"));
+  // All names one: each class is the first equally often.
+  Write("classes.txt", "cross\ncross\ncross\nCross\ncross\ncross\n");
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  EXPECT_NEAR(Figures()["zeroshot_top1"].get<double>(), 1.0 / 6, 1e-12);
+}
+
 TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
   TrainOne();
-  Write("classes.txt", "circle\nsquare\nCircle\n");
-  ExpectError(ZeroShot(), 1, "classes.txt:3: 'Circle' stands in line 1, too");
   Write("classes.txt", "circle\n\nsquare\n");
   ExpectError(ZeroShot(), 1, "classes.txt:2: a blank line");
   Write("classes.txt", "circle\nsquare\n");
@@ -103,9 +122,114 @@ TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
   shards_ = folder_ / "far.tsv";
   ExpectError(ZeroShot(), 1, "record 0 has label 2, but " + (folder_ / "classes.txt") + " has 2");
   ExpectError(ZeroShot({"--label-key", "class"}), 1, "one called class");
-  ExpectError(Run({"eval", "zeroshot", folder_ / "run", "--shards", "synthetic:4"}), 2,
-              "--classes");
+  ExpectError(Run({"eval", "zeroshot", folder_ / "run", "--shards", "synthetic:4", "--templates",
+                   "simple"}),
+              2, "--classes is needed");
   ExpectError(Run({"eval", "zero"}), 2, "there is no 'zero'");
+}
+
+/// FOLDER/ring/0.png, … of some records of a synthetic set; the label is the folder's name.
+std::string WriteClassFolder(const std::string& folder) {
+  const char* const kNames[] = {"circle", "square", "tri_angle", "ring", "cross", "bar"};
+  SourceOptions options;
+  options.labels = "";
+  const auto source = OpenSource("synthetic:60", options);
+  const RecordBlock block = source->Read(SampleIndex{0}, 60, {});
+  for (const Record& record : block.records) {
+    const std::string own = folder + "/" + kNames[record.label];
+    std::filesystem::create_directories(own);
+    WriteFile(own + fmt::format("/{:03}.png", ToInt(record.index)), AsString(record.image));
+  }
+  return folder;
+}
+
+TEST_F(EvalClasses, TakeAFolderOfClassesAsTheyTakeShards) {
+  TrainOne();
+  Write("classes.txt", "circle\nsquare\ntri angle\nring\ncross\nbar\n");
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  const auto of_shards = Figures();
+  shards_ = WriteClassFolder(folder_ / "set");
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;  // its folders are found by name
+  EXPECT_EQ(Figures()["zeroshot_top1"], of_shards["zeroshot_top1"]);
+  EXPECT_EQ(Figures()["zeroshot_mean_per_class_recall"],
+            of_shards["zeroshot_mean_per_class_recall"]);
+  EXPECT_NE(errors_.find("6 folders, 6 of them named like a class"), std::string::npos) << errors_;
+
+  const std::vector<std::string> words = {
+      "eval",  "zeroshot",    folder_ / "run",          "--shards",
+      shards_, "--templates", folder_ / "templates.txt"};
+  ASSERT_EQ(Run(words), 0) << errors_;  // the names are those of the folders
+  EXPECT_NE(output_.find("the folders' names: 6 names in 3 templates"), std::string::npos)
+      << output_;
+  auto json = words;
+  json.push_back("--json");
+  ASSERT_EQ(Run(json), 0) << errors_;
+  EXPECT_EQ(Figures()["zeroshot_top1"], of_shards["zeroshot_top1"]);
+
+  // Names that say nothing, as ImageNet's: the places count. bar, circle, cross, ring, …
+  Write("classes.txt", "v\nw\nx\ny\nz\nzz\n");
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  Write("classes.txt", "v\nw\n");
+  EXPECT_EQ(ZeroShot(), 1);
+  EXPECT_NE(errors_.find("its 6 folders, 'bar' first, have the name of no class, and there are 2"),
+            std::string::npos)
+      << errors_;
+  Write("classes.txt", "ring\ncross\n");
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  const auto left_out = Figures()["left_out"];
+  std::int64_t unknown = 0;
+  for (const auto& count : left_out["unknown_classes"]) unknown += count.get<std::int64_t>();
+  EXPECT_GT(unknown, 0);
+  EXPECT_EQ(left_out["bad_label"], unknown) << output_;
+  ASSERT_EQ(ZeroShot(), 0) << errors_;
+  EXPECT_NE(output_.find("'bar', 'circle', 'square', 'tri_angle' are names of no class"),
+            std::string::npos)
+      << output_;
+
+  ASSERT_EQ(Run({"eval", "linear", folder_ / "run", "--train", shards_, "--shards", shards_, "--l2",
+                 "0.001", "--json"}),
+            0)
+      << errors_;
+  EXPECT_EQ(Figures()["num_classes"], 6);
+  ASSERT_EQ(Run(Train("other", {"train.epochs=1", "eval.zeroshot=" + shards_,
+                                "eval.zeroshot_templates=" + (folder_ / "templates.txt")})),
+            0)
+      << errors_;
+  EXPECT_NE(errors_.find("(60 pictures of 6 classes)"), std::string::npos) << errors_;
+}
+
+TEST_F(EvalClasses, FindClassesByTheNamesThatLabelsAre) {
+  TrainOne();
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  const auto by_number = Figures();
+  const char* const kNames[] = {"circle", "Square", "triangle\n", "ring", "cross", "bar"};
+  SourceOptions options;
+  options.labels = "";
+  const auto source = OpenSource("synthetic:60", options);
+  const RecordBlock block = source->Read(SampleIndex{0}, 60, {});
+  Members members;
+  for (const Record& record : block.records) {
+    const std::string key = std::to_string(ToInt(record.index));
+    members.emplace_back(key + ".png", AsString(record.image));
+    members.emplace_back(key + ".cls", kNames[record.label]);
+  }
+  shards_ = folder_ / "named.tar";
+  WriteShard(shards_, members);
+  ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
+  EXPECT_EQ(Figures()["zeroshot_top1"], by_number["zeroshot_top1"]);
+  ASSERT_EQ(Run({"shards", "lint", shards_}), 0) << output_;
+  EXPECT_NE(output_.find("60 healthy"), std::string::npos) << output_;
+  ExpectError(Run({"eval", "linear", folder_ / "run", "--train", shards_, "--shards", shards_}), 1,
+              "are names of no class: name the classes with --classes");
+  ASSERT_EQ(Run({"eval", "linear", folder_ / "run", "--train", shards_, "--shards", shards_, "--l2",
+                 "0.001", "--classes", folder_ / "classes.txt"}),
+            0)
+      << errors_;
+  Write("classes.txt", "disc\nsphere\n");
+  ExpectError(ZeroShot(), 1,
+              "'Square', 'bar', 'circle', 'cross', 'ring' and 1 more are names of no "
+              "class of " +
+                  (folder_ / "classes.txt"));
 }
 
 TEST_F(EvalClasses, LinearProbePrintsOneJsonObjectTheSameEachTime) {

@@ -1,3 +1,9 @@
+#include <fmt/format.h>
+
+#include <span>
+
+#include "pipeline/tar_writer.h"
+#include "tests/support/fake_source.h"
 #include "tests/trainer/training_fixture.h"
 
 namespace fastclip {
@@ -64,6 +70,60 @@ TEST_F(EvalRetrieval, PrintsATableForPeople) {
   }
 }
 
+TEST_F(EvalRetrieval, ReadsATxtOfSeveralLinesAsOneCaptionALineAndSaysSo) {
+  const std::string shard = folder_ / "val.tar";
+  TarWriter writer(shard);
+  for (int i = 0; i < 8; ++i) {
+    const std::string text = fmt::format("a red {0}\na {0} on the left\n\n{0} of five\n", i);
+    writer.Add(fmt::format("{}.png", i), PngOf(i));
+    writer.Add(fmt::format("{}.txt", i), std::as_bytes(std::span(text)));
+  }
+  writer.Close();
+  const auto eval = [&](const std::vector<std::string>& words) {
+    std::vector<std::string> all = {"eval", "retrieval", folder_ / "run", "--shards", shard};
+    all.insert(all.end(), words.begin(), words.end());
+    return Run(all);
+  };
+  ASSERT_EQ(eval({}), 0) << errors_;
+  EXPECT_NE(output_.find("8 pictures, 24 captions (.txt read as one caption a line)"),
+            std::string::npos)
+      << output_;
+  ASSERT_EQ(eval({"--json"}), 0) << errors_;
+  EXPECT_EQ(nlohmann::json::parse(output_)["num_captions"], 24);
+  EXPECT_EQ(nlohmann::json::parse(output_)["texts_of_several_lines"], 8);
+  ASSERT_EQ(eval({"--caption-lines", "whole"}), 0) << errors_;
+  EXPECT_NE(output_.find("8 pictures, 8 captions (.txt of several lines read as one caption)"),
+            std::string::npos)
+      << output_;
+  EXPECT_EQ(eval({"--caption-lines", "some"}), 2);
+
+  ASSERT_EQ(Run(Train("other", {"data.val=" + shard, "train.epochs=1"})), 0) << errors_;
+  EXPECT_NE(errors_.find("(8 pictures, 24 captions: .txt read as one caption a line)"),
+            std::string::npos)
+      << errors_;
+  ASSERT_EQ(
+      Run(Train("whole", {"data.val=" + shard, "data.caption_lines=whole", "train.epochs=1"})), 0)
+      << errors_;
+  EXPECT_NE(errors_.find("8 captions: .txt of several lines read as one"), std::string::npos)
+      << errors_;
+}
+
+TEST_F(EvalRetrieval, TakesShardsThatWereReplacedAsTheyAreNow) {
+  const std::string shard = folder_ / "replaced.tar";
+  for (const int pictures : {4, 6}) {
+    TarWriter writer(shard);
+    for (int i = 0; i < pictures; ++i) {
+      const std::string key = fmt::format("{}-{}", pictures, i), text = "picture " + key;
+      writer.Add(key + ".png", PngOf(i));
+      writer.Add(key + ".txt", std::as_bytes(std::span(text)));
+    }
+    writer.Close();
+    ASSERT_EQ(Run({"eval", "retrieval", folder_ / "run", "--shards", shard, "--json"}), 0)
+        << errors_;
+    EXPECT_EQ(nlohmann::json::parse(output_)["num_samples"], pictures);
+  }
+}
+
 TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {
   const std::string newest = At("step_24/model.safetensors");
   std::filesystem::resize_file(newest, std::filesystem::file_size(newest) / 2);
@@ -75,8 +135,9 @@ TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {
 
 TEST_F(EvalRetrieval, SaysWhatToDoOnOneLine) {
   ExpectError(1, folder_ / "nothing", {}, "neither a run folder");
-  ExpectError(2, At("step_24/model.safetensors"), {}, "add --model, one of");
-  ExpectError(1, folder_ / "run", {"--model", "ViT-B-32"}, "ViT-B-32");  // another model's weights
+  std::filesystem::copy_file(At("step_24/model.safetensors"), folder_ / "alone.safetensors");
+  ExpectError(2, folder_ / "alone.safetensors", {}, "add --model, one of");
+  ExpectError(2, folder_ / "run", {"--model", "ViT-B-32"}, "ViT-B-32");  // another model's weights
   EXPECT_EQ(Run({"eval", "retrieval", folder_ / "run", "--shards", folder_ / "none-{0..3}.tar"}),
             1);
   EXPECT_NE(errors_.find("none-"), std::string::npos) << errors_;

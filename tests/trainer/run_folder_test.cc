@@ -70,7 +70,7 @@ TEST_F(TrainingOnShards, SaysWhatIsWrongWithThemAndTrains) {
   EXPECT_NE(errors_.find("{0..3}.tar: cut short (no mark at the end): 2.tar"), std::string::npos)
       << errors_;
   EXPECT_NE(errors_.find("val.tar: cut short"), std::string::npos) << errors_;
-  EXPECT_NE(errors_.find("lack an image or a caption"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("lack an image, or a caption or label"), std::string::npos) << errors_;
   EXPECT_GT(Metrics("cut").back()["skips"].size(), 0u);
 
   std::filesystem::remove(folder_ / "1.tar");  // the manifest knows what was in it
@@ -114,9 +114,30 @@ TEST_F(TrainingOnShards, AShardThatChangedIsRefusedByName) {
   ASSERT_EQ(Run({"shards", "index", list}), 0) << errors_;
   ASSERT_EQ(Run(on), 2);  // it is other data now
   EXPECT_NE(errors_.find("the data's hash"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find((folder_ / "1.tar") + " has other records"), std::string::npos) << errors_;
   WriteFile(folder_ / "1.tar", bytes);
   ASSERT_EQ(Run({"shards", "index", list}), 0) << errors_;
   EXPECT_EQ(Run(on), 0) << errors_;
+}
+
+TEST_F(TrainingOnShards, AResumeNamesAShardThatIsGoneOrNew) {
+  auto words = OnShards({"data.max_skips_per_mille=1000"});
+  words.front() = "data.train=" + (folder_ / "?.tar");
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  words.emplace_back("resume=true");
+  std::filesystem::rename(folder_ / "2.tar", folder_ / "away");
+  EXPECT_EQ(Run(Train("run", words)), 2);
+  EXPECT_NE(errors_.find((folder_ / "2.tar") + " is gone"), std::string::npos) << errors_;
+  Write("8.tar", 7000);
+  EXPECT_EQ(Run(Train("run", words)), 2);
+  EXPECT_NE(errors_.find((folder_ / "2.tar") + " is gone, and 1 more file differs"),
+            std::string::npos)
+      << errors_;
+  std::filesystem::rename(folder_ / "away", folder_ / "2.tar");
+  EXPECT_EQ(Run(Train("run", words)), 2);
+  EXPECT_NE(errors_.find((folder_ / "8.tar") + " is new"), std::string::npos) << errors_;
+  std::filesystem::remove(folder_ / "8.tar");
+  EXPECT_EQ(Run(Train("run", words)), 0) << errors_;
 }
 
 TEST_F(TrainingOnShards, KillsAndStopsChangeNothingOverDamagedShards) {
@@ -188,11 +209,47 @@ TEST_F(TrainingOnShards, NamesWhatIsBadWhenThereIsNoSubstituteLeft) {
   for (std::size_t at = 0; (at = bytes.find("IHDR", at)) != std::string::npos;) bytes[at] = 'x';
   WriteFile(folder_ / "1.tar", bytes);
   ASSERT_EQ(Run(Train("run", {"data.train=" + (folder_ / "1.tar"), "train.epochs=1"})), 1);
-  EXPECT_NE(errors_.find("hold no further substitute"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("no record is left for row"), std::string::npos) << errors_;
   EXPECT_NE(errors_.find("  " + (folder_ / "1.tar") + ": "), std::string::npos) << errors_;
   const auto named = Quarantined("run");
   EXPECT_GE(std::ranges::count(named, "undecodable", [](const auto& bad) { return bad.second; }),
             4);
+}
+
+TEST_F(TrainingOnShards, ASetWithoutCaptionsIsRefusedBeforeTheFirstStep) {
+  Members members;
+  for (int i = 0; i < 200; ++i) {
+    members.emplace_back(std::to_string(i) + ".png", AsString(PngOf(i)));
+    members.emplace_back(std::to_string(i) + ".cls", std::to_string(i % 10));
+  }
+  WriteShard(folder_ / "classes.tar", members);
+  for (const std::string key : {"data.train", "data.val"}) {
+    ASSERT_EQ(Run(Train("run", {key + "=" + (folder_ / "classes.tar")})), 1);
+    EXPECT_NE(errors_.find(key + ": " + (folder_ / "classes.tar") +
+                           ": none of 64 records looked at, of 200, has a caption"),
+              std::string::npos)
+        << errors_;
+    EXPECT_NE(errors_.find("They have .cls, .png"), std::string::npos) << errors_;
+    EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run/metrics.jsonl"));
+}
+
+TEST_F(TrainingOnShards, TellsOfATxtOfSeveralLines) {
+  WriteShard(folder_ / "0.tar", [] {
+    Members members;
+    for (int i = 0; i < 40; ++i) {
+      members.emplace_back(std::to_string(i) + ".png", AsString(PngOf(i)));
+      members.emplace_back(std::to_string(i) + ".txt", i % 4 == 0 ? "one\ntwo" : "one");
+    }
+    return members;
+  }());
+  const std::vector<std::string> words = {"data.train=" + (folder_ / "0.tar"), "train.epochs=1"};
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  EXPECT_NE(errors_.find("data.train: 10 of 40 records looked at have several lines: .txt of "
+                         "several lines read as one caption (data.caption_lines)"),
+            std::string::npos)
+      << errors_;
 }
 
 TEST_F(TrainingOnShards, AQuarantineThatIsNoneIsNamed) {

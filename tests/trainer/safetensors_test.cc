@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -130,6 +131,65 @@ TEST(Safetensors, RefusesHeadersThatLie) {
   EXPECT_NE(ErrorOf(folder / "b"), "");
   EXPECT_NE(ErrorOf(folder / "absent").find("No such file"), std::string::npos);
   EXPECT_NE(ErrorOf(folder.path()), "");
+}
+
+TEST(Safetensors, AHeaderOf100000EntriesTakesNoTime) {
+  TemporaryFolder folder;
+  NamedTensors many;
+  const at::Tensor one = at::ones({1});
+  for (int i = 0; i < 100'000; ++i) many.emplace_back(std::to_string(i), one);
+  const auto start = std::chrono::steady_clock::now();
+  WriteSafetensors(folder / "a", many);
+  EXPECT_EQ(SafetensorsReader(folder / "a").entries().size(), many.size());
+
+  // Entries that all claim the same bytes, and names that are all the same.
+  std::string overlapping = "{", equal = "{";
+  for (int i = 0; i < 100'000; ++i) {
+    const std::string entry = R"(":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)";
+    overlapping += '"';
+    overlapping += std::to_string(i);
+    overlapping += entry;
+    equal += R"("w)";
+    equal += entry;
+  }
+  for (std::string* header : {&overlapping, &equal}) {
+    header->back() = '}';
+    Put(folder / "b", FileOf(*header, 4));
+    EXPECT_NE(ErrorOf(folder / "b"), "");
+  }
+  // Quadratic in the entries, each of the three took minutes.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+TEST(Safetensors, OneTensorIsReadWithoutTheOthers) {
+  TemporaryFolder folder;
+  WriteSafetensors(folder / "a", SomeTensors());
+  const SafetensorsReader reader(folder / "a");
+  for (const SafetensorsEntry& entry : reader.entries()) {
+    if (entry.name == "scalar") {
+      EXPECT_EQ(reader.Read(entry).item<double>(), 2.5);
+      EXPECT_EQ(entry.bytes, 8u);
+    }
+  }
+}
+
+TEST(Safetensors, APyTorchCheckpointIsNamedWithTheLineThatConvertsIt) {
+  TemporaryFolder folder;
+  const std::string file = folder / "it's.pt";
+  const std::string pickle = std::string("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.", 14);
+  for (const std::string& bytes : {std::string("PK\x03\x04") + std::string(4000, '\0'), pickle}) {
+    Put(file, bytes);
+    const std::string error = ErrorOf(file);
+    EXPECT_NE(error.find("it's.pt is a PyTorch checkpoint"), std::string::npos) << error;
+    EXPECT_NE(error.find("python3 -c \"import sys, torch"), std::string::npos) << error;
+    EXPECT_NE(error.find("it'\\''s.safetensors'"), std::string::npos) << error;
+  }
+  Put(file, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 605157884\n");
+  EXPECT_NE(ErrorOf(file).find("git lfs pull"), std::string::npos);
+  // A header of 0x0280 bytes begins as a pickle does.
+  WriteSafetensors(folder / "a", {{"w", at::ones({1})}}, {{"pad", std::string(560, 'x')}});
+  EXPECT_EQ(Get(folder / "a").substr(0, 2), "\x80\x02");
+  EXPECT_EQ(ErrorOf(folder / "a"), "");
 }
 
 TEST(Safetensors, LeavesTheOldFileWhenTheDiskIsFull) {

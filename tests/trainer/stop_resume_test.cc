@@ -1,6 +1,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+
 #include "tests/tokenizer/tiny_vocabulary.h"
 #include "tests/trainer/training_fixture.h"
 #include "trainer/stop_signal.h"
@@ -8,10 +12,14 @@
 namespace fastclip {
 namespace {
 
-/// Sends the signals one after the other and then waits for an end that only they can bring.
-void SendAll(std::initializer_list<int> numbers, int one_wish_ms = 0, bool attend = true) {
-  StopSignal stop{std::chrono::milliseconds(one_wish_ms)};
-  if (attend) stop.Attend();
+/// Sends the signals one after the other and then waits for an end that only they can bring. What
+/// the user is told goes to stderr.
+void SendAll(std::initializer_list<int> numbers, StopSignal::Times times, bool attend = true) {
+  StopSignal stop(times);
+  if (attend) {
+    stop.Attend({.first = [](int number) { std::fprintf(stderr, "first %d ", number); },
+                 .last = [] { std::fprintf(stderr, "last"); }});
+  }
   for (const int number : numbers) {
     kill(getpid(), number);
     while (!stop.token().stop_requested()) std::this_thread::yield();
@@ -21,20 +29,54 @@ void SendAll(std::initializer_list<int> numbers, int one_wish_ms = 0, bool atten
   for (;;) pause();
 }
 
-TEST(StopSignal, ComesAgainToEndTheProcessAtOnce) {
-  EXPECT_EXIT(SendAll({SIGTERM, SIGTERM}), testing::ExitedWithCode(128 + SIGTERM), "");
-  EXPECT_EXIT(SendAll({SIGINT, SIGINT}), testing::ExitedWithCode(128 + SIGINT), "");
-  EXPECT_EXIT(SendAll({SIGUSR1, SIGTERM, SIGINT}), testing::ExitedWithCode(128 + SIGINT), "");
+using std::chrono::milliseconds;
+constexpr milliseconds kMinute(60'000), kNone(0);
+
+TEST(StopSignal, ComesAgainToEndTheProcessWithoutSaving) {
+  const StopSignal::Times at_once{.again = kNone, .one_wish = kNone};
+  EXPECT_EXIT(SendAll({SIGTERM, SIGTERM}, at_once), testing::ExitedWithCode(128 + SIGTERM),
+              "first 15 last");
+  EXPECT_EXIT(SendAll({SIGINT, SIGINT}, at_once), testing::ExitedWithCode(128 + SIGINT),
+              "first 2 last");
+  EXPECT_EXIT(SendAll({SIGHUP, SIGTERM, SIGINT}, at_once), testing::ExitedWithCode(128 + SIGINT),
+              "first 1 last");
 }
 
-TEST(StopSignal, TakesSigtermsThatComeTogetherForOneWish) {
-  constexpr int kMinute = 60'000;
-  EXPECT_EXIT(SendAll({SIGTERM, SIGTERM, SIGTERM, SIGINT}, kMinute),
-              testing::ExitedWithCode(128 + SIGINT), "");
+TEST(StopSignal, TakesSignalsThatComeTogetherForOneWish) {
+  EXPECT_EXIT(SendAll({SIGTERM, SIGTERM, SIGTERM, SIGINT}, {.again = kNone, .one_wish = kMinute}),
+              testing::ExitedWithCode(128 + SIGINT), "first 15 last");
+  StopSignal stop({.again = kMinute, .one_wish = kMinute});
+  std::atomic<int> first = 0, last = 0;
+  stop.Attend({.first = [&](int) { ++first; }, .last = [&] { ++last; }});
+  for (const int number : {SIGINT, SIGINT, SIGTERM, SIGINT}) {
+    kill(getpid(), number);
+    while (!stop.token().stop_requested()) std::this_thread::yield();
+  }
+  sigset_t pending;
+  do {
+    sigpending(&pending);
+  } while (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
+  stop.Attend();
+  EXPECT_EQ(first, 1);
+  EXPECT_EQ(last, 0);
+  EXPECT_EQ(stop.received(), SIGINT);
 }
 
 TEST(StopSignal, EndsAtOnceWhereThereIsNothingToSaveYet) {
-  EXPECT_EXIT(SendAll({SIGTERM}, 0, /*attend=*/false), testing::ExitedWithCode(128 + SIGTERM), "");
+  EXPECT_EXIT(SendAll({SIGTERM}, {}, /*attend=*/false), testing::ExitedWithCode(128 + SIGTERM), "");
+}
+
+TEST(StopSignal, LeavesAHangUpAloneThatTheProcessWasStartedToIgnore) {
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  {
+    StopSignal stop;
+    stop.Attend();
+    kill(getpid(), SIGHUP);
+    kill(getpid(), SIGUSR1);
+    while (!stop.token().stop_requested()) std::this_thread::yield();
+    EXPECT_EQ(stop.received(), SIGUSR1);
+  }
+  std::signal(SIGHUP, before);
 }
 
 class StopAndResume : public Training {
@@ -61,6 +103,28 @@ TEST_F(StopAndResume, TellsByItsExitCodeWhichSignalStoppedIt) {
   EXPECT_EQ(StopAt(2, SIGINT, {}), 130) << errors_;
   EXPECT_EQ(StopAt(Metrics("cut").size() + 2, SIGTERM, {"resume=true"}), 143) << errors_;
   EXPECT_NE(errors_.find("resume=true goes on"), std::string::npos) << errors_;
+  EXPECT_EQ(StopAt(Metrics("cut").size() + 2, SIGHUP, {"resume=true"}), 129) << errors_;
+  EXPECT_NE(errors_.find("Hangup: saving at step "), std::string::npos) << errors_;
+}
+
+TEST_F(StopAndResume, SavesAtTwoQuickPressesOfCtrlC) {
+  Program program(folder_.path(), Train("run", {"train.epochs=10000"}));
+  while (program.running() && Metrics("run").size() < 3) {
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  for (int press = 0; press < 2; ++press) {
+    program.Signal(SIGINT);
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  EXPECT_EQ(program.Wait(), 130);
+  const std::string errors = program.errors();
+  const std::size_t at = errors.find("Ctrl-C: saving at step ");
+  ASSERT_NE(at, std::string::npos) << errors;
+  EXPECT_NE(errors.find("press Ctrl-C again to stop without saving"), std::string::npos) << errors;
+  EXPECT_LT(at, errors.find("stopped at step ")) << errors;
+  EXPECT_EQ(
+      Checkpoints("run"),
+      std::vector<std::string>{"step_" + std::to_string(Metrics("run").back()["step"].get<int>())});
 }
 
 TEST_F(StopAndResume, EndsAnEvaluationAndMakesUpForIt) {
@@ -170,7 +234,7 @@ TEST_F(StopAndResume, NamesTheDamagedCheckpointThatAnInitPassesOver) {
   std::filesystem::resize_file(folder_ / "first/checkpoints/step_24/model.safetensors", 1000);
   ASSERT_EQ(Run(Train("run", {"train.epochs=1", "train.init=" + (folder_ / "first")})), 0)
       << errors_;
-  EXPECT_NE(errors_.find("passed over a damaged checkpoint"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("skipped a damaged checkpoint"), std::string::npos) << errors_;
   EXPECT_NE(errors_.find("step_24"), std::string::npos) << errors_;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -55,7 +56,8 @@ struct Rank {
              lanes_per_rank) {}
 
   /// Step `number` on this rank's rows of the planned batch, in `parts` micro-batches.
-  StepReport Run(std::int64_t number, std::int64_t parts = 1) {
+  StepReport Run(std::int64_t number, std::int64_t parts = 1,
+                 const std::function<bool()>& wants_talk = {}) {
     std::vector<std::int64_t> indices;
     std::vector<MicroBatch> micro;
     const std::int64_t rows = (lanes.last - lanes.first) / parts;
@@ -76,7 +78,8 @@ struct Rank {
                      .indices = indices,
                      .epoch = number,
                      .gamma = number == 0 ? 1.0 : 0.6,
-                     .rates = {1e-3, 1e-3}});
+                     .rates = {1e-3, 1e-3},
+                     .wants_talk = wants_talk});
   }
 
   at::Tensor Weights() const {
@@ -289,6 +292,15 @@ TEST(GradScaler, GrowsAfterManyGoodStepsAndStopsShrinkingAtOne) {
   }
   EXPECT_EQ(scaler.scale, 1);
   EXPECT_FALSE(scaler.CanShrink());
+}
+
+TEST(TrainStep, TellsAllRanksThatOneWantsToTalk) {
+  RunRanks(2, [&](Communicator& comm) {
+    Rank rank("fastclip_v3", {4, 4}, comm);
+    EXPECT_FALSE(rank.Run(0).to_talk);
+    EXPECT_TRUE(rank.Run(1, 1, [&] { return comm.rank() == 1; }).to_talk);
+    EXPECT_FALSE(rank.Run(2, 1, [] { return false; }).to_talk);
+  });
 }
 
 TEST(TrainStep, SeesEveryEstimatorForTheFirstTimeOnce) {

@@ -25,7 +25,8 @@ TEST_F(ZeroShotPeer, OpenClipCountsTheSameHits) {
   Write("templates.txt", "a red {} on a blue ground, on the left\na photo of the {}.\n{}\n");
   ConvertOptions convert;
   convert.encoding = Encoding::kPng;
-  Convert(*OpenSource("synthetic:300"), folder_ / "shards", convert);
+  ConvertFolder folder(folder_ / "shards");
+  Convert(*OpenSource("synthetic:300"), folder, convert);
   ASSERT_EQ(Run(Train("run", {"train.epochs=10", "learning_rate.lr=3e-3"})), 0) << errors_;
 
   ASSERT_EQ(

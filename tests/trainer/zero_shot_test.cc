@@ -254,7 +254,7 @@ TEST(ClassifyPictures, GivesTheSameForAnyBatchAndForRanges) {
 TEST(CheckLabels, RefusesASetWithoutAUsableLabelBeforeAnyWork) {
   const auto error_of = [](const FakeSource& source, std::int64_t classes) -> std::string {
     try {
-      CheckLabels(source, classes, "SET", "FILE");
+      CheckLabels(source, classes, "SET", "FILE", ClassNames({}));
     } catch (const std::runtime_error& error) {
       return error.what();
     }

@@ -3,8 +3,10 @@
 First a search: each method's settings, listed beforehand in methods.toml, are trained shortly on a
 part of the training pictures and validated on the rest of them. Then the best setting of each method
 is trained with several seeds and evaluated on the held-out pictures, once. Every run leaves one JSON
-file in the results' folder and is not run again while its command is the same, so that a study that
-was stopped goes on where it was. At the end results.md and results.svg are written beside them.
+file in the results' folder. It is not run again while its command, the hashes of its data and the
+program's version are the same, so that a study that was stopped goes on where it was. A result that
+does not match is moved to set-aside/ there and its run is done again: results of other data or of
+another version are never compared. At the end results.md and results.svg are written beside them.
 
 Runs have one thread each and go side by side, one a core: no run waits for another, and the seconds
 of a core that it took hardly depend on what else the machine does.
@@ -57,12 +59,16 @@ def write_aside(path, text):
 
 
 def pack(table, folder):
-    if folder.is_dir():
+    """The shards of a table; those that are there stay while they were packed from this very table."""
+    source, mark = hashlib.sha256(table.read_bytes()).hexdigest(), folder / "packed-from"
+    if mark.exists() and mark.read_text() == source:
         return
+    shutil.rmtree(folder, ignore_errors=True)
     part = folder.with_name(folder.name + ".part")  # renamed once it is whole
     shutil.rmtree(part, ignore_errors=True)
     run_logged([PROGRAM, "shards", "convert", str(table), str(part), "--resize", "80", "--background", "ffffff",
                 "--records-per-shard", "1000"], folder.with_suffix(".log"))
+    (part / mark.name).write_text(source)
     part.rename(folder)
 
 
@@ -82,9 +88,23 @@ def prepare(work, validation):
     }
 
 
+def origin_of(shards):
+    """What a result of a phase comes from, besides its words: {"program": version, "train": hash, "test": hash}."""
+    program = run([PROGRAM, "--version"]).strip()
+
+    def hash_of(part):
+        return json.loads(run([PROGRAM, "shards", "info", part, "--json"]))["hash"]
+
+    return {phase: {"program": program, "train": hash_of(train), "test": hash_of(test)}
+            for phase, (train, test) in shards.items()}
+
+
 class Study:
-    def __init__(self, plan, work, results, shards):
-        self.plan, self.work, self.results, self.shards = plan, work, results, shards
+    """`origins`: origin_of() the shards. `dry`: nothing is run; what would be is in `missing`."""
+
+    def __init__(self, plan, work, results, shards, origins, dry=False):
+        self.plan, self.work, self.results, self.shards, self.origins = plan, work, results, shards, origins
+        self.dry, self.missing = dry, []
 
     def words(self, method, setting):
         return [*self.plan["words"], *method["words"], *setting]
@@ -94,10 +114,15 @@ class Study:
         train, test = self.shards[phase]
         words = [*words, f"train.epochs={epochs}", f"train.seed={seed}", f"data.train={train}", "data.val="]
         file = self.results / phase / f"{name}.json"
-        if file.exists():
-            known = json.loads(file.read_text())
-            if known["words"] == words:
-                return known
+        known = json.loads(file.read_text()) if file.exists() else None
+        differs = self.differences(phase, words, known) if known else ["there is none yet"]
+        if not differs:
+            return known
+        if self.dry:
+            self.missing.append((f"{phase}: {name}", differs, known["core_seconds"] if known else 0))
+            return known
+        if known:
+            self.set_aside(file, f"{phase}: {name}", differs)
         folder = self.work / "runs" / phase / name
         shutil.rmtree(folder, ignore_errors=True)  # of a study that was stopped
         folder.mkdir(parents=True)
@@ -107,12 +132,26 @@ class Study:
         figures = json.loads(run([PROGRAM, "eval", "retrieval", f"{folder}/run", "--shards", test, "--json"]))
         lines = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
         last = [line for line in lines if line["event"] == "train"][-1]
-        result = {"method": name, "words": words, "core_seconds": round(seconds, 1), "tau": last["tau"]}
+        result = {"method": name, "words": words, "origin": self.origins[phase], "core_seconds": round(seconds, 1), "tau": last["tau"]}
         result |= {key: value for key, value in figures.items() if "R@" in key or key == "num_samples"}
         result["mean_R@10"] = (figures["image_to_text_R@10"] + figures["text_to_image_R@10"]) / 2
         write_aside(file, json.dumps(result, indent=1) + "\n")
         shutil.rmtree(folder)
         return result
+
+    def differences(self, phase, words, known):
+        """Why a kept result is not that of this run."""
+        before, now = known.get("origin", {}), self.origins[phase]
+        changed = [f"{what} was {before.get(what, 'not noted')}, is {now[what]}"
+                   for what in now if before.get(what) != now[what]]
+        return changed if known["words"] == words else ["other words", *changed]
+
+    def set_aside(self, file, name, differs):
+        mark = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+        aside = self.results / "set-aside" / file.parent.name / f"{file.stem}.{mark}.json"
+        print(f"{name} is run again ({'; '.join(differs)}); the old result: {aside}\n", end="", flush=True)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(aside)
 
     def search(self, workers):
         """Each method with its best setting."""
@@ -124,9 +163,12 @@ class Study:
                     self.one, "search", name, self.words(method, setting), plan["epochs"], plan["seed"])
         wait(found.values())
 
+        def good(method, number):
+            result = found[method["name"], number].result()
+            return result["mean_R@10"] if result else -1
+
         def best(method):
-            numbers = range(len(method["settings"]))
-            return max(numbers, key=lambda number: found[method["name"], number].result()["mean_R@10"])
+            return max(range(len(method["settings"])), key=lambda number: good(method, number))
 
         return [(method, method["settings"][best(method)]) for method in self.plan["method"]]
 
@@ -139,6 +181,8 @@ class Study:
                 workers.submit(self.one, "final", f"{name}-{seed}", self.words(method, setting), plan["epochs"], seed)
                 for seed in plan["seeds"]]))
         wait([run for _, _, runs in rows for run in runs])
+        if self.dry:
+            return []
         rows = [(method, setting, [run.result() for run in runs]) for method, setting, runs in rows]
         return sorted(rows, key=lambda row: -statistics.mean(both(result, "R@10") for result in row[2]))
 
@@ -200,6 +244,8 @@ def main():
     parser.add_argument("--methods", default=HERE / "methods.toml", type=pathlib.Path, help="what is compared")
     parser.add_argument("--work", default="build/study", type=pathlib.Path, help="folder of shards and runs")
     parser.add_argument("--results", default=HERE / "results", type=pathlib.Path, help="folder of the results' files")
+    parser.add_argument("--list", action="store_true",
+                        help="run nothing: list the runs whose results are missing or do not match, and their cost")
     parser.add_argument("--jobs", default=os.cpu_count(), type=int, help="runs side by side, one thread each")
     arguments = parser.parse_args()
     with open(arguments.methods, "rb") as file:
@@ -208,7 +254,8 @@ def main():
         if not 1 <= len(method["settings"]) <= 6:
             sys.exit(f"study: {method['name']} has {len(method['settings'])} settings; 1 to 6 keep the effort equal")
     arguments.work.mkdir(parents=True, exist_ok=True)
-    study = Study(plan, arguments.work, arguments.results, prepare(arguments.work, plan["search"]["validation"]))
+    shards = prepare(arguments.work, plan["search"]["validation"])
+    study = Study(plan, arguments.work, arguments.results, shards, origin_of(shards), dry=arguments.list)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as workers:
         try:
             rows = study.final(study.search(workers), workers)
@@ -219,6 +266,11 @@ def main():
         except KeyboardInterrupt:
             workers.shutdown(cancel_futures=True)
             sys.exit("study: stopped; the same command goes on from here")
+    if arguments.list:
+        for name, differs, seconds in sorted(study.missing):
+            print(f"{name}: {'; '.join(differs)}" + (f" ({seconds:.0f} core-s before)" if seconds else ""))
+        print(f"{len(study.missing)} runs to do, {sum(cost for _, _, cost in study.missing):.0f} core-s as far as is known")
+        return
     write_aside(arguments.results / "results.md", table(rows))
     write_aside(arguments.results / "results.svg", plot(rows))
     print(table(rows) + f"\nwritten: {arguments.results}/results.md and results.svg")

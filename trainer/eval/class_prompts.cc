@@ -1,36 +1,53 @@
 #include "trainer/eval/class_prompts.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <span>
 #include <stdexcept>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
+#include "pipeline/open_source.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fastclip {
 namespace {
 
-constexpr std::string_view kSlot = "{}";
+constexpr std::string_view kSlots[] = {"{}", "{c}"};
+constexpr std::uintmax_t kMaxFileBytes = 64 << 20;
+/// Of equal names, and of one name's lines, so many are told.
+constexpr std::size_t kTold = 6;
 
-struct TextFile {
-  std::string path;
-  bool is_set = false;  // it lies in the share folder
+/// The first slot of `text` at `from` or behind it; an empty one where there is none.
+struct Slot {
+  std::size_t begin = std::string::npos;
+  std::size_t size = 0;
 };
+Slot FindSlot(std::string_view text, std::size_t from) {
+  Slot first;
+  for (const std::string_view slot : kSlots) {
+    const std::size_t begin = text.find(slot, from);
+    if (begin < first.begin) first = {begin, slot.size()};
+  }
+  return first;
+}
 
 /// A file of that path goes before a set of that name.
-TextFile Find(const std::string& file_or_set, const std::string& folder) {
+std::string Find(const std::string& file_or_set, const std::string& folder) {
   std::error_code error;
-  if (std::filesystem::is_regular_file(file_or_set, error)) return {file_or_set, false};
+  if (std::filesystem::is_regular_file(file_or_set, error)) return file_or_set;
   if (file_or_set.empty() || file_or_set.find_first_of("/.") != std::string::npos) {
     throw std::runtime_error(fmt::format("'{}': no such file; is the path right?", file_or_set));
   }
   try {
-    return {SharedFile(folder + "/" + file_or_set + ".txt"), true};
+    return SharedFile(folder + "/" + file_or_set + ".txt");
   } catch (const std::runtime_error& missing) {
     throw std::runtime_error(fmt::format("there is no file '{}', and as the name of a set: {}",
                                          file_or_set, missing.what()));
@@ -40,6 +57,10 @@ TextFile Find(const std::string& file_or_set, const std::string& folder) {
 /// Lines without blanks at their ends; a blank one is an error that says what a line holds.
 std::vector<std::string> ReadLines(const std::string& path, const char* a_line_holds) {
   static constexpr std::string_view kBlanks = " \t\r\v\f";
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) > kMaxFileBytes && !error) {
+    throw std::runtime_error(path + ": over 64 MiB; is it a list of names?");
+  }
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
   if (!file || file.bad()) {
@@ -70,54 +91,104 @@ std::string Lower(std::string text) {
   return text;
 }
 
-void RefuseEqualNames(const std::string& path, const std::vector<std::string>& names) {
-  std::unordered_map<std::string, std::size_t> seen;  // line by name; tokenizers fold capitals
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto [before, fresh] = seen.emplace(Lower(names[i]), i);
-    if (fresh) continue;
-    throw std::runtime_error(fmt::format(
-        "{}:{}: '{}' stands in line {}, too, and a model cannot tell equal names apart: add a word "
-        "that does, as in 'crane (bird)'",
-        path, i + 1, names[i], before->second + 1));
-  }
+/// What stands between the quotes of a line of OpenCLIP's source: lambda c: f'a photo of a {c}.',
+std::string Unquoted(const std::string& line) {
+  static constexpr std::string_view kLambda = "lambda c: f";
+  std::string_view text = line;
+  if (!text.starts_with(kLambda)) return line;
+  text.remove_prefix(kLambda.size());
+  if (text.ends_with(',')) text.remove_suffix(1);
+  const bool quoted = text.size() >= 2 && (text.front() == '\'' || text.front() == '"') &&
+                      text.back() == text.front();
+  return quoted ? std::string(text.substr(1, text.size() - 2)) : line;
 }
 
 }  // namespace
 
 std::string ClassPrompts::Sentence(std::size_t which_class, std::size_t which_template) const {
-  const std::string& name = classes.at(which_class);
-  std::string sentence = templates.at(which_template);
-  for (std::size_t slot = sentence.find(kSlot); slot != std::string::npos;
-       slot = sentence.find(kSlot, slot + name.size())) {
-    sentence.replace(slot, kSlot.size(), name);
+  const std::string& text = templates.at(which_template);
+  std::string sentence;
+  std::size_t done = 0;
+  for (Slot slot = FindSlot(text, 0); slot.size > 0; slot = FindSlot(text, done)) {
+    sentence.append(text, done, slot.begin - done).append(classes.at(which_class));
+    done = slot.begin + slot.size;
   }
-  return sentence;
+  return sentence.append(text, done);
+}
+
+ClassList OpenClasses(const std::string& file_or_set, const std::string& list) {
+  if (!file_or_set.empty()) {
+    std::vector<std::string> names = ReadClasses(file_or_set);
+    auto labels = std::make_shared<ClassNames>(names);
+    return {std::move(names), std::move(labels), file_or_set};
+  }
+  std::vector<std::string> names = ClassesOfList(list);
+  if (names.empty()) {
+    throw std::runtime_error(fmt::format(
+        "'{}' is no folder of classes: name its classes, in a file of one a line, or \"imagenet\"",
+        list));
+  }
+  if (names.size() < 2) {
+    throw std::runtime_error(
+        fmt::format("{}: one class, '{}'; a choice needs two or more", list, names.front()));
+  }
+  auto labels = std::make_shared<ClassNames>(names);
+  for (std::string& name : names) std::ranges::replace(name, '_', ' ');
+  return {std::move(names), std::move(labels), "the folders' names"};
+}
+
+std::vector<EqualNames> FindEqualNames(const std::vector<std::string>& classes) {
+  std::unordered_map<std::string, std::int64_t> first;  // line by name
+  std::map<std::int64_t, EqualNames> equal;             // by the first line
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    const auto line = static_cast<std::int64_t>(i) + 1;
+    const auto [before, fresh] = first.emplace(Lower(classes[i]), line);
+    if (fresh) continue;
+    EqualNames& names = equal[before->second];
+    if (names.lines.empty()) {
+      names = {classes[static_cast<std::size_t>(before->second) - 1], {before->second}};
+    }
+    names.lines.push_back(line);
+  }
+  std::vector<EqualNames> all;
+  for (auto& [line, names] : equal) all.push_back(std::move(names));
+  return all;
+}
+
+std::string DescribeEqualNames(const std::vector<EqualNames>& equal) {
+  std::string text;
+  for (const EqualNames& names : std::span(equal).first(std::min(equal.size(), kTold))) {
+    const auto lines = std::span(names.lines).first(std::min(names.lines.size(), kTold));
+    text += fmt::format("{}'{}' (lines {}{})", text.empty() ? "" : ", ", names.name,
+                        fmt::join(lines, ", "), lines.size() < names.lines.size() ? ", …" : "");
+  }
+  if (equal.size() > kTold) text += fmt::format(" and {} more", equal.size() - kTold);
+  return text;
 }
 
 std::vector<std::string> ReadClasses(const std::string& file_or_set) {
-  const TextFile file = Find(file_or_set, "classes");
-  std::vector<std::string> names = ReadLines(file.path, "one class name, whose label is the line");
+  const std::string path = Find(file_or_set, "classes");
+  std::vector<std::string> names = ReadLines(path, "one class name, whose label is the line");
   if (names.size() < 2) {
     throw std::runtime_error(fmt::format(
-        "{}: {} class names; a choice needs two or more, one a line", file.path, names.size()));
+        "{}: {} class names; a choice needs two or more, one a line", path, names.size()));
   }
-  if (!file.is_set) RefuseEqualNames(file.path, names);
   return names;
 }
 
 std::vector<std::string> ReadTemplates(const std::string& file_or_set) {
-  const TextFile file = Find(file_or_set, "templates");
-  std::vector<std::string> templates = ReadLines(file.path, "one template");
+  const std::string path = Find(file_or_set, "templates");
+  std::vector<std::string> templates = ReadLines(path, "one template");
   if (templates.empty()) {
-    throw std::runtime_error(file.path +
-                             ": no templates; write one a line, as in 'a photo of a {}.'");
+    throw std::runtime_error(path + ": no templates; write one a line, as in 'a photo of a {}.'");
   }
   for (std::size_t i = 0; i < templates.size(); ++i) {
-    if (templates[i].find(kSlot) != std::string::npos) continue;
+    templates[i] = Unquoted(templates[i]);
+    if (FindSlot(templates[i], 0).size > 0) continue;
     throw std::runtime_error(
-        fmt::format("{}:{}: '{}' has no slot for the class name: write {{}} where it goes, as in "
-                    "'a photo of a {{}}.'",
-                    file.path, i + 1, templates[i]));
+        fmt::format("{}:{}: '{}' has no slot for the class name: write {{}} or {{c}} where it "
+                    "goes, as in 'a photo of a {{}}.'",
+                    path, i + 1, templates[i]));
   }
   return templates;
 }

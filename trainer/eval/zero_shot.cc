@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 namespace fastclip {
@@ -15,19 +15,20 @@ namespace {
 
 constexpr std::int64_t kLooks = 64;  // records that CheckLabels reads
 
-/// Classes without those that have the name of one before them, and where each is found again.
+/// Classes without those that a model reads as one before them, and where each is found again.
 struct DistinctClasses {
   ClassPrompts prompts;
   std::vector<std::int64_t> row;  // [classes]
 };
 
-DistinctClasses Distinct(const ClassPrompts& prompts) {
+/// By the ids of a sentence: a tokenizer may fold capitals and clean names up.
+DistinctClasses Distinct(const ClassPrompts& prompts, const Tokenizer& tokenizer) {
   DistinctClasses distinct{{{}, prompts.templates}, {}};
-  std::unordered_map<std::string, std::int64_t> rows;
-  for (const std::string& name : prompts.classes) {
+  std::map<std::vector<TokenId>, std::int64_t> rows;
+  for (std::size_t i = 0; i < prompts.classes.size(); ++i) {
     const auto next = static_cast<std::int64_t>(distinct.prompts.classes.size());
-    const auto [found, fresh] = rows.emplace(name, next);
-    if (fresh) distinct.prompts.classes.push_back(name);
+    const auto [found, fresh] = rows.emplace(tokenizer.Encode(prompts.Sentence(i, 0)), next);
+    if (fresh) distinct.prompts.classes.push_back(prompts.classes[i]);
     distinct.row.push_back(found->second);
   }
   return distinct;
@@ -39,7 +40,7 @@ at::Tensor ClassWeights(const ClipModel& model, const Tokenizer& tokenizer,
                         const ClassPrompts& prompts, const EncodeOptions& options,
                         const std::function<void(std::int64_t)>& progress) {
   const at::NoGradGuard no_grad;
-  const DistinctClasses distinct = Distinct(prompts);
+  const DistinctClasses distinct = Distinct(prompts, tokenizer);
   const std::size_t templates = prompts.templates.size();
   const std::size_t sentences = distinct.prompts.classes.size() * templates;
   const auto context = static_cast<std::size_t>(model.config().text.context_length);
@@ -86,7 +87,7 @@ ClassHits ClassifyPictures(const ClipModel& model, const RecordSource& source, S
 }
 
 void CheckLabels(const RecordSource& source, std::int64_t classes, const std::string& set,
-                 const std::string& from) {
+                 const std::string& from, const ClassNames& names) {
   const std::int64_t looks = std::min(kLooks, source.size());
   SkipCounts skips{};
   std::int64_t out_of_range = 0, record = 0, label = 0;
@@ -97,6 +98,7 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
     if (found.skip) {
       ++skips[static_cast<int>(*found.skip)];
     } else if (found.label >= 0 && found.label < classes) {
+      names.ForgetUnknown();
       return;
     } else if (out_of_range++ == 0) {
       record = index;
@@ -109,10 +111,14 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
                     "{}, but {} has {} classes, labels 0 to {}; is it the list of this data?",
                     set, record, label, from, classes, classes - 1));
   }
+  const std::string unknown = names.DescribeUnknown();
   throw std::runtime_error(fmt::format(
-      "{}: none of {} records that were looked at can be used: {}; labels are read from .cls "
-      "members or a column 'label', from elsewhere with a label key such as json.NAME",
-      set, looks, DescribeSkips(skips)));
+      "{}: none of {} records that were looked at can be used: {}; {}", set, looks,
+      DescribeSkips(skips),
+      unknown.empty()     ? "labels are read from .cls members or a column 'label', from elsewhere "
+                            "with a label key such as json.NAME"
+      : names.size() == 0 ? unknown + ": name the classes with --classes"
+                          : unknown + " of " + from));
 }
 
 }  // namespace fastclip

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <map>
 #include <stdexcept>
+#include <tuple>
 #include <variant>
 
 #include "trainer/model/fresh_weights.h"
@@ -23,23 +24,6 @@ at::Tensor Normalise(const at::Tensor& projected) {
   const at::Tensor x =
       at::isReducedFloatingType(projected.scalar_type()) ? projected.to(at::kFloat) : projected;
   return x / at::linalg_vector_norm(x, 2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
-}
-
-// The first few of a list, for one line of an error.
-std::string FirstOf(const std::vector<std::string>& list) {
-  constexpr std::size_t kShown = 3;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(list.size(), kShown); ++i)
-    text += (i > 0 ? ", " : "") + list[i];
-  if (list.size() > kShown) text += fmt::format(" and {} more", list.size() - kShown);
-  return text;
-}
-
-std::string ShapeOf(const at::Tensor& tensor) {
-  std::string text = "[";
-  for (const std::int64_t size : tensor.sizes())
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
 }
 
 using ImageTower = std::variant<VisionTransformer, ModifiedResNet>;
@@ -166,53 +150,28 @@ const NamedTensors& ClipModel::buffers() const { return impl_->buffers; }
 at::Tensor ClipModel::logit_scale() const { return impl_->logit_scale; }
 at::Tensor ClipModel::logit_bias() const { return impl_->logit_bias; }
 
-void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
-  const std::string kOptional = "logit_bias";
-  std::map<std::string, at::Tensor> ours;
+std::vector<NamedShape> ClipModel::shapes() const {
+  std::vector<NamedShape> shapes;
   for (const NamedTensors* list : {&impl_->parameters, &impl_->buffers}) {
-    for (const auto& [name, tensor] : *list) ours.emplace(name, tensor);
+    for (const auto& [name, tensor] : *list) shapes.push_back({name, tensor.sizes().vec()});
   }
-  std::vector<std::pair<at::Tensor, at::Tensor>> copies;
-  std::vector<std::string> unknown, misshaped, missing;
-  std::string hint;
-  for (const auto& [name, tensor] : tensors) {
-    const auto found = ours.find(name);
-    if (found == ours.end()) {
-      if (name != kOptional) unknown.push_back(name);
-      continue;
-    }
-    const at::Tensor target = found->second;
-    ours.erase(found);
-    // Some of OpenCLIP's files keep logit_scale in a list of one.
-    const bool one_number = target.numel() == 1 && tensor.numel() == 1;
-    if (one_number || target.sizes() == tensor.sizes()) {
-      copies.emplace_back(target, tensor.reshape(target.sizes()));
-      continue;
-    }
-    misshaped.push_back(fmt::format("{} {} instead of {}", name, ShapeOf(tensor), ShapeOf(target)));
-    if (name == "token_embedding.weight" && tensor.dim() == 2 && tensor.size(0) != target.size(0)) {
-      hint = fmt::format(
-          "; its vocabulary has {} entries, the model's {}: use the tokenizer and "
-          "text.vocab_size it was trained with",
-          tensor.size(0), target.size(0));
+  return shapes;
+}
+
+void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
+  std::vector<NamedShape> theirs;
+  for (const auto& [name, tensor] : tensors) theirs.push_back({name, tensor.sizes().vec()});
+  CheckWeightsFit(impl_->config, shapes(), theirs, where);
+  const std::map<std::string, at::Tensor> by_name(tensors.begin(), tensors.end());
+  const at::NoGradGuard no_grad;
+  for (const NamedTensors* list : {&impl_->parameters, &impl_->buffers}) {
+    for (const auto& [name, tensor] : *list) {
+      const auto found = by_name.find(name);
+      if (found == by_name.end()) continue;
+      at::Tensor target = tensor;
+      target.copy_(found->second.reshape(target.sizes()));
     }
   }
-  ours.erase(kOptional);
-  for (const auto& [name, target] : ours) {
-    // Old checkpoints, and those of frozen statistics, do not count batches; nothing depends on it.
-    if (!name.ends_with(".num_batches_tracked")) missing.push_back(name);
-  }
-  if (missing.empty() && unknown.empty() && misshaped.empty()) {
-    const at::NoGradGuard no_grad;
-    for (auto& [target, source] : copies) target.copy_(source);
-    return;
-  }
-  std::string text = fmt::format("{} does not fit the model {}", where, impl_->config.name);
-  if (!missing.empty()) text += fmt::format("; {} missing: {}", missing.size(), FirstOf(missing));
-  if (!unknown.empty()) text += fmt::format("; {} unknown: {}", unknown.size(), FirstOf(unknown));
-  if (!misshaped.empty())
-    text += fmt::format("; {} of another shape: {}", misshaped.size(), FirstOf(misshaped));
-  throw std::runtime_error(text + (hint.empty() ? "; is it another model's?" : hint));
 }
 
 void ClipModel::SyncBatchNormOver(Communicator& comm) {

@@ -12,6 +12,7 @@
 #include "comm/communicator.h"
 #include "trainer/model/lock.h"
 #include "trainer/model/tower_mode.h"
+#include "trainer/model/weights_fit.h"
 #include "trainer/named_tensors.h"
 
 namespace fastclip {
@@ -78,10 +79,10 @@ class ClipModel {
   at::Tensor logit_scale() const;  ///< 0-d, t = ln(1/τ)
   at::Tensor logit_bias() const;   ///< 0-d; undefined without ModelConfig::init_logit_bias
 
-  /// Copies tensors by name into parameters and buffers. Throws std::runtime_error that lists what
-  /// is missing, unknown or of another shape (the first few of each) and names the model. As in
-  /// PyTorch, counts of batches may be missing. A logit_bias may be there or not: only the sigmoid
-  /// loss has one.
+  /// Names and shapes of parameters and buffers: what CheckWeightsFit() compares a file with.
+  std::vector<NamedShape> shapes() const;
+  /// Copies tensors by name into parameters and buffers. Throws as CheckWeightsFit() does; nothing
+  /// is then copied.
   void Load(const NamedTensors& tensors, const std::string& where);
 
   /// Activation checkpointing in the blocks of all transformers: less memory for a second forward

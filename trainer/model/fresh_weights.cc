@@ -41,6 +41,9 @@ class NormalDraw {
 
 template <class Draw>
 at::Tensor FreshWeights::Fill(const std::string& name, const Shape& shape, const Draw& draw) {
+  if (seed_ == kZero || device_ == at::kMeta) {
+    return Keep(name, at::zeros(shape, at::TensorOptions(dtype_).device(device_)));
+  }
   CounterRandom random(Mix(seed_, KeyOf(name)));
   at::Tensor values = at::empty(shape, at::kDouble);
   double* out = values.mutable_data_ptr<double>();

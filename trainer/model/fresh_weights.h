@@ -15,8 +15,13 @@ namespace fastclip {
 /// The numbers of a tensor are a function of the seed, its name and its shape: neither the order of
 /// the calls nor threads nor the machine's vector width change them, and float32 weights are the
 /// rounded float64 ones.
+///
+/// On at::kMeta tensors have a shape and no memory, and nothing is drawn.
 class FreshWeights {
  public:
+  /// A seed with which all weights are zero: for what does not depend on them.
+  static constexpr std::uint64_t kZero = ~std::uint64_t{0};
+
   using Shape = std::vector<std::int64_t>;
 
   FreshWeights(std::uint64_t seed, at::ScalarType dtype, at::Device device = at::kCPU)

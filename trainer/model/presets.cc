@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
@@ -69,6 +72,21 @@ ModelConfig ReadModelFile(const std::string& file) {
   return config;
 }
 
+/// Those that a mistyped name may mean. A model with the other activation would take the same
+/// weights, and be silently worse.
+std::vector<std::string> SameActivation(const std::string& name,
+                                        const std::vector<std::string>& names) {
+  const auto is_quick = [](std::string_view name) {
+    return std::ranges::search(name, std::string_view("quick"), {}, [](unsigned char c) {
+             return std::tolower(c);
+           }).size() > 0;
+  };
+  std::vector<std::string> alike;
+  std::ranges::copy_if(names, std::back_inserter(alike),
+                       [&](const std::string& other) { return is_quick(other) == is_quick(name); });
+  return alike.empty() ? names : alike;
+}
+
 }  // namespace
 
 std::vector<std::string> ModelPresets() {
@@ -97,9 +115,10 @@ ModelConfig LoadModelConfig(const std::string& name_or_path) {
         "model '{}': no presets found; keep configs/ beside build/ or in share/fastclip/",
         name_or_path));
   }
-  throw ConfigError(
-      fmt::format("there is no model '{}'; the nearest is '{}' (of {}), or give a file *.toml",
-                  name_or_path, Nearest(name_or_path, names), fmt::join(names, ", ")));
+  const std::vector<std::string> alike = SameActivation(name_or_path, names);
+  throw ConfigError(fmt::format(
+      "unknown model '{}'; did you mean '{}'? There are {}; or give a model file (*.toml)",
+      name_or_path, Nearest(name_or_path, alike), fmt::join(names, ", ")));
 }
 
 std::string OpenClipJson(const ModelConfig& config) {
@@ -117,15 +136,15 @@ std::string OpenClipJson(const ModelConfig& config) {
     vision_cfg["mlp_ratio"] = vision.mlp_ratio;
   }
   nlohmann::ordered_json json{{"embed_dim", config.embed_dim},
-                                {"quick_gelu", config.quick_gelu},
-                                {"vision_cfg", vision_cfg},
-                                {"text_cfg",
-                                 {{"context_length", text.context_length},
-                                  {"vocab_size", text.vocab_size},
-                                  {"width", text.width},
-                                  {"heads", text.heads},
-                                  {"layers", text.layers},
-                                  {"mlp_ratio", text.mlp_ratio}}}};
+                              {"quick_gelu", config.quick_gelu},
+                              {"vision_cfg", vision_cfg},
+                              {"text_cfg",
+                               {{"context_length", text.context_length},
+                                {"vocab_size", text.vocab_size},
+                                {"width", text.width},
+                                {"heads", text.heads},
+                                {"layers", text.layers},
+                                {"mlp_ratio", text.mlp_ratio}}}};
   if (config.init_logit_bias) json["init_logit_bias"] = *config.init_logit_bias;
   return json.dump();
 }

@@ -2,8 +2,24 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 namespace fastclip {
 namespace {
+
+// x_i·y_i of each row, some rows at a time: the product of all would be another [B, d].
+at::Tensor RowDots(const at::Tensor& x, const at::Tensor& y, std::int64_t tile) {
+  const std::int64_t rows = x.size(0), step = TileWidth(x.size(1), rows, tile);
+  at::Tensor dots = at::empty({rows}, x.options());
+  for (std::int64_t first = 0; first < rows; first += step) {
+    const auto here = [&](const at::Tensor& of) {
+      return of.narrow(0, first, std::min(step, rows - first));
+    };
+    at::Tensor out = here(dots);
+    at::sum_out(out, here(x) * here(y), 1);
+  }
+  return dots;
+}
 
 // Features times the scale of their anchors: side 0 image, 1 text.
 at::Tensor Scaled(const at::Tensor& rows, const at::Tensor& scale, std::int64_t side) {
@@ -15,7 +31,7 @@ at::Tensor Scaled(const at::Tensor& rows, const at::Tensor& scale, std::int64_t 
 PairPasses::PairPasses(const Features& features, const at::Tensor& scale, std::int64_t tile)
     : local_(features.local),
       first_row_(features.first_row),
-      positive_((features.global.image * features.global.text).sum(1)),
+      positive_(RowDots(features.global.image, features.global.text, tile)),
       scale_(scale),
       image_rows_(Scaled(local_.image, scale, 0), features.global.text, first_row_, tile),
       text_rows_(Scaled(local_.text, scale, 1), features.global.image, first_row_, tile) {}

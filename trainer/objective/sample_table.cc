@@ -37,6 +37,23 @@ std::int64_t SampleTable::RowOf(std::int64_t index) const {
   return lane_start_[static_cast<std::size_t>(place.lane - lanes_.first)] + place.slot;
 }
 
+void SampleTable::ForEachRecord(
+    const std::function<void(std::span<const std::int64_t>)>& visit) const {
+  constexpr std::size_t kBlock = 1 << 16;
+  std::vector<std::int64_t> some;
+  for (std::int64_t lane = lanes_.first; lane < lanes_.last; ++lane) {
+    for (std::int64_t slot = 0; slot < plan_.lane_size(lane); ++slot) {
+      if (const auto index = plan_.IndexAt({.lane = lane, .slot = slot})) {
+        some.push_back(ToInt(*index));
+      }
+      if (some.size() < kBlock) continue;
+      visit(some);
+      some.clear();
+    }
+  }
+  if (!some.empty()) visit(some);
+}
+
 at::Tensor SampleTable::Read(std::span<const std::int64_t> indices) const {
   at::Tensor rows = at::empty({static_cast<std::int64_t>(indices.size())}, at::kLong);
   auto* row = rows.mutable_data_ptr<std::int64_t>();

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ class SampleTable {
   const std::vector<std::string>& columns() const { return columns_; }
   /// All rows, [rows, columns], for checkpoints and statistics.
   at::Tensor& values() { return values_; }
+  /// visit(indices) for the SampleIndex of all rows, in their order, some at a time; slots without
+  /// a record are left out.
+  void ForEachRecord(const std::function<void(std::span<const std::int64_t>)>& visit) const;
   /// Rows of these SampleIndex (int64 [b], all in this rank's lanes): [b, columns].
   at::Tensor Read(std::span<const std::int64_t> indices) const;
   /// Sequential: the last of equal indices wins.

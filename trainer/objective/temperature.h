@@ -14,6 +14,9 @@ namespace fastclip {
 struct TemperatureOptions {
   /// τ at the start, in [0.01, 1].
   double init = 0.07;
+  /// Whose τ (and bias) a run has that starts from weights: "config": `init`; "weights": theirs;
+  /// "auto": theirs where it is learned, `init` where it is constant or each sample's own.
+  std::string from = "auto";
   /// Learning rate of t; below 0: the model's.
   double lr = -1;
   /// "cosine": a cosine of its own with the model's warm-up and lr_min, whatever the model's

@@ -20,8 +20,10 @@ std::string ErrorOf(const std::string& model) {
 }
 
 TEST(Presets, AreOpenClipsModels) {
-  EXPECT_EQ(ModelPresets(), (std::vector<std::string>{"RN101", "RN50", "RN50x4", "ViT-B-16",
-                                                      "ViT-B-32", "ViT-L-14", "tiny"}));
+  EXPECT_EQ(ModelPresets(), (std::vector<std::string>{
+                                "RN101", "RN101-quickgelu", "RN50", "RN50-quickgelu", "RN50x4",
+                                "RN50x4-quickgelu", "ViT-B-16", "ViT-B-16-quickgelu", "ViT-B-32",
+                                "ViT-B-32-quickgelu", "ViT-L-14", "ViT-L-14-quickgelu", "tiny"}));
   for (const std::string& name : ModelPresets()) EXPECT_EQ(LoadModelConfig(name).name, name);
   const ModelConfig large = LoadModelConfig("ViT-L-14");
   EXPECT_EQ(large.embed_dim, 768);
@@ -48,8 +50,24 @@ TEST(Presets, WriteOpenClipsWords) {
             std::string::npos);
 }
 
-TEST(Presets, NameTheNearest) {
-  EXPECT_NE(ErrorOf("ViT-B32").find("the nearest is 'ViT-B-32'"), std::string::npos)
+TEST(Presets, OfQuickGeluAreTheSameModelsWithAnotherActivation) {
+  for (const std::string& name : ModelPresets()) {
+    if (!name.ends_with("-quickgelu")) continue;
+    ModelConfig quick = LoadModelConfig(name);
+    EXPECT_TRUE(quick.quick_gelu) << name;
+    quick.quick_gelu = false;
+    const ModelConfig plain = LoadModelConfig(name.substr(0, name.size() - 10));
+    EXPECT_EQ(OpenClipJson(quick), OpenClipJson(plain)) << name;
+  }
+}
+
+TEST(Presets, NameTheNearestOfTheSameActivation) {
+  EXPECT_NE(ErrorOf("ViT-B-32-quickgel").find("did you mean 'ViT-B-32-quickgelu'"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf("ViT-H-14-QuickGELU").find("did you mean 'ViT-L-14-quickgelu'"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf("ViT-B/32").find("did you mean 'ViT-B-32'"), std::string::npos);
+  EXPECT_NE(ErrorOf("ViT-B32").find("did you mean 'ViT-B-32'"), std::string::npos)
       << ErrorOf("ViT-B32");
   EXPECT_NE(ErrorOf("models/tiny").find("'tiny'"), std::string::npos);
 }
@@ -64,11 +82,13 @@ TEST(Presets, ReadAFileAndNameItsMistakes) {
   EXPECT_EQ(LoadModelConfig(file).vision.mlp_ratio, 2);
   write("embed_dim = 64\n[vision]\npatchsize = 16\n");
   EXPECT_EQ(ErrorOf(file),
-            file + ":3: there is no key 'vision.patchsize'; the nearest is 'vision.patch_size'");
+            file + ":3: unknown key vision.patchsize; did you mean vision.patch_size?");
   write("embed_dim = 'wide'\n");
-  EXPECT_EQ(ErrorOf(file), file + ":1: embed_dim must be a whole number from 1 to 16777216, not 'wide'");
+  EXPECT_EQ(ErrorOf(file),
+            file + ":1: embed_dim must be a whole number from 1 to 16777216, not 'wide'");
   write("embed_dim = 1.5\n");
-  EXPECT_EQ(ErrorOf(file), file + ":1: embed_dim must be a whole number from 1 to 16777216, not 1.5");
+  EXPECT_EQ(ErrorOf(file),
+            file + ":1: embed_dim must be a whole number from 1 to 16777216, not 1.5");
   write("vision = 3\n");
   EXPECT_TRUE(ErrorOf(file).starts_with(file + ":1: there is no key 'vision'")) << ErrorOf(file);
   write("embed_dim = \n");

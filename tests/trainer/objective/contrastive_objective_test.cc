@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "trainer/objective/robustness.h"
+
 namespace fastclip {
 namespace {
 
@@ -119,6 +121,46 @@ TEST(GlobalContrastive, ExactV3WithGammaOneIsTheGradientOfThePublishedObjective)
             1e-12 * image.grad().abs().max().item<double>());
   EXPECT_LE(Gap(ours.features.text, text.grad()), 1e-12 * text.grad().abs().max().item<double>());
   EXPECT_LE(Gap(ours.parameters.at(0), t.grad()), 1e-12 * std::abs(t.grad().item<double>()));
+}
+
+TEST(GlobalContrastive, ALargerRhoThanTheLogarithmOfTheNegativesLowersTheTemperatureAlways) {
+  constexpr std::int64_t kRows = 16;
+  const auto comm = WorldOfOne();
+  const auto gradient = [&](const char* name, double rho, double tau) {
+    return MakeObjective({.name = name, .mode = "exact", .rho = rho, .epsilon = 0})
+        ->Evaluate(OneRank(RandomFeatures(kRows, 5)), Unseen(kRows, at::kDouble), At(tau, 1), *comm)
+        .parameters.at(0)
+        .item<double>();
+  };
+  const double limit = std::log(kRows - 1.0);
+  bool rises = false;
+  for (const double tau : {0.01, 0.02, 0.05, 0.1, 0.3, 1.0}) {
+    // dL/dt below 0: t = ln(1/τ) grows.
+    EXPECT_LT(gradient("fastclip_v3", limit + 1e-6, tau), 0) << tau;
+    rises = rises || gradient("fastclip_v3", limit / 2, tau) > 0;
+  }
+  EXPECT_TRUE(rises);
+}
+
+TEST(RhoWarning, TellsTheLimitAndWhatTheTemperatureWillDo) {
+  const GammaOptions one{.schedule = "constant", .start = 1, .min = 1};
+  const auto warning = [](const char* name, const char* mode, double rho,
+                          const GammaOptions& gamma) {
+    return RhoWarning({.name = name, .mode = mode, .rho = rho}, gamma, 16, 1000);
+  };
+  EXPECT_EQ(warning("fastclip_v3", "exact", 2.7, {}), "");
+  EXPECT_EQ(warning("fastclip_v3", "reference", 6.5, {}), "");
+  EXPECT_EQ(warning("fastclip_v1", "exact", 6.5, {}), "");
+  EXPECT_EQ(
+      warning("fastclip_v3", "exact", 6.5, {}),
+      "objective.rho = 6.5 is more than ln(train.batch_size - 1) = 2.71, its limit while gamma "
+      "is 1: the temperature will fall towards 0.01. With gamma below 1 the estimators see more "
+      "than one batch, and the limit rises towards ln(records - 1) = 6.91");
+  EXPECT_EQ(
+      warning("fastclip_v2", "reference", 6.5, one),
+      "objective.rho = 6.5 is more than ln(train.batch_size - 1) = 2.71, its limit while gamma "
+      "is 1: the temperatures will fall towards 0.01; choose a smaller rho");
+  EXPECT_NE(warning("isogclr", "exact", 8, {}).find("choose a smaller rho"), std::string::npos);
 }
 
 TEST(GlobalContrastive, ModesDifferInTheTemperatureGradientAlone) {

@@ -1,0 +1,98 @@
+#include "pipeline/record_sample.h"
+
+#include <gtest/gtest.h>
+
+#include "pipeline/open_source.h"
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/fake_source.h"
+#include "tests/support/paths.h"
+
+namespace fastclip {
+namespace {
+
+class RecordSamples : public testing::Test {
+ protected:
+  /// `records` records with a .jpg and these members.
+  std::string Write(const std::string& name, int records, const Members& members) const {
+    Members all;
+    for (int i = 0; i < records; ++i) {
+      all.emplace_back(std::to_string(i) + ".jpg", "x");
+      for (const auto& [field, text] : members) {
+        all.emplace_back(std::to_string(i) + "." + field, text);
+      }
+    }
+    WriteShard(folder_ / name, all);
+    return folder_ / name;
+  }
+  static std::string Content(const std::string& list) {
+    return DescribeContent(SampleRecords(*OpenSource(list)).front());
+  }
+  static std::string Lack(const std::string& list, const SourceOptions& options = {}) {
+    return DescribeLack(SampleRecords(*OpenSource(list, options)), list, options, "data.captions");
+  }
+  static void ExpectLack(const std::string& list, const std::string& text,
+                         const SourceOptions& options = {}) {
+    const std::string lack = Lack(list, options);
+    EXPECT_NE(lack.find(text), std::string::npos) << lack;
+    EXPECT_EQ(lack.find('\n'), std::string::npos) << lack;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(RecordSamples, TellWhatAListHolds) {
+  EXPECT_EQ(Content("synthetic:1000"), "pictures with captions and labels (0 to 5)");
+  const std::string labelled = Write("l.tar", 200, {{"cls", "7"}});
+  EXPECT_EQ(Content(labelled), "pictures with labels (7 to 7), no captions");
+  EXPECT_TRUE(OpenSourceWithInfo(labelled).parts[0].warnings.empty());
+  EXPECT_EQ(Content(Write("n.tar", 9, {{"cls", "cat"}})), "pictures with class names, no captions");
+  EXPECT_EQ(Content(Write("t.tar", 9, {{"txt", "one\ntwo"}, {"cls", "1"}})),
+            "pictures with captions and labels (1 to 1) (some .txt have several lines)");
+  EXPECT_EQ(Content(Write("o.tar", 9, {{"npy", "one"}})),
+            "pictures without captions; 9 no_caption of 9 looked at");
+}
+
+TEST_F(RecordSamples, SayWhatIsThereInPlaceOfCaptions) {
+  EXPECT_EQ(Lack("synthetic:10"), "");
+  EXPECT_EQ(Lack(Write("good.tar", 3, {{"txt", "text"}})), "");
+  const std::string labelled = Write("l.tar", 200, {{"cls", "7"}});
+  ExpectLack(labelled,
+             labelled + ": none of 64 records looked at, of 200, has a caption (.txt, or");
+  ExpectLack(labelled,
+             "They have .cls, .jpg. Pictures with labels are for fastclip "
+             "eval zeroshot");
+  const std::string js =
+      Write("j.tar", 5, {{"json", R"({"url": "u", "blip_caption": "b", "n": 3, "recap": ["r"]})"}});
+  ExpectLack(js, "none of its 5 records has a caption");
+  ExpectLack(js, "the .json has blip_caption, recap, url. Set data.captions=json.blip_caption");
+  SourceOptions options;
+  options.captions = ParseCaptionKeys(std::vector<std::string>{"json.blip"}, {});
+  ExpectLack(js, "has a caption where it was said to be (data.captions)", options);
+  options.captions = ParseCaptionKeys(std::vector<std::string>{"json.recap"}, {});
+  EXPECT_EQ(Lack(js, options), "");
+  WriteShard(folder_ / "p.tar", {{"a.txt", "text"}, {"a.tiff", "II"}});
+  ExpectLack(folder_ / "p.tar",
+             "none of its 1 records can be used (1 no_image). They have .tiff, .txt");
+}
+
+TEST_F(RecordSamples, LookAtEachPartAndAreContentWithOneGoodRecord) {
+  const std::string good = Write("good.tar", 3, {{"txt", "text"}});
+  const std::string bad = Write("bad.tar", 3, {{"cls", "0"}});
+  ExpectLack(good + "::" + bad, bad + ": none of its 3 records");
+  WriteShard(folder_ / "one.tar", {{"a.jpg", "x"}, {"b.jpg", "x"}, {"c.jpg", "x"}, {"c.txt", "c"}});
+  EXPECT_EQ(Lack(folder_ / "one.tar"), "");
+  FakeSource gone(100);
+  for (std::int64_t i = 0; i < 100; ++i) gone.bad[i] = Skip::kMissing;
+  EXPECT_EQ(DescribeLack(SampleRecords(gone), "gone", {}, ""), "");
+}
+
+TEST_F(RecordSamples, NeverRepeatNamesThatATerminalShouldNotGet) {
+  const std::string shard =
+      Write("e.tar", 2,
+            {{"json", "{\"cap\\u001b[31mtion\": \"x\", \"fine\": \"y\"}"}, {"\x1b[31m", "x"}});
+  ExpectLack(shard, "the .json has fine.");
+  EXPECT_EQ(Lack(shard).find('\x1b'), std::string::npos);
+}
+
+}  // namespace
+}  // namespace fastclip

@@ -1,0 +1,92 @@
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdlib>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+// A library to preload (LD_PRELOAD): calls of the C library that fail, as FAULT tells:
+// "CALL PART COUNT ERRNO [RANK]": CALL (write, pread or open) on files whose path contains PART
+// fails with ERRNO after the first COUNT; ERRNO 0: each takes a second more. RANK: in that rank
+// of a run alone.
+
+namespace {
+
+struct Fault {
+  std::string call, part;
+  int count = 0;
+  int error = 0;
+};
+
+const Fault& Planned() {
+  static const Fault fault = [] {
+    Fault read;
+    const char* words = std::getenv("FAULT");
+    if (words == nullptr) return read;
+    std::istringstream stream(words);
+    std::string rank;
+    stream >> read.call >> read.part >> read.count >> read.error >> rank;
+    const char* own = std::getenv("RANK");
+    if (!rank.empty() && (own == nullptr || rank != own)) read.call.clear();
+    return read;
+  }();
+  return fault;
+}
+
+/// Whether this call is to fail; errno is then set.
+bool Fails(std::string_view call, std::string_view path) {
+  static std::atomic<int> done{0};
+  const Fault& fault = Planned();
+  if (fault.call != call || path.find(fault.part) == std::string_view::npos) return false;
+  if (done++ < fault.count) return false;
+  if (fault.error == 0) {
+    usleep(1'000'000);
+    return false;
+  }
+  errno = fault.error;
+  return true;
+}
+
+bool Fails(std::string_view call, int fd) {
+  if (Planned().call != call) return false;
+  std::array<char, 4096> path{};
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t size = readlink(link.c_str(), path.data(), path.size());
+  return size > 0 && Fails(call, std::string_view(path.data(), static_cast<std::size_t>(size)));
+}
+
+template <class Function>
+Function* Real(const char* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+extern "C" {
+
+ssize_t write(int fd, const void* bytes, size_t size) {
+  static auto* const real = Real<ssize_t(int, const void*, size_t)>("write");
+  return Fails("write", fd) ? -1 : real(fd, bytes, size);
+}
+
+ssize_t pread(int fd, void* bytes, size_t size, off_t offset) {
+  static auto* const real = Real<ssize_t(int, void*, size_t, off_t)>("pread");
+  return Fails("pread", fd) ? -1 : real(fd, bytes, size, offset);
+}
+
+int open(const char* path, int flags, ...) {
+  static auto* const real = Real<int(const char*, int, ...)>("open");
+  std::va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  return Fails("open", path) ? -1 : real(path, flags, mode);
+}
+}

@@ -1,0 +1,77 @@
+#include "trainer/activation_bytes.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace fastclip {
+namespace {
+
+ModelConfig SmallViT(std::int64_t layers, std::int64_t side) {
+  ModelConfig model;
+  model.embed_dim = 24;
+  model.vision = {
+      .image_size = 8 * side, .patch_size = 8, .width = 48, .layers = layers, .head_width = 16};
+  model.text = {.context_length = 29, .vocab_size = 50, .width = 32, .heads = 2, .layers = layers};
+  return model;
+}
+
+ModelConfig SmallResNet() {
+  ModelConfig model = SmallViT(2, 1);
+  model.vision = {.image_size = 160, .width = 8, .head_width = 32, .resnet_layers = {1, 2, 3, 1}};
+  return model;
+}
+
+/// Of the cut towers, and of the whole ones.
+void ExpectEqualCounts(const ModelConfig& model, const LockOptions& lock, const char* precision,
+                       bool grad_checkpointing) {
+  const Precision types = PrecisionOf(precision);
+  ClipModel whole(model, /*seed=*/1, /*init_temperature=*/0.07, types.parameters, lock);
+  whole.set_grad_checkpointing(grad_checkpointing);
+  const auto autocast = types.autocast ? std::optional(at::kBFloat16) : std::nullopt;
+  EXPECT_EQ(ActivationBytesPerRow(model, lock, types, grad_checkpointing),
+            ActivationBytesPerRow(whole, autocast))
+      << precision << ", checkpointing " << grad_checkpointing << ", layers " << model.vision.layers
+      << ", locked " << lock.image << " " << lock.image_unlocked_groups << ", " << lock.text << " "
+      << lock.text_unlocked_layers;
+}
+
+TEST(ActivationBytes, OfCutTowersAreThoseOfWholeOnes) {
+  for (const char* precision : {"fp32", "fp64", "amp_bf16", "amp"}) {
+    for (const bool grad_checkpointing : {false, true}) {
+      for (const auto& [layers, side] : {std::pair{1, 3}, {2, 6}, {3, 4}, {6, 7}}) {
+        ExpectEqualCounts(SmallViT(layers, side), {}, precision, grad_checkpointing);
+      }
+      ExpectEqualCounts(SmallResNet(), {}, precision, grad_checkpointing);
+    }
+  }
+}
+
+TEST(ActivationBytes, AreOfTheLearningBlocksWhereTowersAreLocked) {
+  constexpr std::int64_t kLayers = 6;
+  for (std::int64_t groups = 0; groups <= kLayers + 2; ++groups) {
+    ExpectEqualCounts(SmallViT(kLayers, 5), {.image = true, .image_unlocked_groups = groups},
+                      "fp32", false);
+    ExpectEqualCounts(SmallViT(kLayers, 5), {.text = true, .text_unlocked_layers = groups}, "fp32",
+                      true);
+  }
+  ExpectEqualCounts(SmallResNet(), {.image = true}, "fp32", false);
+  ExpectEqualCounts(SmallResNet(), {.image = true, .image_freeze_bn_stats = true}, "fp32", false);
+}
+
+TEST(ActivationBytes, NeedNoMemoryForAModelThatIsOnlyCounted) {
+  const ModelConfig model = SmallViT(2, 4);
+  const ClipModel shapes(model, 1, 0.07, at::kFloat, {}, at::kMeta);
+  const ClipModel whole(model, 1, 0.07, at::kFloat);
+  ASSERT_EQ(shapes.parameters().size(), whole.parameters().size());
+  for (std::size_t i = 0; i < whole.parameters().size(); ++i) {
+    const auto& [name, tensor] = shapes.parameters()[i];
+    EXPECT_EQ(name, whole.parameters()[i].first);
+    EXPECT_EQ(tensor.sizes(), whole.parameters()[i].second.sizes()) << name;
+    EXPECT_TRUE(tensor.is_meta());
+  }
+}
+
+}  // namespace
+}  // namespace fastclip

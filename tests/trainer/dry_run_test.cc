@@ -1,0 +1,168 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/fake_source.h"
+#include "tests/trainer/training_fixture.h"
+#include "trainer/start_check.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DryRuns : public Training {
+ protected:
+  int Dry(std::vector<std::string> words = {}) {
+    words.emplace_back("--dry-run");
+    return Run(Train("run", words));
+  }
+  /// A dry run and a start, which say the same.
+  void ExpectBothRefuse(const std::vector<std::string>& words, const std::string& reason) {
+    for (const bool dry : {true, false}) {
+      EXPECT_NE(dry ? Dry(words) : Run(Train("run", words)), 0) << reason;
+      EXPECT_NE(errors_.find(reason), std::string::npos) << dry << ": " << errors_;
+      EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+    }
+  }
+  bool Says(const std::string& text) const { return output_.find(text) != std::string::npos; }
+  std::vector<std::string> Files() const {
+    std::vector<std::string> all;
+    for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) {
+      const std::string name = entry.path().filename();
+      if (name.find("stdout") == std::string::npos && name.find("stderr") == std::string::npos) {
+        all.push_back(entry.path());
+      }
+    }
+    std::ranges::sort(all);
+    return all;
+  }
+  void WriteShards() {
+    for (const char* name : {"0.tar", "1.tar"}) {
+      Members members;
+      for (int i = 0; i < 60; ++i) {
+        members.emplace_back(std::to_string(i) + ".png", AsString(PngOf(i)));
+        members.emplace_back(std::to_string(i) + ".txt", "picture");
+      }
+      WriteShard(folder_ / name, members);
+    }
+  }
+};
+
+TEST_F(DryRuns, WriteNothingNeitherRunNorIndex) {
+  WriteShards();
+  const std::string list = folder_ / "*.tar";
+  ASSERT_EQ(Dry({"data.train=" + list, "data.val=" + (folder_ / "1.tar")}), 0) << errors_;
+  const std::vector<std::string> before = Files();
+  ASSERT_EQ(Dry({"data.train=" + list, "data.val=" + (folder_ / "1.tar")}), 0) << errors_;
+  EXPECT_TRUE(Says("120 records, 2 tar files")) << output_;
+  EXPECT_TRUE(Says("device      cpu, 1 thread a rank")) << output_;
+  EXPECT_EQ(Files(), before);
+  for (const std::string& file : before) {
+    EXPECT_EQ(file.find("fastclip-"), std::string::npos) << file;
+    EXPECT_FALSE(file.ends_with(".fastclip")) << file;
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(DryRuns, PlanARunBeforeItsDataExists) {
+  const std::vector<std::string> words = {
+      "data.train=" + (folder_ / "a.tar::") + (folder_ / "b.tar"), "data.val=nowhere.tar",
+      "eval.zeroshot=nowhere2.tar"};
+  EXPECT_NE(Dry(words), 0);
+  auto with = words;
+  with.insert(with.end(), {"--samples", "1000"});
+  ASSERT_EQ(Dry(with), 0) << errors_;
+  EXPECT_TRUE(Says("planned for 1000 records, not opened")) << output_;
+  EXPECT_TRUE(Says("4 epochs of 62 = 248 steps")) << output_;
+  EXPECT_TRUE(Says("data.val = nowhere.tar: not opened")) << output_;
+  with.back() = "1000,200";
+  with.emplace_back("data.repeats=[1, 2]");
+  ASSERT_EQ(Dry(with), 0) << errors_;
+  EXPECT_TRUE(Says("b.tar: 400 of an epoch's 1400 rows, each record 2 times")) << output_;
+  with[with.size() - 2] = "1000";
+  EXPECT_EQ(Dry(with), 2);
+  EXPECT_NE(errors_.find("give a number for each"), std::string::npos) << errors_;
+  EXPECT_EQ(Run(Train("run", {"--samples", "10"})), 2) << "a real run has its data";
+}
+
+TEST_F(DryRuns, RefuseWhatAStartRefuses) {
+  ExpectBothRefuse({"eval.zeroshot=synthetic:6", "eval.zeroshot_classes=" + (folder_ / "none.txt")},
+                   "none.txt");
+  ExpectBothRefuse({"eval.zeroshot=synthetic:6"}, "eval.zeroshot_classes");
+  ExpectBothRefuse({"pipeline.memory=1000"}, "pipeline.memory");
+  ExpectBothRefuse({"train.device=cuda"}, "cuda");
+  ExpectBothRefuse({"data.val=nowhere.tar"}, "nowhere.tar");
+  for (const char* key : {"model.pretrained", "train.init", "train.init_estimators"}) {
+    ExpectBothRefuse({std::string(key) + "=" + (folder_ / "nowhere.safetensors")},
+                     "nowhere.safetensors");
+  }
+  std::ofstream(folder_ / "file") << "x";
+  ExpectBothRefuse({"run=" + (folder_ / "file/run")}, "the run folder cannot be made");
+}
+
+TEST_F(DryRuns, RefuseWeightsOfAnotherModelByTheirHeader) {
+  ASSERT_EQ(Run(Train("other", {"train.epochs=1", "model.name=" + ResNetModel()})), 0) << errors_;
+  const std::string file = folder_ / "other/checkpoints/step_12/model.safetensors";
+  std::filesystem::copy(file, folder_ / "bare.safetensors");
+  ExpectBothRefuse({"model.pretrained=" + (folder_ / "bare.safetensors")}, "bare.safetensors");
+  ExpectBothRefuse({"train.init=" + (folder_ / "bare.safetensors")}, "bare.safetensors");
+  ExpectBothRefuse({"train.init_estimators=" + file}, "has no u_im");
+}
+
+TEST_F(DryRuns, RefuseAFolderThatIsTakenBeforeDataIsLookedAt) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
+  ExpectBothRefuse({"data.train=nowhere.tar"}, "already holds a run (step 12)");
+  const int fd = open((folder_ / "run/lock").c_str(), O_RDWR);
+  ASSERT_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+  ExpectBothRefuse({"resume=true"}, "another process trains in this folder");
+  close(fd);
+}
+
+TEST_F(DryRuns, SayWhatAResumeWouldChangeOrRefuse) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
+  const std::vector<std::string> before = Files();
+  ASSERT_EQ(Dry({"resume=true", "train.epochs=3"}), 0) << errors_;
+  EXPECT_TRUE(Says("goes on from step 12 of 36")) << output_;
+  EXPECT_TRUE(Says("resume: train.epochs 1 → 3 (changes numbers)")) << output_;
+  EXPECT_TRUE(Says("jump: learning rate 0 → ")) << output_;
+  EXPECT_EQ(Files(), before);
+  ExpectBothRefuse({"resume=true", "train.batch_size=32"}, "train.batch_size was 16");
+}
+
+TEST_F(DryRuns, WarnOfSchedulesThatAreLongerThanTheRunAsAStartDoes) {
+  const std::vector<std::string> words = {"train.epochs=1", "learning_rate.warmup=200",
+                                          "gamma.decay_epochs=5"};
+  const std::string warmup =
+      "learning_rate.warmup is 200 steps, and the run has 12: the learning "
+      "rate rises to 6e-05 at its end, of learning_rate.lr = 0.001";
+  const std::string gamma = "gamma.decay_epochs is 5 epochs, and the run has 1";
+  ASSERT_EQ(Dry(words), 0) << errors_;
+  EXPECT_TRUE(Says(warmup) && Says(gamma)) << output_;
+  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+  EXPECT_NE(errors_.find("warning: " + warmup), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("warning: " + gamma), std::string::npos) << errors_;
+}
+
+TEST_F(DryRuns, MeasureAStepWhereAsked) {
+  ASSERT_EQ(Dry({"--measure"}), 0) << errors_;
+  EXPECT_TRUE(Says(" s a step of 16 rows on this machine")) << output_;
+  EXPECT_TRUE(Says("for 48 steps")) << output_;
+}
+
+TEST(CheckpointSpace, IsForThoseToComeAndOneMore) {
+  CheckpointSpace space{.checkpoint_bytes = 1e9, .keep = 3, .present = 0, .free_bytes = 4e9};
+  EXPECT_EQ(CheckSpace(space, "run"), "");
+  space.free_bytes = 3.9e9;
+  EXPECT_NE(CheckSpace(space, "run").find("4 checkpoints to come take 4.0 GB"), std::string::npos)
+      << CheckSpace(space, "run");
+  space.present = 3;  // the oldest goes when the next is there
+  space.free_bytes = 1e9;
+  EXPECT_EQ(CheckSpace(space, "run"), "");
+  space.free_bytes = 0.9e9;
+  EXPECT_THROW(CheckSpace(space, "run"), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace fastclip

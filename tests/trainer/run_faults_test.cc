@@ -1,0 +1,161 @@
+#include <signal.h>
+
+#include <cerrno>
+
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/fake_source.h"
+#include "tests/trainer/training_fixture.h"
+
+namespace fastclip {
+namespace {
+
+/// Runs on two shards in which some calls of the C library fail (tests/support/fault.cc).
+class RunFaults : public Training {
+ protected:
+  void SetUp() override {
+    Training::SetUp();
+    for (const char* shard : {"0.tar", "1.tar"}) WritePictures(shard);
+  }
+  void WritePictures(const std::string& shard) {
+    Members members;
+    for (int i = 0; i < 100; ++i) {
+      const std::string key = shard.substr(0, 1) + std::to_string(i);
+      std::string image = AsString(PngOf(i));
+      if (i % 20 == 3) image.resize(image.size() / 2);
+      members.emplace_back(key + ".png", image);
+      members.emplace_back(key + ".txt", "picture " + key);
+    }
+    WriteShard(folder_ / shard, members);
+  }
+  std::vector<std::string> Words(std::vector<std::string> more = {}) {
+    more.insert(more.begin(),
+                {"data.train=" + (folder_ / "{0..1}.tar"), "train.epochs=3", "pipeline.prefetch=1",
+                 "checkpoint.every_epochs=0", "data.max_skips_per_mille=500"});
+    return more;
+  }
+  int RunWith(const std::string& fault, const std::vector<std::string>& words) {
+    setenv("LD_PRELOAD", FASTCLIP_FAULT_LIBRARY, 1);
+    setenv("FAULT", fault.c_str(), 1);
+    const int code = Run(words);
+    unsetenv("LD_PRELOAD");
+    unsetenv("FAULT");
+    return code;
+  }
+  /// The step that the message names as saved.
+  int SavedStep() {
+    const std::size_t at = errors_.find("; step ");
+    EXPECT_NE(errors_.find(" is saved: resume=true goes on from there"), std::string::npos)
+        << errors_;
+    return at == std::string::npos ? -1 : std::stoi(errors_.substr(at + 7));
+  }
+  std::vector<std::string> Resumed(std::vector<std::string> words = {}) {
+    words.push_back("resume=true");
+    return Train("cut", Words(words));
+  }
+  static std::string Full(const std::string& part, int after) {
+    return "write " + part + " " + std::to_string(after) + " " + std::to_string(ENOSPC);
+  }
+};
+
+TEST_F(RunFaults, SaveTheLastStepWhereTheDataCanNoLongerBeRead) {
+  const std::vector<std::string> words = Words({"checkpoint.every_steps=5"});
+  ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
+  // ENXIO is not tried again: a device that is gone.
+  ASSERT_EQ(RunWith("pread 1.tar 150 " + std::to_string(ENXIO), Train("cut", words)), 1) << errors_;
+  EXPECT_NE(errors_.find("1.tar"), std::string::npos) << errors_;
+  const int saved = SavedStep();
+  EXPECT_EQ(Metrics("cut").back()["step"], saved);
+  ASSERT_EQ(Run(Resumed({"checkpoint.every_steps=5"})), 0) << errors_;
+  EXPECT_NE(errors_.find("at step " + std::to_string(saved) + " of"), std::string::npos) << errors_;
+  ExpectSameEnd("whole", "cut", Metrics("whole").back()["step"]);
+}
+
+TEST_F(RunFaults, SaveOnAllRanksWhereOneCannotReadItsData) {
+  std::vector<std::string> words = Train("cut", Words());
+  words.insert(words.end(), {"--ranks", "2"});
+  ASSERT_EQ(RunWith("pread 1.tar 60 " + std::to_string(ENXIO) + " 1", words), 1) << errors_;
+  EXPECT_NE(errors_.find("rank 1: "), std::string::npos) << errors_;
+  EXPECT_EQ(Metrics("cut").back()["step"], SavedStep());
+  words.push_back("resume=true");
+  EXPECT_EQ(Run(words), 0) << errors_;
+}
+
+TEST_F(RunFaults, SaveWhereALogCannotBeWrittenAndKeepItsLines) {
+  const std::vector<std::string> words = Words({"checkpoint.every_steps=5"});
+  ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
+  for (const char* log : {"metrics.jsonl", "tfevents", "quarantine.jsonl"}) {
+    std::filesystem::remove_all(folder_ / "cut");
+    ASSERT_EQ(
+        RunWith(Full(log, log == std::string("quarantine.jsonl") ? 0 : 8), Train("cut", words)), 1)
+        << log << errors_;
+    EXPECT_NE(errors_.find("No space left on device"), std::string::npos) << errors_;
+    EXPECT_GE(SavedStep(), 5) << log;
+    ASSERT_EQ(Run(Resumed({"checkpoint.every_steps=5"})), 0) << errors_;
+    ExpectSameEnd("whole", "cut", Metrics("whole").back()["step"]);
+  }
+}
+
+TEST_F(RunFaults, TellBothErrorsWhereTheLastStepCannotBeSavedEither) {
+  ASSERT_EQ(RunWith(Full("/step_6.tmp/", 0), Train("cut", Words({"checkpoint.every_steps=6"}))), 1)
+      << errors_;
+  EXPECT_NE(errors_.find("step 6 could not be saved: "), std::string::npos) << errors_;
+  std::filesystem::remove_all(folder_ / "cut");
+  ASSERT_EQ(RunWith("write /cut/ 30 " + std::to_string(ENOSPC), Train("cut", Words())), 1)
+      << errors_;
+  EXPECT_NE(errors_.find("; then step "), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find(" could not be saved: "), std::string::npos) << errors_;
+}
+
+TEST_F(RunFaults, SaveWhereAnEvaluationCannotReadItsData) {
+  WritePictures("9.tar");
+  const std::vector<std::string> words = Words({"data.val=" + (folder_ / "9.tar")});
+  ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
+  ASSERT_EQ(RunWith("pread 9.tar 20 " + std::to_string(ENXIO), Train("cut", words)), 1) << errors_;
+  EXPECT_EQ(Checkpoints("cut"), std::vector<std::string>{"step_12"}) << "the end of the epoch";
+  EXPECT_EQ(SavedStep(), 12);
+  ASSERT_EQ(Run(Resumed({"data.val=" + (folder_ / "9.tar")})), 0) << errors_;
+  EXPECT_EQ(Metrics("whole"), Metrics("cut"));
+}
+
+TEST_F(RunFaults, ASecondCtrlCSaysWhatIsLost) {
+  setenv("LD_PRELOAD", FASTCLIP_FAULT_LIBRARY, 1);
+  setenv("FAULT", "write model.safetensors 0 0", 1);  // a slow disk
+  Program program(folder_.path(), Train("run", {"train.epochs=10000", "train.log_every=1",
+                                                "checkpoint.every_epochs=0"}));
+  unsetenv("LD_PRELOAD");
+  unsetenv("FAULT");
+  while (program.running() && Metrics("run").size() < 3) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  program.Signal(SIGINT);
+  while (program.running() && program.errors().find("saving at step ") == std::string::npos) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(550));  // later than a press in haste
+  program.Signal(SIGINT);
+  EXPECT_EQ(program.Wait(), 130);
+  EXPECT_NE(program.errors().find("stopped without saving: steps 1 to "), std::string::npos)
+      << program.errors();
+  EXPECT_NE(program.errors().find("no checkpoint was saved yet"), std::string::npos)
+      << program.errors();
+}
+
+TEST_F(RunFaults, OutputThatNobodyTakesDoesNotEndTraining) {
+  for (const char* to : {"2>/dev/full", "2>&-", "2>&1 >/dev/null | true", "<&- >&- 2>&-"}) {
+    const std::string run = folder_ / "silent";
+    std::string command = "set -o pipefail; '" FASTCLIP_BINARY "'";
+    for (const std::string& word : Train("silent", {"train.epochs=1"}))
+      command += " '" + word + "'";
+    const std::string shell = "bash -c \"" + command + " " + to + "\"";
+    EXPECT_EQ(std::system(shell.c_str()), 0) << to;
+    EXPECT_EQ(Checkpoints("silent"), std::vector<std::string>{"step_12"}) << to;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(run)) {
+      if (!entry.is_regular_file() || entry.path().extension() == ".safetensors") continue;
+      EXPECT_EQ(ReadText(entry.path()).find("parameters;"), std::string::npos) << entry.path();
+    }
+    std::filesystem::remove_all(run);
+  }
+}
+
+}  // namespace
+}  // namespace fastclip

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <c10/core/Allocator.h>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace fastclip {
+
+/// What a thread allocates for CPU tensors, and gives back, while it holds a
+///     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, live);
+/// `live` being a shared_ptr to one of these. Only one such guard of a thread counts.
+class LiveBytes final : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void*, std::int64_t bytes, std::size_t, std::size_t,
+                         c10::Device) override {
+    bytes_ += bytes;
+    peak_ = std::max(peak_, bytes_);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+
+  /// Allocated and not yet given back.
+  std::int64_t value() const { return bytes_; }
+  /// The largest value() so far.
+  std::int64_t peak() const { return peak_; }
+
+ private:
+  std::int64_t bytes_ = 0;
+  std::int64_t peak_ = 0;
+};
+
+}  // namespace fastclip
