@@ -402,9 +402,9 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
   }
   if (lacking > 0) {
     files.warnings.push_back(fmt::format(
-        "{} records lack an image, or a caption or label (in {}); do the members of each "
-        "lie side by side?",
-        lacking, Named(incomplete)));
+        "{} an image, or a caption or label (in {}); do the members of each lie side by side?",
+        lacking == 1 ? "1 record lacks" : fmt::format("{} records lack", lacking),
+        Named(incomplete)));
   }
 }
 

@@ -21,7 +21,8 @@
 namespace fastclip {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x3159'4B50'494C'4346;  // "FCLIPKY1"
+// "FCLIPKY2"; in a file of the format before, keys are lacking that beside a NaN were not read.
+constexpr std::uint64_t kMagic = 0x3259'4B50'494C'4346;
 constexpr std::int64_t kKeyBytes = sizeof(std::int64_t);
 constexpr int kReaders = 8;
 constexpr int kRecordsARead = 16;         // whole ones, pictures too

@@ -23,7 +23,7 @@ void CheckKeyField(const std::string& field);
 /// Each part of the list has a file MANIFEST.keys beside its manifest, or where that cannot be
 /// written in SourceOptions::manifest_fallback_dir: made by reading all records once, and again
 /// where the field or one of the part's files is another. Little-endian: a key a record as int64,
-/// -1 for none, -2 - the number of its Skip where it cannot be read; "FCLIPKY1", what it was made
+/// -1 for none, -2 - the number of its Skip where it cannot be read; "FCLIPKY2", what it was made
 /// of, the XXH3 of the keys, the XXH3 of these 24 bytes, 8 bytes each. Where no file can be written
 /// the column lasts as long as this.
 class RecordKeys {

@@ -136,7 +136,7 @@ TarScan ScanTar(int fd, const std::string& path) {
 
   Grouping records(scan, path);
   const TarWalk walk = WalkTar(fd, path, [&](const TarMember& member) { records.Add(member); });
-  if (walk.headers == 0 && !IsZero(head)) ThrowNoTar(path, size);
+  if (walk.headers == 0 && !walk.at_mark) ThrowNoTar(path, size);
   records.Close();
   scan.starts.push_back(ToBlocks(std::min(records.end(), size), path));
   scan.damaged = walk.damaged;

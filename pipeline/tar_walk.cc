@@ -164,10 +164,11 @@ Stop WalkFrom(TarInput& input, std::int64_t base, std::int64_t& headers,
               const std::function<void(const TarMember&)>& visit) {
   const ArchivePtr reader = NewTarReader();
   std::int64_t end = 0;  // of the last member's data
+  int result = ARCHIVE_FATAL;
   if (input.Open(reader.get(), base) == ARCHIVE_OK) {
     archive_entry* entry = nullptr;
     for (;;) {
-      const int result = archive_read_next_header(reader.get(), &entry);
+      result = archive_read_next_header(reader.get(), &entry);
       input.Check();
       if (result != ARCHIVE_OK && result != ARCHIVE_WARN) break;
       ++headers;
@@ -191,8 +192,10 @@ Stop WalkFrom(TarInput& input, std::int64_t base, std::int64_t& headers,
   input.Check();
   Stop stop;
   stop.header_at = base + std::max<std::int64_t>(archive_read_header_position(reader.get()), 0);
-  stop.looked_at =
-      std::max(stop.header_at + kTarBlock, base + archive_filter_bytes(reader.get(), 0));
+  const std::int64_t read_to = base + archive_filter_bytes(reader.get(), 0);
+  // The mark of an end, which was read; before it there may be a label of the tar, no member's.
+  if (result == ARCHIVE_EOF) stop.header_at = std::max(stop.header_at, read_to - 2 * kTarBlock);
+  stop.looked_at = std::max(stop.header_at + kTarBlock, read_to);
   stop.inside_a_member = (end + kTarBlock - 1) / kTarBlock * kTarBlock > input.size();
   return stop;
 }

@@ -15,6 +15,8 @@ usage: tools/peers.sh [VERB …]
   zeroshot MODEL.safetensors MODEL.toml SHARDS CLASSES TEMPLATES
                             OpenCLIP's zero-shot figures with our weights, as one JSON object
   pixels [N]                N pictures of all kinds (1000), decoded, cropped and scaled by Pillow and by us
+  foreign                   the test tars of CPython, libarchive and webdataset, and Pillow's test pictures, as their
+                            packages ship them, read by Python and by us (an environment of its own, 0.2 GB)
   train CONFIG [KEY=VALUE …] OpenCLIP's Python model trained on a config's shards, and its retrieval figures
 example: tools/peers.sh step configs/quickstart.toml
 TEXT
@@ -22,7 +24,7 @@ TEXT
 
 verb=${1:-}
 case "$verb" in
-  ''|step|pipeline|checkpoint|zeroshot|pixels|train) ;;
+  ''|step|pipeline|checkpoint|zeroshot|pixels|foreign|train) ;;
   --help|-h) usage; exit 0 ;;
   *) echo "peers: unknown verb '$verb'" >&2; usage >&2; exit 2 ;;
 esac
@@ -52,6 +54,41 @@ environment() {  # FOLDER PACKAGE…
   "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"
   touch "$stamp"
 }
+
+# Debian's package lists with the sources, apart from the machine's own, and from them SOURCE's files in FOLDER.
+debian_source() {  # FOLDER SOURCE
+  local apt
+  apt=$(realpath "$1")/apt
+  mkdir -p "$apt/lists/partial" "$apt/sources"
+  for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ ! -e "$list" ] || sed -n 's/^deb /deb-src /p' "$list" >>"$apt/sources/all.list"
+  done
+  for list in /etc/apt/sources.list.d/*.sources; do
+    [ ! -e "$list" ] || sed 's/^Types:.*/Types: deb-src/' "$list" >"$apt/sources/$(basename "$list")"
+  done
+  local options=(-qq -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$apt/sources"
+                 -o "Dir::State::lists=$apt/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+  apt-get "${options[@]}" update
+  (cd "$1" && apt-get "${options[@]}" source --download-only "$2")
+}
+
+if [ "$verb" = foreign ]; then
+  folder=build/peers-foreign venv=${FASTCLIP_PEERS_FOREIGN:-build/venv-peers-foreign}
+  environment "$venv" pillow==12.2.0 webdataset==1.0.2
+  mkdir -p "$folder/packages"
+  if [ ! -e "$folder/packages/whole" ]; then
+    echo "peers: test files of CPython, libarchive and Pillow …" >&2
+    suite=$(apt-cache search --names-only '^libpython3\.[0-9]+-testsuite$' | cut -d' ' -f1 | tail -1)
+    (cd "$folder/packages" && apt-get -qq download "$suite" && dpkg-deb -x libpython3*.deb cpython)
+    debian_source "$folder/packages" libarchive
+    "$venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+      --dest "$folder/packages" pillow==12.2.0
+    touch "$folder/packages/whole"
+  fi
+  "$venv/bin/python" tools/peers/foreign.py "$folder/files" --cpython "$folder/packages/cpython" \
+    --libarchive "$(echo "$folder"/packages/libarchive_*.orig.tar.xz)" --pillow "$(echo "$folder"/packages/pillow-*.tar.gz)"
+  FASTCLIP_FOREIGN=$folder/files exec build/tests/pipeline_foreign_peer_test --gtest_brief=1
+fi
 
 venv=${FASTCLIP_PEERS:-build/venv-peers}
 environment "$venv" torch==2.15.0 torchvision==0.29.2 open_clip_torch==3.3.0 pillow==12.2.0 numpy==2.4.6 \

@@ -44,6 +44,19 @@ void KeepEarlier(const std::string& run, const std::string& next) {
   ReplaceFile(name(), earlier);
 }
 
+/// TOML is UTF-8, and the folder that stands before a relative path need not be.
+void RequireUtf8(const TrainConfig& resolved) {
+  for (const std::string* path :
+       {&resolved.run, &resolved.data.train, &resolved.data.val, &resolved.data.manifest,
+        &resolved.data.tokenizer, &resolved.model.name, &resolved.model.pretrained,
+        &resolved.train.init, &resolved.train.init_estimators, &resolved.eval.zeroshot}) {
+    if (IsUtf8(*path)) continue;
+    throw ConfigError(fmt::format(
+        "{}: not UTF-8, as the run's config.toml must be; give the folder another name, or a link",
+        Printable(*path)));
+  }
+}
+
 }  // namespace
 
 TrainConfig ResolvedConfig(const TrainConfig& config) {
@@ -67,6 +80,7 @@ TrainConfig ResolvedConfig(const TrainConfig& config) {
     MakeAbsolute(tokenizer.file);
     resolved.data.tokenizer = tokenizer.kind + ":" + tokenizer.file;
   }
+  RequireUtf8(resolved);
   return resolved;
 }
 
@@ -78,12 +92,6 @@ void WriteResolvedConfig(const TrainConfig& config) {
   ConfigTable table;
   BindConfig(resolved, table);
   const std::string text = table.Write();
-  if (!IsUtf8(text)) {
-    throw ConfigError(fmt::format(
-        "a path is not UTF-8, as the run's config.toml must be (this folder is {}); give what it "
-        "names another name, or a link",
-        Printable(fs::current_path().string())));
-  }
   KeepEarlier(resolved.run, text);
   ReplaceFile(resolved.run + "/config.toml", text);
 }

@@ -168,6 +168,18 @@ TEST_F(TarHoles, OfASpecialHeaderThatCannotBeReadEndBehindIt) {
   EXPECT_NE(warnings_, "");
 }
 
+TEST_F(TarHoles, AreNoneInATarOfALabelAlone) {
+  std::string label = good_.substr(0, kBlock);
+  label[156] = 'V';
+  label.replace(124, 12, "00000000000\0", 12);
+  label.replace(148, 8, 8, ' ');
+  unsigned sum = 0;
+  for (const char c : label) sum += static_cast<unsigned char>(c);
+  label.replace(148, 8, fmt::format("{:06o}", sum) + std::string("\0 ", 2));
+  EXPECT_EQ(Read(Padded(label + std::string(2 * kBlock, '\0'), 10240) + good_), whole_);
+  EXPECT_EQ(warnings_, "");
+}
+
 /// A sidecar as the format before this one had it.
 std::string Outdated(std::string sidecar) {
   sidecar.replace(0, 8, "FCLIPSC2");
