@@ -122,7 +122,9 @@ TEST(TableSource, GivesTheLabelColumnOrField) {
   EXPECT_EQ(Labels((folder / "t.tsv") + "::" + (folder / "t.jsonl") + "::synthetic:1").size(), 6u);
 
   WriteFile(folder / "u.csv", "path,caption\na.png,one\n");
-  EXPECT_NE(ErrorOf([&] { Labels(folder / "u.csv"); }).find("one called label (or --label-key"),
+  EXPECT_NE(ErrorOf([&] {
+              Labels(folder / "u.csv");
+            }).find("called label, for the label: name it with --label-key"),
             std::string::npos);
   EXPECT_NE(ErrorOf([&] { Labels(folder / "t.tsv", "json.x"); }).find("a column's name"),
             std::string::npos);

@@ -194,7 +194,7 @@ TEST_F(CommandLine, TakesTheColumnsOfTablesAsNamed) {
             std::string::npos);
   EXPECT_EQ(Run("shards index " + table + keys), 0) << errors_;
   EXPECT_EQ(Run("shards lint " + table + keys), 1);
-  EXPECT_NE(ReadFile(folder_ / "o").find("bad: 1 undecodable"), std::string::npos);
+  EXPECT_NE(ReadFile(folder_ / "o").find("bad: 1 "), std::string::npos);
   ExpectRefused("shards info " + table + " --separator ab", "--separator 'ab'");
   ExpectRefused("train configs/quickstart.toml data.separator=ab", "data.separator");
 }
