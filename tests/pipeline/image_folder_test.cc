@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -146,7 +147,7 @@ TEST_F(ImageFolder, WarnsOfAFolderTooFarUp) {
 }
 
 TEST_F(ImageFolder, NamesAClassThatChangedAndAFolderThatCannotBeRead) {
-  for (int i = 0; i < 100; ++i) Write("c" + std::to_string(i) + "/1.jpg");
+  for (int i = 0; i < 100; ++i) Write(fmt::format("c{}/1.jpg", i));
   const OpenedSource opened = Open();
   Write("c99/2.jpg");
   EXPECT_NE(ErrorOf([&] { ReadAll(*opened.source); }).find("c99: has changed since it was opened"),
