@@ -13,9 +13,9 @@
 #include <string_view>
 
 // A library to preload (LD_PRELOAD): calls of the C library that fail, as FAULT tells:
-// "CALL PART COUNT ERRNO [RANK]": CALL (write, pread or open) on files whose path contains PART
-// fails with ERRNO after the first COUNT; ERRNO 0: each takes a second more. RANK: in that rank
-// of a run alone.
+// "CALL PART COUNT ERRNO [RANK]": CALL (write, pread or open) on files whose path contains PART, or
+// ends with it where a $ follows, fails with ERRNO after the first COUNT; ERRNO 0: each takes a
+// second more. RANK: in that rank of a run alone.
 
 namespace {
 
@@ -40,11 +40,17 @@ const Fault& Planned() {
   return fault;
 }
 
+bool Matches(std::string_view path, std::string_view part) {
+  if (!part.ends_with('$')) return path.find(part) != std::string_view::npos;
+  part.remove_suffix(1);
+  return path.ends_with(part);
+}
+
 /// Whether this call is to fail; errno is then set.
 bool Fails(std::string_view call, std::string_view path) {
   static std::atomic<int> done{0};
   const Fault& fault = Planned();
-  if (fault.call != call || path.find(fault.part) == std::string_view::npos) return false;
+  if (fault.call != call || !Matches(path, fault.part)) return false;
   if (done++ < fault.count) return false;
   if (fault.error == 0) {
     usleep(1'000'000);

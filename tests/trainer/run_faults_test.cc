@@ -61,9 +61,11 @@ TEST_F(RunFaults, SaveTheLastStepWhereTheDataCanNoLongerBeRead) {
   const std::vector<std::string> words = Words({"checkpoint.every_steps=5"});
   ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
   // ENXIO is not tried again: a device that is gone. A start reads a third of so much.
-  ASSERT_EQ(RunWith("pread 1.tar 150 " + std::to_string(ENXIO), Train("cut", words)), 1) << errors_;
+  ASSERT_EQ(RunWith("pread 1.tar$ 150 " + std::to_string(ENXIO), Train("cut", words)), 1)
+      << errors_;
   EXPECT_NE(errors_.find("1.tar"), std::string::npos) << errors_;
   const int saved = SavedStep();
+  ASSERT_FALSE(Metrics("cut").empty());
   EXPECT_EQ(Metrics("cut").back()["step"], saved);
   ASSERT_EQ(Run(Resumed({"checkpoint.every_steps=5"})), 0) << errors_;
   EXPECT_NE(errors_.find("at step " + std::to_string(saved) + " of"), std::string::npos) << errors_;
@@ -73,8 +75,9 @@ TEST_F(RunFaults, SaveTheLastStepWhereTheDataCanNoLongerBeRead) {
 TEST_F(RunFaults, SaveOnAllRanksWhereOneCannotReadItsData) {
   std::vector<std::string> words = Train("cut", Words());
   words.insert(words.end(), {"--ranks", "2"});
-  ASSERT_EQ(RunWith("pread 1.tar 110 " + std::to_string(ENXIO) + " 1", words), 1) << errors_;
+  ASSERT_EQ(RunWith("pread 1.tar$ 110 " + std::to_string(ENXIO) + " 1", words), 1) << errors_;
   EXPECT_NE(errors_.find("rank 1: "), std::string::npos) << errors_;
+  ASSERT_FALSE(Metrics("cut").empty());
   EXPECT_EQ(Metrics("cut").back()["step"], SavedStep());
   words.push_back("resume=true");
   EXPECT_EQ(Run(words), 0) << errors_;
@@ -110,7 +113,7 @@ TEST_F(RunFaults, SaveWhereAnEvaluationCannotReadItsData) {
   WritePictures("9.tar");
   const std::vector<std::string> words = Words({"data.val=" + (folder_ / "9.tar")});
   ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
-  ASSERT_EQ(RunWith("pread 9.tar 90 " + std::to_string(ENXIO), Train("cut", words)), 1) << errors_;
+  ASSERT_EQ(RunWith("pread 9.tar$ 90 " + std::to_string(ENXIO), Train("cut", words)), 1) << errors_;
   EXPECT_EQ(Checkpoints("cut"), std::vector<std::string>{"step_" + std::to_string(SavedStep())});
   ASSERT_EQ(Run(Resumed({"data.val=" + (folder_ / "9.tar")})), 0) << errors_;
   EXPECT_EQ(Metrics("whole"), Metrics("cut"));
