@@ -145,9 +145,8 @@ std::string ImageFolderSource::PathOf(SampleIndex index) const {
   return FolderOf(ClassOf(index)) + "/" + NameOf(index);
 }
 
-std::vector<std::string> ImageFolderSource::FieldsOf(SampleIndex index) const {
-  const std::string name = NameOf(index);
-  return {name.substr(name.rfind('.') + 1)};
+std::vector<std::string> ImageFolderSource::FieldsOf(SampleIndex /*index*/) const {
+  return {"label"};
 }
 
 RecordBlock ImageFolderSource::Read(SampleIndex first, int count, std::stop_token stop) const {

@@ -14,6 +14,9 @@ constexpr std::int64_t kLooks = 64;
 constexpr std::int64_t kLooksAtAll = 1024;
 constexpr std::size_t kNamedFields = 12;
 constexpr std::string_view kJson = "json.";
+/// Fields that are labels: a member's, and what tables and folders tell.
+constexpr const char* kMemberLabel = "cls";
+constexpr const char* kOtherLabel = "label";
 
 RecordSample SamplePart(const RecordSource& source, std::int64_t first, std::int64_t size,
                         std::int64_t looks) {
@@ -55,6 +58,7 @@ bool TellsOfCaptions(const std::string& name) {
 Held HeldBy(const RecordSample& sample) {
   Held held;
   for (const auto& [field, count] : sample.fields) {
+    if (field == kOtherLabel) continue;
     const bool is_text = field.starts_with(kJson);
     (is_text ? held.texts : held.members)
         .push_back(is_text ? field.substr(kJson.size()) : "." + field);
@@ -72,7 +76,7 @@ std::string LackOfCaptions(const RecordSample& sample, const SourceOptions& opti
                            const std::string& option) {
   const Held held = HeldBy(sample);
   std::string text =
-      sample.fields.empty() ? std::string("has a caption")
+      held.members.empty() && options.captions.empty() ? std::string("has a caption")
       : options.captions.empty()
           ? std::string("has a caption (.txt, or \"captions\" or \"caption\" in the .json)")
           : fmt::format("has a caption where it was said to be{}",
@@ -96,8 +100,12 @@ std::string LackOfCaptions(const RecordSample& sample, const SourceOptions& opti
 }  // namespace
 
 bool RecordSample::OnlyLabels() const {
-  const auto cls = fields.find("cls");
-  return captioned == 0 && 2 * std::max(labelled, cls == fields.end() ? 0 : cls->second) > records;
+  std::int64_t with_label = labelled;
+  for (const char* field : {kMemberLabel, kOtherLabel}) {
+    const auto found = fields.find(field);
+    if (found != fields.end()) with_label = std::max(with_label, found->second);
+  }
+  return captioned == 0 && 2 * with_label > records;
 }
 
 std::vector<RecordSample> SampleRecords(const RecordSource& source) {
@@ -118,7 +126,7 @@ std::string DescribeContent(const RecordSample& sample) {
   std::string labels;
   if (sample.labelled > 0) {
     labels = fmt::format("labels ({} to {})", sample.least_label, sample.most_label);
-  } else if (sample.fields.contains("cls")) {
+  } else if (sample.fields.contains(kMemberLabel) || sample.fields.contains(kOtherLabel)) {
     labels = "class names";
   }
   std::string text = "pictures";

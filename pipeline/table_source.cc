@@ -152,6 +152,12 @@ TableRow TableSource::NextOf(TableReader& reader) const {
   return std::move(*row);
 }
 
+std::vector<std::string> TableSource::FieldsOf(SampleIndex index) const {
+  const std::optional<TableRow> row = ReaderAt(ToInt(index), {}).Next();
+  if (!row || row->label.skip == Skip::kNoLabel) return {};
+  return {"label"};
+}
+
 std::string TableSource::PathOf(const TableRow& row) const {
   return (fs::path(path()).parent_path() / row.image).string();
 }

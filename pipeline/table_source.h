@@ -34,6 +34,7 @@ class TableSource final : public RecordSource {
   RecordOrigin OriginOf(SampleIndex index) const override {
     return {files_.paths.front(), ToInt(index)};
   }
+  std::vector<std::string> FieldsOf(SampleIndex index) const override;
   std::uint64_t hash() const override { return files_.manifest.hash(); }
   /// Which columns are read, for people.
   const std::string& columns() const { return layout_.description; }

@@ -62,11 +62,13 @@ void PrintReport(const ConvertReport& report, const std::string& out_dir, double
   for (const std::string& note : report.notes) fmt::print("{}\n", note);
 }
 
-/// For --classes: the names of the folders, whose lines are the labels.
+/// For --classes: the names of the folders, whose lines are the labels, as eval zeroshot reads them
+/// of the folders themselves.
 void WriteClasses(const std::vector<std::string>& classes, const std::string& path) {
   AtomicFile file(path);
   for (const std::string& name : classes) {
-    const std::string line = Printable(name) + "\n";
+    std::string line = Printable(name) + "\n";
+    std::ranges::replace(line, '_', ' ');
     file.Append(std::as_bytes(std::span(line)));
   }
   file.Commit();

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "pipeline/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
@@ -73,6 +75,20 @@ TEST_F(RecordSamples, SayWhatIsThereInPlaceOfCaptions) {
   WriteShard(folder_ / "p.tar", {{"a.txt", "text"}, {"a.tiff", "II"}});
   ExpectLack(folder_ / "p.tar",
              "none of its 1 records can be used (1 no_image). They have .tiff, .txt");
+}
+
+TEST_F(RecordSamples, KnowTheLabelsOfTablesAndFolders) {
+  std::filesystem::create_directories(folder_ / "set/cat");
+  WriteFile(folder_ / "set/cat/1.jpg", "x");
+  WriteFile(folder_ / "t.csv", "path,label\nset/cat/1.jpg,cat\n");
+  EXPECT_EQ(Content(folder_ / "t.csv"), "pictures with class names, no captions");
+  EXPECT_EQ(Content(folder_ / "set"), "pictures with labels (0 to 0), no captions");
+  for (const std::string& list : {folder_ / "t.csv", folder_ / "set"}) {
+    EXPECT_EQ(Lack(list), list +
+                              ": none of its 1 records has a caption. Pictures with labels are for "
+                              "fastclip eval zeroshot and eval linear");
+    EXPECT_TRUE(SampleRecords(*OpenSource(list)).front().OnlyLabels());
+  }
 }
 
 TEST_F(RecordSamples, LookAtEachPartAndAreContentWithOneGoodRecord) {

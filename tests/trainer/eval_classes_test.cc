@@ -117,11 +117,14 @@ TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
   Write("no_label.tsv", "path\tlabel\nx.png\t\n");
   std::filesystem::copy_file(folder_ / "templates.txt", folder_ / "x.png");
   shards_ = folder_ / "no_label.tsv";
-  ExpectError(ZeroShot(), 1, "none of 1 records that were looked at can be used: 1 no_label");
+  EXPECT_EQ(ZeroShot(), 1);  // a warning of the table's, then:
+  EXPECT_NE(errors_.find("none of 1 records that were looked at can be used: 1 no_label"),
+            std::string::npos)
+      << errors_;
   Write("far.tsv", "path\tlabel\nx.png\t2\n");
   shards_ = folder_ / "far.tsv";
   ExpectError(ZeroShot(), 1, "record 0 has label 2, but " + (folder_ / "classes.txt") + " has 2");
-  ExpectError(ZeroShot({"--label-key", "class"}), 1, "one called class");
+  ExpectError(ZeroShot({"--label-key", "class"}), 1, "none of them is called class");
   ExpectError(Run({"eval", "zeroshot", folder_ / "run", "--shards", "synthetic:4", "--templates",
                    "simple"}),
               2, "--classes is needed");
