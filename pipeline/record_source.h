@@ -40,7 +40,7 @@ class RecordSource {
   /// One record, with all that its source holds of it. As Read() else; a source of records that
   /// are no files gives what Read() gives.
   virtual StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const {
-    return {.block = Read(index, 1, std::move(stop)), .members = {}};
+    return {.block = Read(index, 1, std::move(stop)), .members = {}, .fields = {}};
   }
   /// Has the machine read these records into its cache while others are made: a hint, nothing waits
   /// for it. Throws as Read() does where the manifest cannot be read.
