@@ -110,7 +110,7 @@ void AddListed(const IndexedFiles& files, std::vector<ListedFile>& listed) {
 /// What is said of tables and meets none.
 void SayUnused(const SourceOptions& options, PartInfo& info) {
   if (!options.table.any()) return;
-  info.warnings.push_back(
+  info.notes.push_back(
       "image_key, caption_key and separator are for tables; they are not used here");
 }
 

@@ -208,7 +208,7 @@ std::optional<std::string> TableSource::FindMissingImages() const {
   if (missing == 0) return std::nullopt;
   const std::string folder = fs::path(path()).parent_path().string();
   std::string text = fmt::format(
-      "none of {} images that were looked for exists; the first is '{}'. Paths are relative to the "
+      "none of the images is there ({} checked); the first is '{}'. Paths are relative to the "
       "table's folder, '{}'",
       missing, first, folder.empty() ? "." : folder);
   if (from_here > 0 && !folder.empty()) {

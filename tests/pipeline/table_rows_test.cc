@@ -222,6 +222,21 @@ TEST_F(TableRowsTest, OfJsonLinesWithoutKnownNamesAreRefused) {
                     "image from 'path', captions from 'text'"));
 }
 
+TEST_F(TableRowsTest, OfJsonLinesAreReadAsPythonReadsThem) {
+  EXPECT_EQ(
+      Rows("t.jsonl",
+           R"({"path": "img/0.jpg", "text": "a", "score": NaN, "x": [Infinity, -Infinity, 1e400]})"
+           "\n"
+           R"({"path": "img/1.jpg", "text": "\ud83d b", "label": 3})"
+           "\n"
+           R"({"path": "img/2.jpg", "text": "c", "text": "d"})"
+           "\n"
+           R"({"path": "img/2.jpg", "text": "c",})"
+           "\n"),
+      (Lines{"img/0.jpg|0.jpg|a|-1|", "img/1.jpg|1.jpg|\xEF\xBF\xBD b|3|", "img/2.jpg|2.jpg|d|-1|",
+             "|||-1|bad_row"}));
+}
+
 TEST_F(TableRowsTest, WhoseImagesAllMissAreSaidToAtTheStart) {
   const std::string deep = folder_ / "deep";
   std::filesystem::create_directory(deep);
@@ -230,8 +245,7 @@ TEST_F(TableRowsTest, WhoseImagesAllMissAreSaidToAtTheStart) {
   };
   const auto lines = warnings("img/0.jpg,a\nimg/1.jpg,b\n");
   ASSERT_EQ(lines.size(), 1u);
-  EXPECT_TRUE(
-      Holds(lines[0], "none of 2 images that were looked for exists; the first is 'img/0.jpg'"));
+  EXPECT_TRUE(Holds(lines[0], "none of the images is there (2 checked); the first is 'img/0.jpg'"));
   EXPECT_TRUE(Holds(lines[0], "relative to the table's folder, '" + deep + "'"));
   EXPECT_FALSE(Holds(lines[0], "working folder"));
   EXPECT_TRUE(warnings("../img/0.jpg,aaa\nnone.jpg,b\n").empty());
@@ -313,6 +327,9 @@ TEST_F(TableRowsTest, OfManyFieldsOrBytesTakeLinearTime) {
                                 std::string(17 << 20, 'x') + "\"}\n" +
                                 "{\"path\": \"img/1.jpg\", \"text\": \"b\"}\n"),
             (Lines{"img/0.jpg|0.jpg|a|-1|", "|||-1|bad_row", "img/1.jpg|1.jpg|b|-1|"}));
+  std::string fields = "{\"path\": \"img/0.jpg\", \"text\": \"a\"";
+  for (int i = 0; i < 200'000; ++i) fields += fmt::format(", \"{}\": 1", i);
+  EXPECT_EQ(Rows("d.jsonl", fields + "}\n"), (Lines{"img/0.jpg|0.jpg|a|-1|"}));
   EXPECT_TRUE(Holds(Error("d.csv", std::string(1 << 20, ',') + "\n"), "more than 10000 columns"));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
 }
