@@ -1,6 +1,7 @@
 #include "trainer/activation_bytes.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
@@ -105,6 +106,18 @@ constexpr TextConfig kNoText{
 constexpr std::array<std::int64_t, 3> kSides = {2, 3, 4};      // patches, or a ResNet's places
 constexpr std::array<std::int64_t, 3> kLengths = {8, 12, 16};  // ids
 
+// The towers that are counted are too small to share out: threads would mostly wait for each other.
+class OneThread {
+ public:
+  OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
+  ~OneThread() { at::set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
 class Count {
  public:
   Count(const ModelConfig& model, const LockOptions& lock, const Precision& precision,
@@ -194,6 +207,7 @@ class Count {
 
 std::int64_t ActivationBytesPerRow(const ModelConfig& model, const LockOptions& lock,
                                    const Precision& precision, bool grad_checkpointing) {
+  const OneThread one_thread;
   const Count count(model, lock, precision, grad_checkpointing);
   return std::llround(count.Image() + count.Text());
 }
