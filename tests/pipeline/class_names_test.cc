@@ -30,7 +30,7 @@ TEST(ClassNames, RememberTheNamesThatLabelsHaveInVain) {
   EXPECT_EQ(names.Label("dog"), 1);
   for (const char* name : {"fox", "fox", "a\x1b[31m"}) EXPECT_FALSE(names.Label(name));
   EXPECT_EQ(names.unknown().at("fox"), 2);
-  EXPECT_EQ(names.DescribeUnknown(), "'a\\x1B[31m', 'fox' are names of no class");
+  EXPECT_EQ(names.DescribeUnknown(), "'a\\x1b[31m', 'fox' are names of no class");
   for (int i = 0; i < 5000; ++i) names.Label(std::to_string(i) + std::string(1 << 12, 'x'));
   EXPECT_EQ(names.unknown().size(), 1000u);
   EXPECT_LE(names.unknown().rbegin()->first.size(), 256u);
