@@ -60,8 +60,12 @@ std::optional<RunLock> LockRun(const LoadedConfig& config, const ModelConfig& mo
   if (rank != 0) return std::nullopt;
   std::optional<RunLock> lock(std::in_place, config->run);
   RefuseTakenFolder(*config);
-  if (!config->resume && !config->model.pretrained.empty()) {
-    CheckFit(StartWeights(config, model, vocabulary_hash, /*init=*/""), model);
+  if (config->resume) return lock;
+  // A run or checkpoint is checked to the byte where it is read.
+  const std::string& init = config->train.init;
+  const bool is_file = std::filesystem::is_regular_file(init);
+  if (is_file || !config->model.pretrained.empty()) {
+    CheckFit(StartWeights(config, model, vocabulary_hash, is_file ? init : ""), model);
   }
   return lock;
 }
