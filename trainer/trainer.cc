@@ -91,6 +91,7 @@ int Trainer::RunSteps(StopSignal& stop) {
       SayWorstShards();
       return signal;
     }
+    if (!batch && failure_) std::rethrow_exception(failure_);
     if (!batch) throw std::logic_error("the loader ended before the run");
     const auto wants_talk = [&] {
       return stop.received() != 0 || failure_ != nullptr || !loader->HasNext();
