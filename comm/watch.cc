@@ -126,7 +126,7 @@ struct Watch::State {
   }
   std::string Confer(const RankStatus& mine);
   std::string Collect(const RankStatus& mine);
-  std::string Hear(int collector, std::int64_t step);
+  std::string Hear(int collector, const RankStatus& mine);
   void Linger();
   void Look();
 
@@ -174,7 +174,7 @@ std::string Watch::State::Confer(const RankStatus& mine) {
     } else {
       Ask([&](Store& s) { return s.Push(Key(kStatuses), Format(rank, mine)), true; });
       const auto collector = Ask([&](Store& s) { return s.Get(Key(kFailed)); });
-      found = Hear(std::stoi(collector.value_or("0")), mine.step);
+      found = Hear(std::stoi(collector.value_or("0")), mine);
     }
     Ask([&](Store& s) { return s.Add(Key(kHeard), 1); });
     if (rank == 0) Linger();
@@ -217,7 +217,7 @@ std::string Watch::State::Collect(const RankStatus& mine) {
 }
 
 /// Of the others: the verdict, once it is there.
-std::string Watch::State::Hear(int collector, std::int64_t at_step) {
+std::string Watch::State::Hear(int collector, const RankStatus& mine) {
   std::int64_t beats = -1;
   for (auto heard = Clock::now(); Clock::now() < heard + kAnswer;) {
     if (const auto text = Ask([&](Store& s) { return s.Get(Key(kVerdict)); })) {
@@ -227,10 +227,11 @@ std::string Watch::State::Hear(int collector, std::int64_t at_step) {
     if (std::exchange(beats, now) != now) heard = Clock::now();
     std::this_thread::sleep_for(Pause(kPoll));
   }
+  if (IsOwnFault(mine)) return mine.error;
   return fmt::format(
       "rank {} told of a failure at step {} and then did not answer: killed, hung, "
       "or out of reach",
-      collector, at_step);
+      collector, mine.step);
 }
 
 /// Until all ranks know that are expected to hear it.

@@ -83,7 +83,7 @@ bool IsLost(int fd) {
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   for (int n = 0; !fd_; ++n) {
     temporary_ = TemporaryName(path_, n);
-    fd_ = UniqueFd(open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    fd_ = OpenWithRetries(temporary_, O_RDWR | O_CREAT | O_EXCL);
     if (!fd_ && errno != EEXIST) {
       const int error = errno;
       temporary_.clear();

@@ -88,9 +88,9 @@ class Batch {
   std::span<std::int64_t> caption_row() const;  ///< [c] row of the picture
   std::span<std::int64_t> indices() const;      ///< [b] SampleIndex
   std::span<std::int64_t> labels() const;       ///< [b], -1 where unknown
-  /// Records passed over while this batch was made; a function of the data.
+  /// Records skipped while this batch was made; a function of the data.
   const SkipCounts& skips() const;
-  /// The same one by one, by index; a record that two rows passed over comes twice.
+  /// The same one by one, by index; a record that two rows skipped comes twice.
   std::span<const SkippedRecord> skipped() const;
 
  private:

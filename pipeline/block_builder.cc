@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "pipeline/utf8.h"
+
 namespace fastclip {
 namespace {
 
@@ -17,6 +19,16 @@ std::string_view TakeLine(std::string_view& text) {
   const std::string_view line = text.substr(0, text.find_first_of(kLineBreaks));
   text.remove_prefix(line.size());
   return line;
+}
+
+/// Whether it is UTF-8; halves of surrogate pairs, which JSON may hold, are let through.
+bool IsText(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const int bytes = Utf8At(text, at).bytes;
+    if (bytes == 0) return false;
+    at += static_cast<std::size_t>(bytes);
+  }
+  return true;
 }
 
 }  // namespace
@@ -36,6 +48,7 @@ std::string_view BlockBuilder::Keep(std::string_view text) {
 Record& BlockBuilder::Add(SampleIndex index) {
   caption_counts_.push_back(0);
   caption_bytes_ = 0;
+  fault_of_captions_.reset();
   Record& record = block_.records.emplace_back();
   record.index = index;
   return record;
@@ -56,19 +69,22 @@ void BlockBuilder::AddTrimmedCaption(std::string_view text) {
     for (int i = 0; i < 3 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80; ++i) --end;
     text = text.substr(0, end);
   }
+  if (!IsText(text)) {
+    fault_of_captions_ = Skip::kBadCaption;
+    return;
+  }
   caption_bytes_ += text.size();
-  if (CaptionsOfLast() == kMaxCaptions || caption_bytes_ > kMaxCaptionsBytes) return;
+  if (CaptionsOfLast() == kMaxCaptions || caption_bytes_ > kMaxCaptionsBytes) {
+    fault_of_captions_ = Skip::kTooLarge;
+    return;
+  }
   AddCaption(text);
 }
 
-bool BlockBuilder::AddCaptionLines(std::string_view text) {
-  std::vector<std::string_view> lines;
-  for (auto line = TakeLine(text); !line.empty(); line = TakeLine(text)) {
-    if (lines.size() == kMaxCaptionLines) return false;
-    lines.push_back(line);
+void BlockBuilder::AddCaptionLines(std::string_view text) {
+  for (auto line = TakeLine(text); !line.empty() && !fault_of_captions_; line = TakeLine(text)) {
+    AddTrimmedCaption(line);
   }
-  for (const std::string_view line : lines) AddTrimmedCaption(line);
-  return true;
 }
 
 void BlockBuilder::ShareWeight(std::size_t count, float weight) {

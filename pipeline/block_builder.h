@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -21,13 +22,15 @@ class BlockBuilder {
   Record& Add(SampleIndex index);
   void AddCaption(std::string_view text, float weight = 1);
   /// A caption as the makers of records all treat it: blanks at its ends are dropped, what is left
-  /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left. Of a record that has more
-  /// than kMaxCaptions of them, or of kMaxCaptionsBytes in all, the first are taken.
+  /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left, if it is not UTF-8, or if
+  /// the record has too many captions.
   void AddTrimmedCaption(std::string_view text);
-  /// Each line of `text` that is not blank as such a caption. False, and nothing is added, where
-  /// there are over kMaxCaptionLines.
-  bool AddCaptionLines(std::string_view text);
+  /// Each line of `text` that is not blank as such a caption.
+  void AddCaptionLines(std::string_view text);
   std::size_t CaptionsOfLast() const { return caption_counts_.back(); }
+  /// What is wrong with the captions of the record added last: kTooLarge where there were more than
+  /// kMaxCaptions, or than kMaxCaptionsBytes in all, kBadCaption where one was not UTF-8.
+  std::optional<Skip> FaultOfCaptions() const { return fault_of_captions_; }
   /// The last `count` captions share `weight` evenly.
   void ShareWeight(std::size_t count, float weight);
   /// The records of `block`, their indices moved up by `shift`.
@@ -38,15 +41,15 @@ class BlockBuilder {
  private:
   RecordBlock block_;
   std::vector<std::size_t> caption_counts_;
-  std::size_t caption_bytes_ = 0;  // of the record added last
+  // Of the record added last:
+  std::size_t caption_bytes_ = 0;
+  std::optional<Skip> fault_of_captions_;
 };
 
 /// A longer caption is cut here, at the border of a character: some 10,000 words, far over any
 /// context length, so that no caption makes a block large or a tokenizer slow.
 inline constexpr std::size_t kMaxCaptionBytes = 64 << 10;
 inline constexpr std::size_t kMaxCaptions = 1000, kMaxCaptionsBytes = 1 << 20;
-/// A .txt of more lines is Skip::kTooLarge where each is a caption.
-inline constexpr std::size_t kMaxCaptionLines = kMaxCaptions;
 
 /// Whether `text` has several lines that are not blank.
 bool HasSeveralLines(std::string_view text);

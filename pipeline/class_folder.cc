@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -38,12 +39,19 @@ void ForEachEntry(const std::string& folder, const Visit& visit) {
   }
 }
 
+/// What a name stands for, links followed; nothing where it leads nowhere.
+std::optional<struct stat> StatusOf(const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) == 0) return status;
+  if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return std::nullopt;
+  throw std::system_error(errno, std::generic_category(), path);
+}
+
 /// Of a folder, links followed.
 using FileId = std::pair<dev_t, ino_t>;
 std::optional<FileId> IdOf(const std::string& path) {
-  struct stat status;
-  if (stat(path.c_str(), &status) != 0) return std::nullopt;
-  return FileId(status.st_dev, status.st_ino);
+  const auto status = StatusOf(path);
+  return status ? std::optional(FileId(status->st_dev, status->st_ino)) : std::nullopt;
 }
 
 bool IsHidden(const fs::directory_entry& entry) {
@@ -51,8 +59,8 @@ bool IsHidden(const fs::directory_entry& entry) {
 }
 
 bool IsFolder(const fs::directory_entry& entry) {
-  std::error_code broken_link;
-  return entry.is_directory(broken_link);
+  const auto status = StatusOf(entry.path());
+  return status && S_ISDIR(status->st_mode);
 }
 
 /// ".jpg" of "a.JPG", in small letters.
@@ -61,8 +69,7 @@ std::string ExtensionOf(const std::string& name) {
   if (dot == std::string::npos || name.size() - dot > kMaxExtension) return "";
   std::string extension = name.substr(dot);
   std::ranges::transform(extension, extension.begin(), LowerAscii);
-  const bool plain = std::ranges::all_of(
-      extension, [](char c) { return static_cast<unsigned char>(c) > 0x20 && c < 0x7F; });
+  const bool plain = std::ranges::all_of(extension, [](char c) { return c > 0x20 && c < 0x7F; });
   return plain ? extension : "";
 }
 
@@ -136,8 +143,7 @@ class ClassWalk {
     std::error_code error;
     const bool is_file = entry.is_regular_file(error) || entry.is_symlink(error);
     if (!format || !formats_.Has(*format) || !is_file) {
-      const bool known = tally_.others.contains(extension) || tally_.others.size() < kMaxKinds;
-      ++tally_.others[known ? extension : ""];
+      tally_.AddOther(extension, 1);
       return;
     }
     if (++pictures_ > kMaxListedFiles) {
@@ -160,7 +166,12 @@ class ClassWalk {
 void FolderTally::Add(const FolderTally& other) {
   hidden += other.hidden;
   loops += other.loops;
-  for (const auto& [extension, count] : other.others) others[extension] += count;
+  for (const auto& [extension, count] : other.others) AddOther(extension, count);
+}
+
+void FolderTally::AddOther(const std::string& extension, std::int64_t count) {
+  const bool known = others.contains(extension) || others.size() < kMaxKinds;
+  others[known ? extension : ""] += count;
 }
 
 std::string FolderTally::Describe() const {
@@ -186,10 +197,24 @@ std::uint64_t ClassFiles::Hash() const {
   return hash.Digest();
 }
 
-std::vector<std::string> ClassesOfFolder(const std::string& folder) {
+std::vector<std::string> ClassesOfFolder(const std::string& folder, FolderTally* beside) {
   std::vector<std::string> classes;
+  FolderTally tally;
   ForEachEntry(folder, [&](const fs::directory_entry& entry) {
-    if (IsHidden(entry) || !IsFolder(entry)) return;
+    if (IsHidden(entry)) {
+      ++tally.hidden;
+      return;
+    }
+    if (!IsFolder(entry)) {
+      if (!StatusOf(entry.path()) && entry.is_symlink()) {
+        throw std::runtime_error(
+            fmt::format("{}: a link that leads nowhere: if it is a class, all labels behind it "
+                        "depend on it. Mend it or remove it",
+                        entry.path().string()));
+      }
+      tally.AddOther(ExtensionOf(entry.path().filename()), 1);
+      return;
+    }
     if (classes.size() == kMaxClasses) {
       throw std::runtime_error(
           fmt::format("{}: over {} folders; is it a folder of classes?", folder, kMaxClasses));
@@ -197,6 +222,7 @@ std::vector<std::string> ClassesOfFolder(const std::string& folder) {
     classes.push_back(entry.path().filename());
   });
   std::ranges::sort(classes);
+  if (beside != nullptr) *beside = std::move(tally);
   return classes;
 }
 

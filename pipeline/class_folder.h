@@ -13,11 +13,7 @@ namespace fastclip {
 /// pictures are the files in it and in all folders below, by their extension. What begins with a
 /// dot is left out. Links are followed, but not into a folder that they lie in.
 ///
-/// All calls throw std::runtime_error that names a folder that cannot be read.
-
-/// The names of the classes, sorted by bytes: the place is the label. Empty where `folder` holds no
-/// folder. Throws std::runtime_error for over 100,000.
-std::vector<std::string> ClassesOfFolder(const std::string& folder);
+/// All calls throw std::runtime_error that names a folder or entry that cannot be read.
 
 /// What was met on the way to the pictures of a class.
 struct FolderTally {
@@ -26,9 +22,16 @@ struct FolderTally {
   std::map<std::string, std::int64_t> others;  ///< ".txt", "" for none: files that are no pictures
 
   void Add(const FolderTally& other);
+  /// Files of an extension; after 32 kinds, as one of none.
+  void AddOther(const std::string& extension, std::int64_t count);
   /// "3 hidden, 2 .txt, 1 .xml"; empty where there is nothing.
   std::string Describe() const;
 };
+
+/// The names of the classes, sorted by bytes: the place is the label. Empty where `folder` holds no
+/// folder. `beside`, where given, gets what else lies in it. Throws std::runtime_error for over
+/// 100,000, and for a link that leads nowhere.
+std::vector<std::string> ClassesOfFolder(const std::string& folder, FolderTally* beside = nullptr);
 
 struct ClassFiles {
   /// Relative to the class's folder; by folder, then by name, as torchvision orders them.

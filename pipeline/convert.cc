@@ -76,7 +76,7 @@ std::vector<std::string> NotesOf(const ConvertReport& report) {
   };
   note(report.renamed, "{} record got another key, as its key was in the shard already",
        "{} records got other keys, as their keys were in the shard already");
-  if (report.renamed > 0) notes.back() += fmt::format(": {0} → {0}-2", report.first_renamed);
+  if (report.renamed > 0) notes.back() += ": " + report.first_renamed;
   note(report.replaced, "{} member was left out: the new picture has its name",
        "{} members were left out: the new picture has their name");
   if (!report.moved_fields.empty()) {
@@ -93,6 +93,12 @@ std::vector<std::string> NotesOf(const ConvertReport& report) {
   return notes;
 }
 
+void Write(const fs::path& path, std::string_view text) {
+  AtomicFile file(path.string());
+  file.Append(std::as_bytes(std::span(text)));
+  file.Commit();
+}
+
 void WriteReport(const fs::path& path, const ConvertReport& report) {
   Json json = {{"rows", report.done.rows},
                {"records", report.done.written},
@@ -107,10 +113,7 @@ void WriteReport(const fs::path& path, const ConvertReport& report) {
     json["named"].push_back({{"row", row}, {"source", key}, {"cause", SkipName(cause)}});
   }
   json["notes"] = report.notes;
-  const std::string text = json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
-  AtomicFile file(path.string());
-  file.Append(std::as_bytes(std::span(text)));
-  file.Commit();
+  Write(path, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace
@@ -138,6 +141,7 @@ ConvertReport Convert(const RecordSource& source, ConvertFolder& folder,
                                          SkipName(report.skipped.front().cause)));
   }
   report.notes = NotesOf(report);
+  if (!options.class_lines.empty()) Write(folder.unfinished() / "classes.txt", options.class_lines);
   WriteReport(folder.unfinished() / "convert.json", report);
   folder.Finish();
   return report;

@@ -32,6 +32,8 @@ struct ConvertOptions {
   std::optional<Rgb> background;
   DecodeOptions decode;
   int threads = 1;
+  /// What is written to classes.txt beside the shards; empty: no such file.
+  std::string class_lines;
 };
 
 struct ConvertProgress {
@@ -45,9 +47,9 @@ struct ConvertReport {
   ConvertProgress done;
   std::int64_t shards = 0;
   SkipCounts skips{};
-  std::int64_t copied = 0;   ///< written with the members that they had in a shard
-  std::int64_t renamed = 0;  ///< as another record of the new shard had their key
-  std::string first_renamed;
+  std::int64_t copied = 0;             ///< written with the members that they had in a shard
+  std::int64_t renamed = 0;            ///< as another record of the new shard had their key
+  std::string first_renamed;           ///< "KEY → NEW KEY"
   std::int64_t replaced = 0;           ///< members that would have the new picture's name
   std::int64_t others = 0;             ///< files of shards that are no record's
   std::set<std::string> moved_fields;  ///< columns that are in the .json as "source_NAME"

@@ -19,15 +19,18 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kLock = "convert.lock", kReport = "convert.json";
+constexpr std::string_view kClasses = "classes.txt";
 constexpr std::string_view kInPlace = "convert.unfinished";
 
-/// 00000.tar, convert.json, convert.lock, and what AtomicFile writes aside for them.
+/// 00000.tar, convert.json, classes.txt, convert.lock, and what AtomicFile writes aside for them.
 bool IsOurs(const std::string& name) {
   std::string_view rest = name;
   if (rest == kLock) return true;
   const std::size_t digits = rest.find_first_not_of("0123456789");
   if (rest.starts_with(kReport)) {
     rest.remove_prefix(kReport.size());
+  } else if (rest.starts_with(kClasses)) {
+    rest.remove_prefix(kClasses.size());
   } else if (digits != rest.npos && digits >= 5 && rest.substr(digits).starts_with(".tar")) {
     rest.remove_prefix(digits + 4);
   } else {
@@ -74,6 +77,7 @@ void ConvertFolder::RequireFree() const {
   }
   for (const auto& entry : fs::directory_iterator(out_)) {
     if (in_place_ && entry.path().filename() == kInPlace) continue;
+    if (entry.path().filename() == "lost+found") continue;  // of a disk that is mounted there
     if (fs::exists(out_ / kInPlace / kLock, error)) {
       Refuse(out_, fmt::format("holds part of a convert that was stopped while it finished; remove "
                                "its shards and {}, or name a new folder",
@@ -139,8 +143,8 @@ void ConvertFolder::Finish() {
     fs::remove(unfinished_);
     SyncFolder(out_.string());
   } else {
-    fs::remove(unfinished_ / kLock);
-    fs::rename(unfinished_, out_);
+    fs::rename(unfinished_, out_);  // the lock with it: there is no moment without
+    fs::remove(out_ / kLock);
     SyncFolder(out_.parent_path().string());
   }
   finished_ = true;

@@ -39,23 +39,6 @@ void Pause(std::chrono::nanoseconds time, const std::stop_token& stop) {
 constexpr std::array kPauses = {std::chrono::milliseconds(50), std::chrono::milliseconds(200),
                                 std::chrono::milliseconds(750)};
 
-/// Opens a file; of what may pass, tries again. The result is -1 with errno, or a descriptor.
-int OpenWithRetries(const char* path, int flags) {
-  std::size_t failures = 0;
-  for (;;) {
-    const int fd = open(path, flags);
-    if (fd >= 0) return fd;
-    const int error = errno;
-    if (error == EINTR) continue;
-    if (IsOutOfDescriptors(error) && SpareFiles::CloseOne()) continue;
-    if ((!MayPass(error) && !IsOutOfDescriptors(error)) || failures == kPauses.size()) {
-      errno = error;
-      return -1;
-    }
-    Pause(kPauses[failures++], {});
-  }
-}
-
 }  // namespace
 
 UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
@@ -69,10 +52,26 @@ UniqueFd::~UniqueFd() {
 
 int UniqueFd::Release() { return std::exchange(fd_, -1); }
 
+UniqueFd OpenWithRetries(const std::string& path, int flags) {
+  std::size_t failures = 0;
+  for (;;) {
+    UniqueFd fd(open(path.c_str(), flags | O_CLOEXEC, 0666));
+    if (fd) return fd;
+    const int error = errno;
+    if (error == EINTR) continue;
+    if (IsOutOfDescriptors(error) && SpareFiles::CloseOne()) continue;
+    if ((!MayPass(error) && !IsOutOfDescriptors(error)) || failures == kPauses.size()) {
+      errno = error;
+      return UniqueFd();
+    }
+    Pause(kPauses[failures++], {});
+  }
+}
+
 UniqueFd OpenToRead(const std::string& path) {
   if (path.find('\0') != std::string::npos) return UniqueFd();
   // A pipe of that name must not make us wait for its writer.
-  UniqueFd fd(OpenWithRetries(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  UniqueFd fd = OpenWithRetries(path, O_RDONLY | O_NONBLOCK);
   if (!fd) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP ||
         errno == ENXIO) {

@@ -25,6 +25,11 @@ class UniqueFd {
   int fd_;
 };
 
+/// open(2) with O_CLOEXEC; empty, and errno tells why, where it fails. Failures that may pass (EIO,
+/// ESTALE, timeouts, no descriptor left) are tried four times over one second. A process without a
+/// descriptor closes a file of SpareFiles.
+UniqueFd OpenWithRetries(const std::string& path, int flags);
+
 struct FileStamp {
   std::int64_t size = 0;
   std::int64_t mtime_ns = 0;  ///< since 1970, modulo 2^64: after 2262 no time, but still a stamp
@@ -32,7 +37,8 @@ struct FileStamp {
 };
 
 /// Opens a regular file to read. Empty where nothing of that name can be (no such file, not a
-/// regular file, a name too long); throws std::system_error that names the path for anything else.
+/// regular file, a name too long); throws std::system_error that names the path for anything else
+/// that OpenWithRetries() fails of.
 UniqueFd OpenToRead(const std::string& path);
 
 FileStamp StampOf(const struct stat& status);

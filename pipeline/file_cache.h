@@ -15,7 +15,8 @@ class FileCache {
  public:
   /// Keeps `capacity` files open, fewer where the process may not open many.
   explicit FileCache(std::size_t capacity)
-      : files_(SpareFiles::Allowance(capacity)), spare_([this] { return files_.DropOldest(); }) {}
+      : files_(SpareFiles::Allowance(capacity)),
+        spare_(files_.capacity(), [this] { return files_.DropOldest(); }) {}
   /// The open file; nothing where it is gone.
   std::shared_ptr<const UniqueFd> Open(const std::string& path);
   /// Opens what has the name now when it is asked for again.

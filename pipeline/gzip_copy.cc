@@ -111,7 +111,9 @@ std::shared_ptr<const UniqueFd> GzipCopy::Of(int fd, const std::string& path) {
 
 std::shared_ptr<const UniqueFd> GzipCopy::Make(int fd, const std::string& path) const {
   std::vector<std::string> folders = folders_;
-  folders.push_back(std::filesystem::temp_directory_path().string());
+  std::error_code none;
+  const std::filesystem::path temporary = std::filesystem::temp_directory_path(none);
+  if (!none) folders.push_back(temporary.string());
   for (std::size_t i = 0;; ++i) {
     try {
       auto copy = std::make_shared<const UniqueFd>(MakeUnnamed(folders[i]));

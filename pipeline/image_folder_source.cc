@@ -10,7 +10,7 @@
 
 #include "pipeline/block_builder.h"
 #include "pipeline/class_names.h"
-#include "pipeline/file.h"
+#include "pipeline/image_file.h"
 #include "pipeline/stream_hash.h"
 
 namespace fastclip {
@@ -69,7 +69,7 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const SourceOpti
   RefuseOptions(folder_, options);
   FolderTally left_out;
   std::vector<std::string> empty, nested;
-  for (std::string& name : ClassesOfFolder(folder_)) {
+  for (std::string& name : ClassesOfFolder(folder_, &left_out)) {
     classes_.push_back({.name = std::move(name)});
     const std::size_t which = classes_.size() - 1;
     ClassFiles files = ListClass(folder_, classes_[which].name, formats_);
@@ -86,10 +86,8 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const SourceOpti
     description_ += "; left out: " + text;
   }
   if (!empty.empty()) {
-    warnings_.push_back(
-        fmt::format("{} of {} folders hold no picture that is read, '{}' first; "
-                    "they are classes all the same",
-                    empty.size(), classes_.size(), empty.front()));
+    warnings_.push_back(fmt::format("classes without a picture that is read: {} of {}, '{}' first",
+                                    empty.size(), classes_.size(), empty.front()));
   }
   if (nested.size() + empty.size() == classes_.size()) {
     warnings_.push_back(fmt::format(
@@ -157,24 +155,15 @@ RecordBlock ImageFolderSource::Read(SampleIndex first, int count, std::stop_toke
   for (std::int64_t i = ToInt(first); i < ToInt(first) + count; ++i) {
     const SampleIndex index{i};
     const Class& own = classes_[ClassOf(index)];
-    const std::string name = own.name + "/" + NameOf(index), path = folder_ + "/" + name;
+    const std::string name = own.name + "/" + NameOf(index);
     const std::string_view key = builder.Keep(name);
-    std::span<std::byte> image;
-    std::optional<Skip> skip;
-    if (const UniqueFd fd = OpenToRead(path); !fd) {
-      skip = Skip::kMissing;
-    } else if (const std::int64_t bytes = StampOf(fd.get(), path).size; bytes > max_record_bytes_) {
-      skip = Skip::kTooLarge;
-    } else {
-      image = builder.Allocate(static_cast<std::size_t>(bytes));
-      image = image.first(ReadAt(fd.get(), 0, image, path, stop));
-    }
+    const ImageFile image = ReadImageFile(folder_ + "/" + name, max_record_bytes_, stop, builder);
     Record& record = builder.Add(index);
     record.key = key;
-    record.image = image;
+    record.image = image.bytes;
     record.label = own.label;
-    record.skip = skip;
-    if (skip) continue;
+    record.skip = image.skip;
+    if (record.skip) continue;
     if (!labelled_) {
       record.skip = Skip::kNoCaption;
     } else if (own.label < 0) {

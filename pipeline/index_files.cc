@@ -21,6 +21,7 @@
 
 #include "pipeline/atomic_file.h"
 #include "pipeline/output_file.h"
+#include "pipeline/printable.h"
 #include "pipeline/shard_pattern.h"
 #include "pipeline/tar_walk.h"
 
@@ -385,8 +386,8 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
     lacking += entry.incomplete;
   }
   if (!missing.empty()) {
-    files.warnings.push_back(fmt::format(
-        "gone since it was indexed: {}; {} records will be skipped", Named(missing), lost));
+    files.warnings.push_back(fmt::format("gone since it was indexed: {}; {} will be skipped",
+                                         Named(missing), Counted(lost, "record")));
   }
   if (kind != FileKind::kTar) return WarnOfTable(files);
   if (!cut.empty()) {

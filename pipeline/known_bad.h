@@ -12,7 +12,7 @@
 
 namespace fastclip {
 
-/// A record that was passed over, and why.
+/// A record that was skipped, and why.
 struct SkippedRecord {
   SampleIndex index{};
   Skip cause{};

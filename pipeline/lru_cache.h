@@ -15,6 +15,8 @@ class LruCache {
  public:
   explicit LruCache(std::size_t capacity) : capacity_(capacity) {}
 
+  std::size_t capacity() const { return capacity_; }
+
   /// The key's value; null where there is none.
   std::shared_ptr<const Value> Find(const Key& key) {
     const std::lock_guard lock(mutex_);

@@ -103,15 +103,22 @@ PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles&
 void AddListed(const IndexedFiles& files, std::vector<ListedFile>& listed) {
   for (std::size_t i = 0; i < files.paths.size(); ++i) {
     const ManifestEntry& entry = files.manifest.entries()[i];
-    listed.push_back({entry.name, files.paths[i], entry.count, entry.content_hash});
+    listed.push_back({.name = entry.name,
+                      .path = files.paths[i],
+                      .records = entry.count,
+                      .content_hash = entry.content_hash});
   }
 }
 
-/// What is said of tables and meets none.
+/// What is said of tables or manifests and meets none.
 void SayUnused(const SourceOptions& options, PartInfo& info) {
-  if (!options.table.any()) return;
-  info.notes.push_back(
-      "image_key, caption_key and separator are for tables; they are not used here");
+  if (options.table.any() && info.kind != "table") {
+    info.notes.push_back(
+        "image_key, caption_key and separator are for tables; they are not used here");
+  }
+  if (!options.manifest.empty() && (info.kind == "synthetic" || info.kind == "folder of classes")) {
+    info.notes.push_back("it has no manifest: the one that is named is not used");
+  }
 }
 
 std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOptions& options,
@@ -164,7 +171,10 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
     SourceOptions own = options;
     if (!own.manifest.empty() && parts.size() > 1) own.manifest += fmt::format(".{}", i);
     PartInfo& info = opened.parts.emplace_back();
+    const std::size_t before = opened.files.size();
     sources.push_back(OpenPart(parts[i], own, info, opened.files));
+    for (ListedFile& file : std::span(opened.files).subspan(before))
+      file.part = static_cast<int>(i);
     info.records = sources.back()->size();
     info.hash = sources.back()->hash();
     if (info.records == 0) {

@@ -34,6 +34,7 @@ struct ListedFile {
   std::string path;
   std::int64_t records = 0;
   std::uint64_t content_hash = 0;  ///< FileFacts::content_hash
+  int part = 0;                    ///< of the list, from 0
 };
 
 struct OpenedSource {

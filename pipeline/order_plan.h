@@ -82,7 +82,7 @@ class OrderPlan {
   std::int64_t rows_per_lane() const { return options_.batch_size / options_.lanes; }
   /// Whether steps of one EpochOf() may bring a record more than once: with replacement, in a mix,
   /// whose parts begin again when they are through, where a last batch is filled up, and where a
-  /// step holds records of two epochs.
+  /// step holds records of two epochs. Substitutes for records that cannot be used do not count.
   bool repeats_records() const;
   /// Whole steps of an epoch; under Tail::kCarry some epochs have one more.
   std::int64_t steps_per_epoch() const { return steps(1); }

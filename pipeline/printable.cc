@@ -1,5 +1,7 @@
 #include "pipeline/printable.h"
 
+#include <fmt/format.h>
+
 #include "pipeline/utf8.h"
 
 namespace fastclip {
@@ -51,6 +53,10 @@ std::string Printable(std::string_view text) {
 
 std::string PrintableLines(std::string_view text) {
   return Escaped(text, /*keep_line_breaks=*/true);
+}
+
+std::string Counted(std::int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 }  // namespace fastclip

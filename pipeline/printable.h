@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -18,5 +19,8 @@ std::string Printable(std::string_view text);
 
 /// The same for a message of ours that has names in it: its line breaks stay, and it is not cut.
 std::string PrintableLines(std::string_view text);
+
+/// "1 step", "2 steps". `noun` is in the singular; its plural has an s.
+std::string Counted(std::int64_t count, std::string_view noun);
 
 }  // namespace fastclip

@@ -10,7 +10,7 @@ namespace fastclip {
 const char* SkipName(Skip cause) {
   static constexpr const char* kNames[kSkipCauses] = {
       "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing",
-      "no_label", "bad_label",  "changed",     "bad_row",   "bad_json"};
+      "no_label", "bad_label",  "changed",     "bad_row",   "bad_json",  "bad_caption"};
   return kNames[static_cast<int>(cause)];
 }
 

@@ -24,7 +24,7 @@ enum class Skip : std::uint8_t {
   kNoImage,      ///< no member that could be an image
   kNoCaption,    ///< no caption, or only blank ones
   kUndecodable,  ///< the image's bytes are not what they claim
-  kTooLarge,     ///< over a cap on pixels, scans or bytes
+  kTooLarge,     ///< over a cap on pixels, scans, bytes or captions
   kTruncated,    ///< the shard, or the image in it, ends early
   kMissing,      ///< the shard or the image file is gone
   kNoLabel,      ///< no label, where labels were asked for
@@ -32,15 +32,16 @@ enum class Skip : std::uint8_t {
   kChanged,      ///< other bytes than when its checksum was taken
   kBadRow,       ///< a table row that does not fit the table's columns, or is no JSON object
   kBadJson,      ///< a .json that cannot be parsed, or is over the cap, where it was needed
+  kBadCaption,   ///< a caption that is not UTF-8
 };
-constexpr int kSkipCauses = 11;
+constexpr int kSkipCauses = 12;
 /// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing", "no_label",
-/// "bad_label", "changed", "bad_row", "bad_json".
+/// "bad_label", "changed", "bad_row", "bad_json", "bad_caption".
 const char* SkipName(Skip cause);
 /// The cause of such a name, if it is one.
 std::optional<Skip> SkipOfName(std::string_view name);
 using SkipCounts = std::array<std::int64_t, kSkipCauses>;
-/// "2 missing, 1 undecodable"; empty where nothing was passed over.
+/// "2 missing, 1 undecodable"; empty where nothing was skipped.
 std::string DescribeSkips(const SkipCounts& counts);
 
 struct Caption {

@@ -16,7 +16,7 @@ RecordPlaces::RecordPlaces(const IndexedFiles& files, bool checksums)
     : files_(files),
       checksums_(checksums),
       open_(SpareFiles::Allowance(kOpenSidecars)),
-      spare_([this] { return open_.DropOldest(); }),
+      spare_(open_.capacity(), [this] { return open_.DropOldest(); }),
       checked_(files.paths.size()) {
   stamps_.reserve(files.paths.size());
   for (const ManifestEntry& entry : files.manifest.entries()) stamps_.push_back(entry.stamp);

@@ -88,7 +88,9 @@ std::string LackOfCaptions(const RecordSample& sample, const SourceOptions& opti
     text += fmt::format("; the .json has {}", fmt::join(held.texts, ", "));
     if (!option.empty()) {
       const std::string& first = held.texts.front();
-      text += fmt::format(". Set {}=json.{}", option, TellsOfCaptions(first) ? first : "NAME");
+      const std::string key = "json." + (TellsOfCaptions(first) ? first : std::string("NAME"));
+      text += option.starts_with("--") ? fmt::format(". Add {} {}", option, key)
+                                       : fmt::format(". Set {}='[\"{}\"]'", option, key);
     }
   }
   if (sample.OnlyLabels()) {
@@ -125,7 +127,9 @@ std::vector<RecordSample> SampleRecords(const RecordSource& source) {
 std::string DescribeContent(const RecordSample& sample) {
   std::string labels;
   if (sample.labelled > 0) {
-    labels = fmt::format("labels ({} to {})", sample.least_label, sample.most_label);
+    labels = sample.least_label == sample.most_label
+                 ? fmt::format("labels (all {})", sample.least_label)
+                 : fmt::format("labels ({} to {})", sample.least_label, sample.most_label);
   } else if (sample.fields.contains(kMemberLabel) || sample.fields.contains(kOtherLabel)) {
     labels = "class names";
   }

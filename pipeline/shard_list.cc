@@ -4,6 +4,7 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <climits>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -17,9 +18,14 @@
 namespace fastclip {
 namespace {
 
+constexpr int kMaxBraces = 16;
 constexpr std::int64_t kMaxListFileBytes = std::int64_t{256} << 20;
 
 std::vector<std::string> ExpandGlob(const std::string& pattern) {
+  if (pattern.size() > PATH_MAX) {
+    throw std::runtime_error(fmt::format("a pattern of {} bytes, and no path has over {}: '{}…'",
+                                         pattern.size(), PATH_MAX, pattern.substr(0, 80)));
+  }
   glob_t found{};
   const std::unique_ptr<glob_t, void (*)(glob_t*)> owner(&found, globfree);
   const int result = glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found);
@@ -48,7 +54,8 @@ std::vector<std::string> ExpandGlob(const std::string& pattern) {
 
 /// `pattern` from any folder; `folder` stands before what is relative. What exists under that very
 /// name is escaped.
-std::string AbsolutePattern(const std::string& pattern, const std::string& folder) {
+std::string AbsolutePattern(const std::string& pattern, const std::string& folder, int depth = 0) {
+  if (depth > kMaxBraces) throw std::runtime_error("more than 16 pairs of braces");
   if (pattern.starts_with('/')) return EscapeExisting(pattern);
   const std::string base = folder.empty() || folder.ends_with('/') ? folder : folder + "/";
   const std::string whole = base + (pattern.starts_with("./") ? pattern.substr(2) : pattern);
@@ -67,7 +74,7 @@ std::string AbsolutePattern(const std::string& pattern, const std::string& folde
   std::string all = "{";  // each alternative for itself
   for (const std::string_view alternative : braces.alternatives) {
     if (all.size() > 1) all += ',';
-    all += AbsolutePattern(std::string(alternative), folder);
+    all += AbsolutePattern(std::string(alternative), folder, depth + 1);
   }
   return all + pattern.substr(braces.close);
 }
@@ -89,8 +96,11 @@ std::vector<std::string> ExpandListFile(const std::string& part) {
   const std::string path = UnescapePattern(EscapeExisting(part));
   std::error_code unreadable;
   const auto size = std::filesystem::file_size(path, unreadable);
+  if (unreadable || !std::filesystem::is_regular_file(path, unreadable)) {
+    throw std::runtime_error("no such list file, or it cannot be read");
+  }
   std::ifstream file(path);
-  if (unreadable || !file) throw std::runtime_error("no such list file, or it cannot be read");
+  if (!file) throw std::runtime_error("no such list file, or it cannot be read");
   if (size > kMaxListFileBytes) throw std::runtime_error("a list file of more than 256 MiB");
   std::vector<std::string> all;
   std::string line;
@@ -101,6 +111,7 @@ std::vector<std::string> ExpandListFile(const std::string& part) {
     const std::size_t first = line.find_first_not_of(" \t\r");
     if (first == std::string::npos || line[first] == '#') continue;
     line = line.substr(first, line.find_last_not_of(" \t\r") + 1 - first);
+    if (line.find('\0') != line.npos) throw std::runtime_error("a zero byte: is it a text file?");
     std::ranges::move(ExpandWord(AbsolutePattern(line, folder.string())), std::back_inserter(all));
     if (all.size() > kMaxListedFiles) break;
   }

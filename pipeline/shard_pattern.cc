@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <climits>
 #include <filesystem>
 #include <iterator>
 #include <optional>
@@ -158,8 +159,10 @@ bool IsGlob(std::string_view pattern) {
 
 std::string EscapeExisting(const std::string& pattern) {
   std::error_code ignored;
-  std::size_t end = pattern.size();
-  if (HasMeaning(pattern) && fs::exists(pattern, ignored)) return EscapePattern(pattern);
+  // What is longer than a path may be is none that exists.
+  std::size_t end = std::min<std::size_t>(pattern.size(), PATH_MAX);
+  if (end == pattern.size() && HasMeaning(pattern) && fs::exists(pattern, ignored))
+    return EscapePattern(pattern);
   while (HasMeaning(std::string_view(pattern).substr(0, end))) {
     end = pattern.rfind('/', end - 1);
     if (end == pattern.npos || end == 0) break;

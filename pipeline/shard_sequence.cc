@@ -84,12 +84,15 @@ void ShardSequence::Add(const PackedRow& row) {
 
 /// Readers take neighbours with one key for one record, some take all of a shard for it.
 std::string ShardSequence::UniqueKey(std::string key) {
-  if (keys_.insert(key).second) return key;
-  if (report_.renamed++ == 0) report_.first_renamed = key;
-  for (int n = 2;; ++n) {
-    std::string other = fmt::format("{}-{}", key, n);
-    if (keys_.insert(other).second) return other;
-  }
+  int wanted = ++keys_[key];
+  if (wanted == 1) return key;
+  std::string other;
+  do {
+    other = fmt::format("{}-{}", key, wanted++);
+  } while (!keys_.emplace(other, 1).second);
+  keys_[key] = wanted - 1;
+  if (report_.renamed++ == 0) report_.first_renamed = fmt::format("{} → {}", key, other);
+  return other;
 }
 
 void ShardSequence::Copy(const PackedRow& row, const PackedPicture& picture) {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <variant>
 
 #include "pipeline/convert.h"
@@ -45,7 +45,7 @@ class ShardSequence {
   const int place_digits_;
   std::optional<TarWriter> writer_;
   std::int64_t place_ = 0;
-  std::unordered_set<std::string> keys_;  // of the shard
+  std::unordered_map<std::string, int> keys_;  // of the shard, and how often each was wanted
 };
 
 }  // namespace fastclip

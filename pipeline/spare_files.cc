@@ -15,7 +15,8 @@ namespace {
 struct Registry {
   std::mutex mutex;
   std::vector<const std::function<bool()>*> caches;
-  std::size_t next = 0;  // they take turns
+  std::size_t next = 0;   // they take turns
+  std::size_t files = 0;  // that they may keep, all together
 };
 
 Registry& TheRegistry() {
@@ -25,16 +26,19 @@ Registry& TheRegistry() {
 
 }  // namespace
 
-SpareFiles::SpareFiles(std::function<bool()> close_one) : close_one_(std::move(close_one)) {
+SpareFiles::SpareFiles(std::size_t most, std::function<bool()> close_one)
+    : most_(most), close_one_(std::move(close_one)) {
   Registry& registry = TheRegistry();
   const std::lock_guard lock(registry.mutex);
   registry.caches.push_back(&close_one_);
+  registry.files += most_;
 }
 
 SpareFiles::~SpareFiles() {
   Registry& registry = TheRegistry();
   const std::lock_guard lock(registry.mutex);
   std::erase(registry.caches, &close_one_);
+  registry.files -= most_;
 }
 
 bool SpareFiles::CloseOne() {
@@ -50,7 +54,11 @@ bool SpareFiles::CloseOne() {
 std::size_t SpareFiles::Allowance(std::size_t most) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return most;
-  return std::clamp<std::size_t>(limit.rlim_cur / 8, 1, most);
+  Registry& registry = TheRegistry();
+  const std::lock_guard lock(registry.mutex);
+  const std::size_t half = limit.rlim_cur / 2;
+  const std::size_t left = half > registry.files ? half - registry.files : 0;
+  return std::clamp<std::size_t>(left / 4, 1, most);  // others will come
 }
 
 }  // namespace fastclip

@@ -135,7 +135,9 @@ void ChooseLabel(const ColumnChooser& chooser, const TableWants& wants, TableLay
   }
   const std::string name = key.column.empty() ? "label" : key.column;
   if (const auto found = chooser.Find(name)) {
-    layout.label = *found;
+    const bool is_caption =
+        !wants.keys.caption.empty() && chooser.Find(wants.keys.caption) == found;
+    if (wants.labels || !is_caption) layout.label = *found;
   } else if (wants.labels) {
     chooser.Throw(fmt::format(
         "none of them is called {}, for the label: name it with --label-key COLUMN", name));

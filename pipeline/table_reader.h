@@ -27,8 +27,8 @@ class TableReader {
 
   /// From the start; reads the first line, of a .jsonl the first rows. `on_bytes` sees every byte
   /// of the file once, in order, if given. Throws std::runtime_error where a column is missing or
-  /// no row has the field that is wanted, naming those there are, and where the file is not text in
-  /// UTF-8.
+  /// no row has the field that is wanted, naming those there are, and where the file is not text of
+  /// bytes (UTF-16, or zeros in the first line).
   TableReader(int fd, std::string path, TableFormat format, const TableWants& wants = {},
               OnBytes on_bytes = {});
   /// From the row that begins at `offset`.

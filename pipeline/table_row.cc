@@ -242,6 +242,8 @@ std::string JsonRowNames::Description() const {
     return fmt::format("image from '{}', label from '{}'", image_,
                        layout_.label_path.empty() ? "label" : Joined(layout_.label_path));
   }
+  if (captions_.empty())
+    return fmt::format("image from '{}', label from 'label', no captions", image_);
   return fmt::format("image from '{}', captions from {}", image_, ListNames(captions_));
 }
 

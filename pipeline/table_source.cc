@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "pipeline/block_builder.h"
+#include "pipeline/image_file.h"
 #include "pipeline/stream_hash.h"
 
 namespace fastclip {
@@ -166,30 +167,21 @@ void TableSource::AddRecord(SampleIndex index, const TableRow& row, const std::s
                             BlockBuilder& builder) const {
   const std::string_view key =
       builder.Keep(std::string_view(row.image).substr(0, std::min(row.image.size(), kLongestKey)));
-  std::span<std::byte> image;
-  std::optional<Skip> skip = row.skip;
-  if (!skip) {
-    const std::string path = PathOf(row);
-    if (const UniqueFd fd = OpenToRead(path); !fd) {
-      skip = Skip::kMissing;
-    } else if (const std::int64_t bytes = StampOf(fd.get(), path).size; bytes > max_record_bytes_) {
-      skip = Skip::kTooLarge;
-    } else {
-      image = builder.Allocate(static_cast<std::size_t>(bytes));
-      image = image.first(ReadAt(fd.get(), 0, image, path, stop));
-    }
-  }
+  const ImageFile image = row.skip ? ImageFile{.bytes = {}, .skip = row.skip}
+                                   : ReadImageFile(PathOf(row), max_record_bytes_, stop, builder);
   Record& record = builder.Add(index);
   record.key = key;
-  record.image = image;
+  record.image = image.bytes;
   record.label = row.label.value;
-  record.skip = skip;
+  record.skip = image.skip;
   if (layout_.labelled) {
     if (!record.skip) record.skip = row.label.skip;
     return;
   }
   if (row.skip == Skip::kBadRow) return;
   for (const std::string& caption : row.captions) builder.AddTrimmedCaption(builder.Keep(caption));
+  if (record.skip) return;
+  record.skip = builder.FaultOfCaptions();
   if (!record.skip && builder.CaptionsOfLast() == 0) record.skip = Skip::kNoCaption;
 }
 

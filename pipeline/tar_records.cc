@@ -118,11 +118,6 @@ void AddFrom(const nlohmann::ordered_json* value, BlockBuilder& builder) {
   for (const auto& text : *value) AddIfText(text, builder);
 }
 
-/// Of a record's .txt, where its captions are taken of it.
-struct TakenTexts {
-  bool several_lines = false;
-  bool too_many_lines = false;  // none of them is taken
-};
 const JsonPath kCaptionList = {"captions"}, kOneCaption = {"caption"};
 
 /// The fields of a .json that are read.
@@ -141,16 +136,16 @@ std::vector<JsonPath> PathsOf(const WantedFields& wanted) {
 
 /// The captions that `keys` name. Without keys: the list "captions" of the .json, as `fastclip
 /// shards convert` writes it for several captions; else the .txt; else the text "caption" of the
-/// .json.
-TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, Metadata& metadata,
-                       BlockBuilder& builder) {
+/// .json. Returns whether a .txt of several lines is among them.
+bool AddCaptions(const Parts& parts, const WantedFields& wanted, Metadata& metadata,
+                 BlockBuilder& builder) {
   const std::span<const CaptionKey> keys = wanted.captions;
-  TakenTexts taken;
+  bool several_lines = false;
   const auto add_txt = [&] {
     const std::string_view text = AsText(parts.caption);
-    taken.several_lines |= HasSeveralLines(text);
+    several_lines |= HasSeveralLines(text);
     if (wanted.caption_lines == CaptionLines::kSplit) {
-      taken.too_many_lines |= !builder.AddCaptionLines(text);
+      builder.AddCaptionLines(text);
     } else {
       builder.AddTrimmedCaption(text);
     }
@@ -164,7 +159,7 @@ TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, Metadata&
     }
     builder.ShareWeight(builder.CaptionsOfLast() - before, key.weight);
   }
-  if (!keys.empty()) return taken;
+  if (!keys.empty()) return several_lines;
   if (const auto* list = metadata.At(kCaptionList); list != nullptr && list->is_array()) {
     AddFrom(list, builder);
   }
@@ -172,7 +167,7 @@ TakenTexts AddCaptions(const Parts& parts, const WantedFields& wanted, Metadata&
   if (builder.CaptionsOfLast() == 0) {
     if (const auto* one = metadata.At(kOneCaption); one != nullptr) AddIfText(*one, builder);
   }
-  return taken;
+  return several_lines;
 }
 
 Label LabelOf(const Parts& parts, const WantedFields& wanted, Metadata& metadata) {
@@ -220,18 +215,18 @@ bool AddRecord(SampleIndex index, std::string_view key, const Parts& parts, bool
   }
   record.image = parts.image;
   record.label = ParseLabel(AsText(parts.label)).value;
-  const TakenTexts texts = AddCaptions(parts, wanted, metadata, builder);
+  const bool several_lines = AddCaptions(parts, wanted, metadata, builder);
   const bool has_captions = builder.CaptionsOfLast() > 0;
   if (at_cut && (parts.image_rank == 0 || !(has_captions || parts.has_caption))) {
     record.skip = Skip::kTruncated;
   } else if (parts.image_rank == 0) {
     record.skip = Skip::kNoImage;
-  } else if (texts.too_many_lines) {
-    record.skip = Skip::kTooLarge;
+  } else if (builder.FaultOfCaptions()) {
+    record.skip = builder.FaultOfCaptions();
   } else if (!has_captions) {
     record.skip = metadata.IsBad() ? Skip::kBadJson : Skip::kNoCaption;
   }
-  return texts.several_lines;
+  return several_lines;
 }
 
 bool IsPlain(std::string_view name) {
@@ -246,11 +241,12 @@ bool HoldsText(const nlohmann::ordered_json& value) {
   return value.is_string() || (value.is_array() && !value.empty() && value.front().is_string());
 }
 
-/// The bytes of a sparse member; false where they would be too many.
-bool TakeSparse(const TarMember& member, const WantedFields& wanted, BlockBuilder& builder,
+/// The bytes of a sparse member; false where they would be too many. `room`: for those of the
+/// record.
+bool TakeSparse(const TarMember& member, std::int64_t& room, BlockBuilder& builder,
                 std::span<const std::byte>& data) {
-  if (member.size > wanted.max_record_bytes || member.size > kMostSparse * member.stored + kLittle)
-    return false;
+  if (member.size > room || member.size > kMostSparse * member.stored + kLittle) return false;
+  room -= member.size;
   const auto memory = builder.Allocate(static_cast<std::size_t>(member.size));
   if (member.expand(memory)) data = memory;
   return true;
@@ -312,6 +308,7 @@ std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wante
     // a record is must not depend on which records are fetched with it.
     Parts parts;
     std::string key;
+    std::int64_t room = wanted.max_record_bytes;
     WalkTar(bytes, [&](const TarMember& member) {
       const auto name = SplitMemberName(member.path);
       if (!name && stored != nullptr) ++stored->others;
@@ -326,7 +323,7 @@ std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wante
       const bool cut = at > bytes.size() || size > bytes.size() - at;
       std::span<const std::byte> data;
       if (member.expand && !cut) {
-        parts.too_large |= !TakeSparse(member, wanted, builder, data);
+        parts.too_large |= !TakeSparse(member, room, builder, data);
       } else if (!cut) {
         data = bytes.subspan(at, size);
       }

@@ -41,6 +41,13 @@ void RefuseCompressed(std::span<const std::byte> head, const std::string& path) 
 }
 
 [[noreturn]] void ThrowNoTar(const std::string& path, std::int64_t size) {
+  const std::size_t dot = path.rfind('.');
+  const std::string ending = dot == path.npos ? "" : path.substr(dot);
+  if (ending != ".tar") {
+    throw std::runtime_error(path +
+                             ": no tar file; a list has .tar shards, .tsv, .csv or .jsonl tables, "
+                             "or folders of classes");
+  }
   throw std::runtime_error(fmt::format(
       "{}: no tar file, or cut inside its first header ({} bytes); fetch it again, or leave it out",
       path, size));

@@ -179,6 +179,7 @@ Stop WalkFrom(TarInput& input, std::int64_t base, std::int64_t& headers,
       const bool is_sparse = archive_entry_sparse_count(entry) > 0;
       member.stored = is_sparse ? StoredBytes(entry) : member.size;
       if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr) {
+        end = std::max(end, member.data_at);
         continue;  // a hard link may tell a size that it does not have
       }
       end = member.data_at + member.stored;
@@ -191,7 +192,9 @@ Stop WalkFrom(TarInput& input, std::int64_t base, std::int64_t& headers,
   }
   input.Check();
   Stop stop;
-  stop.header_at = base + std::max<std::int64_t>(archive_read_header_position(reader.get()), 0);
+  // Below 0 where a header was refused: it lies behind the last member.
+  const std::int64_t at = archive_read_header_position(reader.get());
+  stop.header_at = at >= 0 ? base + at : (end + kTarBlock - 1) / kTarBlock * kTarBlock;
   const std::int64_t read_to = base + archive_filter_bytes(reader.get(), 0);
   // The mark of an end, which was read; before it there may be a label of the tar, no member's.
   if (result == ARCHIVE_EOF) stop.header_at = std::max(stop.header_at, read_to - 2 * kTarBlock);

@@ -1,6 +1,7 @@
 #include "tokenizer/byte_pair.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <cerrno>
@@ -33,6 +34,8 @@ struct GzClose {
 
 // zlib's gzopen reads plain files as they are.
 std::string ReadPlainOrGzip(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) Fail(path, "cannot be read: it is not a file");
   errno = 0;
   const std::unique_ptr<gzFile_s, GzClose> file(gzopen(path.c_str(), "rb"));
   if (!file) Fail(path, fmt::format("cannot be opened ({})", std::strerror(errno)));
@@ -43,11 +46,11 @@ std::string ReadPlainOrGzip(const std::string& path) {
     text.append(block, got);
     if (text.size() > kFileLimit) Fail(path, "is larger than 64 MiB");
   }
-  int status = Z_OK;
-  const char* reason = gzerror(file.get(), &status);
-  if (got < 0 || status != Z_OK) {
+  int error = Z_OK;
+  const char* reason = gzerror(file.get(), &error);
+  if (got < 0 || error != Z_OK) {
     Fail(path, fmt::format("cannot be read to its end ({})",
-                           status == Z_ERRNO ? std::strerror(errno) : reason));
+                           error == Z_ERRNO ? std::strerror(errno) : reason));
   }
   return text;
 }

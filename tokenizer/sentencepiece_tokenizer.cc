@@ -84,13 +84,16 @@ constexpr std::size_t kCaptionLimit = 4192;
 // U+2585 stands for the unknown piece inside the trainer, which leaves out captions that hold it.
 constexpr std::string_view kReserved = "\xE2\x96\x85";
 
-bool HasLetterOrDigit(std::string_view text) {
+// Whether it is UTF-8 with a letter or digit.
+bool HasWords(std::string_view text) {
+  bool found = false;
   for (std::size_t at = 0; at < text.size();) {
     UChar32 c;
-    U8_NEXT_OR_FFFD(text.data(), at, text.size(), c);
-    if (u_isalnum(c)) return true;
+    U8_NEXT(text.data(), at, text.size(), c);
+    if (c < 0) return false;
+    found = found || u_isalnum(c);
   }
-  return false;
+  return found;
 }
 
 // Hands the trainer only captions that it keeps: with none at all it would end the process.
@@ -99,13 +102,14 @@ class CaptionIterator final : public sentencepiece::SentenceIterator {
   explicit CaptionIterator(const std::function<bool(std::string&)>& next) : next_(next) { Next(); }
   bool done() const override { return done_; }
   void Next() override {
-    while ((done_ = !next_(caption_)) == false) {
+    for (; (done_ = !next_(caption_)) == false; ++left_out_) {
       if (caption_.size() > kCaptionLimit || caption_.find(kReserved) != std::string::npos)
         continue;
       std::replace(caption_.begin(), caption_.end(), '\0', ' ');
-      if (HasLetterOrDigit(caption_)) return;
+      if (HasWords(caption_)) return;
     }
   }
+  std::int64_t left_out() const { return left_out_; }
   const std::string& value() const override { return caption_; }
   sentencepiece::util::Status status() const override { return {}; }
 
@@ -113,6 +117,7 @@ class CaptionIterator final : public sentencepiece::SentenceIterator {
   const std::function<bool(std::string&)>& next_;
   std::string caption_;
   bool done_ = false;
+  std::int64_t left_out_ = 0;
 };
 
 }  // namespace
@@ -180,7 +185,8 @@ std::string SentencePieceTokenizer::Decode(std::span<const TokenId> ids) const {
 }
 
 std::string TrainSentencePiece(const SentencePieceTraining& options,
-                               const std::function<bool(std::string&)>& next) {
+                               const std::function<bool(std::string&)>& next,
+                               std::int64_t* left_out) {
   const std::unordered_map<std::string, std::string> arguments = {
       {"vocab_size", std::to_string(options.vocab_size)},
       {"model_type", options.algorithm},
@@ -205,6 +211,7 @@ std::string TrainSentencePiece(const SentencePieceTraining& options,
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &captions, &model);
   if (!status.ok()) throw std::runtime_error("SentencePiece: " + Reason(status));
+  if (left_out != nullptr) *left_out = captions.left_out();
   return model;
 }
 

@@ -56,8 +56,11 @@ struct SentencePieceTraining {
 
 /// Learns a model from captions with the library's trainer and returns it, as its file holds it:
 /// unknown 0, start 1, end 2, padding 3. `next` gives one caption a call and false at the end.
-/// Throws std::runtime_error where the captions do not give so large a vocabulary.
+/// Those that are not UTF-8, over 4,192 bytes or without a letter or digit are left out, and
+/// counted in `left_out` where it is given. Throws std::runtime_error where the captions do not
+/// give so large a vocabulary.
 std::string TrainSentencePiece(const SentencePieceTraining& options,
-                               const std::function<bool(std::string&)>& next);
+                               const std::function<bool(std::string&)>& next,
+                               std::int64_t* left_out = nullptr);
 
 }  // namespace fastclip

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "pipeline/printable.h"
 #include "tools/cli.h"
 #include "tools/measure.h"
 #include "tools/usage_error.h"
@@ -161,9 +162,9 @@ nlohmann::ordered_json Measure(const Options& options) {
 }
 
 void Print(const nlohmann::ordered_json& result) {
-  fmt::print("{} of {} rows, {} numbers each, {} threads: the six bare products {:.1f} ms\n",
+  fmt::print("{} of {} rows of {} numbers, {}: the six bare products take {:.1f} ms\n",
              result["local"].get<std::int64_t>(), result["global"].get<std::int64_t>(),
-             result["dim"].get<std::int64_t>(), result["threads"].get<int>(),
+             result["dim"].get<std::int64_t>(), Counted(result["threads"].get<int>(), "thread"),
              result["six_products_ms"].get<double>());
   for (const auto& one : result["objectives"]) {
     fmt::print("  {:<12} {:8.1f} ms, {:.2f} of it the products'; at most {:.1f} MB of tensors\n",

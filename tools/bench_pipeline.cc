@@ -22,6 +22,7 @@
 #include "pipeline/compute_pool.h"
 #include "pipeline/image.h"
 #include "pipeline/order_plan.h"
+#include "pipeline/printable.h"
 #include "pipeline/record_source.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
@@ -345,10 +346,10 @@ void Print(const nlohmann::ordered_json& json) {
     fmt::print("\n");
   };
   fmt::print(
-      "{} threads, {} px, {} slices of {:.0f} samples; ratios: pipeline / bare, median and "
+      "{}, {} px, {} of {:.0f} samples; ratios: pipeline / bare, median and "
       "quartiles\n",
-      json["threads"].get<int>(), json["size"].get<int>(), json["slices"].get<int>(),
-      json["samples_per_slice"].get<double>());
+      Counted(json["threads"].get<int>(), "thread"), json["size"].get<int>(),
+      Counted(json["slices"].get<int>(), "slice"), json["samples_per_slice"].get<double>());
   line("pipeline", json["samples_per_second"], nullptr);
   line("kernels alone", json["kernels_only_per_second"], &json["of_kernels_only"]);
   line("decoding alone, whole", json["decode_only_per_second"], &json["of_decode_only"]);

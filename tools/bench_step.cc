@@ -15,6 +15,7 @@
 #include "comm/communicator.h"
 #include "pipeline/counter_random.h"
 #include "pipeline/output_file.h"
+#include "pipeline/printable.h"
 #include "tools/cli.h"
 #include "tools/measure.h"
 #include "trainer/batch_tensors.h"
@@ -208,9 +209,9 @@ std::string SetupOf(const TrainConfig& config, const ModelConfig& model, double 
 }
 
 void Print(const nlohmann::ordered_json& json) {
-  fmt::print("{} steps of batch {}, {}, {} threads\n", json["model"].get<std::string>(),
+  fmt::print("{} steps of batch {}, {}, {}\n", json["model"].get<std::string>(),
              json["batch_size"].get<std::int64_t>(), json["objective"].get<std::string>(),
-             json["threads"].get<int>());
+             Counted(json["threads"].get<int>(), "thread"));
   for (const char* length : {"real", "full"}) {
     const auto& timing = json[length];
     fmt::print(

@@ -89,6 +89,13 @@ TableKeys TableOptions::Parsed() const {
   return keys;
 }
 
+void TableOptions::Apply(TableKeys& keys) const {
+  const TableKeys said = Parsed();
+  if (!said.image.empty()) keys.image = said.image;
+  if (!said.caption.empty()) keys.caption = said.caption;
+  if (said.separator != '\0') keys.separator = said.separator;
+}
+
 void PictureOptions::AddTo(CLI::App& app) {
   app.add_option("--formats", formats, "pictures that are read, of jpeg, png, webp, gif, bmp")
       ->delimiter(',')

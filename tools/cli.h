@@ -46,6 +46,8 @@ struct TableOptions {
   void AddTo(CLI::App& app);
   /// Throws UsageError for a separator that is none.
   TableKeys Parsed() const;
+  /// What was said goes before what is there. Throws UsageError.
+  void Apply(TableKeys& keys) const;
 };
 
 /// --formats and --exif-rotate, as pipeline.formats and pipeline.exif_rotate of a run.

@@ -43,8 +43,8 @@ Rgb ParseColour(std::string_view text) {
 }
 
 void PrintReport(const ConvertReport& report, const std::string& out_dir, double seconds) {
-  fmt::print("{}: {} of {} rows in {} shard{}, {:.1f} MiB, {:.1f} s ({:.0f} rows/s)\n", out_dir,
-             report.done.written, report.done.rows, report.shards, report.shards == 1 ? "" : "s",
+  fmt::print("{}: {} of {} in {}, {:.1f} MiB, {:.1f} s ({:.0f} rows/s)\n", out_dir,
+             report.done.written, Counted(report.done.rows, "row"), Counted(report.shards, "shard"),
              static_cast<double>(report.done.bytes) / (1 << 20), seconds,
              static_cast<double>(report.done.rows) / std::max(seconds, 1e-9));
   for (int cause = 0; cause < kSkipCauses; ++cause) {
@@ -55,23 +55,20 @@ void PrintReport(const ConvertReport& report, const std::string& out_dir, double
     int shown = 0;
     for (const auto& skipped : report.skipped) {
       if (skipped.cause != static_cast<Skip>(cause) || shown++ >= kShown) continue;
-      fmt::print("  row {}: {}\n", skipped.row, skipped.key);
+      fmt::print("  row {}: {}\n", skipped.row, Printable(skipped.key));
     }
     if (count > kShown) fmt::print("  and {} more: {}/convert.json\n", count - kShown, out_dir);
   }
-  for (const std::string& note : report.notes) fmt::print("{}\n", note);
+  for (const std::string& note : report.notes) fmt::print("{}\n", Printable(note));
 }
 
 /// For --classes: the names of the folders, whose lines are the labels, as eval zeroshot reads them
 /// of the folders themselves.
-void WriteClasses(const std::vector<std::string>& classes, const std::string& path) {
-  AtomicFile file(path);
-  for (const std::string& name : classes) {
-    std::string line = Printable(name) + "\n";
-    std::ranges::replace(line, '_', ' ');
-    file.Append(std::as_bytes(std::span(line)));
-  }
-  file.Commit();
+std::string ClassLines(const std::vector<std::string>& classes) {
+  std::string lines;
+  for (const std::string& name : classes) lines += Printable(name) + "\n";
+  std::ranges::replace(lines, '_', ' ');
+  return lines;
 }
 
 void PrintJson(const ConvertReport& report, const std::string& out_dir, double seconds) {
@@ -103,7 +100,7 @@ int RunConvert(int argc, const char* const* argv) {
   ConvertOptions options;
   options.threads =
       std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
-  std::optional<Encoding> encoding;
+  std::string encode;
   bool json = false;
   app.add_option(
          "TABLE", table,
@@ -120,11 +117,10 @@ int RunConvert(int argc, const char* const* argv) {
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--resize", options.resize,
                  "shorter side in pixels; smaller pictures keep their size, 0 keeps that of all");
-  app.add_option("--encode", encoding,
+  app.add_option("--encode", encode,
                  "jpg or png; without it, and without --resize, --background and --exif-rotate, "
                  "the bytes stay as they are")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Encoding>{{"jpg", Encoding::kJpeg}, {"png", Encoding::kPng}}));
+      ->check(CLI::IsMember({"jpg", "png"}));
   app.add_option("--quality", options.quality, "of JPEG, 1 to 100")->capture_default_str();
   app.add_option(
       "--background", background,
@@ -146,12 +142,18 @@ int RunConvert(int argc, const char* const* argv) {
   source_options.table = columns.Parsed();
   const bool changes =
       options.resize > 0 || options.background.has_value() || options.decode.exif_rotate;
-  options.encoding = encoding.value_or(changes ? Encoding::kJpeg : Encoding::kKeep);
+  options.encoding = encode == "png"              ? Encoding::kPng
+                     : encode == "jpg" || changes ? Encoding::kJpeg
+                                                  : Encoding::kKeep;
+  if (app.count("--quality") > 0 && options.encoding != Encoding::kJpeg) {
+    throw UsageError("--quality is of JPEG, and no picture is encoded as one: add --encode jpg");
+  }
 
   ConvertFolder folder(out_dir);  // before the source is looked through
-  if (!folder.removed().empty()) fmt::print(stderr, "{}\n", folder.removed());
+  if (!folder.removed().empty()) Tell("{}\n", folder.removed());
   const std::vector<std::string> classes = ClassesOfList(table);
   if (!classes.empty()) source_options.class_names = std::make_shared<ClassNames>(classes);
+  options.class_lines = ClassLines(classes);
   const OpenedSource opened = OpenSourceWithInfo(table, source_options);
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   const auto start = Clock::now();
@@ -166,7 +168,6 @@ int RunConvert(int argc, const char* const* argv) {
     throw UsageError(error.what());
   }
   line.End();
-  if (!classes.empty()) WriteClasses(classes, out_dir + "/classes.txt");
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   json ? PrintJson(report, out_dir, seconds) : PrintReport(report, out_dir, seconds);
   return 0;

@@ -14,6 +14,7 @@
 
 #include "pipeline/open_source.h"
 #include "pipeline/output_file.h"
+#include "pipeline/printable.h"
 #include "tools/cli.h"
 #include "tools/command.h"
 #include "tools/progress_line.h"
@@ -49,7 +50,7 @@ class RunState {
   explicit RunState(const Options& options) {
     const ModelSource found = ResolveModel(options.run);
     for (const std::string& reason : found.passed_over) {
-      Tell("passed over a damaged checkpoint: {}\n", reason);
+      Tell("skipped a damaged checkpoint: {}\n", reason);
     }
     const std::string checkpoint = std::filesystem::path(found.file).parent_path();
     const std::string config_file = found.run + "/config.toml";
@@ -182,10 +183,10 @@ int RunExport(int argc, const char* const* argv) {
       [&](std::span<const std::int64_t> indices) { return state.Rows(indices); },
       state.source().size(), state.tau_init());
   const std::int64_t without = state.keys() != nullptr ? state.keys()->without_key() : 0;
-  fmt::print("{}: the estimators of {} records by {}\n", out, state.source().size() - without,
-             state.field());
+  fmt::print("{}: the estimators of {} by {}\n", out,
+             Counted(state.source().size() - without, "record"), state.field());
   if (without > 0) {
-    Tell("{} records have no {}: they are left out\n", without, state.field());
+    Tell("left out: {} without {}\n", Counted(without, "record"), state.field());
   }
   if (infinite > 0) {
     fmt::print(

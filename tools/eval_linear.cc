@@ -9,6 +9,7 @@
 #include <string>
 
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "pipeline/system_memory.h"
 #include "tools/eval_subject.h"
 #include "trainer/eval/class_prompts.h"
@@ -91,12 +92,12 @@ Probe Train(const EvalSubject& subject, const ClipModel& model, const Options& o
 void PrintTable(const EvalSubject& subject, const Options& options, const Probe& probe,
                 const ClassNames& names, const ClassHits& hits, const ClassMetrics& metrics) {
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
-  fmt::print("train     {}: {} pictures, {} classes", options.train, probe.train_images,
+  fmt::print("train     {}: {}, {} classes", options.train, Counted(probe.train_images, "picture"),
              hits.classes());
   if (const std::string left_out = DescribeSkips(probe.train_skips); !left_out.empty()) {
     fmt::print("; left out: {}", left_out);
   }
-  fmt::print("\ndata      {}: {} pictures", options.shards, metrics.images);
+  fmt::print("\ndata      {}: {}", options.shards, Counted(metrics.images, "picture"));
   if (const std::string left_out = DescribeLeftOut(hits, names); !left_out.empty()) {
     fmt::print("; left out: {}", left_out);
   }

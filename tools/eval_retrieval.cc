@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "pipeline/printable.h"
 #include "pipeline/record_sample.h"
 #include "tools/eval_subject.h"
 #include "trainer/eval/retrieval.h"
@@ -27,8 +28,8 @@ struct ReadSet {
 void PrintTable(const EvalSubject& subject, const Options& options, const ReadSet& set,
                 const RetrievalMetrics& metrics) {
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
-  fmt::print("data      {}: {} pictures, {} captions", options.shards, metrics.images,
-             metrics.captions);
+  fmt::print("data      {}: {}, {}", options.shards, Counted(metrics.images, "picture"),
+             Counted(metrics.captions, "caption"));
   if (set.of_several_lines > 0) fmt::print(" ({})", DescribeLines(set.lines));
   if (const std::string left_out = DescribeSkips(set.encoded.skips); !left_out.empty()) {
     fmt::print("; left out: {}", left_out);
@@ -79,7 +80,7 @@ int RunEvalRetrieval(int argc, const char* const* argv) {
   const EvalSubject subject(options);
   SourceOptions source_options = subject.source_options();
   source_options.captions = options.captions.Parsed();
-  source_options.caption_lines = options.captions.LinesOr(CaptionLines::kSplit);
+  source_options.caption_lines = options.captions.LinesOr(source_options.caption_lines);
   const auto source = subject.Open(options.shards, source_options);
   if (const std::string lack =
           DescribeLack(SampleRecords(*source), options.shards, source_options, "--captions");

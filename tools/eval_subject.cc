@@ -20,6 +20,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/model/presets.h"
+#include "trainer/run_setup.h"
 #include "trainer/weights_file.h"
 #include "trainer/weights_origin.h"
 
@@ -59,12 +60,10 @@ EvalSubject::EvalSubject(const EvalOptions& options)
       start_(std::chrono::steady_clock::now()) {
   const ModelSource source = ResolveModel(options.model);
   for (const std::string& reason : source.passed_over) {
-    Tell("passed over a damaged checkpoint: {}\n", reason);
+    Tell("skipped a damaged checkpoint: {}\n", reason);
   }
   file_ = source.file;
-  source_.manifest_fallback_dir = source.run;
-  source_.table = options.table.Parsed();
-  source_.renew = true;  // what is there is evaluated: no index outlives the command
+  source_.caption_lines = CaptionLines::kSplit;
   std::string preset, tokenizer = "clip";
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {
@@ -73,12 +72,15 @@ EvalSubject::EvalSubject(const EvalOptions& options)
     // The run's own copy is there even where the folder was moved.
     const std::string own_model = source.run + "/model.toml";
     if (preset.ends_with(".toml") && std::filesystem::exists(own_model)) preset = own_model;
-    source_.max_record_bytes = config->data.max_record_bytes;
+    source_ = OtherSourceOf(*config);
     tokenizer = config->data.tokenizer;
     encode_.loader = config->pipeline;
     encode_.target.trim_text = config->model.trim_text;
     if (config->train.precision == "fp64") encode_.target.dtype = at::kDouble;
   }
+  source_.manifest_fallback_dir = source.run;
+  source_.renew = true;  // what is there is evaluated, not what a manifest says
+  options.table.Apply(source_.table);
   if (!options.preset.empty()) preset = options.preset;
   if (!options.tokenizer.empty()) tokenizer = options.tokenizer;
   if (!preset.empty()) {
@@ -106,7 +108,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
                                                     .vocabulary_hash = VocabularyHash(tokenizer),
                                                     .model_option = "--model",
                                                     .tokenizer_option = "--tokenizer"});
-  if (!unchecked.empty()) fmt::print(stderr, "{}\n", unchecked);
+  if (!unchecked.empty()) Tell("{}\n", unchecked);
   const int threads =
       options.threads > 0
           ? options.threads
@@ -120,7 +122,7 @@ std::unique_ptr<ClipModel> EvalSubject::Load() const {
   auto model = std::make_unique<ClipModel>(model_, /*seed=*/0, /*init_temperature=*/0.07,
                                            encode_.target.dtype);
   const WeightsFile weights(file_);
-  if (!weights.prefix().empty()) fmt::print(stderr, "{}\n", weights.DescribePrefix());
+  if (!weights.prefix().empty()) Tell("{}\n", weights.DescribePrefix());
   model->Load(weights.Read(), file_);
   return model;
 }

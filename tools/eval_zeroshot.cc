@@ -6,6 +6,7 @@
 #include <string>
 
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "tools/eval_subject.h"
 #include "tools/usage_error.h"
 #include "trainer/eval/zero_shot.h"
@@ -22,15 +23,16 @@ struct Options : EvalOptions {
 void PrintTable(const EvalSubject& subject, const Options& options, const ClassPrompts& prompts,
                 const ClassList& classes, const ClassHits& hits, const ClassMetrics& metrics) {
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
-  fmt::print("data      {}: {} pictures", options.shards, metrics.images);
+  fmt::print("data      {}: {}", options.shards, Counted(metrics.images, "picture"));
   if (const std::string left_out = DescribeLeftOut(hits, *classes.names); !left_out.empty()) {
     fmt::print("; left out: {}", left_out);
   }
-  fmt::print("\nclasses   {}: {} names in {} template{} of {}\n", classes.from,
-             prompts.classes.size(), prompts.templates.size(),
-             prompts.templates.size() == 1 ? "" : "s", options.templates);
+  fmt::print("\nclasses   {}: {} in {} of {}\n", classes.from,
+             Counted(std::ssize(prompts.classes), "name"),
+             Counted(std::ssize(prompts.templates), "template"), options.templates);
   if (const auto equal = FindEqualNames(prompts.classes); !equal.empty()) {
-    fmt::print("          equal names, each a class of its own: {}\n", DescribeEqualNames(equal));
+    fmt::print("          classes with equal names are kept apart: {}\n",
+               DescribeEqualNames(equal));
   }
   PrintClassTable("zero-shot", metrics, hits.classes());
   fmt::print("\ntook {:.1f} s\n", subject.Seconds());

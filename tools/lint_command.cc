@@ -20,6 +20,7 @@
 #include "tools/cli.h"
 #include "tools/progress_line.h"
 #include "tools/tell.h"
+#include "tools/usage_error.h"
 
 namespace fastclip {
 namespace {
@@ -95,6 +96,9 @@ int RunLint(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
 
   if (labels || !label_key.empty()) {
+    if (!captions.keys.empty() || captions.lines != "auto") {
+      throw UsageError("--labels judges pictures by labels; it does not go with --captions");
+    }
     source_options.labels = label_key;
     source_options.class_names = ClassNames::Any();
   }
@@ -150,7 +154,7 @@ int RunLint(int argc, const char* const* argv) {
     if (named > kNamed) {
       fmt::print(to, "and {} more: --out FILE names all\n", named - kNamed);
     }
-    fmt::print(to, "{} records, {} healthy; bad: {}{}\n", report.records, report.healthy,
+    fmt::print(to, "{}, {} healthy; bad: {}{}\n", Counted(report.records, "record"), report.healthy,
                bad == 0 ? "none" : DescribeSkips(report.bad),
                source_options.labels ? " (judged as pictures with labels, without captions)" : "");
   }

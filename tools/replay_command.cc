@@ -14,6 +14,7 @@
 #include "pipeline/compute_pool.h"
 #include "pipeline/open_source.h"
 #include "pipeline/order_plan.h"
+#include "pipeline/printable.h"
 #include "pipeline/stream_hash.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
@@ -132,9 +133,10 @@ void Replay(const ReplayOptions& o, const RecordSource& source, const OrderPlan&
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const auto samples = static_cast<double>((last - o.from) * o.order.batch_size);
-  const std::string passed_over = DescribeSkips(skips);
-  Tell("{} steps, {:.0f} samples in {:.1f} s: {:.0f} samples/s; passed over: {}\n", last - o.from,
-       samples, seconds, samples / seconds, passed_over.empty() ? "none" : passed_over);
+  const std::string skipped = DescribeSkips(skips);
+  Tell("{}, {:.0f} samples in {:.1f} s: {:.0f} samples/s; skipped: {}\n",
+       Counted(last - o.from, "step"), samples, seconds, samples / seconds,
+       skipped.empty() ? "none" : skipped);
 }
 
 /// The order of the run, or the reason why these options cannot be one.

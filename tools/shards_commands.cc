@@ -37,19 +37,22 @@ void PrintPart(const PartInfo& part, const RecordSample* sample) {
   fmt::print("{}\n", Printable(part.part));
   fmt::print("  {:<9} {}{}\n", "kind", part.kind,
              part.details.empty() ? "" : ": " + Printable(part.details));
-  if (part.files > 0) fmt::print("  {:<9} {} ({})\n", "files", part.files, Bytes(part.bytes));
+  if (part.files > 0)
+    fmt::print("  {:<9} {}{}\n", "files", part.files,
+               part.bytes > 0 ? fmt::format(" ({})", Bytes(part.bytes)) : "");
   fmt::print("  {:<9} {}\n  {:<9} {:016x}\n", "records", part.records, "hash", part.hash);
   if (sample != nullptr) fmt::print("  {:<9} {}\n", "content", DescribeContent(*sample));
   if (part.files > 0) {
-    fmt::print("  {:<9} {}{}\n", "manifest",
-               part.manifest.empty() ? "none" : Printable(part.manifest),
-               part.walked > 0 ? fmt::format(" ({} files indexed now)", part.walked) : "");
+    fmt::print(
+        "  {:<9} {}{}\n", "manifest", part.manifest.empty() ? "none" : Printable(part.manifest),
+        part.walked > 0 ? fmt::format(" ({} indexed now)", Counted(part.walked, "file")) : "");
   }
   if (part.kind == "tar") {
     fmt::print("  {:<9} {}\n", "checksums",
-               part.checksummed == 0            ? "none"
-               : part.checksummed == part.files ? "of all records"
-                                                : fmt::format("in {} files", part.checksummed));
+               part.checksummed == 0 ? "none"
+               : part.checksummed == part.files
+                   ? "of all records"
+                   : fmt::format("in {}", Counted(part.checksummed, "file")));
   }
   const auto say = [](const char* what, const std::vector<std::string>& lines) {
     for (const std::string& line : lines) fmt::print("  {:<9} {}\n", what, Printable(line));
@@ -115,8 +118,8 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
         list, field));
   }
   const std::string causes = DescribeSkips(keys.without());
-  Tell("{}: {} records, the largest is {}; {} have none{}\n", field,
-       keys.size() - keys.without_key(), keys.largest(), keys.without_key(),
+  Tell("{}: {}, the largest is {}; {} without one{}\n", field,
+       Counted(keys.size() - keys.without_key(), "record"), keys.largest(), keys.without_key(),
        causes.empty() ? "" : " (" + causes + ")");
 }
 
@@ -150,9 +153,10 @@ int RunIndex(int argc, const char* const* argv) {
   options.table = table.Parsed();
   const OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const PartInfo& part : opened.parts) {
-    if (part.files > 0 && part.manifest.empty()) {
-      throw std::runtime_error(fmt::format("{}: {}", part.part, part.notes.front()));
-    }
+    if (part.files == 0 || !part.manifest.empty()) continue;
+    throw std::runtime_error(fmt::format(
+        "{}: {}", part.part,
+        part.notes.empty() ? "a " + part.kind + " needs no index" : part.notes.front()));
   }
   if (!index_by.empty()) IndexKeys(list, index_by, options);
   PrintSource(opened, json);

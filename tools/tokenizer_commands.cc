@@ -12,9 +12,11 @@
 #include <string>
 
 #include "pipeline/output_file.h"
+#include "pipeline/printable.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli.h"
+#include "tools/tell.h"
 #include "tools/usage_error.h"
 
 namespace fastclip {
@@ -67,20 +69,32 @@ int TrainModel(const std::string& input, const std::string& model,
                              return head.starts_with('\n') && head.find("<unk>") != head.npos;
                            }};
   OutputFile file(model, kind, {input});
-  std::int64_t read = 0;
-  const std::string bytes = TrainSentencePiece(training, [&](std::string& caption) {
-    const bool more = lines.Next(caption);
-    read += more;
-    return more;
-  });
+  std::int64_t read = 0, left_out = 0;
+  const std::string bytes = TrainSentencePiece(
+      training,
+      [&](std::string& caption) {
+        const bool more = lines.Next(caption);
+        read += more;
+        return more;
+      },
+      &left_out);
   file.Append(bytes);
   file.Commit();
+  if (left_out > 0) {
+    Tell("left out: {} of {}: not UTF-8, too long, or without letters and digits\n", left_out,
+         Counted(read, "caption"));
+  }
+  const std::int64_t used = read - left_out;
+  const std::string learned_from =
+      training.captions > 0 && used > training.captions
+          ? fmt::format("{} of {}", training.captions, Counted(used, "caption"))
+          : Counted(used, "caption");
   if (!file.is_file()) {
-    fmt::print(stderr, "{}: a model from {} captions\n", model, read);
+    Tell("{}: a model from {}\n", model, learned_from);
     return 0;
   }
-  fmt::print("{}: {} ids from {} captions; use it as sentencepiece:{}\n", model,
-             SentencePieceTokenizer(model).vocab_size(), read, model);
+  fmt::print("{}: {} ids from {}; use it as sentencepiece:{}\n", model,
+             SentencePieceTokenizer(model).vocab_size(), learned_from, model);
   return 0;
 }
 

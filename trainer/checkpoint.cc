@@ -112,8 +112,8 @@ void RequireFinite(const fs::path& checkpoint) {
   const SafetensorsReader model(checkpoint / kModel);
   for (const SafetensorsEntry& entry : model.entries()) {
     if (FirstNotFinite({{entry.name, model.Read(entry)}}).empty()) continue;
-    throw std::runtime_error(
-        fmt::format("its tensor {} holds a NaN or an infinity: the run had diverged", entry.name));
+    throw std::runtime_error(fmt::format(
+        "its tensor {} holds a NaN or an infinity, as in a run that diverged", entry.name));
   }
 }
 

@@ -40,7 +40,7 @@ struct CheckpointMeta {
   std::string tokenizer;              ///< its spec; empty: not known
   std::uint64_t vocabulary_hash = 0;  ///< XXH3 of the file that it was read from
   std::optional<GradScaler> scaler;   ///< with precision "amp"
-  SkipCounts skips{};                 ///< records passed over since the start of the run
+  SkipCounts skips{};                 ///< records skipped since the start of the run
   std::int64_t refused_steps = 0;     ///< steps whose loss or gradient was not finite, all told
   std::int64_t refused_in_a_row = 0;  ///< and how many of them came last
   std::int64_t overflowed_steps = 0;  ///< left out while the gradient scale was too large

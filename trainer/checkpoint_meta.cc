@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "pipeline/json_depth.h"
+
 namespace fastclip {
 namespace {
 
@@ -152,7 +154,8 @@ std::string FormatDocument(const CheckpointDocument& document) {
 }
 
 CheckpointDocument ParseDocument(const std::string& text) {
-  json j = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  json j = IsTooDeepJson(text) ? json(json::value_t::discarded)
+                               : json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (j.is_discarded() || !j.is_object()) {
     throw std::runtime_error("checkpoint.json is cut off or no JSON");
   }

@@ -200,9 +200,9 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
 void LoadedConfig::MoveRunTo(const std::string& file) {
   const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
   std::error_code absent;
-  if (fs::path(file).filename() != kRunConfig || !fs::exists(folder / "starts.jsonl", absent)) {
-    return;
-  }
+  const bool is_run =
+      fs::exists(folder / "starts.jsonl", absent) || fs::exists(folder / "checkpoints", absent);
+  if (fs::path(file).filename() != kRunConfig || !is_run) return;
   // Where the same folder is meant under another name, the user's name stays.
   if (fs::equivalent(config_.run, folder, absent)) return;
   if (config_.model.name == config_.run + "/model.toml") config_.model.name = folder / "model.toml";

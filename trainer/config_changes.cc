@@ -59,6 +59,7 @@ std::vector<ChangedKey> ChangedKeys(const ConfigValues& before, const ConfigValu
     if (is == now.end() || name == "resume") continue;
     const auto was = before.contains(name) ? before.find(name) : defaults.find(name);
     if (was->second == is->second) continue;
+    if (key.change == KeyChange::kStartOnly && is->second == defaults.at(name)) continue;
     changed.push_back({name, was->second, is->second, key.change});
   }
   return changed;

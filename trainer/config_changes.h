@@ -25,9 +25,10 @@ struct ChangedKey {
   std::string before, now;  ///< as TOML
   KeyChange change;
 };
-/// The keys whose values differ, in the table's order, but for `resume`.
+/// The keys whose values differ, in the table's order, but for `resume`, and for those that count
+/// at a start alone and have their default now.
 std::vector<ChangedKey> ChangedKeys(const ConfigValues& before, const ConfigValues& now);
-/// "learning_rate.lr 0.0005 → 0.001 (changes numbers)".
+/// "learning_rate.lr 0.0005 → 0.001 (changes results)".
 std::string Describe(const ChangedKey& changed);
 
 /// Where a resumed run stands, for both configs: their runs may differ in length.

@@ -166,7 +166,7 @@ std::string_view DescribeChange(KeyChange change) {
     case kEvaluation:
       return "changes evaluations";
     case kNumbers:
-      return "changes numbers";
+      return "changes results";
     case kStartOnly:
       return "used only when a run starts; ignored";
     case kSameSample:

@@ -13,6 +13,8 @@
 #include <optional>
 #include <sstream>
 
+#include "trainer/file_io.h"
+
 namespace fastclip {
 
 struct ConfigTable::Value {
@@ -61,7 +63,33 @@ std::string TomlReal(double value) {
 
 }  // namespace
 
-std::string Nearest(const std::string& word, const std::vector<std::string>& candidates) {
+namespace {
+
+constexpr int kMaxKeyParts = 64;
+
+/// The number of the first line whose key, or table's name, has more dots than any of ours: toml++
+/// makes and removes what they stand for by recursion. 0: there is none.
+int FirstDeepKey(std::string_view text) {
+  int line = 1, dots = 0;
+  bool in_key = true;
+  for (const char c : text) {
+    if (c == '\n') {
+      ++line;
+      dots = 0;
+      in_key = true;
+    } else if (c == '=' || c == '#') {
+      in_key = false;
+    } else if (in_key && c == '.' && ++dots > kMaxKeyParts) {
+      return line;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string Nearest(const std::string& word, const std::vector<std::string>& candidates,
+                    std::size_t at_most) {
   std::string best;
   std::size_t best_distance = std::numeric_limits<std::size_t>::max();
   for (const std::string& candidate : candidates) {
@@ -76,7 +104,7 @@ std::string Nearest(const std::string& word, const std::vector<std::string>& can
         row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
       }
     }
-    if (row.back() < best_distance) {
+    if (row.back() <= at_most && row.back() < best_distance) {
       best_distance = row.back();
       best = candidate;
     }
@@ -248,7 +276,11 @@ void ConfigTable::Real(std::string key, double& field, double least, double most
 }
 
 std::string ConfigTable::KeyLike(const std::string& unknown) const {
-  const std::string meant = hint_ ? hint_(unknown) : "";
+  // In a section, a slip of the pen goes before another program's name: optimiser.name.
+  constexpr std::size_t kSlip = 2;
+  const bool in_section = unknown.find('.') != std::string::npos;
+  std::string meant = in_section ? Nearest(unknown, keys(), kSlip) : "";
+  if (meant.empty() && hint_) meant = hint_(unknown);
   return meant.empty() ? Nearest(unknown, keys()) : meant;
 }
 
@@ -270,6 +302,9 @@ void ConfigTable::Set(const std::string& key, const Value& value, const std::str
 template <class SetKey>
 void ConfigTable::ReadEach(const std::string& text, const std::string& where, const SetKey& set) {
   toml::table table;
+  if (const int line = FirstDeepKey(text); line > 0) {
+    throw ConfigError(fmt::format("{}:{}: a key of over {} parts", where, line, kMaxKeyParts));
+  }
   try {
     table = toml::parse(text, where);
   } catch (const toml::parse_error& error) {
@@ -313,10 +348,16 @@ void ConfigTable::ReadFile(const std::string& path) {
   if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
     throw ConfigError(fmt::format("{}: is a folder; name a file", path));
   }
-  std::ifstream file(path);
-  if (!file) throw ConfigError(fmt::format("{}: cannot be opened; is the path right?", path));
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) throw ConfigError(fmt::format("{}: cannot be read", path));
+  if (std::error_code ignored; !std::filesystem::exists(path, ignored)) {
+    throw ConfigError(fmt::format("{}: no such file; is the path right?", path));
+  }
+  constexpr std::int64_t kLimit = 1 << 20;
+  std::string text;
+  try {
+    text = ReadWholeFile(path, kLimit);
+  } catch (const std::runtime_error& error) {
+    throw ConfigError(error.what());
+  }
   ReadText(text, path);
 }
 

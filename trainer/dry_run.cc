@@ -11,11 +11,13 @@
 #include <string_view>
 
 #include "pipeline/index_files.h"
+#include "pipeline/printable.h"
 #include "pipeline/shard_list.h"
 #include "pipeline/system_memory.h"
 #include "trainer/activation_bytes.h"
 #include "trainer/checkpoint.h"
 #include "trainer/estimator_file.h"
+#include "trainer/idle_keys.h"
 #include "trainer/objective/robustness.h"
 #include "trainer/precision.h"
 #include "trainer/ranks.h"
@@ -72,8 +74,8 @@ std::string DescribeTail(const OrderPlan& plan) {
   if (order.resampled) return fmt::format("an epoch is {} rows, drawn with replacement", rows);
   if (!order.parts.empty()) return fmt::format("an epoch is {} rows", rows);
   return order.tail == Tail::kPad
-             ? fmt::format("{} rows of an epoch see a record again", rows - order.size)
-             : fmt::format("{} records sit out an epoch", order.size - rows);
+             ? fmt::format("{} of an epoch see a record again", Counted(rows - order.size, "row"))
+             : fmt::format("{} left out of an epoch", Counted(order.size - rows, "record"));
 }
 
 /// The records to plan for: of data.train, or so many that are not there yet.
@@ -91,6 +93,21 @@ OpenedSource OpenTrain(const LoadedConfig& config, const std::vector<std::int64_
   std::vector<std::string> parts;
   for (const std::int64_t count : samples) parts.push_back(fmt::format("synthetic:{}", count));
   return OpenSourceWithInfo(fmt::format("{}", fmt::join(parts, "::")), {});
+}
+
+/// Of some records, spread over all: pictures may be files of their own.
+double MeanRecordBytes(const RecordSource& source) {
+  constexpr std::int64_t kLooks = 32;
+  const std::int64_t looks = std::min(source.size(), kLooks);
+  double bytes = 0;
+  for (std::int64_t i = 0; i < looks; ++i) {
+    const RecordBlock block = source.Read(SampleIndex{i * source.size() / looks}, 1, {});
+    bytes += static_cast<double>(block.records.front().image.size());
+    for (const Caption& caption : block.records.front().captions) {
+      bytes += static_cast<double>(caption.text.size());
+    }
+  }
+  return bytes / static_cast<double>(std::max<std::int64_t>(looks, 1));
 }
 
 /// A run as it would be opened, in the order in which a start opens it.
@@ -177,18 +194,17 @@ class PlannedRun {
     lines_.Add("tokenizer", "{}: {} ids, {} of context", config_->data.tokenizer,
                tokenizer_->vocab_size(), model_config_.text.context_length);
     if (config_->train.device == "cuda") {
-      lines_.Add("device", "cuda, a GPU for each of {} rank{}", options_.ranks,
-                 options_.ranks == 1 ? "" : "s");
+      lines_.Add("device", "cuda, a GPU for each of {}", Counted(options_.ranks, "rank"));
     } else {
-      lines_.Add("device", "{}, {} thread{} a rank", config_->train.device, config_->train.threads,
-                 config_->train.threads == 1 ? "" : "s");
+      lines_.Add("device", "{}, {} a rank", config_->train.device,
+                 Counted(config_->train.threads, "thread"));
     }
   }
 
   void DescribeData() {
     if (!options_.samples.empty()) {
-      lines_.Add("data", "{}: planned for {} records, not opened", config_->data.train,
-                 data_.source->size());
+      lines_.Add("data", "{}: planned for {}, not opened", config_->data.train,
+                 Counted(data_.source->size(), "record"));
     } else {
       DescribeParts("data", data_.parts);
       LookAt("data.train", config_->data.train, *data_.source, TrainSourceOf(*config_));
@@ -200,8 +216,9 @@ class PlannedRun {
       }
       const ZeroShotSet zeroshot = ZeroShotSet::Open(config_, other);
       if (zeroshot.source) {
-        lines_.Add("zeroshot", "{}: {} records, {} classes", config_->eval.zeroshot,
-                   zeroshot.source->size(), zeroshot.prompts.classes.size());
+        lines_.Add("zeroshot", "{}: {}, {} classes", config_->eval.zeroshot,
+                   Counted(zeroshot.source->size(), "record"), zeroshot.prompts.classes.size());
+        for (const std::string& line : zeroshot.Remarks()) lines_.Add("", "{}", line);
       }
       return;
     }
@@ -220,22 +237,28 @@ class PlannedRun {
 
   void DescribeParts(const char* name, const std::vector<PartInfo>& parts) {
     for (const PartInfo& part : parts) {
-      bytes_ += name == std::string_view("data") ? static_cast<double>(part.bytes) : 0;
-      lines_.Add(name, "{}: {} records, {} {} files, {}{}", part.part, part.records, part.files,
-                 part.kind, DescribeBytes(static_cast<double>(part.bytes)),
-                 part.walked == 0 ? ""
-                                  : fmt::format("; {} of them were looked through and not indexed, "
-                                                "as a dry run writes nothing",
-                                                part.walked));
+      if (name == std::string_view("data")) {
+        bytes_ += static_cast<double>(part.bytes);
+        only_tars_ = only_tars_ && part.kind == "tar";
+      }
+      lines_.Add(
+          name, "{}: {}, {}, {}{}", part.part, Counted(part.records, "record"),
+          Counted(part.files, part.kind + " file"), DescribeBytes(static_cast<double>(part.bytes)),
+          part.walked == 0 ? ""
+                           : fmt::format("; {} read to find the records, and no index written, "
+                                         "as a dry run writes nothing",
+                                         Counted(part.walked, "file")));
     }
     Warn(WarningLines(parts));
   }
 
   void DescribeSteps() {
     const OrderOptions& order = plan_.options();
-    lines_.Add("steps", "{} epochs of {} = {} steps of {} rows, {} samples; warm-up {} steps",
-               config_->train.epochs, plan_.steps_per_epoch(), total_steps(), order.batch_size,
-               total_steps() * order.batch_size, config_->learning_rate.warmup);
+    lines_.Add("steps", "{} of {} = {} of {}, {}; warm-up {}",
+               Counted(config_->train.epochs, "epoch"), plan_.steps_per_epoch(),
+               Counted(total_steps(), "step"), Counted(order.batch_size, "row"),
+               Counted(total_steps() * order.batch_size, "sample"),
+               Counted(config_->learning_rate.warmup, "step"));
     Warn(ScheduleWarnings(*config_, {total_steps(), plan_.mean_steps_per_epoch()}));
     if (options_.ranks > 1) {
       lines_.Add("ranks", "{}: {}", options_.ranks, DescribeRows(lanes_per_rank_, plan_));
@@ -244,8 +267,8 @@ class PlannedRun {
 
   void DescribeOrder() {
     const OrderOptions& order = plan_.options();
-    lines_.Add("order", "{} lanes of {} rows; {}; {}", order.lanes, plan_.rows_per_lane(),
-               DescribeChunks(order), DescribeTail(plan_));
+    lines_.Add("order", "{} of {}; {}; {}", Counted(order.lanes, "lane"),
+               Counted(plan_.rows_per_lane(), "row"), DescribeChunks(order), DescribeTail(plan_));
     const std::vector<std::string> sources = SplitList(config_->data.train);
     for (std::size_t part = 0; part < order.parts.size(); ++part) {
       const auto [size, rows] = order.parts[part];
@@ -255,29 +278,41 @@ class PlannedRun {
                  order.resampled ? " on average" : "");
     }
     if (!options_.samples.empty()) {
-      lines_.Add("reads", "{} records a step and {} an epoch", order.batch_size,
+      lines_.Add("reads", "{} a step and {} an epoch", Counted(order.batch_size, "record"),
                  plan_.steps_per_epoch() * order.batch_size);
       return;
     }
-    const double record = bytes_ / static_cast<double>(std::max<std::int64_t>(order.size, 1));
+    const double record = only_tars_
+                              ? bytes_ / static_cast<double>(std::max<std::int64_t>(order.size, 1))
+                              : MeanRecordBytes(*data_.source);
     const auto of_records = [&](std::int64_t records) {
       return DescribeBytes(record * static_cast<double>(records));
     };
     lines_.Add("reads", "{} a step and {} an epoch{}", of_records(order.batch_size),
                of_records(plan_.steps_per_epoch() * order.batch_size),
                order.chunk == 0 ? ""
-                                : fmt::format(", in ranges of {} ({} records)",
-                                              of_records(order.chunk), order.chunk));
+                                : fmt::format(", in ranges of {} ({})", of_records(order.chunk),
+                                              Counted(order.chunk, "record")));
   }
 
   void DescribeObjective() {
     const GammaOptions& gamma = config_->gamma;
     const std::int64_t epochs = config_->train.epochs;
-    lines_.Add("objective", "{}, {}; gamma {} from {:.3g} to {:.3g}{}", config_->objective.name,
-               config_->objective.mode, gamma.schedule, gamma.start, Gamma(gamma, epochs, epochs),
+    const bool has_estimators = !objective_->state_columns().empty();
+    lines_.Add("objective", "{}, {}{}{}", config_->objective.name, config_->objective.mode,
+               has_estimators ? fmt::format("; gamma {} from {:.3g} to {:.3g}", gamma.schedule,
+                                            gamma.start, Gamma(gamma, epochs - 1, epochs))
+                              : "",
                start_ ? fmt::format("; tau {:.3g} at the start", start_->temperature().tau) : "");
+    for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
     if (start_) {
       for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
+    }
+    if (!found_ && !config_->train.init_estimators.empty() && !config_->data.index_by.empty()) {
+      lines_.Add("estimators",
+                 "{}: whether its keys meet {} of the records is not checked here: the start reads "
+                 "all records for it",
+                 config_->train.init_estimators, config_->data.index_by);
     }
     const std::string rho =
         RhoWarning(config_->objective, gamma, plan_.options().batch_size, plan_.options().size);
@@ -352,6 +387,9 @@ class PlannedRun {
     lines_.Add("run folder", "{}: goes on from step {} of {} ({})", config_->run, found_->meta.step,
                total_steps(), found_->path);
     for (const std::string& line : DescribeResume(*found_, now)) lines_.Add("", "{}", line);
+    const std::string rounding =
+        DescribeRounding(found_->meta, config_->train.threads, options_.ranks);
+    if (!rounding.empty()) lines_.Add("", "{}", rounding);
   }
 
   const LoadedConfig& config_;
@@ -369,7 +407,8 @@ class PlannedRun {
   std::unique_ptr<ContrastiveObjective> objective_;
   std::unique_ptr<Optimizer> optimizer_;
   Lines lines_;
-  double bytes_ = 0;  // of data.train
+  bool only_tars_ = true;  // in data.train
+  double bytes_ = 0;       // of data.train
 };
 
 }  // namespace

@@ -26,20 +26,12 @@ namespace {
   throw std::runtime_error(fmt::format("{}: {}: {}", path, what, std::strerror(cause)));
 }
 
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags)
-      : fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {
-    if (fd_ < 0) Fail(path, "cannot be opened");
-  }
-  ~Descriptor() { close(fd_); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
+UniqueFd Open(const std::string& path, int flags) {
+  UniqueFd fd = OpenWithRetries(path, flags);
+  if (!fd && errno == EEXIST) throw FileExists(path + ": is there already");
+  if (!fd) Fail(path, "cannot be opened");
+  return fd;
+}
 
 /// 0 at the end of the file.
 std::size_t ReadSome(int fd, const std::string& path, char* out, std::size_t size) {
@@ -76,47 +68,40 @@ std::int64_t EndOfLine(int fd, const std::string& path, std::int64_t length) {
 
 AppendFile::AppendFile(const std::string& path, Open how)
     : path_(path),
-      fd_(open(path.c_str(),
-               O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (how == Open::kMake ? O_EXCL : 0), 0666)) {
-  if (fd_ < 0 && errno == EEXIST) throw FileExists(path_ + ": is there already");
-  if (fd_ < 0) Fail(path_, "cannot be opened");
-  length_ = lseek(fd_, 0, SEEK_END);
-  if (length_ < 0) {
-    close(fd_);
-    Fail(path_, "cannot be appended to");
-  }
+      fd_(fastclip::Open(path, O_RDWR | O_CREAT | O_APPEND | (how == Open::kMake ? O_EXCL : 0))),
+      length_(lseek(fd_.get(), 0, SEEK_END)) {
+  if (length_ < 0) Fail(path_, "cannot be appended to");
 }
-
-AppendFile::~AppendFile() { close(fd_); }
 
 void AppendFile::Append(std::string_view bytes) {
   try {
-    WriteAll(fd_, path_, bytes);
+    WriteAll(fd_.get(), path_, bytes);
   } catch (...) {
-    [[maybe_unused]] const int best_effort = ftruncate(fd_, length_);
+    [[maybe_unused]] const int best_effort = ftruncate(fd_.get(), length_);
     throw;
   }
   length_ += static_cast<std::int64_t>(bytes.size());
 }
 
 void AppendFile::CutBackToLine(std::int64_t length) {
-  const std::int64_t end = EndOfLine(fd_, path_, std::clamp<std::int64_t>(length, 0, length_));
-  if (ftruncate(fd_, end) != 0) Fail(path_, "cannot be cut back");
+  const std::int64_t end =
+      EndOfLine(fd_.get(), path_, std::clamp<std::int64_t>(length, 0, length_));
+  if (ftruncate(fd_.get(), end) != 0) Fail(path_, "cannot be cut back");
   length_ = end;
 }
 
 std::string AppendFile::Read(std::int64_t offset) const {
   std::string bytes(static_cast<std::size_t>(length_ - offset), '\0');
-  bytes.resize(ReadAt(fd_, offset, std::as_writable_bytes(std::span(bytes)), path_));
+  bytes.resize(ReadAt(fd_.get(), offset, std::as_writable_bytes(std::span(bytes)), path_));
   return bytes;
 }
 
 void AppendFile::Sync() {
-  if (fsync(fd_) != 0) Fail(path_, "cannot be synced");
+  if (fsync(fd_.get()) != 0) Fail(path_, "cannot be synced");
 }
 
 void WriteFileSynced(const std::string& path, std::string_view bytes) {
-  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  const UniqueFd file = Open(path, O_WRONLY | O_CREAT | O_TRUNC);
   try {
     WriteAll(file.get(), path, bytes);
     if (fsync(file.get()) != 0) Fail(path, "cannot be synced");
@@ -139,7 +124,7 @@ void ReplaceFile(const std::string& path, std::string_view bytes) {
 }
 
 std::string ReadWholeFile(const std::string& path, std::int64_t limit) {
-  const Descriptor file(path, O_RDONLY);
+  const UniqueFd file = Open(path, O_RDONLY | O_NONBLOCK);  // a pipe may have no writer
   struct stat status {};
   if (fstat(file.get(), &status) != 0) Fail(path, "cannot be read");
   if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": is not a file");
@@ -160,7 +145,7 @@ std::string ReadWholeFile(const std::string& path, std::int64_t limit) {
 }
 
 FileDigest DigestFile(const std::string& path) {
-  const Descriptor file(path, O_RDONLY);
+  const UniqueFd file = Open(path, O_RDONLY);
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
                                                                               XXH3_freeState);
   if (!state || XXH3_64bits_reset(state.get()) != XXH_OK) throw std::bad_alloc();

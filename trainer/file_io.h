@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "pipeline/file.h"
+
 namespace fastclip {
 
 /// A file that grows by whole pieces. Not thread-safe.
@@ -14,9 +16,6 @@ class AppendFile {
   /// Throws std::runtime_error naming the file and the cause, as all that follows does; FileExists
   /// where kMake finds one.
   AppendFile(const std::string& path, Open how);
-  ~AppendFile();
-  AppendFile(const AppendFile&) = delete;
-  AppendFile& operator=(const AppendFile&) = delete;
 
   const std::string& path() const { return path_; }
   std::int64_t length() const { return length_; }
@@ -30,7 +29,7 @@ class AppendFile {
 
  private:
   std::string path_;
-  int fd_ = -1;
+  UniqueFd fd_;
   std::int64_t length_ = 0;
 };
 

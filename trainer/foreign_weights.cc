@@ -30,7 +30,9 @@ std::string OtherFormat(const std::string& path, std::string_view first_bytes) {
                       first_bytes[1] <= 5 &&
                       !first_bytes.substr(2).starts_with(std::string_view("\0\0\0\0", 4));
   if (zip || pickle) {
-    const std::string to = std::filesystem::path(path).replace_extension(".safetensors");
+    std::string to = std::filesystem::path(path).replace_extension(".safetensors");
+    if (to == path)
+      to = std::filesystem::path(path).replace_extension("") += "-converted.safetensors";
     return fmt::format(
         "{} is a PyTorch checkpoint; only .safetensors files are read. Convert it where Python has "
         "torch and safetensors: python3 -c \"{}\" {} {}",

@@ -125,7 +125,7 @@ std::vector<std::string> Quarantine::WorstShards(std::size_t most) const {
       lines.push_back(fmt::format("and {} more: {}", shards.size() - most, path_));
       break;
     }
-    lines.push_back(fmt::format("{}: {}", shard, DescribeSkips(counts)));
+    lines.push_back(fmt::format("{}: bad records: {}", shard, DescribeSkips(counts)));
   }
   return lines;
 }

@@ -29,7 +29,7 @@ class Quarantine {
 
   /// For the loader: what this start has met.
   KnownBad& known() { return known_; }
-  /// What a batch of this rank passed over.
+  /// What a batch of this rank skipped.
   void Note(std::span<const SkippedRecord> skipped);
   /// What the loader of this rank knows, of batches that came and of those that did not.
   void NoteKnown() { Note(known_.All()); }

@@ -113,7 +113,7 @@ std::vector<std::int64_t> RowsPerRank(std::vector<std::int64_t> lanes_per_rank,
 std::string DescribeRows(const std::vector<std::int64_t>& lanes_per_rank, const OrderPlan& plan) {
   const std::vector<std::int64_t> rows = RowsPerRank(lanes_per_rank, plan);
   const auto [least, most] = std::ranges::minmax(rows);
-  std::string text = least == most ? fmt::format("{} rows of a batch each", most)
+  std::string text = least == most ? fmt::format("{} of a batch each", Counted(most, "row"))
                                    : fmt::format("{} to {} rows of a batch each", least, most);
   const double idle = IdleShare(lanes_per_rank);
   if (idle > 0) {

@@ -49,7 +49,8 @@ void RequireUtf8(const TrainConfig& resolved) {
   for (const std::string* path :
        {&resolved.run, &resolved.data.train, &resolved.data.val, &resolved.data.manifest,
         &resolved.data.tokenizer, &resolved.model.name, &resolved.model.pretrained,
-        &resolved.train.init, &resolved.train.init_estimators, &resolved.eval.zeroshot}) {
+        &resolved.train.init, &resolved.train.init_estimators, &resolved.eval.zeroshot,
+        &resolved.eval.zeroshot_classes, &resolved.eval.zeroshot_templates}) {
     if (IsUtf8(*path)) continue;
     throw ConfigError(fmt::format(
         "{}: not UTF-8, as the run's config.toml must be; give the folder another name, or a link",

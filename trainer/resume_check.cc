@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/printable.h"
 #include "tokenizer/tokenizer_spec.h"
+#include "trainer/config_keys.h"
 #include "trainer/model/presets.h"
 #include "trainer/run_data.h"
 
@@ -83,6 +85,12 @@ void CompareTokenizer(const CheckpointMeta& meta, const RunNow& now, Differences
       meta.tokenizer, meta.vocabulary_hash, spec, now.vocabulary_hash));
 }
 
+/// sgdm keeps a moment of each parameter where it has a momentum, and nothing without one.
+bool OtherMoments(const ChangedKey& changed, const TrainConfig& now) {
+  return changed.name == "optimizer.momentum" && now.optimizer.name == "sgdm" &&
+         (std::stod(changed.before) == 0) != (now.optimizer.momentum == 0);
+}
+
 }  // namespace
 
 void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
@@ -106,7 +114,7 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   others.Compare("objective.name", meta.objective, now.config.objective.name);
   others.Compare("objective.mode", meta.mode, now.config.objective.mode);
   for (const ChangedKey& changed : ChangedKeys(ConfigBefore(found), now.values)) {
-    if (changed.change == KeyChange::kSameState) {
+    if (changed.change == KeyChange::kSameState || OtherMoments(changed, now.config)) {
       others.Compare(changed.name.c_str(), changed.before, changed.now);
     }
   }
@@ -129,6 +137,13 @@ std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunN
   }
   const std::vector<ChangedKey> changed = ChangedKeys(values, now.values);
   for (const ChangedKey& key : changed) lines.push_back("resume: " + Describe(key));
+  const std::int64_t steps = now.plan.steps(now.config.train.epochs);
+  if (found.meta.step >= steps) {
+    lines.push_back(
+        fmt::format("resume: nothing is left to train: step {} of {} is reached; raise "
+                    "train.epochs to train on",
+                    found.meta.step, steps));
+  }
   if (changed.empty()) return lines;
   const TrainConfig before = ConfigFrom(values);
   const double epoch_steps = now.plan.mean_steps_per_epoch();
@@ -138,10 +153,33 @@ std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunN
                      .epoch = found.meta.epoch,
                      .before = {now.plan.steps(before.train.epochs), epoch_steps},
                      .now = {now.plan.steps(now.config.train.epochs), epoch_steps}});
-  if (!jumps.empty()) {
-    lines.push_back(fmt::format("resume: at step {} jump: {}", found.meta.step, jumps));
+  if (!jumps.empty() && found.meta.step < steps) {
+    lines.push_back(fmt::format("resume: jumps at step {}: {}", found.meta.step, jumps));
   }
   return lines;
+}
+
+std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, std::int64_t ranks) {
+  if (meta.threads == threads && meta.world_size == ranks) return "";
+  return fmt::format(
+      "note: it ran with {} on {}, now with {} on {}: the results are equal to rounding, not to "
+      "the "
+      "bit",
+      Counted(meta.threads, "thread"), Counted(meta.world_size, "rank"), Counted(threads, "thread"),
+      Counted(ranks, "rank"));
+}
+
+TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& config) {
+  const ConfigValues before = ConfigBefore(found);
+  ConfigValues now = ValuesOf(config);
+  for (const KeyInfo& key : ConfigKeys()) {
+    const auto was = before.find(std::string(key.name));
+    if (key.change == KeyChange::kStartOnly && was != before.end()) now[was->first] = was->second;
+  }
+  TrainConfig resumed = ConfigFrom(now);
+  // What a config file does not hold.
+  resumed.pipeline = config.pipeline;
+  return resumed;
 }
 
 }  // namespace fastclip

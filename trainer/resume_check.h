@@ -35,4 +35,12 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now);
 /// RUN/config.toml.
 std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunNow& now);
 
+/// Of a resume with other threads or ranks: that its results differ from those without the stop in
+/// rounding. Else "".
+std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, std::int64_t ranks);
+
+/// What a resumed run is computed with: `config`, and of the keys that count at a start alone what
+/// the start had.
+TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& config);
+
 }  // namespace fastclip

@@ -24,7 +24,7 @@ RunLock::RunLock(const std::string& run_folder) {
                     error.message()));
   }
   const std::string path = run_folder + "/lock";
-  fd_ = UniqueFd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  fd_ = OpenWithRetries(path, O_RDWR | O_CREAT);
   if (!fd_) {
     throw std::runtime_error(
         fmt::format("{}: {}; run=FOLDER chooses another", path, std::strerror(errno)));

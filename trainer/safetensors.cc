@@ -11,7 +11,6 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -22,7 +21,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "pipeline/file.h"
+#include "pipeline/atomic_file.h"
 #include "trainer/foreign_weights.h"
 
 namespace fastclip {
@@ -55,59 +54,31 @@ constexpr std::array kDtypes = {Dtype{"F64", at::kDouble}, Dtype{"F32", at::kFlo
 
 class File {
  public:
-  File(const std::string& path, int flags)
-      : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0666)) {
-    if (fd_ < 0) FailErrno(path, (flags & O_CREAT) != 0 ? "create" : "open");
+  explicit File(const std::string& path)
+      : path_(path), fd_(OpenWithRetries(path, O_RDONLY | O_NONBLOCK)) {
+    if (!fd_) FailErrno(path, "open");
   }
-  ~File() { close(fd_); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
 
   std::uint64_t size() const {
     struct stat status;
-    if (fstat(fd_, &status) != 0) FailErrno(path_, "stat");
+    if (fstat(fd_.get(), &status) != 0) FailErrno(path_, "stat");
     if (!S_ISREG(status.st_mode)) Fail(path_, "is not a regular file");
     return static_cast<std::uint64_t>(status.st_size);
   }
   void Read(void* to, std::uint64_t count, std::uint64_t offset) const {
     char* out = static_cast<char*>(to);
     while (count > 0) {
-      const ssize_t n = pread(fd_, out, count, static_cast<off_t>(offset));
+      const ssize_t n = pread(fd_.get(), out, count, static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) FailErrno(path_, "read");
       if (n == 0) Fail(path_, "became shorter while it was read");
       out += n, offset += n, count -= n;
     }
   }
-  void Write(const void* from, std::uint64_t count) {
-    const char* in = static_cast<const char*>(from);
-    while (count > 0) {
-      const ssize_t n = write(fd_, in, count);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) FailErrno(path_, "write");
-      in += n, count -= n;
-    }
-  }
-  void Sync() {
-    if (fsync(fd_) != 0) FailErrno(path_, "sync");
-  }
 
  private:
   const std::string& path_;
-  int fd_;
-};
-
-// Removes a file unless it was kept.
-class Partial {
- public:
-  explicit Partial(std::string path) : path_(std::move(path)) {}
-  ~Partial() {
-    if (!path_.empty()) unlink(path_.c_str());
-  }
-  void Keep() { path_.clear(); }
-
- private:
-  std::string path_;
+  UniqueFd fd_;
 };
 
 std::string_view NameOf(const std::string& path, const std::string& tensor, at::ScalarType type) {
@@ -328,25 +299,18 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
   const std::uint64_t length = text.size();
   if (length > kMaxHeader) Fail(path, "its header would exceed the format's 100 MB");
 
-  const std::string aside = path + ".tmp";
-  Partial partial(aside);
-  {
-    File file(aside, O_WRONLY | O_CREAT | O_TRUNC);
-    file.Write(&length, sizeof(length));
-    file.Write(text.data(), text.size());
-    for (const std::size_t i : order) {
-      const at::Tensor dense = tensors[i].second.detach().to(at::kCPU).contiguous();
-      file.Write(dense.const_data_ptr(), dense.nbytes());
-    }
-    file.Sync();
+  AtomicFile file(path);
+  file.Append(std::as_bytes(std::span(&length, 1)));
+  file.Append(std::as_bytes(std::span(text)));
+  for (const std::size_t i : order) {
+    const at::Tensor dense = tensors[i].second.detach().to(at::kCPU).contiguous();
+    file.Append({static_cast<const std::byte*>(dense.const_data_ptr()), dense.nbytes()});
   }
-  if (std::rename(aside.c_str(), path.c_str()) != 0) FailErrno(path, "rename onto");
-  partial.Keep();
-  SyncFolder(std::filesystem::path(path).parent_path());
+  file.Commit();
 }
 
 struct SafetensorsReader::Impl {
-  explicit Impl(const std::string& name) : path(name), file(path, O_RDONLY) {}
+  explicit Impl(const std::string& name) : path(name), file(path) {}
 
   std::string path;  // before `file`, which refers to it
   File file;

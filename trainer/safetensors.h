@@ -18,8 +18,8 @@ struct SafetensorsFile {
   std::map<std::string, std::string> metadata;
 };
 
-/// Writes `path` and syncs it to the disk. Throws std::runtime_error naming the file and the cause
-/// (a full disk, say); what it wrote so far is removed.
+/// Writes `path` as an AtomicFile. Throws std::runtime_error naming the file and the cause (a full
+/// disk, say).
 void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
                       const std::map<std::string, std::string>& metadata = {});
 

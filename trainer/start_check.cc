@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "pipeline/file.h"
+#include "pipeline/printable.h"
 #include "trainer/checkpoint.h"
 
 namespace fastclip {
@@ -27,10 +28,6 @@ fs::path ExistingFolder(const std::string& folder) {
   fs::path place = fs::absolute(folder).lexically_normal();
   while (!fs::exists(place, absent) && place.has_relative_path()) place = place.parent_path();
   return place;
-}
-
-std::string Plural(std::int64_t count, const char* word) {
-  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -68,14 +65,14 @@ std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLe
     lines.push_back(fmt::format(
         "learning_rate.warmup is {}, and the run has {}: the learning rate rises to "
         "{:.3g} at its end, of learning_rate.lr = {:g}",
-        Plural(rate.warmup, "step"), run.steps, LearningRate(rate, run.steps - 1, run), rate.lr));
+        Counted(rate.warmup, "step"), run.steps, LearningRate(rate, run.steps - 1, run), rate.lr));
   }
   const GammaOptions& gamma = config.gamma;
   if (gamma.schedule == "cosine" && gamma.decay_epochs > config.train.epochs) {
     lines.push_back(
         fmt::format("gamma.decay_epochs is {}, and the run has {}: gamma falls to {:.3g}, not to "
                     "gamma.min = {:g}",
-                    Plural(gamma.decay_epochs, "epoch"), config.train.epochs,
+                    Counted(gamma.decay_epochs, "epoch"), config.train.epochs,
                     Gamma(gamma, config.train.epochs - 1, config.train.epochs), gamma.min));
   }
   return lines;
@@ -117,7 +114,7 @@ std::string CheckSpace(const CheckpointSpace& space, const std::string& folder) 
   return fmt::format(
       "{}, and {} to come take {} (checkpoint.keep = {}, and one more while it is written): make "
       "room, or lower checkpoint.keep",
-      has, Plural(missing, "checkpoint"), DescribeBytes(needed), space.keep);
+      has, Counted(missing, "checkpoint"), DescribeBytes(needed), space.keep);
 }
 
 CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes) {

@@ -16,6 +16,7 @@
 
 #include "comm/comm_error.h"
 #include "comm/exchange.h"
+#include "pipeline/printable.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/eval/encode_set.h"
 #include "trainer/eval/gather_set.h"
@@ -176,28 +177,28 @@ void Trainer::SaveAndThrow(const std::exception& error) {
 
 StopSignal::Words Trainer::StopWords() {
   const auto first = [this](int number) {
-    console_.Say(fmt::format("{}: saving at step {}; press Ctrl-C again to stop without saving",
-                             number == SIGINT ? "Ctrl-C" : strsignal(number), done_ + under_way_));
+    console_.Say(fmt::format(
+        "{}: saving at step {}{}", number == SIGINT ? "Ctrl-C" : strsignal(number),
+        done_ + under_way_, number == SIGINT ? "; press Ctrl-C again to stop without saving" : ""));
   };
   const auto last = [this] {
     const std::int64_t saved = saved_step_, done = done_;
     console_.Say(saved == done ? fmt::format("stopped; step {} is saved", done)
                  : saved < 0
-                     ? fmt::format("stopped without saving: steps 1 to {} are lost, no checkpoint "
-                                   "was saved yet",
-                                   done)
-                     : fmt::format("stopped without saving: steps {} to {} are lost, the newest "
-                                   "checkpoint is that of step {}",
-                                   saved + 1, done, saved));
+                     ? fmt::format("stopped without saving: no checkpoint was saved yet, {} lost",
+                                   Counted(done, "step"))
+                     : fmt::format("stopped without saving: {} lost since the newest checkpoint, "
+                                   "that of step {}",
+                                   Counted(done - saved, "step"), saved));
   };
   return {first, last};
 }
 
 void Trainer::SayEnd() {
   const std::string skips = DescribeSkips(TotalSkips());
-  std::string line = fmt::format("{}: {} steps; {}; records passed over: {}",
-                                 refused_in_a_row_ == 0 ? "done" : "ended", step_, last_checkpoint_,
-                                 skips.empty() ? "none" : skips);
+  std::string line =
+      fmt::format("{}: {}; {}; skips: {}", refused_in_a_row_ == 0 ? "done" : "ended",
+                  Counted(step_, "step"), last_checkpoint_, skips.empty() ? "none" : skips);
   if (refused_ > 0) {
     line += fmt::format("; {} of the steps changed nothing, as {} loss or gradient was not finite",
                         refused_, refused_ == 1 ? "its" : "their");
@@ -216,8 +217,7 @@ void Trainer::RefuseADivergedEnd() const {
   throw std::runtime_error(fmt::format(
       "the run diverged at its end: loss or gradient was not finite in the last {}; {} holds the "
       "weights from before. A lower learning_rate.lr, a longer warm-up or train.clip_norm may help",
-      refused_in_a_row_ == 1 ? "step" : fmt::format("{} steps", refused_in_a_row_),
-      last_checkpoint_));
+      refused_in_a_row_ == 1 ? "step" : Counted(refused_in_a_row_, "step"), last_checkpoint_));
 }
 
 /// A checkpoint of weights that are not finite would push the good ones out. Every rank calls it.
@@ -429,7 +429,7 @@ void Trainer::ShowProgress(const StepReport& report) {
       std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_, total_steps_,
       report.loss, Tau(report),
       static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
-      100 * clock_.DataWait(), described_skips_.empty() ? "" : "  passed over " + described_skips_,
+      100 * clock_.DataWait(), described_skips_.empty() ? "" : "  skipped " + described_skips_,
       refused_ == 0 ? "" : fmt::format("  not finite {}", refused_),
       overflowed_ == 0 ? "" : fmt::format("  overflowed {}", overflowed_),
       Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
@@ -478,14 +478,15 @@ void Trainer::Evaluate(const std::stop_token& stop) {
   });
   std::string captions;
   if (val_source_->texts_of_several_lines() > 0) {
-    captions = fmt::format(", {} captions: {}", metrics.captions,
+    captions = fmt::format(", {}: {}", Counted(metrics.captions, "caption"),
                            DescribeLines(OtherSourceOf(*config_).caption_lines));
   }
-  console_.Say(fmt::format(
-      "epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
-      "{:.3f} ({} pictures{})",
-      epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
-      metrics.text_to_image.recall_1, metrics.text_to_image.recall_10, metrics.images, captions));
+  console_.Say(
+      fmt::format("epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
+                  "{:.3f} ({}{})",
+                  epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
+                  metrics.text_to_image.recall_1, metrics.text_to_image.recall_10,
+                  Counted(metrics.images, "picture"), captions));
 }
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {

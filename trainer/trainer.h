@@ -35,12 +35,15 @@ namespace fastclip {
 /// The pictures and classes of eval.zeroshot; no source where it is not asked for.
 struct ZeroShotSet {
   std::unique_ptr<RecordSource> source;
+  std::vector<PartInfo> parts;  ///< of the source
   ClassPrompts prompts;
   std::shared_ptr<const ClassNames> names;
 
   /// Reads the class file and the templates and looks at some labels. Throws ConfigError, naming
   /// the key, where they cannot be used.
   static ZeroShotSet Open(const LoadedConfig& config, SourceOptions options);
+  /// What is wrong with the set, and what of a folder of classes is not used.
+  std::vector<std::string> Remarks() const;
 };
 
 /// A run: epochs of steps with their schedules, evaluation, checkpoints, stop and resume.
@@ -144,6 +147,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   TrainStep train_step_;
   std::optional<StartTemperature> start_temperature_;  // of a run that starts anew
+  std::optional<TrainConfig> resumed_;                 // of another: what it is computed with
   std::optional<RunLog> log_;                          // on rank 0
   std::optional<Quarantine> quarantine_;
 

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "comm/exchange.h"
+#include "pipeline/printable.h"
 #include "trainer/estimator_file.h"
+#include "trainer/resolved_config.h"
 #include "trainer/resume_check.h"
 #include "trainer/run_setup.h"
 #include "trainer/trainer.h"
@@ -21,7 +23,7 @@ namespace {
 
 void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
   for (const std::string& reason : reasons) {
-    console.Say(fmt::format("passed over a damaged checkpoint: {}", reason));
+    console.Say(fmt::format("skipped a damaged checkpoint: {}", reason));
   }
 }
 
@@ -78,11 +80,9 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   saved_ = true;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
   for (const std::string& line : DescribeResume(found, now)) console_.Say(line);
-  if (meta.threads != at::get_num_threads() || meta.world_size != comm_.world_size()) {
-    console_.Say(fmt::format(
-        "note: it ran with {} threads on {} ranks, now {} on {}: equal to rounding, not to the bit",
-        meta.threads, meta.world_size, at::get_num_threads(), comm_.world_size()));
-  }
+  const std::string rounding = DescribeRounding(meta, at::get_num_threads(), comm_.world_size());
+  if (!rounding.empty()) console_.Say(rounding);
+  resumed_ = ResumedConfig(found, *config_);
 }
 
 /// The estimators beside the weights of train.init, where they are of this data and objective.
@@ -95,14 +95,14 @@ void Trainer::TakeEstimatorsOf(const std::string& weights) {
   }
   const CheckpointMeta meta = ReadCheckpointMeta(folder);
   if (meta.data_hash != source_->hash()) {
-    console_.Say(
-        fmt::format("weights from {}; its estimators belong to other data and are left", weights));
+    console_.Say(fmt::format(
+        "weights from {}; its estimators belong to other data and are not used", weights));
     return;
   }
   const auto saved = OpenTable(folder);
   if (!saved || saved->columns() != table_.columns()) {
     console_.Say(fmt::format(
-        "weights from {}; its estimators belong to another objective and are left", weights));
+        "weights from {}; its estimators belong to another objective and are not used", weights));
     return;
   }
   CarryOver(*saved, OrderPlan(meta.order), table_);
@@ -144,13 +144,14 @@ void Trainer::TakeEstimators(const std::string& file) {
   const std::int64_t without_key = sum(imported.without_key);
   const std::int64_t not_finite = sum(imported.not_finite);
   console_.Say(fmt::format(
-      "estimators of {} records from {} ({}){}{}", records, file, fmt::join(imported.tensors, ", "),
-      without_key == 0 ? ""
-                       : fmt::format("; {} records have no {} and begin anew", without_key, field),
-      not_finite == 0
+      "estimators of {} from {} ({}){}{}", Counted(records, "record"), file,
+      fmt::join(imported.tensors, ", "),
+      without_key == 0
           ? ""
-          : fmt::format("; {} values of u_im and u_tt are NaN or infinite and begin anew",
-                        not_finite)));
+          : fmt::format("; {} without {} begin anew", Counted(without_key, "record"), field),
+      not_finite == 0 ? ""
+                      : fmt::format("; NaN or infinite, so begun anew: {} of u_im and u_tt",
+                                    Counted(not_finite, "value"))));
   SayIfEstimatorsAreLost();
 }
 

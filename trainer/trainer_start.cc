@@ -15,7 +15,9 @@
 #include "comm/exchange.h"
 #include "comm/launch.h"
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "trainer/file_io.h"
+#include "trainer/idle_keys.h"
 #include "trainer/model/presets.h"
 #include "trainer/objective/robustness.h"
 #include "trainer/resolved_config.h"
@@ -54,6 +56,14 @@ std::unique_ptr<RecordSource> OpenData(const char* key, const std::string& list,
   });
 }
 
+ZeroShotSet OpenZeroShot(const LoadedConfig& config, Communicator& comm, Console& console) {
+  return Rank0First(comm, [&] {
+    ZeroShotSet set = ZeroShotSet::Open(config, OfRank(OtherSourceOf(*config), comm));
+    for (const std::string& line : set.Remarks()) console.Say(line);
+    return set;
+  });
+}
+
 /// Rank 0 holds the lock. Refused before data is looked at, which may take long.
 std::optional<RunLock> LockRun(const LoadedConfig& config, const ModelConfig& model,
                                std::uint64_t vocabulary_hash, int rank) {
@@ -68,19 +78,6 @@ std::optional<RunLock> LockRun(const LoadedConfig& config, const ModelConfig& mo
     CheckFit(StartWeights(config, model, vocabulary_hash, is_file ? init : ""), model);
   }
   return lock;
-}
-
-/// What RUN/config.toml says; nothing where it is gone or another version's.
-std::optional<TemperatureOptions> WrittenTemperature(const std::string& run) {
-  TrainConfig config;
-  ConfigTable table;
-  BindConfig(config, table);
-  try {
-    table.ReadFile(run + "/config.toml");
-  } catch (const std::exception&) {
-    return std::nullopt;
-  }
-  return config.temperature;
 }
 
 double Millions(const NamedTensors& tensors) {
@@ -108,8 +105,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       val_source_(config->data.val.empty() ? nullptr
                                            : OpenData("data.val", config->data.val,
                                                       OtherSourceOf(*config), comm, console_)),
-      zeroshot_(Rank0First(
-          comm, [&] { return ZeroShotSet::Open(config, OfRank(OtherSourceOf(*config), comm)); })),
+      zeroshot_(OpenZeroShot(config, comm, console_)),
       plan_(PlanOf(config, *source_)),
       lanes_per_rank_(LanesPerRank(config, plan_, comm.world_size())),
       lanes_(plan_.LanesOf(comm.rank(), lanes_per_rank_)),
@@ -139,18 +135,21 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   OpenRun(command);
   SayWhatWillNotFit();
   console_.Say(fmt::format(
-      "model {}: {:.1f} M parameters{}; {} records in {} lanes; {} epochs of {} steps, batch {}; "
-      "{} threads train, {} decode",
+      "model {}: {:.1f} M parameters{}; {} in {}; {} of {}, batch {}; {} for training, {} for "
+      "decoding",
       model_config_.name, Millions(model_.parameters()),
       model_.trainable().size() == model_.parameters().size()
           ? ""
           : fmt::format(", {:.1f} M of them not locked", Millions(model_.trainable())),
-      source_->size(), plan_.options().lanes, config_->train.epochs, plan_.steps_per_epoch(),
-      config_->train.batch_size, at::get_num_threads(), config_->pipeline.threads));
+      Counted(source_->size(), "record"), Counted(plan_.options().lanes, "lane"),
+      Counted(config_->train.epochs, "epoch"), Counted(plan_.steps_per_epoch(), "step"),
+      config_->train.batch_size, Counted(at::get_num_threads(), "thread"),
+      config_->pipeline.threads));
   if (const auto equal = FindEqualNames(zeroshot_.prompts.classes); !equal.empty()) {
-    console_.Say(fmt::format("eval.zeroshot_classes: equal names, each a class of its own: {}",
+    console_.Say(fmt::format("eval.zeroshot_classes: classes with equal names are kept apart: {}",
                              DescribeEqualNames(equal)));
   }
+  for (const std::string& line : KeysWithoutEffect(*config_)) console_.Say("note: " + line);
   if (comm_.world_size() > 1) SayRanks();
   const std::string rho =
       RhoWarning(config_->objective, config_->gamma, config_->train.batch_size, source_->size());
@@ -192,9 +191,9 @@ void Trainer::OpenRun(const std::string& command) {
     if (config_->resume)
       console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
     StartFromWeights();
-    config_values_ = ValuesOf(ResolvedConfig(UsedConfig()));
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
   }
+  config_values_ = ValuesOf(ResolvedConfig(UsedConfig()));
   // Weights made or read by unlike processors might differ in the last bit.
   BroadcastFromRank0(model_.parameters());
   BroadcastFromRank0(model_.buffers());
@@ -253,13 +252,7 @@ void Trainer::SetTemperature(const StartTemperature& start) {
 /// What the run is computed with, for RUN/config.toml.
 TrainConfig Trainer::UsedConfig() const {
   TrainConfig used = *config_;
-  if (!start_temperature_) {  // a resume: its start has written it
-    const bool from_weights = !used.model.pretrained.empty() || !used.train.init.empty();
-    const auto written = from_weights ? WrittenTemperature(used.run) : std::nullopt;
-    if (written) used.temperature.init = written->init;
-    if (written) used.temperature.logit_bias = written->logit_bias;
-    return used;
-  }
+  if (!start_temperature_) return *resumed_;
   const auto rounded = [](double value) { return std::stod(fmt::format("{:.6g}", value)); };
   if (start_temperature_->tau_of_weights) used.temperature.init = rounded(start_temperature_->tau);
   if (start_temperature_->bias_of_weights)

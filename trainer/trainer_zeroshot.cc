@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "comm/exchange.h"
+#include "pipeline/printable.h"
 #include "trainer/eval/gather_set.h"
 #include "trainer/eval/zero_shot.h"
 #include "trainer/metrics.h"
@@ -33,11 +34,23 @@ ZeroShotSet ZeroShotSet::Open(const LoadedConfig& config, SourceOptions options)
   options.labels = eval.zeroshot_label_key;
   options.class_names = classes.names;
   checked("eval.zeroshot", [&] {
-    set.source = OpenSource(eval.zeroshot, options);
+    OpenedSource opened = OpenSourceWithInfo(eval.zeroshot, options);
+    set.source = std::move(opened.source);
+    set.parts = std::move(opened.parts);
     CheckLabels(*set.source, static_cast<std::int64_t>(set.prompts.classes.size()), eval.zeroshot,
                 classes.from, *classes.names);
   });
   return set;
+}
+
+std::vector<std::string> ZeroShotSet::Remarks() const {
+  std::vector<std::string> remarks;
+  for (const PartInfo& part : parts) {
+    if (part.kind == "folder of classes")
+      remarks.push_back(fmt::format("{}: {}", Printable(part.part), Printable(part.details)));
+  }
+  for (const std::string& line : WarningLines(parts)) remarks.push_back("warning: " + line);
+  return remarks;
 }
 
 // The ranks share the pictures; each makes the class weights, which need no exchange then.
@@ -74,14 +87,14 @@ void Trainer::EvaluateZeroShot(const std::stop_token& stop) {
                  {"classes", hits.classes()},
                  {"skips", left_out}});
   });
-  std::string passed_over = hits.DescribeLeftOut();
+  std::string described = hits.DescribeLeftOut();
   if (const std::string unknown = zeroshot_.names->DescribeUnknown(); !unknown.empty()) {
-    passed_over += fmt::format(" ({})", unknown);
+    described += fmt::format(" ({})", unknown);
   }
-  console_.Say(
-      fmt::format("epoch {}: zero-shot top-1 {:.3f} top-5 {:.3f} ({} pictures of {} classes{})",
-                  epoch(), metrics.top_1, metrics.top_5, metrics.images, hits.classes(),
-                  passed_over.empty() ? "" : "; left out: " + passed_over));
+  console_.Say(fmt::format("epoch {}: zero-shot top-1 {:.3f} top-5 {:.3f} ({} of {} classes{})",
+                           epoch(), metrics.top_1, metrics.top_5,
+                           Counted(metrics.images, "picture"), hits.classes(),
+                           described.empty() ? "" : "; left out: " + described));
 }
 
 }  // namespace fastclip

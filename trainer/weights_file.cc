@@ -40,6 +40,12 @@ std::string FirstNotFinite(const NamedTensors& tensors) {
 WeightsFile::WeightsFile(const std::string& path)
     : path_(path), reader_(path), prefix_(PrefixOf(reader_.entries())) {
   for (const SafetensorsEntry& entry : reader_.entries()) {
+    if (!c10::isFloatingType(entry.type) && !entry.name.ends_with("num_batches_tracked")) {
+      throw std::runtime_error(fmt::format(
+          "{}: the tensor {} holds {} values, and weights are floating-point numbers; is "
+          "the file quantized?",
+          path, entry.name, c10::toString(entry.type)));
+    }
     shapes_.push_back({entry.name.substr(prefix_.size()), entry.shape});
   }
 }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "pipeline/json_depth.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/batch_tensors.h"
 #include "trainer/checkpoint.h"
@@ -48,19 +49,40 @@ void CheckNormalisation(const std::string& file, const json& preprocessing) {
   }
 }
 
+/// Pictures are resized by the shorter side and cropped here, bicubic.
+std::string DescribeResizing(const std::string& file, const json& preprocessing) {
+  std::string others;
+  for (const auto& [key, ours] :
+       {std::pair{"interpolation", "bicubic"}, {"resize_mode", "shortest"}}) {
+    const json given = preprocessing.value(key, json());
+    if (!given.is_string() || given == ours) continue;
+    others +=
+        fmt::format("{}{} = {} (here {})", others.empty() ? "" : ", ", key, given.dump(), ours);
+  }
+  return others.empty() ? ""
+                        : fmt::format("note: {}: the weights were trained with {}", file, others);
+}
+
 WeightsOrigin OpenClipsOrigin(const fs::path& file) {
-  const json document = json::parse(ReadWholeFile(file, kLimit), nullptr, false);
-  if (!document.is_object() || !document.contains("model_cfg")) {
+  const std::string text = ReadWholeFile(file, kLimit);
+  const json document = IsTooDeepJson(text) ? json() : json::parse(text, nullptr, false);
+  if (!document.is_object()) {
+    throw std::runtime_error(fmt::format("{}: is no JSON object, or a damaged one", file.string()));
+  }
+  if (!document.contains("model_cfg")) {
     throw std::runtime_error(fmt::format("{}: has no \"model_cfg\"", file.string()));
   }
+  std::string note;
   if (document.contains("preprocess_cfg") && document["preprocess_cfg"].is_object()) {
     CheckNormalisation(file, document["preprocess_cfg"]);
+    note = DescribeResizing(file, document["preprocess_cfg"]);
   }
   return {
       .file = file,
       .model = fs::absolute(file).parent_path().filename(),
       .model_config = document["model_cfg"].dump(-1, ' ', false, json::error_handler_t::replace),
-      .tokenizer = {}};
+      .tokenizer = {},
+      .note = std::move(note)};
 }
 
 /// A preset with the value of `quick_gelu` that is wanted, else how to make a model file.
@@ -122,8 +144,10 @@ std::string CheckOrigin(const std::string& weights, const ModelInUse& model) {
   const std::optional<WeightsOrigin> origin = OriginOf(weights);
   if (!origin) {
     return fmt::format(
-        "note: nothing beside {} tells its activation (quick_gelu = {} is taken), attention heads "
-        "(vision.head_width = {}, text.heads = {}) and tokenizer: they cannot be checked{}",
+        "note: no file beside {} says which activation, attention heads and tokenizer it was "
+        "trained "
+        "with. Unchecked: quick_gelu = {}, vision.head_width = {}, text.heads = {} and the "
+        "tokenizer{}",
         weights, model.config.quick_gelu, model.config.vision.head_width, model.config.text.heads,
         !model.config.quick_gelu && SoundsLikeQuickGelu(weights)
             ? fmt::format(". By its name it needs quick_gelu = true: {}",
@@ -145,7 +169,7 @@ std::string CheckOrigin(const std::string& weights, const ModelInUse& model) {
         origin->file, origin->tokenizer, origin->vocabulary_hash, model.tokenizer_option,
         model.tokenizer, model.vocabulary_hash, ToTakeThemAllTheSame(*origin)));
   }
-  return "";
+  return origin->note;
 }
 
 }  // namespace fastclip

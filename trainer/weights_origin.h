@@ -16,6 +16,7 @@ struct WeightsOrigin {
   std::string model_config;           ///< in OpenCLIP's words
   std::string tokenizer;              ///< its spec; empty: not known
   std::uint64_t vocabulary_hash = 0;  ///< XXH3 of the file that it was read from
+  std::string note{};                 ///< what differs here and is no reason to refuse them
 };
 /// Nothing where neither is there, or neither tells the model. Throws std::runtime_error where one
 /// is damaged.
@@ -33,7 +34,8 @@ struct ModelInUse {
 };
 /// Compares the weights with what their shapes do not show: activation, heads, pooling, the
 /// normalisation of pictures, the vocabulary. Throws ConfigError naming the key, both values and
-/// what to do. Returns a line to say where nothing beside the file tells, else "".
+/// what to do. Returns a line to say where nothing beside the file tells, or
+/// pictures are resized in another way, else "".
 std::string CheckOrigin(const std::string& weights, const ModelInUse& model);
 
 /// XXH3 of the vocabulary file of a tokenizer's spec.

@@ -60,10 +60,26 @@ TEST(TarSource, TakesTheCaptionsThatItIsTold) {
   EXPECT_EQ(block.records[2].skip, Skip::kBadJson);
 }
 
+TEST(TarSource, SkipsARecordWhoseCaptionIsNotUtf8) {
+  const TemporaryFolder folder;
+  WriteShard(folder / "0.tar", {{"a.jpg", "A"},
+                                {"a.txt", "caf\xe9"},
+                                {"b.jpg", "B"},
+                                {"b.txt", std::string("\xff\xfeo\0k\0", 6)},
+                                {"c.jpg", "C"},
+                                {"c.txt", "caf\xc3\xa9"},
+                                {"d.jpg", "D"},
+                                {"d.json", "{\"captions\": [\"one\", \"caf\xe9\"]}"}});
+  EXPECT_EQ(Summary(ReadAll(*OpenSource(folder / "0.tar"))),
+            (Lines{"a|A||-1|bad_caption", "b|B||-1|bad_caption", "c|C|caf\xc3\xa9|-1|",
+                   "d|D||-1|bad_json"}));
+}
+
 TEST(TarSource, TakesATxtWholeOrACaptionALine) {
   const TemporaryFolder folder;
-  std::string many;
-  for (std::size_t i = 0; i <= kMaxCaptionLines; ++i) many += "a line\n";
+  std::string many, taken = "a line";
+  for (std::size_t i = 0; i <= kMaxCaptions; ++i) many += "a line\n";
+  for (std::size_t i = 1; i < kMaxCaptions; ++i) taken += ",a line";
   WriteShard(folder / "0.tar", {{"a.jpg", "A"},
                                 {"a.txt", "\n one \r\n\r\n\ttwo\rthree\n \n"},
                                 {"b.jpg", "B"},
@@ -86,7 +102,7 @@ TEST(TarSource, TakesATxtWholeOrACaptionALine) {
   const auto split = OpenSource(folder / "0.tar", options);
   EXPECT_EQ(Summary(ReadAll(*split)),
             (Lines{"a|A|one,two,three|-1|", "b|B|alone|-1|", "c|C||-1|no_caption",
-                   "d|D||-1|too_large", "e|E|of\ntwo lines|-1|"}));
+                   "d|D|" + taken + "|-1|too_large", "e|E|of\ntwo lines|-1|"}));
   EXPECT_EQ(split->texts_of_several_lines(), 2);
 
   options.captions = ParseCaptionKeys(std::vector<std::string>{"txt", "json.captions"},

@@ -76,19 +76,35 @@ TEST_F(ImageFolder, CountsWhatItLeavesOut) {
   EXPECT_EQ(Summary(ReadAll(*opened.source)),
             (Lines{"cat/1.jpg|x||1|", "dog/1.jpg|x||2|", "dog/broken.jpg|||2|missing",
                    "wolf/1.jpg|x||3|", "wolf/broken.jpg|||3|missing"}));
-  EXPECT_NE(opened.parts[0].details.find("left out: 3 hidden, 1 link that leads back"),
+  EXPECT_NE(opened.parts[0].details.find("left out: 4 hidden, 1 link that leads back"),
             std::string::npos)
       << opened.parts[0].details;
-  for (const char* part : {"1 .txt", "1 .tif", "1 .gif", "2 .jpg", "1 of other kinds"}) {
+  for (const char* part : {"1 .txt", "1 .tif", "1 .gif", "3 .jpg", "1 of other kinds"}) {
     EXPECT_NE(opened.parts[0].details.find(part), std::string::npos) << opened.parts[0].details;
   }
   ASSERT_EQ(opened.parts[0].warnings.size(), 1u);
-  EXPECT_NE(opened.parts[0].warnings[0].find("1 of 4 folders hold no picture that is read, 'ant'"),
+  EXPECT_NE(opened.parts[0].warnings[0].find(
+                "classes without a picture that is read: 1 of 4, 'ant' first"),
             std::string::npos)
       << opened.parts[0].warnings[0];
   SourceOptions with_gif = Labelled();
   with_gif.formats.Add(PictureFormat::kGif);
   EXPECT_EQ(Open(with_gif).source->size(), 6);
+}
+
+TEST_F(ImageFolder, IsRefusedWhereALinkThatMayBeAClassLeadsNowhere) {
+  Write("bee/1.jpg");
+  fs::create_directory_symlink("/nowhere", folder_ / "ant");
+  EXPECT_NE(Error().find("/ant: a link that leads nowhere"), std::string::npos) << Error();
+}
+
+TEST_F(ImageFolder, NamesAFewKindsOfOtherFiles) {
+  for (int i = 0; i < 100; ++i) Write(fmt::format("{}/1.jpg", i % 10));
+  for (int i = 0; i < 100; ++i) Write(fmt::format("{}/2.{:03}", i % 10, i));
+  Write("0/3.\xc3\xa4");
+  EXPECT_LT(Open().parts[0].details.size(), 600u);
+  EXPECT_NE(Open().parts[0].details.find("70 of other kinds"), std::string::npos)
+      << Open().parts[0].details;
 }
 
 TEST_F(ImageFolder, FollowsNoLinkBackToWhereItLies) {

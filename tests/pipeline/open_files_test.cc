@@ -60,6 +60,22 @@ TEST(OpenFiles, MayBeFewForManyShards) {
   }
 }
 
+TEST(OpenFiles, OfAllCachesTogetherAreHalfOfTheLimitAtMost) {
+  const FilesLeft left(400);
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  std::vector<std::unique_ptr<SpareFiles>> spares;
+  std::size_t all = 0;
+  for (int i = 0; i < 20; ++i) {
+    const std::size_t allowed = SpareFiles::Allowance(128);
+    all += allowed;
+    spares.push_back(std::make_unique<SpareFiles>(allowed, [] { return false; }));
+  }
+  EXPECT_LE(all, limit.rlim_cur / 2 + 20);
+  spares.clear();
+  EXPECT_GT(SpareFiles::Allowance(128), 20u);
+}
+
 TEST(OpenFiles, AreWaitedForWhereAllAreInUse) {
   const TemporaryFolder folder;
   WriteFile(folder / "a", "a");

@@ -2,11 +2,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <thread>
 
@@ -156,17 +157,14 @@ TEST(AtomicFile, TakesNamesAsLongAsAFileMayHave) {
 
 TEST(FolderLock, KeepsOthersOutAsLongAsItLives) {
   const TemporaryFolder folder;
-  std::atomic<bool> done = false;
-  std::jthread other;
+  const UniqueFd other(open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   {
     const FolderLock lock(folder.path());
-    other = std::jthread([&] {
-      const FolderLock second(folder.path());
-      EXPECT_TRUE(done);
-    });
-    done = true;
+    EXPECT_EQ(flock(other.get(), LOCK_EX | LOCK_NB), -1);
+    EXPECT_EQ(errno, EWOULDBLOCK);
   }
-  other.join();
+  EXPECT_EQ(flock(other.get(), LOCK_EX | LOCK_NB), 0);
+  EXPECT_EQ(flock(other.get(), LOCK_UN), 0);
   const FolderLock nowhere(folder / "none");
 }
 

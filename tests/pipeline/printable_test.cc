@@ -36,5 +36,11 @@ TEST(PrintableLines, KeepTheLineBreaksOfAMessage) {
   EXPECT_EQ(PrintableLines("two\nlines\x1b"), "two\nlines\\x1b");
 }
 
+TEST(Counted, IsPluralButForOne) {
+  EXPECT_EQ(Counted(0, "step"), "0 steps");
+  EXPECT_EQ(Counted(1, "step"), "1 step");
+  EXPECT_EQ(Counted(1'000'000, "tar file"), "1000000 tar files");
+}
+
 }  // namespace
 }  // namespace fastclip

@@ -1,6 +1,9 @@
 #include "pipeline/shard_list.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <chrono>
 
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
@@ -134,6 +137,25 @@ TEST(ShardList, CountsNamesBeforeItMakesThem) {
               ExpandPart(std::string(100'000, 'n') + "{1..1000000}.tar");
             }).find("1 GiB is the most"),
             std::string::npos);
+}
+
+TEST(ShardList, RefusesPatternsThatNoPathCanMeet) {
+  const TemporaryFolder folder;
+  std::string braces, brackets;
+  for (int i = 0; i < 20'000; ++i) braces += "{a,";
+  for (int i = 0; i < 5'000; ++i) brackets += "a[/";
+  WriteFile(folder / "braces.txt", braces + std::string(20'000, '}'));
+  WriteFile(folder / "brackets.txt", brackets);
+  WriteFile(folder / "zero.txt", std::string("a\0.tar", 6));
+  ASSERT_EQ(mkfifo((folder / "pipe.txt").c_str(), 0600), 0);
+  const auto error = [&](const char* name) { return ErrorOf([&] { ExpandPart(folder / name); }); };
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_NE(error("braces.txt").find("more than 16 pairs of braces"), std::string::npos);
+  EXPECT_NE(error("brackets.txt").find("no path has over 4096"), std::string::npos)
+      << error("brackets.txt");
+  EXPECT_NE(error("zero.txt").find("a zero byte"), std::string::npos);
+  EXPECT_NE(error("pipe.txt").find("cannot be read"), std::string::npos);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
 TEST(ShardList, ReadsAFileThatWindowsWrote) {

@@ -108,5 +108,16 @@ TEST(SparseMembers, ThatAreAllHoleAreTooLarge) {
   EXPECT_EQ(lines, (Lines{"a|||-1|too_large", "b|image|b|-1|"}));
 }
 
+TEST(SparseMembers, OfARecordShareItsLimitOfBytes) {
+  const TemporaryFolder folder;
+  const std::string member = GnuSparse("a.jpg", 16 << 10), other = GnuSparse("a.bin", 16 << 10);
+  WriteFile(folder / "0.tar", member + other + Plain("a.txt", "a") + std::string(1024, '\0'));
+  SourceOptions options;
+  options.max_record_bytes = 40 << 10;
+  EXPECT_EQ(ReadAll(*OpenSource(folder / "0.tar", options)).records[0].skip, std::nullopt);
+  options.max_record_bytes = 24 << 10;
+  EXPECT_EQ(ReadAll(*OpenSource(folder / "0.tar", options)).records[0].skip, Skip::kTooLarge);
+}
+
 }  // namespace
 }  // namespace fastclip

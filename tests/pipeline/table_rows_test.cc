@@ -131,6 +131,14 @@ TEST_F(TableRowsTest, ThatDoNotFitTheColumnsAreBad) {
       << warnings[2];
 }
 
+TEST_F(TableRowsTest, MayHaveTheirCaptionInAColumnCalledLabel) {
+  SourceOptions options;
+  options.table.caption = "label";
+  WriteFile(folder_ / "t.csv", "path,label\nimg/0.jpg,a dog\n");
+  EXPECT_EQ(Summary(ReadAll(*OpenSource(folder_ / "t.csv", options))),
+            Lines{"img/0.jpg|0.jpg|a dog|-1|"});
+}
+
 TEST_F(TableRowsTest, AreSeparatedAsTheFirstLineShows) {
   const Lines rows{"img/0.jpg|0.jpg|a, b|-1|"};
   for (const char* name : {"t.csv", "t.tsv"}) {

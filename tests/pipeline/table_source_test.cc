@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "pipeline/block_builder.h"
 #include "pipeline/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/support/paths.h"
@@ -74,6 +75,19 @@ TEST_F(TableTest, ReadsJsonLines) {
           "\n"),
       (Lines{"img/a.jpg|a.jpg|one/two|7|", "img/b.png|b.png|three|-1|", "|||-1|bad_row",
              "|||-1|bad_row", "||no path|-1|no_image"}));
+}
+
+TEST_F(TableTest, RowsInLatin1AreSkippedForTheirCaption) {
+  EXPECT_EQ(Rows("t.csv", "path,text\nimg/a.jpg,caf\xe9\nimg/a.jpg,coffee\n"),
+            (Lines{"img/a.jpg|a.jpg||-1|bad_caption", "img/a.jpg|a.jpg|coffee|-1|"}));
+}
+
+TEST_F(TableTest, RowsOfTooManyCaptionsAreTooLarge) {
+  WriteFile(folder_ / "a.jpg", "A");
+  std::string row = R"({"image": "a.jpg", "captions": ["first")";
+  for (std::size_t i = 0; i < kMaxCaptions; ++i) row += R"(, "more")";
+  WriteFile(folder_ / "list.jsonl", row + "]}\n");
+  EXPECT_EQ(ReadAll(*OpenSource(folder_ / "list.jsonl")).records[0].skip, Skip::kTooLarge);
 }
 
 TEST_F(TableTest, ReadsAnyRangeOfManyRows) {

@@ -64,6 +64,27 @@ class TarHoles : public testing::Test {
   std::int64_t lost_ = 0;
 };
 
+/// The header at `at` gets the size -1000 and a checksum that fits.
+void MakeSizeNegative(std::string& tar, std::size_t at) {
+  tar.replace(at + 124, 12, std::string(10, '\xff') + "\xfc\x18");
+  tar.replace(at + 148, 8, 8, ' ');
+  unsigned sum = 0;
+  for (std::size_t i = 0; i < kBlock; ++i) sum += static_cast<unsigned char>(tar[at + i]);
+  tar.replace(at + 148, 8, fmt::format("{:06o}", sum) + std::string("\0 ", 2));
+}
+
+TEST_F(TarHoles, AtAHeaderThatIsRefusedBeginThere) {
+  std::string bytes = good_;
+  const std::size_t at = HeaderOf(bytes, "1003.txt");
+  MakeSizeNegative(bytes, at);
+  const Lines lines = Read(bytes);
+  ASSERT_EQ(lines.size(), 8u);
+  EXPECT_EQ(lines[4], whole_[4]);
+  EXPECT_NE(warnings_.find(fmt::format("0.tar (bytes {}..{})", at, at + 2 * kBlock)),
+            std::string::npos)
+      << warnings_;
+}
+
 TEST_F(TarHoles, OfZerosLoseWhatLayInThemAlone) {
   std::string bytes = good_;
   const std::size_t at = HeaderOf(bytes, "1003.jpg");

@@ -137,12 +137,13 @@ TEST_F(CommandLine, TakesASetOfLabelsForWhatItIs) {
   const std::string shard = folder_ / "l.tar";
   WriteShard(shard, members);
   EXPECT_EQ(Run("shards info " + shard + " > " + (folder_ / "out")), 0) << errors_;
-  EXPECT_NE(ReadFile(folder_ / "out").find("content   pictures with labels (0 to 4), no captions\n"),
-            std::string::npos)
+  EXPECT_NE(
+      ReadFile(folder_ / "out").find("content   pictures with labels (0 to 4), no captions\n"),
+      std::string::npos)
       << ReadFile(folder_ / "out");
   EXPECT_EQ(Run("shards lint " + shard + " > " + (folder_ / "out")), 1);
-  EXPECT_NE(ReadFile(folder_ / "out").find(
-                "30 records, 29 healthy; bad: 1 no_label (judged as pictures with labels"),
+  EXPECT_NE(ReadFile(folder_ / "out")
+                .find("30 records, 29 healthy; bad: 1 no_label (judged as pictures with labels"),
             std::string::npos)
       << ReadFile(folder_ / "out");
   members[15].second = "1";
@@ -150,10 +151,25 @@ TEST_F(CommandLine, TakesASetOfLabelsForWhatItIs) {
   EXPECT_EQ(Run("shards index " + shard + " > " + (folder_ / "out")), 0) << errors_;
   EXPECT_EQ(Run("shards lint " + shard + " --json > " + (folder_ / "out")), 0) << errors_;
   EXPECT_EQ(errors_, "");
-  EXPECT_EQ(ReadFile(folder_ / "out"),
-            "{\"records\":30,\"healthy\":30,\"bad\":{},\"warnings\":[],\"judged_by\":\"labels\"}\n");
+  EXPECT_EQ(
+      ReadFile(folder_ / "out"),
+      "{\"records\":30,\"healthy\":30,\"bad\":{},\"warnings\":[],\"judged_by\":\"labels\"}\n");
   EXPECT_EQ(Run("shards lint " + shard + " --captions txt > " + (folder_ / "out")), 1);
   EXPECT_EQ(Run("shards lint synthetic:9 --labels > " + (folder_ / "out")), 0) << errors_;
+}
+
+TEST_F(CommandLine, SaysWhatAFolderOfClassesHasNot) {
+  std::filesystem::create_directories(folder_ / "set/ant");
+  WriteFile(folder_ / "set/ant/1.png", AsString(PngOf(1)));
+  EXPECT_EQ(Run("shards index " + (folder_ / "set")), 1);
+  EXPECT_NE(errors_.find("a folder of classes needs no index"), std::string::npos) << errors_;
+  EXPECT_EQ(Run("shards info " + (folder_ / "set") + " --manifest " + (folder_ / "m") + " > " +
+                (folder_ / "out")),
+            0)
+      << errors_;
+  EXPECT_NE(ReadFile(folder_ / "out").find("  files     1\n"), std::string::npos);
+  EXPECT_NE(ReadFile(folder_ / "out").find("it has no manifest"), std::string::npos);
+  ExpectRefused("shards lint synthetic:9 --labels --captions txt", "does not go with --captions");
 }
 
 TEST_F(CommandLine, LintsShards) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
@@ -275,6 +276,19 @@ TEST_F(Checkpoint, IsPassedOverByNameWhereAnyByteOfAnyFileIsWrongOrMissing) {
   std::printf("%d damaged copies passed over\n", cases);
   EXPECT_GE(cases, 4 * 20);
   EXPECT_EQ(FindNewestCheckpoint(run())->path, newest);
+}
+
+TEST_F(Checkpoint, IsPassedOverWhereItsJsonIsDeepOrAPipe) {
+  Save(10);
+  Save(20);
+  const std::string file = At("step_20") + "/checkpoint.json";
+  constexpr std::size_t kDepth = 200'000;
+  fs::remove(file);
+  WriteFileSynced(file, "{\"a\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}");
+  EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_10"));
+  fs::remove(file);
+  ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
+  EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_10"));
 }
 
 TEST_F(Checkpoint, IsPassedOverUnderAnotherStepsName) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -58,6 +59,14 @@ TEST_F(ClassFiles, FillEverySlot) {
   EXPECT_EQ(prompts.Sentence(1, 1), "cat");
 }
 
+TEST_F(ClassFiles, FillManySlotsInLinearTime) {
+  std::string line;
+  for (int i = 0; i < 200'000; ++i) line += "{}";
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ((ClassPrompts{{"c"}, {line}}.Sentence(0, 0)), std::string(200'000, 'c'));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
 TEST_F(ClassFiles, MayHaveEqualNamesWhichAreTold) {
   const auto classes = ReadClasses(Write("c.txt", "sunglasses\nmissile\nsunglasses\nMissile\nx\n"));
   EXPECT_EQ(classes.size(), 5u);
@@ -90,7 +99,7 @@ TEST_F(ClassFiles, TakeTheTemplatesOfClipBenchmarkAndOpenClip) {
 TEST_F(ClassFiles, NameFileAndLineOfWhatIsWrong) {
   ExpectClassError("cat\n\ndog\n", "c.txt:2: a blank line");
   ExpectClassError("cat\ndog\n \t\n", "c.txt:3: a blank line");
-  ExpectClassError("cat\n", "1 class names; a choice needs two");
+  ExpectClassError("cat\n", "1 class name; a choice needs two");
   ExpectClassError("", "0 class names");
   ExpectTemplateError("a {}\na photo\n",
                       "t.txt:2: 'a photo' has no slot for the class name: write {} or {c}");

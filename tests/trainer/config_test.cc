@@ -1,6 +1,7 @@
 #include "trainer/config.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include "tests/support/paths.h"
 #include "trainer/config_changes.h"
 #include "trainer/config_keys.h"
+#include "trainer/idle_keys.h"
 
 namespace fastclip {
 namespace {
@@ -46,6 +48,19 @@ TEST_F(ConfigFile, AnUnknownKeyNamesFileLineAndTheNearestKey) {
   EXPECT_NE(error.find("unknown key learning_rate.warmupp; did you mean learning_rate.warmup?"),
             std::string::npos)
       << error;
+}
+
+TEST_F(ConfigFile, ThatCannotBeOneIsRefusedAtOnce) {
+  std::string deep = "a";
+  for (int i = 0; i < 100'000; ++i) deep += ".a";
+  EXPECT_NE(ErrorOf("\n[" + deep + "]\nb = 1").find(": a key of over 64 parts"), std::string::npos);
+  EXPECT_NE(ErrorOf(deep + " = 1").find(": a key of over 64 parts"), std::string::npos);
+  EXPECT_NE(ErrorOf(std::string(2 << 20, '#')).find("more than 1048576 are not read"),
+            std::string::npos);
+  ASSERT_EQ(mkfifo((folder_ / "pipe.toml").c_str(), 0600), 0);
+  EXPECT_NE(
+      MessageOf([&] { LoadedConfig config(folder_ / "pipe.toml", {}); }).find("is not a file"),
+      std::string::npos);
 }
 
 TEST_F(ConfigFile, AnImpossibleValueSaysWhatIsPossible) {
@@ -180,10 +195,33 @@ TEST_F(ConfigFile, AKeyByTheNameThatAnotherProgramGivesItIsUnderstood) {
                                      {"model.precision", "train.precision"},
                                      {"epochs", "train.epochs"},
                                      {"data.train_data", "data.train"},
+                                     {"optimiser.name", "optimizer.name"},
+                                     {"modle.name", "model.name"},
                                      {"optimizer.lr_tau", "temperature.lr"}}) {
     const std::string error = ErrorOf(kMode, {std::string(given) + "=1"});
     EXPECT_NE(error.find("did you mean " + std::string(meant) + "?"), std::string::npos) << error;
   }
+}
+
+TEST_F(ConfigFile, NamesTheKeysThatHaveNoEffectBesideTheOthers) {
+  TrainConfig config;
+  config.objective.mode = "exact";
+  config.data.val = "val.tar";
+  EXPECT_EQ(KeysWithoutEffect(config), std::vector<std::string>());
+  config.objective.name = "openclip";
+  config.gamma.min = 0.5;
+  config.objective.rho = 8;
+  config.optimizer.momentum = 0.5;
+  config.optimizer.eps = 1e-3;
+  config.learning_rate.cooldown_epochs = 3;
+  config.eval.every_epochs = 0;
+  EXPECT_EQ(KeysWithoutEffect(config),
+            (std::vector<std::string>{
+                "gamma.min has no effect with objective.name = openclip",
+                "objective.rho has no effect with objective.name = openclip",
+                "optimizer.momentum has no effect with optimizer.name = adamw",
+                "learning_rate.cooldown_epochs has no effect with learning_rate.schedule = cosine",
+                "data.val has no effect with eval.every_epochs = 0"}));
 }
 
 TEST_F(ConfigFile, TheOneOfARunMeansTheFolderWhereItLiesNow) {
@@ -235,7 +273,7 @@ TEST(ConfigChanges, NameEachKeyItsValuesAndWhatTheyChange) {
   for (const ChangedKey& key : ChangedKeys(old, ValuesOf(now))) lines.push_back(Describe(key));
   EXPECT_EQ(lines,
             (std::vector<std::string>{"data.train '' → 'moved/{0..3}.tar' (the same in effect)",
-                                      "learning_rate.lr 0.001 → 0.002 (changes numbers)",
+                                      "learning_rate.lr 0.001 → 0.002 (changes results)",
                                       "comm.timeout 120 → 60 (changes no result)"}));
   // Another version's: a key that it did not know had its default; one that is gone is nothing.
   old.erase("train.epochs");

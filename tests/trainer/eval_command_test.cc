@@ -106,6 +106,9 @@ TEST_F(EvalRetrieval, ReadsATxtOfSeveralLinesAsOneCaptionALineAndSaysSo) {
       << errors_;
   EXPECT_NE(errors_.find("8 captions: .txt of several lines read as one"), std::string::npos)
       << errors_;
+  // As the run reads it, unless the command says otherwise.
+  ASSERT_EQ(Run({"eval", "retrieval", folder_ / "whole", "--shards", shard}), 0) << errors_;
+  EXPECT_NE(output_.find("8 pictures, 8 captions"), std::string::npos) << output_;
 }
 
 TEST_F(EvalRetrieval, TakesShardsThatWereReplacedAsTheyAreNow) {

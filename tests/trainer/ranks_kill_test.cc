@@ -44,10 +44,11 @@ TEST_F(Ranks, SurviveTwentyKillsUnderTorchrun) {
 
   std::vector<std::string> resume = words;
   resume.insert(resume.end(), {"resume=true", "comm.timeout=20"});
-  std::string command = python +
-                        " -m torch.distributed.run --no-python --standalone --nproc-per-node 2 --max-restarts 30"
-                        " --monitor-interval 0.2 " +
-                        FASTCLIP_BINARY;
+  std::string command =
+      python +
+      " -m torch.distributed.run --no-python --standalone --nproc-per-node 2 --max-restarts 30"
+      " --monitor-interval 0.2 " +
+      FASTCLIP_BINARY;
   for (const std::string& word : Words("cut", 1, resume)) command += " '" + word + "'";
   const std::string log = folder_ / "torchrun.log";
   setenv("GLOO_SOCKET_IFNAME", "lo", 1);

@@ -23,8 +23,8 @@ class ResumeWithChanges : public Training {
 
 TEST_F(ResumeWithChanges, ListsThemAndKeepsTheConfigOfBefore) {
   ASSERT_EQ(Resume({"train.epochs=3", "learning_rate.lr=0.002", "comm.timeout=60"}), 0) << errors_;
-  EXPECT_TRUE(Said("resume: train.epochs 2 → 3 (changes numbers)")) << errors_;
-  EXPECT_TRUE(Said("resume: learning_rate.lr 0.001 → 0.002 (changes numbers)")) << errors_;
+  EXPECT_TRUE(Said("resume: train.epochs 2 → 3 (changes results)")) << errors_;
+  EXPECT_TRUE(Said("resume: learning_rate.lr 0.001 → 0.002 (changes results)")) << errors_;
   EXPECT_TRUE(Said("resume: comm.timeout 120 → 60 (changes no result)")) << errors_;
   EXPECT_TRUE(Said("resume: at step 24 jump: learning rate 0 → 0.0006")) << errors_;
   EXPECT_NE(Config("config.1.toml").find("epochs = 2\n"), std::string::npos);
@@ -40,7 +40,7 @@ TEST_F(ResumeWithChanges, TellsOfAnEditedConfigWhatTheCheckpointWasTrainedWith) 
   text.replace(text.find(before), before.size(), "epochs = 3\n");
   std::ofstream(folder_ / "run/config.toml") << text;
   ASSERT_EQ(Run({"train", folder_ / "run", "resume=true"}), 0) << errors_;
-  EXPECT_TRUE(Said("resume: train.epochs 2 → 3 (changes numbers)")) << errors_;
+  EXPECT_TRUE(Said("resume: train.epochs 2 → 3 (changes results)")) << errors_;
 }
 
 TEST_F(ResumeWithChanges, ReadsTheConfigFileWhereAnOlderCheckpointDoesNotTell) {
@@ -50,7 +50,27 @@ TEST_F(ResumeWithChanges, ReadsTheConfigFileWhereAnOlderCheckpointDoesNotTell) {
   document.meta.config.clear();
   std::ofstream(file) << FormatDocument(document);
   ASSERT_EQ(Resume({"train.epochs=3"}), 0) << errors_;
-  EXPECT_TRUE(Said("resume: train.epochs 2 → 3 (changes numbers)")) << errors_;
+  EXPECT_TRUE(Said("resume: train.epochs 2 → 3 (changes results)")) << errors_;
+}
+
+TEST_F(ResumeWithChanges, KeepsWhatCountsAtAStartAlone) {
+  ASSERT_EQ(Resume({"train.epochs=3", "temperature.init=0.1"}), 0) << errors_;
+  EXPECT_TRUE(Said("temperature.init 0.07 → 0.1 (used only when a run starts; ignored)"))
+      << errors_;
+  EXPECT_EQ(Config("config.toml").find("init = 0.1"), std::string::npos);
+  ASSERT_EQ(Resume({"train.epochs=3"}), 0) << errors_;
+  EXPECT_FALSE(Said("temperature.init")) << errors_;
+  EXPECT_TRUE(Said("nothing is left to train: step 36 of 36")) << errors_;
+}
+
+TEST_F(ResumeWithChanges, IsRefusedWhereSgdmWouldGetOrLoseItsMomentum) {
+  const std::vector<std::string> words = {"train.epochs=1", "optimizer.name=sgdm",
+                                          "optimizer.momentum=0"};
+  ASSERT_EQ(Run(Train("sgdm", words)), 0) << errors_;
+  EXPECT_EQ(Run(Train("sgdm", {"train.epochs=2", "optimizer.name=sgdm", "optimizer.momentum=0.9",
+                               "resume=true"})),
+            2);
+  EXPECT_TRUE(Said("optimizer.momentum was '0.0' in this run and is '0.9' now")) << errors_;
 }
 
 TEST_F(ResumeWithChanges, GoesOnFromTheRunFolderAloneWhereverItWasMoved) {

@@ -113,7 +113,8 @@ TEST_F(RunFaults, SaveWhereAnEvaluationCannotReadItsData) {
   WritePictures("9.tar");
   const std::vector<std::string> words = Words({"data.val=" + (folder_ / "9.tar")});
   ASSERT_EQ(Run(Train("whole", words)), 0) << errors_;
-  ASSERT_EQ(RunWith("pread 9.tar$ 170 " + std::to_string(ENXIO), Train("cut", words)), 1) << errors_;
+  ASSERT_EQ(RunWith("pread 9.tar$ 170 " + std::to_string(ENXIO), Train("cut", words)), 1)
+      << errors_;
   EXPECT_EQ(Checkpoints("cut"), std::vector<std::string>{"step_" + std::to_string(SavedStep())});
   ASSERT_EQ(Run(Resumed({"data.val=" + (folder_ / "9.tar")})), 0) << errors_;
   EXPECT_EQ(Metrics("whole"), Metrics("cut"));

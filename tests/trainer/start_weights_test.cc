@@ -145,7 +145,7 @@ TEST_F(StartingFromWeights, WhatShapesDoNotShowIsCompared) {
   EXPECT_EQ(
       Run(Train("run", {"model.pretrained=" + With("logit_scale", 3), quick, "train.epochs=1"})),
       0);
-  EXPECT_TRUE(Said("quick_gelu = true is taken")) << errors_;
+  EXPECT_TRUE(Said("Unchecked: quick_gelu = true")) << errors_;
 }
 
 TEST_F(StartingFromWeights, AFileInACheckpointTellsItsModelToAnEvaluation) {
@@ -161,7 +161,7 @@ TEST_F(StartingFromWeights, AFileInACheckpointTellsItsModelToAnEvaluation) {
   one.erase("model"), two.erase("model");
   EXPECT_EQ(one, two);
   EXPECT_EQ(Run({"eval", "retrieval", With("logit_scale", 3), "--shards", "synthetic:20"}), 2);
-  EXPECT_TRUE(Said("nothing beside")) << errors_;
+  EXPECT_TRUE(Said("no file beside")) << errors_;
 }
 
 TEST_F(StartingFromWeights, ThePrefixOfAWrapperIsStrippedAndSaid) {

@@ -153,7 +153,7 @@ class Origin : public testing::Test {
 
 TEST_F(Origin, WhereNothingTellsTheModelThatIsSaid) {
   const std::string note = Check(LoadModelConfig("ViT-B-32"));
-  EXPECT_TRUE(Has(note, "quick_gelu = false is taken")) << note;
+  EXPECT_TRUE(Has(note, "Unchecked: quick_gelu = false")) << note;
   EXPECT_TRUE(Has(note, "vision.head_width = 64, text.heads = 8")) << note;
   EXPECT_FALSE(Has(note, "By its name")) << note;
   const std::string openai =

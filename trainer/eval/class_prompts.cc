@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "pipeline/open_source.h"
+#include "pipeline/printable.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fastclip {
@@ -22,6 +23,7 @@ namespace {
 
 constexpr std::string_view kSlots[] = {"{}", "{c}"};
 constexpr std::uintmax_t kMaxFileBytes = 64 << 20;
+constexpr std::size_t kMaxClasses = 100'000;
 /// Of equal names, and of one name's lines, so many are told.
 constexpr std::size_t kTold = 6;
 
@@ -31,12 +33,13 @@ struct Slot {
   std::size_t size = 0;
 };
 Slot FindSlot(std::string_view text, std::size_t from) {
-  Slot first;
-  for (const std::string_view slot : kSlots) {
-    const std::size_t begin = text.find(slot, from);
-    if (begin < first.begin) first = {begin, slot.size()};
+  for (std::size_t begin = text.find('{', from); begin != text.npos;
+       begin = text.find('{', begin + 1)) {
+    for (const std::string_view slot : kSlots) {
+      if (text.substr(begin).starts_with(slot)) return {begin, slot.size()};
+    }
   }
-  return first;
+  return {};
 }
 
 /// A file of that path goes before a set of that name.
@@ -169,9 +172,12 @@ std::string DescribeEqualNames(const std::vector<EqualNames>& equal) {
 std::vector<std::string> ReadClasses(const std::string& file_or_set) {
   const std::string path = Find(file_or_set, "classes");
   std::vector<std::string> names = ReadLines(path, "one class name, whose label is the line");
+  if (names.size() > kMaxClasses) {
+    throw std::runtime_error(fmt::format("{}: over {} class names", path, kMaxClasses));
+  }
   if (names.size() < 2) {
-    throw std::runtime_error(fmt::format(
-        "{}: {} class names; a choice needs two or more, one a line", path, names.size()));
+    throw std::runtime_error(fmt::format("{}: {}; a choice needs two or more, one a line", path,
+                                         Counted(std::ssize(names), "class name")));
   }
   return names;
 }

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "pipeline/json_depth.h"
 #include "trainer/model/presets.h"
 
 namespace fastclip {
@@ -60,7 +61,8 @@ std::string OurKey(std::string key) {
 }
 
 json Parse(const std::string& text) {
-  json parsed = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  json parsed =
+      IsTooDeepJson(text) ? json() : json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object()) throw std::runtime_error("the model's config is not a JSON object");
   return parsed;
 }

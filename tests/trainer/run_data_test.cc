@@ -1,0 +1,34 @@
+#include "trainer/run_data.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/paths.h"
+
+namespace fastclip {
+namespace {
+
+ListedFile File(const std::string& folder, int part, std::uint64_t hash) {
+  return {.name = "00000.tar",
+          .path = folder + "/00000.tar",
+          .records = 10,
+          .content_hash = hash,
+          .part = part};
+}
+
+TEST(RunData, NamesTheFileThatChangedAmongThoseOfOneName) {
+  const TemporaryFolder run;
+  WriteRunData(run.path(), 1, {File("/a", 0, 7), File("/b", 1, 8)});
+  EXPECT_EQ(DescribeDataChange(run.path(), {File("/a", 0, 7), File("/b", 1, 9)}),
+            "/b/00000.tar has other records");
+  EXPECT_EQ(DescribeDataChange(run.path(), {File("/a", 0, 7)}), "/b/00000.tar is gone");
+}
+
+TEST(RunData, ComparesNamesWhereAllFilesLieElsewhereNow) {
+  const TemporaryFolder run;
+  WriteRunData(run.path(), 1, {File("/a", 0, 7), File("/b", 1, 8)});
+  EXPECT_EQ(DescribeDataChange(run.path(), {File("/x/a", 0, 7), File("/x/b", 1, 9)}),
+            "/x/b/00000.tar has other records");
+}
+
+}  // namespace
+}  // namespace fastclip
