@@ -149,9 +149,10 @@ int RunEvalLinear(int argc, const char* const* argv) {
                  "file of class names, one a line, or 'imagenet': for labels that are names; "
                  "default: the folders' names, where --train is a folder of classes");
   AddLabelKey(app, options.label_key);
-  app.add_option("--l2", options.l2,
-                 "weight of half the sum of squares; default: the best of 1e-2 to 1e-8 on a fifth "
-                 "of --train held out")
+  app.add_option(
+         "--l2", options.l2,
+         "weight of half the sum of squares; default: the best on a fifth of --train held out, "
+         "searched from 1e-2 on")
       ->check(CLI::NonNegativeNumber);
   app.footer(
       "example: fastclip eval linear runs/quickstart --train 'build/quickstart/train/*.tar' "

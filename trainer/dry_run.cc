@@ -55,7 +55,7 @@ class Lines {
 /// "chunks of 4 records, windows of 1024".
 std::string DescribeChunks(const OrderOptions& order) {
   const auto records = [](std::int64_t number) {  // 0: a mix, each of whose sources has its own
-    return number == 0 ? "by the size of each source" : fmt::format("of {} records", number);
+    return number == 0 ? "by the size of each source" : "of " + Counted(number, "record");
   };
   return fmt::format("chunks {}, windows {}", records(order.chunk), records(order.window));
 }
@@ -240,6 +240,10 @@ class PlannedRun {
       if (name == std::string_view("data")) {
         bytes_ += static_cast<double>(part.bytes);
         only_tars_ = only_tars_ && part.kind == "tar";
+      }
+      if (part.kind == "synthetic" || part.kind == "folder of classes") {
+        lines_.Add(name, "{}: {}", part.part, Counted(part.records, "record"));
+        continue;
       }
       lines_.Add(
           name, "{}: {}, {}, {}{}", part.part, Counted(part.records, "record"),

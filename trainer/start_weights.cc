@@ -56,14 +56,15 @@ void StartWeights::ChooseTemperature(const TrainConfig& config) {
   if (!Differ(theirs, written)) return;
   notes_.push_back(
       temperature_.tau_of_weights
-          ? fmt::format("temperature {:.4g}: that of the weights{}, not temperature.init = {:g}, "
-                        "which counts with temperature.from = \"config\"",
-                        within,
-                        Differ(theirs, within) ? fmt::format(" ({:.4g}), clamped", theirs) : "",
-                        written)
-          : fmt::format("temperature {:g}: temperature.init, not that of the weights ({:.4g}), "
-                        "which counts with temperature.from = \"weights\"",
-                        written, theirs));
+          ? fmt::format(
+                "temperature {:.4g} is that of the weights{}; temperature.from = \"config\" "
+                "would take temperature.init = {:g}",
+                within, Differ(theirs, within) ? fmt::format(" ({:.4g}), clamped", theirs) : "",
+                written)
+          : fmt::format(
+                "temperature {:g} is temperature.init; temperature.from = \"weights\" would "
+                "take that of the weights, {:.4g}",
+                written, theirs));
 }
 
 void StartWeights::ChooseBias(const TrainConfig& config) {
@@ -76,12 +77,12 @@ void StartWeights::ChooseBias(const TrainConfig& config) {
   if (!Differ(*theirs, written)) return;
   notes_.push_back(
       temperature_.bias_of_weights
-          ? fmt::format(
-                "logit_bias {:.4g}: that of the weights, not temperature.logit_bias = {:g}, "
-                "which counts with temperature.from = \"config\"",
-                *theirs, written)
-          : fmt::format("logit_bias {:g}: temperature.logit_bias, not that of the weights "
-                        "({:.4g}), which counts with temperature.from = \"weights\"",
+          ? fmt::format("logit_bias {:.4g} is that of the weights; temperature.from = \"config\" "
+                        "would take "
+                        "temperature.logit_bias = {:g}",
+                        *theirs, written)
+          : fmt::format("logit_bias {:g} is temperature.logit_bias; temperature.from = "
+                        "\"weights\" would take that of the weights, {:.4g}",
                         written, *theirs));
 }
 

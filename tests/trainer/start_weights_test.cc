@@ -44,7 +44,9 @@ TEST_F(StartingFromWeights, AConstantTemperatureIsTheConfigs) {
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
   EXPECT_NEAR(FirstTau("run"), 0.07, 1e-6);
   EXPECT_EQ(WrittenTau("run"), 0.07);
-  EXPECT_TRUE(Said("temperature 0.07: temperature.init, not that of the weights (0.01)"))
+  EXPECT_TRUE(Said(
+      "temperature 0.07 is temperature.init; temperature.from = \"weights\" would take that of "
+      "the weights, 0.01"))
       << errors_;
 
   std::vector<std::string> dry = Train("dry", words);
@@ -60,7 +62,9 @@ TEST_F(StartingFromWeights, TheKeyTakesTheWeights) {
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
   EXPECT_NEAR(FirstTau("run"), 0.02, 1e-6);
   EXPECT_EQ(WrittenTau("run"), 0.02);
-  EXPECT_TRUE(Said("temperature 0.02: that of the weights, not temperature.init = 0.07"))
+  EXPECT_TRUE(
+      Said("temperature 0.02 is that of the weights; temperature.from = \"config\" would take "
+           "temperature.init = 0.07"))
       << errors_;
   std::vector<std::string> dry = Train("dry", words);
   dry.push_back("--dry-run");
@@ -105,12 +109,16 @@ TEST_F(StartingFromWeights, TheSigmoidLosssBiasFollowsTheSameKey) {
   const std::vector<std::string> words = {"objective.name=siglip", "train.epochs=1",
                                           "model.pretrained=" + With("logit_bias", -3)};
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
-  EXPECT_TRUE(Said("logit_bias -3: that of the weights, not temperature.logit_bias = -10"))
+  EXPECT_TRUE(
+      Said("logit_bias -3 is that of the weights; temperature.from = \"config\" would take "
+           "temperature.logit_bias = -10"))
       << errors_;
   std::vector<std::string> config = words;
   config.emplace_back("temperature.from=config");
   ASSERT_EQ(Run(Train("other", config)), 0) << errors_;
-  EXPECT_TRUE(Said("logit_bias -10: temperature.logit_bias, not that of the weights (-3)"))
+  EXPECT_TRUE(Said(
+      "logit_bias -10 is temperature.logit_bias; temperature.from = \"weights\" would take that "
+      "of the weights, -3"))
       << errors_;
   EXPECT_EQ(LoadedConfig(folder_ / "run/config.toml", {})->temperature.logit_bias, -3);
 }
