@@ -44,6 +44,17 @@ std::string NoClasses(const std::string& folder) {
       folder, holds);
 }
 
+/// Hugging Face's layout: a folder a split, each with its table of captions.
+void RefuseFolderOfTables(const std::string& folder, const std::string& name) {
+  for (const char* table : {"metadata.jsonl", "metadata.csv"}) {
+    std::error_code absent;
+    const std::string path = fmt::format("{}/{}/{}", folder, name, table);
+    if (!fs::exists(path, absent)) continue;
+    throw std::runtime_error(fmt::format(
+        "{}: its folder '{}' has a table of captions; name that: '{}'", folder, name, path));
+  }
+}
+
 void RefuseOptions(const std::string& folder, const SourceOptions& options) {
   const auto refuse = [&](bool wrong, const char* reason) {
     if (wrong) throw std::runtime_error(fmt::format("{}: a folder of classes {}", folder, reason));
@@ -72,6 +83,7 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const SourceOpti
   for (std::string& name : ClassesOfFolder(folder_, &left_out)) {
     classes_.push_back({.name = std::move(name)});
     const std::size_t which = classes_.size() - 1;
+    if (!labelled_) RefuseFolderOfTables(folder_, classes_[which].name);
     ClassFiles files = ListClass(folder_, classes_[which].name, formats_);
     classes_[which].hash = files.Hash();
     first_index_.push_back(first_index_.back() + std::ssize(files.names));

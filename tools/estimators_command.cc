@@ -169,7 +169,15 @@ int RunExport(int argc, const char* const* argv) {
       "m_grad_tau_*, v_grad_tau_* and bound_*. train.init_estimators reads it back.",
       "fastclip estimators export");
   AddOptions(app, options);
-  app.add_option("--out", out, "the .safetensors file to write")->required();
+  app.add_option("--out", out, "the .safetensors file to write")
+      ->required()
+      ->check([](const std::string& name) {
+        for (const char* ending : {".pt", ".pth", ".bin", ".npz"}) {
+          if (name.ends_with(ending))
+            return fmt::format("a safetensors file is written; call it so, not {}", ending);
+        }
+        return std::string();
+      });
   app.footer(
       "example: fastclip estimators export runs/mine --index-by json.key --out u.safetensors");
   if (!ParseArguments(app, argc, argv)) return 0;

@@ -88,10 +88,10 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   } else {
     const std::optional<WeightsOrigin> origin = OriginOf(file_);
     if (!origin) {
-      throw UsageError(
-          fmt::format("nothing beside {} tells its model: add --model, one of {}, or a model's "
-                      ".toml",
-                      file_, fmt::join(ModelPresets(), ", ")));
+      throw UsageError(fmt::format(
+          "no file beside {} says which model it is of: add --model, one of {}, or a model's "
+          ".toml",
+          file_, fmt::join(ModelPresets(), ", ")));
     }
     model_ = ModelOf(*origin);
     if (options.tokenizer.empty() && !origin->tokenizer.empty()) tokenizer = origin->tokenizer;

@@ -98,6 +98,13 @@ TEST_F(ImageFolder, IsRefusedWhereALinkThatMayBeAClassLeadsNowhere) {
   EXPECT_NE(Error().find("/ant: a link that leads nowhere"), std::string::npos) << Error();
 }
 
+TEST_F(ImageFolder, OfSplitsWithTablesNamesTheTableWhereCaptionsAreMeant) {
+  for (const char* path : {"train/1.jpg", "train/metadata.jsonl", "test/2.jpg"}) Write(path);
+  EXPECT_NE(Error({}).find("name that: '" + folder_.path().string() + "/train/metadata.jsonl'"),
+            std::string::npos)
+      << Error({});
+}
+
 TEST_F(ImageFolder, NamesAFewKindsOfOtherFiles) {
   for (int i = 0; i < 100; ++i) Write(fmt::format("{}/1.jpg", i % 10));
   for (int i = 0; i < 100; ++i) Write(fmt::format("{}/2.{:03}", i % 10, i));

@@ -126,7 +126,7 @@ TEST_F(DryRuns, SayWhatAResumeWouldChangeOrRefuse) {
   ASSERT_EQ(Dry({"resume=true", "train.epochs=3"}), 0) << errors_;
   EXPECT_TRUE(Says("goes on from step 12 of 36")) << output_;
   EXPECT_TRUE(Says("resume: train.epochs 1 → 3 (changes results)")) << output_;
-  EXPECT_TRUE(Says("jump: learning rate 0 → ")) << output_;
+  EXPECT_TRUE(Says("jumps at step 12: learning rate 0 → ")) << output_;
   EXPECT_EQ(Files(), before);
   ExpectBothRefuse({"resume=true", "train.batch_size=32"}, "train.batch_size was 16");
 }
