@@ -13,9 +13,9 @@
 #include <string_view>
 
 // A library to preload (LD_PRELOAD): calls of the C library that fail, as FAULT tells:
-// "CALL PART COUNT ERRNO [RANK]": CALL (write, pread or open) on files whose path contains PART, or
-// ends with it where a $ follows, fails with ERRNO after the first COUNT; ERRNO 0: each takes a
-// second more. RANK: in that rank of a run alone.
+// "CALL PART COUNT ERRNO [RANK]": CALL (write, which is pwrite too, pread or open) on files whose
+// path contains PART, or ends with it where a $ follows, fails with ERRNO after the first COUNT;
+// ERRNO 0: each takes a second more. RANK: in that rank of a run alone.
 
 namespace {
 
@@ -80,6 +80,11 @@ extern "C" {
 ssize_t write(int fd, const void* bytes, size_t size) {
   static auto* const real = Real<ssize_t(int, const void*, size_t)>("write");
   return Fails("write", fd) ? -1 : real(fd, bytes, size);
+}
+
+ssize_t pwrite(int fd, const void* bytes, size_t size, off_t offset) {
+  static auto* const real = Real<ssize_t(int, const void*, size_t, off_t)>("pwrite");
+  return Fails("write", fd) ? -1 : real(fd, bytes, size, offset);
 }
 
 ssize_t pread(int fd, void* bytes, size_t size, off_t offset) {

@@ -137,9 +137,9 @@ TEST_F(RunFaults, ASecondCtrlCSaysWhatIsLost) {
   std::this_thread::sleep_for(std::chrono::milliseconds(550));  // later than a press in haste
   program.Signal(SIGINT);
   EXPECT_EQ(program.Wait(), 130);
-  EXPECT_NE(program.errors().find("stopped without saving: steps 1 to "), std::string::npos)
+  EXPECT_NE(program.errors().find("stopped without saving: "), std::string::npos)
       << program.errors();
-  EXPECT_NE(program.errors().find("no checkpoint was saved yet"), std::string::npos)
+  EXPECT_NE(program.errors().find("no checkpoint was saved yet, "), std::string::npos)
       << program.errors();
 }
 
