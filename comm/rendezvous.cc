@@ -1,6 +1,8 @@
 #include "comm/rendezvous.h"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
+#include <netdb.h>
 
 #include <algorithm>
 #include <random>
@@ -128,3 +130,13 @@ std::string JoinRanks(Store& store, int rank, int world_size, std::chrono::milli
 }
 
 }  // namespace fastclip
+
+// LibTorch asks for the name of every address that its store connects to, for a line of its log.
+// Where no resolver answers, each connection waited ten seconds for it; so it gets the number.
+extern "C" int getnameinfo(const sockaddr* address, socklen_t length, char* host,
+                           socklen_t host_length, char* service, socklen_t service_length,
+                           int flags) {
+  static auto* const real =
+      reinterpret_cast<decltype(&getnameinfo)>(dlsym(RTLD_NEXT, "getnameinfo"));
+  return real(address, length, host, host_length, service, service_length, flags | NI_NUMERICHOST);
+}
