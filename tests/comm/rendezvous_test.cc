@@ -1,6 +1,8 @@
 #include "comm/rendezvous.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 
 #include <mutex>
 #include <thread>
@@ -82,6 +84,17 @@ TEST(NameRanks, TellsRuns) {
   EXPECT_EQ(NameRanks({1, 2}), "ranks 1 and 2");
   EXPECT_EQ(NameRanks({1, 2, 5}), "ranks 1, 2 and 5");
   EXPECT_EQ(NameRanks({4, 5, 6, 7, 40}), "ranks 4 to 7 and 40");
+}
+
+TEST(PeerNames, AreNumbersSoThatNoResolverIsAsked) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  char host[NI_MAXHOST] = "";
+  ASSERT_EQ(getnameinfo(reinterpret_cast<const sockaddr*>(&address), sizeof address, host,
+                        sizeof host, nullptr, 0, 0),
+            0);
+  EXPECT_STREQ(host, "127.0.0.1");
 }
 
 }  // namespace
