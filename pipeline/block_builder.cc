@@ -21,16 +21,6 @@ std::string_view TakeLine(std::string_view& text) {
   return line;
 }
 
-/// Whether it is UTF-8; halves of surrogate pairs, which JSON may hold, are let through.
-bool IsText(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const int bytes = Utf8At(text, at).bytes;
-    if (bytes == 0) return false;
-    at += static_cast<std::size_t>(bytes);
-  }
-  return true;
-}
-
 }  // namespace
 
 std::span<std::byte> BlockBuilder::Allocate(std::size_t bytes) {
@@ -69,7 +59,7 @@ void BlockBuilder::AddTrimmedCaption(std::string_view text) {
     for (int i = 0; i < 3 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80; ++i) --end;
     text = text.substr(0, end);
   }
-  if (!IsText(text)) {
+  if (!IsUtf8(text)) {
     fault_of_captions_ = Skip::kBadCaption;
     return;
   }

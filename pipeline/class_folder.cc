@@ -39,28 +39,32 @@ void ForEachEntry(const std::string& folder, const Visit& visit) {
   }
 }
 
-/// What a name stands for, links followed; nothing where it leads nowhere.
-std::optional<struct stat> StatusOf(const std::string& path) {
-  struct stat status;
-  if (stat(path.c_str(), &status) == 0) return status;
-  if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return std::nullopt;
-  throw std::system_error(errno, std::generic_category(), path);
+/// Whether a name leads nowhere. Throws for any other error.
+bool LeadsNowhere(int error, const std::string& path) {
+  if (error == ENOENT || error == ENOTDIR || error == ELOOP) return true;
+  throw std::system_error(error, std::generic_category(), path);
 }
 
-/// Of a folder, links followed.
+/// Of a folder, links followed; nothing where it is gone.
 using FileId = std::pair<dev_t, ino_t>;
 std::optional<FileId> IdOf(const std::string& path) {
-  const auto status = StatusOf(path);
-  return status ? std::optional(FileId(status->st_dev, status->st_ino)) : std::nullopt;
+  struct stat status;
+  if (stat(path.c_str(), &status) == 0) return FileId(status.st_dev, status.st_ino);
+  LeadsNowhere(errno, path);
+  return std::nullopt;
 }
 
 bool IsHidden(const fs::directory_entry& entry) {
   return entry.path().filename().native().starts_with('.');
 }
 
-bool IsFolder(const fs::directory_entry& entry) {
-  const auto status = StatusOf(entry.path());
-  return status && S_ISDIR(status->st_mode);
+/// Links followed; nothing where one leads nowhere. What the folder tells of a file is not asked
+/// for again.
+std::optional<bool> IsFolder(const fs::directory_entry& entry) {
+  std::error_code error;
+  const bool is_folder = entry.is_directory(error);
+  if (error && LeadsNowhere(error.value(), entry.path())) return std::nullopt;
+  return is_folder;
 }
 
 /// ".jpg" of "a.JPG", in small letters.
@@ -123,7 +127,7 @@ class ClassWalk {
       std::string name = entry.path().filename();
       if (IsHidden(entry)) {
         ++tally_.hidden;
-      } else if (IsFolder(entry)) {
+      } else if (IsFolder(entry).value_or(false)) {
         below.push_back(std::move(name));
       } else {
         AddFile(entry, std::move(name), folder.names);
@@ -205,13 +209,14 @@ std::vector<std::string> ClassesOfFolder(const std::string& folder, FolderTally*
       ++tally.hidden;
       return;
     }
-    if (!IsFolder(entry)) {
-      if (!StatusOf(entry.path()) && entry.is_symlink()) {
-        throw std::runtime_error(
-            fmt::format("{}: a link that leads nowhere: if it is a class, all labels behind it "
-                        "depend on it. Mend it or remove it",
-                        entry.path().string()));
-      }
+    const std::optional<bool> is_folder = IsFolder(entry);
+    if (!is_folder) {
+      throw std::runtime_error(
+          fmt::format("{}: a link that leads nowhere. If it is a class, the labels of all later "
+                      "classes depend on it: repair it or remove it",
+                      entry.path().string()));
+    }
+    if (!*is_folder) {
       tally.AddOther(ExtensionOf(entry.path().filename()), 1);
       return;
     }

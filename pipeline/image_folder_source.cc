@@ -98,7 +98,7 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const SourceOpti
     description_ += "; left out: " + text;
   }
   if (!empty.empty()) {
-    warnings_.push_back(fmt::format("classes without a picture that is read: {} of {}, '{}' first",
+    warnings_.push_back(fmt::format("classes without readable pictures: {} of {} (the first: '{}')",
                                     empty.size(), classes_.size(), empty.front()));
   }
   if (nested.size() + empty.size() == classes_.size()) {

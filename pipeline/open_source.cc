@@ -198,6 +198,15 @@ std::vector<std::string> ClassesOfList(const std::string& list) {
   return {classes.begin(), classes.end()};
 }
 
+std::vector<std::string> FolderLines(const std::vector<PartInfo>& parts) {
+  std::vector<std::string> lines;
+  for (const PartInfo& part : parts) {
+    if (part.kind == "folder of classes")
+      lines.push_back(fmt::format("{}: {}", Printable(part.part), Printable(part.details)));
+  }
+  return lines;
+}
+
 std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {
   static constexpr std::size_t kShown = 6;
   std::vector<std::string> lines;

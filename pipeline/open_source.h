@@ -54,5 +54,7 @@ std::vector<std::string> ClassesOfList(const std::string& list);
 /// The warnings and notes of all parts for people, a line each: "PART: WARNING". Of many the first
 /// ones, then a line that tells how many more there are.
 std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts);
+/// What the folders of classes among them hold and leave out, a line each: "PART: DETAILS".
+std::vector<std::string> FolderLines(const std::vector<PartInfo>& parts);
 
 }  // namespace fastclip

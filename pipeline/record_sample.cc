@@ -128,7 +128,7 @@ std::string DescribeContent(const RecordSample& sample) {
   std::string labels;
   if (sample.labelled > 0) {
     labels = sample.least_label == sample.most_label
-                 ? fmt::format("labels (all {})", sample.least_label)
+                 ? fmt::format("a single label ({})", sample.least_label)
                  : fmt::format("labels ({} to {})", sample.least_label, sample.most_label);
   } else if (sample.fields.contains(kMemberLabel) || sample.fields.contains(kOtherLabel)) {
     labels = "class names";

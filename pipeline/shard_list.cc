@@ -18,13 +18,13 @@
 namespace fastclip {
 namespace {
 
-constexpr int kMaxBraces = 16;
 constexpr std::int64_t kMaxListFileBytes = std::int64_t{256} << 20;
 
 std::vector<std::string> ExpandGlob(const std::string& pattern) {
   if (pattern.size() > PATH_MAX) {
-    throw std::runtime_error(fmt::format("a pattern of {} bytes, and no path has over {}: '{}…'",
-                                         pattern.size(), PATH_MAX, pattern.substr(0, 80)));
+    throw std::runtime_error(
+        fmt::format("the pattern is {} bytes long, and a path has at most {}: '{}…'",
+                    pattern.size(), PATH_MAX, pattern.substr(0, 80)));
   }
   glob_t found{};
   const std::unique_ptr<glob_t, void (*)(glob_t*)> owner(&found, globfree);
@@ -55,7 +55,7 @@ std::vector<std::string> ExpandGlob(const std::string& pattern) {
 /// `pattern` from any folder; `folder` stands before what is relative. What exists under that very
 /// name is escaped.
 std::string AbsolutePattern(const std::string& pattern, const std::string& folder, int depth = 0) {
-  if (depth > kMaxBraces) throw std::runtime_error("more than 16 pairs of braces");
+  RefuseDeepBraces(depth);
   if (pattern.starts_with('/')) return EscapeExisting(pattern);
   const std::string base = folder.empty() || folder.ends_with('/') ? folder : folder + "/";
   const std::string whole = base + (pattern.starts_with("./") ? pattern.substr(2) : pattern);
@@ -96,9 +96,8 @@ std::vector<std::string> ExpandListFile(const std::string& part) {
   const std::string path = UnescapePattern(EscapeExisting(part));
   std::error_code unreadable;
   const auto size = std::filesystem::file_size(path, unreadable);
-  if (unreadable || !std::filesystem::is_regular_file(path, unreadable)) {
-    throw std::runtime_error("no such list file, or it cannot be read");
-  }
+  // Before it is opened: a pipe, which has no size, may have no writer.
+  if (unreadable) throw std::runtime_error("no such list file, or it cannot be read");
   std::ifstream file(path);
   if (!file) throw std::runtime_error("no such list file, or it cannot be read");
   if (size > kMaxListFileBytes) throw std::runtime_error("a list file of more than 256 MiB");

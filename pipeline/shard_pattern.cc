@@ -84,7 +84,7 @@ Range RangeOf(std::string_view text) {
 
 /// How many names `text` makes.
 std::size_t CountNames(std::string_view text, int depth = 0) {
-  if (depth > 16) throw std::runtime_error("more than 16 pairs of braces");
+  RefuseDeepBraces(depth);
   Braces braces;
   if (!FindBraces(text, braces)) return 1;
   std::size_t middles = 0;
@@ -124,6 +124,10 @@ std::vector<std::string> Expand(std::string_view text) {
 }
 
 }  // namespace
+
+void RefuseDeepBraces(int depth) {
+  if (depth > 16) throw std::runtime_error("more than 16 pairs of braces");
+}
 
 std::string EscapePattern(std::string_view name) {
   if (!HasMeaning(name)) return std::string(name);

@@ -10,6 +10,8 @@ namespace fastclip {
 /// More files than this in one list are taken for a slip of the pen.
 inline constexpr std::size_t kMaxListedFiles = 1'000'000;
 
+/// Braces may lie 16 deep in each other. Throws std::runtime_error.
+void RefuseDeepBraces(int depth);
 /// `name` as a pattern that means just that: a backslash before each sign that has a meaning in a
 /// list (`[ ] { } , * ? \` and colons of "::").
 std::string EscapePattern(std::string_view name);

@@ -35,7 +35,8 @@ struct GzClose {
 // zlib's gzopen reads plain files as they are.
 std::string ReadPlainOrGzip(const std::string& path) {
   struct stat status {};
-  if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) Fail(path, "cannot be read: it is not a file");
+  if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+    Fail(path, "cannot be read: it is not a file");
   errno = 0;
   const std::unique_ptr<gzFile_s, GzClose> file(gzopen(path.c_str(), "rb"));
   if (!file) Fail(path, fmt::format("cannot be opened ({})", std::strerror(errno)));

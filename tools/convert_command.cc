@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -14,7 +13,6 @@
 #include <string_view>
 #include <thread>
 
-#include "pipeline/atomic_file.h"
 #include "pipeline/class_names.h"
 #include "pipeline/compute_pool.h"
 #include "pipeline/convert.h"

@@ -197,8 +197,7 @@ int RunExport(int argc, const char* const* argv) {
     Tell("left out: {} without {}\n", Counted(without, "record"), state.field());
   }
   if (infinite > 0) {
-    fmt::print(
-        stderr,
+    Tell(
         "{} values are past float32: written as infinite, which the published code takes for "
         "never seen\n",
         infinite);

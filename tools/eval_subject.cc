@@ -131,10 +131,7 @@ std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
                                                 const SourceOptions& options) const {
   OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
-  for (const PartInfo& part : opened.parts) {
-    if (part.kind == "folder of classes")
-      Tell("{}: {}\n", Printable(part.part), Printable(part.details));
-  }
+  for (const std::string& line : FolderLines(opened.parts)) Tell("{}\n", line);
   return std::move(opened.source);
 }
 

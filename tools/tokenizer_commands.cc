@@ -81,7 +81,7 @@ int TrainModel(const std::string& input, const std::string& model,
   file.Append(bytes);
   file.Commit();
   if (left_out > 0) {
-    Tell("left out: {} of {}: not UTF-8, too long, or without letters and digits\n", left_out,
+    Tell("skipped {} of {}: not UTF-8, over 4,192 bytes, or without letters and digits\n", left_out,
          Counted(read, "caption"));
   }
   const std::int64_t used = read - left_out;

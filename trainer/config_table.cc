@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <numeric>
 #include <optional>
 #include <sstream>
@@ -60,10 +58,6 @@ std::string TomlReal(double value) {
   if (text.find_first_of(".en") == std::string::npos) text += ".0";
   return text;
 }
-
-}  // namespace
-
-namespace {
 
 constexpr int kMaxKeyParts = 64;
 

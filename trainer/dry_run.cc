@@ -241,7 +241,7 @@ class PlannedRun {
         bytes_ += static_cast<double>(part.bytes);
         only_tars_ = only_tars_ && part.kind == "tar";
       }
-      if (part.kind == "synthetic" || part.kind == "folder of classes") {
+      if (part.bytes == 0) {  // nothing that was measured
         lines_.Add(name, "{}: {}", part.part, Counted(part.records, "record"));
         continue;
       }

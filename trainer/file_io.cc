@@ -145,7 +145,7 @@ std::string ReadWholeFile(const std::string& path, std::int64_t limit) {
 }
 
 FileDigest DigestFile(const std::string& path) {
-  const UniqueFd file = Open(path, O_RDONLY);
+  const UniqueFd file = Open(path, O_RDONLY | O_NONBLOCK);
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
                                                                               XXH3_freeState);
   if (!state || XXH3_64bits_reset(state.get()) != XXH_OK) throw std::bad_alloc();

@@ -162,7 +162,7 @@ std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunN
 std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, std::int64_t ranks) {
   if (meta.threads == threads && meta.world_size == ranks) return "";
   return fmt::format(
-      "note: it ran with {} on {}, now with {} on {}: the results are equal to rounding, not to "
+      "note: trained before with {} on {}, now with {} on {}: results agree to rounding, not to "
       "the "
       "bit",
       Counted(meta.threads, "thread"), Counted(meta.world_size, "rank"), Counted(threads, "thread"),

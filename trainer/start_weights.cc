@@ -57,13 +57,13 @@ void StartWeights::ChooseTemperature(const TrainConfig& config) {
   notes_.push_back(
       temperature_.tau_of_weights
           ? fmt::format(
-                "temperature {:.4g} is that of the weights{}; temperature.from = \"config\" "
-                "would take temperature.init = {:g}",
+                "using the weights' temperature, {:.4g}{}; temperature.from = \"config\" would use "
+                "temperature.init = {:g}",
                 within, Differ(theirs, within) ? fmt::format(" ({:.4g}), clamped", theirs) : "",
                 written)
           : fmt::format(
-                "temperature {:g} is temperature.init; temperature.from = \"weights\" would "
-                "take that of the weights, {:.4g}",
+                "using temperature.init = {:g}; temperature.from = \"weights\" would use the "
+                "weights' temperature, {:.4g}",
                 written, theirs));
 }
 
@@ -77,13 +77,14 @@ void StartWeights::ChooseBias(const TrainConfig& config) {
   if (!Differ(*theirs, written)) return;
   notes_.push_back(
       temperature_.bias_of_weights
-          ? fmt::format("logit_bias {:.4g} is that of the weights; temperature.from = \"config\" "
-                        "would take "
-                        "temperature.logit_bias = {:g}",
-                        *theirs, written)
-          : fmt::format("logit_bias {:g} is temperature.logit_bias; temperature.from = "
-                        "\"weights\" would take that of the weights, {:.4g}",
-                        written, *theirs));
+          ? fmt::format(
+                "using the weights' logit_bias, {:.4g}; temperature.from = \"config\" would use "
+                "temperature.logit_bias = {:g}",
+                *theirs, written)
+          : fmt::format(
+                "using temperature.logit_bias = {:g}; temperature.from = \"weights\" would use "
+                "the weights' logit_bias, {:.4g}",
+                written, *theirs));
 }
 
 }  // namespace fastclip

@@ -44,11 +44,7 @@ ZeroShotSet ZeroShotSet::Open(const LoadedConfig& config, SourceOptions options)
 }
 
 std::vector<std::string> ZeroShotSet::Remarks() const {
-  std::vector<std::string> remarks;
-  for (const PartInfo& part : parts) {
-    if (part.kind == "folder of classes")
-      remarks.push_back(fmt::format("{}: {}", Printable(part.part), Printable(part.details)));
-  }
+  std::vector<std::string> remarks = FolderLines(parts);
   for (const std::string& line : WarningLines(parts)) remarks.push_back("warning: " + line);
   return remarks;
 }

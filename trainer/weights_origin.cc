@@ -145,8 +145,7 @@ std::string CheckOrigin(const std::string& weights, const ModelInUse& model) {
   if (!origin) {
     return fmt::format(
         "note: no file beside {} says which activation, attention heads and tokenizer it was "
-        "trained "
-        "with. Unchecked: quick_gelu = {}, vision.head_width = {}, text.heads = {} and the "
+        "trained with. Unchecked: quick_gelu = {}, vision.head_width = {}, text.heads = {} and the "
         "tokenizer{}",
         weights, model.config.quick_gelu, model.config.vision.head_width, model.config.text.heads,
         !model.config.quick_gelu && SoundsLikeQuickGelu(weights)

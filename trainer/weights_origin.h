@@ -34,8 +34,8 @@ struct ModelInUse {
 };
 /// Compares the weights with what their shapes do not show: activation, heads, pooling, the
 /// normalisation of pictures, the vocabulary. Throws ConfigError naming the key, both values and
-/// what to do. Returns a line to say where nothing beside the file tells, or
-/// pictures are resized in another way, else "".
+/// what to do. Returns a line to say where nothing beside the file tells, or where
+/// its pictures were resized in another way, else "".
 std::string CheckOrigin(const std::string& weights, const ModelInUse& model);
 
 /// XXH3 of the vocabulary file of a tokenizer's spec.

@@ -84,7 +84,7 @@ TEST_F(ImageFolder, CountsWhatItLeavesOut) {
   }
   ASSERT_EQ(opened.parts[0].warnings.size(), 1u);
   EXPECT_NE(opened.parts[0].warnings[0].find(
-                "classes without a picture that is read: 1 of 4, 'ant' first"),
+                "classes without readable pictures: 1 of 4 (the first: 'ant')"),
             std::string::npos)
       << opened.parts[0].warnings[0];
   SourceOptions with_gif = Labelled();

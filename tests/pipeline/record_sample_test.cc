@@ -45,11 +45,11 @@ class RecordSamples : public testing::Test {
 TEST_F(RecordSamples, TellWhatAListHolds) {
   EXPECT_EQ(Content("synthetic:1000"), "pictures with captions and labels (0 to 5)");
   const std::string labelled = Write("l.tar", 200, {{"cls", "7"}});
-  EXPECT_EQ(Content(labelled), "pictures with labels (all 7), no captions");
+  EXPECT_EQ(Content(labelled), "pictures with a single label (7), no captions");
   EXPECT_TRUE(OpenSourceWithInfo(labelled).parts[0].warnings.empty());
   EXPECT_EQ(Content(Write("n.tar", 9, {{"cls", "cat"}})), "pictures with class names, no captions");
   EXPECT_EQ(Content(Write("t.tar", 9, {{"txt", "one\ntwo"}, {"cls", "1"}})),
-            "pictures with captions and labels (all 1) (some .txt have several lines)");
+            "pictures with captions and a single label (1) (some .txt have several lines)");
   EXPECT_EQ(Content(Write("o.tar", 9, {{"npy", "one"}})),
             "pictures without captions; 9 no_caption of 9 looked at");
 }
@@ -83,7 +83,7 @@ TEST_F(RecordSamples, KnowTheLabelsOfTablesAndFolders) {
   WriteFile(folder_ / "set/cat/1.jpg", "x");
   WriteFile(folder_ / "t.csv", "path,label\nset/cat/1.jpg,cat\n");
   EXPECT_EQ(Content(folder_ / "t.csv"), "pictures with class names, no captions");
-  EXPECT_EQ(Content(folder_ / "set"), "pictures with labels (all 0), no captions");
+  EXPECT_EQ(Content(folder_ / "set"), "pictures with a single label (0), no captions");
   for (const std::string& list : {folder_ / "t.csv", folder_ / "set"}) {
     EXPECT_EQ(Lack(list), list +
                               ": none of its 1 records has a caption. Pictures with labels are for "

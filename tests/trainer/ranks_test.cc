@@ -80,7 +80,8 @@ TEST_F(Ranks, ResumeOnAnyNumberOfThem) {
     EXPECT_NE(program.errors().find("stopped at step "), std::string::npos) << program.errors();
   }
   ASSERT_EQ(Run(Words("cut", 4, {"resume=true"})), 0) << errors_;
-  EXPECT_NE(errors_.find("it ran with 1 thread on 1 rank, now with 1 thread on 4 ranks"), std::string::npos)
+  EXPECT_NE(errors_.find("trained before with 1 thread on 1 rank, now with 1 thread on 4 ranks"),
+            std::string::npos)
       << errors_;
   ExpectClose(Read("cut", 20, "model.safetensors"), Read("whole", 20, "model.safetensors"), 1e-8);
   ExpectSameState(State("cut", 20), State("whole", 20));

@@ -44,9 +44,9 @@ TEST_F(StartingFromWeights, AConstantTemperatureIsTheConfigs) {
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
   EXPECT_NEAR(FirstTau("run"), 0.07, 1e-6);
   EXPECT_EQ(WrittenTau("run"), 0.07);
-  EXPECT_TRUE(Said(
-      "temperature 0.07 is temperature.init; temperature.from = \"weights\" would take that of "
-      "the weights, 0.01"))
+  EXPECT_TRUE(
+      Said("using temperature.init = 0.07; temperature.from = \"weights\" would use the weights' "
+           "temperature, 0.01"))
       << errors_;
 
   std::vector<std::string> dry = Train("dry", words);
@@ -63,7 +63,7 @@ TEST_F(StartingFromWeights, TheKeyTakesTheWeights) {
   EXPECT_NEAR(FirstTau("run"), 0.02, 1e-6);
   EXPECT_EQ(WrittenTau("run"), 0.02);
   EXPECT_TRUE(
-      Said("temperature 0.02 is that of the weights; temperature.from = \"config\" would take "
+      Said("using the weights' temperature, 0.02; temperature.from = \"config\" would use "
            "temperature.init = 0.07"))
       << errors_;
   std::vector<std::string> dry = Train("dry", words);
@@ -110,15 +110,15 @@ TEST_F(StartingFromWeights, TheSigmoidLosssBiasFollowsTheSameKey) {
                                           "model.pretrained=" + With("logit_bias", -3)};
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
   EXPECT_TRUE(
-      Said("logit_bias -3 is that of the weights; temperature.from = \"config\" would take "
+      Said("using the weights' logit_bias, -3; temperature.from = \"config\" would use "
            "temperature.logit_bias = -10"))
       << errors_;
   std::vector<std::string> config = words;
   config.emplace_back("temperature.from=config");
   ASSERT_EQ(Run(Train("other", config)), 0) << errors_;
-  EXPECT_TRUE(Said(
-      "logit_bias -10 is temperature.logit_bias; temperature.from = \"weights\" would take that "
-      "of the weights, -3"))
+  EXPECT_TRUE(
+      Said("using temperature.logit_bias = -10; temperature.from = \"weights\" would use the "
+           "weights' logit_bias, -3"))
       << errors_;
   EXPECT_EQ(LoadedConfig(folder_ / "run/config.toml", {})->temperature.logit_bias, -3);
 }
