@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "pipeline/files/program_folder.h"
+
 namespace fastclip {
 namespace {
 
@@ -17,7 +19,7 @@ const CudaLibrary* loaded = nullptr;
 int GpuCount() { return c10::impl::VirtualGuardImpl(c10::kCUDA).deviceCount(); }
 
 void* Open() {
-  const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
+  const fs::path& folder = ProgramFolder();
   for (const fs::path& file :
        {folder / kCudaLibraryName, folder.parent_path() / "lib" / kCudaLibraryName}) {
     if (!fs::exists(file)) continue;

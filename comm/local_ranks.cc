@@ -17,6 +17,7 @@
 #include <stdexcept>
 
 #include "comm/comm_error.h"
+#include "pipeline/files/file.h"
 
 namespace fastclip {
 namespace {
@@ -31,26 +32,23 @@ using Clock = std::chrono::steady_clock;
 class LoopbackSocket {
  public:
   LoopbackSocket() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    if (fd_ < 0) Fail("no socket");
+    if (!fd_) Fail("no socket");
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    if (bind(fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(fd_, 1024) != 0 ||
-        getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+        listen(fd_.get(), 1024) != 0 ||
+        getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
       Fail("no port on the loopback interface");
     }
     port_ = ntohs(address.sin_port);
   }
-  ~LoopbackSocket() { close(fd_); }
-  LoopbackSocket(const LoopbackSocket&) = delete;
-  LoopbackSocket& operator=(const LoopbackSocket&) = delete;
-
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
   int port() const { return port_; }
 
  private:
-  int fd_;
+  UniqueFd fd_;
   int port_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "pipeline/files/program_folder.h"
 #include "tokenizer/clip_tokenizer.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
 #include "tokenizer/tokenizer_spec.h"
@@ -44,8 +45,7 @@ std::string SharedFile(const std::string& name) {
   if (const char* set = std::getenv("FASTCLIP_SHARE"); set != nullptr && *set != '\0') {
     folders = {set};
   } else {
-    std::error_code error;
-    const auto binary = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+    const std::filesystem::path& binary = ProgramFolder();
     folders = {binary / "share", binary.parent_path() / "share",
                binary.parent_path() / "share" / "fastclip"};
   }

@@ -14,19 +14,17 @@
 #include <string_view>
 #include <system_error>
 
-#include "pipeline/printable.h"
-#include "tools/command.h"
-#include "tools/tell.h"
-#include "tools/usage_error.h"
+#include "pipeline/base/printable.h"
+#include "tools/cli/tell.h"
+#include "tools/cli/usage_error.h"
+#include "tools/commands.h"
 
 namespace fastclip {
 namespace {
 
 const Command* Find(std::string_view name) {
-  for (const auto table : {DataCommands(), TrainerCommands()}) {
-    for (const Command& command : table) {
-      if (command.name == name) return &command;
-    }
+  for (const Command& command : Commands()) {
+    if (command.name == name) return &command;
   }
   return nullptr;
 }
@@ -36,8 +34,8 @@ void PrintHelp() {
       "fastclip – train CLIP models on web-scale tar shards\n\n"
       "usage: fastclip COMMAND [ARGUMENTS]        fastclip COMMAND --help tells "
       "more\n\ncommands:\n");
-  for (const auto table : {TrainerCommands(), DataCommands()}) {
-    for (const Command& command : table) fmt::print("  {:<11} {}\n", command.name, command.summary);
+  for (const Command& command : Commands()) {
+    fmt::print("  {:<11} {}\n", command.name, command.Describe());
   }
   fmt::print(
       "\nexample: fastclip train configs/quickstart.toml data.train='shards/{{00000..00099}}.tar'\n"

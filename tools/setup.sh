@@ -7,21 +7,23 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'TEXT'
-usage: tools/setup.sh [--no-torch] [--openclipart] [--cuda] [--fuzz]
+usage: tools/setup.sh [--no-torch] [--openclipart] [--cuda] [--clang] [--fuzz]
   --no-torch     only what the data tools need (build them with -DFASTCLIP_TRAINER=OFF)
   --openclipart  also the pictures that the quickstart trains on (Debian's openclipart, 320 MB on the disk)
+  --clang        also clang, for tests/check_locks.sh
   --fuzz         also clang with libFuzzer, for tools/fuzz.sh
   --cuda         also torch's NVIDIA wheels, in build/venv-cuda (some 3 GB): configure with -DFASTCLIP_CUDA=ON then
 example: tools/setup.sh && cmake --preset release && cmake --build build
 TEXT
 }
 
-torch=1 openclipart=0 cuda=0 fuzz=0
+torch=1 openclipart=0 cuda=0 clang=0 fuzz=0
 for word in "$@"; do
   case "$word" in
     --no-torch) torch=0 ;;
     --openclipart) openclipart=1 ;;
     --cuda) cuda=1 ;;
+    --clang) clang=1 ;;
     --fuzz) fuzz=1 ;;
     --help|-h) usage; exit 0 ;;
     *) echo "setup: unknown option '$word'" >&2; usage >&2; exit 2 ;;
@@ -38,6 +40,7 @@ packages=(build-essential cmake ninja-build ccache git pkg-config python3 python
   libsentencepiece-dev libhwy-dev libxxhash-dev libfmt-dev libtomlplusplus-dev nlohmann-json3-dev
   libcli11-dev libicu-dev libgtest-dev)
 [ "$openclipart" = 0 ] || packages+=(openclipart-png openclipart-svg)
+[ "$clang" = 0 ] || packages+=(clang-14)
 [ "$fuzz" = 0 ] || packages+=(clang-14 libclang-rt-14-dev)
 missing=()
 for package in "${packages[@]}"; do

@@ -22,10 +22,10 @@
 
 #include "comm/group.h"
 #include "comm/local_ranks.h"
-#include "trainer/gradient_reducer.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/model/presets.h"
-#include "trainer/towers.h"
+#include "trainer/step/gradient_reducer.h"
+#include "trainer/step/towers.h"
 
 namespace fastclip {
 namespace {

@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/record_source.h"
+#include "pipeline/records/record_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/support/delayed_stages.h"
 #include "tokenizer/tokenizer.h"
 
@@ -47,10 +48,9 @@ bool NamesEach(const Settings& settings) {
   const OrderPlan plan({.size = source->size(), .batch_size = kBatch, .seed = 1});
   bool enough = true;
   for (const auto& [limit, delays] : all) {
-    LoaderOptions options;
-    options.before_stage = [&](LoaderStage stage) { delays.Before(stage); };
     BatchLoader loader(*source, plan, {0, plan.options().lanes}, 0, plan.steps(1'000'000),
-                       *tokenizer, options);
+                       *tokenizer, LoaderOptions(),
+                       {.before_stage = [&](LoaderStage stage) { delays.Before(stage); }});
     std::map<std::string, int> named;
     for (const auto& verdict : Verdicts(loader, delays, settings.windows, settings.seconds)) {
       ++named[BottleneckName(verdict.limit)];

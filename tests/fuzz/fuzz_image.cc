@@ -6,7 +6,8 @@
 #include <variant>
 #include <vector>
 
-#include "pipeline/image.h"
+#include "pipeline/pixels/image.h"
+#include "pipeline/pixels/resize.h"
 
 using namespace fastclip;
 

@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "pipeline/manifest.h"
-#include "pipeline/sidecar.h"
+#include "pipeline/shards/manifest.h"
+#include "pipeline/shards/sidecar.h"
 #include "tests/fuzz/memory_file.h"
 
 using namespace fastclip;

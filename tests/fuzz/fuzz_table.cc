@@ -4,8 +4,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "pipeline/gzip_copy.h"
-#include "pipeline/table_reader.h"
+#include "pipeline/files/gzip_copy.h"
+#include "pipeline/sources/table_reader.h"
 #include "tests/fuzz/memory_file.h"
 
 using namespace fastclip;

@@ -3,8 +3,9 @@
 #include <stdexcept>
 #include <stop_token>
 
-#include "pipeline/caption_key.h"
-#include "pipeline/record_source.h"
+#include "pipeline/records/caption_key.h"
+#include "pipeline/records/record_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/fuzz/memory_file.h"
 
 using namespace fastclip;

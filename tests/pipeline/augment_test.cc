@@ -1,4 +1,4 @@
-#include "pipeline/augment.h"
+#include "pipeline/pixels/augment.h"
 
 #include <gtest/gtest.h>
 

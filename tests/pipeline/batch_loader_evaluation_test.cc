@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "pipeline/batch_loader.h"
+#include "pipeline/loader/batch_loader.h"
+#include "pipeline/pixels/resize.h"
 #include "tests/pipeline/loader_fixture.h"
 
 namespace fastclip {
@@ -66,12 +67,12 @@ TEST(BatchLoaderForEvaluation, LeavesBadRecordsOutAndCountsThem) {
           std::ranges::equal(pixels, batch->pixels().subspan(row * pixels.size(), pixels.size())));
       ++next;
     }
-    for (int cause = 0; cause < kSkipCauses; ++cause) skips[cause] += batch->skips()[cause];
+    skips += batch->skips();
   }
   SkipCounts expected{};
-  for (const auto& [i, cause] : source.bad) ++expected[static_cast<int>(cause)];
+  for (const auto& [i, cause] : source.bad) ++expected[cause];
   for (const auto& [i, damaged] : source.damaged) {
-    expected[static_cast<int>(Skip::kTruncated)] += !source.bad.contains(i);
+    expected[Skip::kTruncated] += !source.bad.contains(i);
   }
   EXPECT_EQ(skips, expected);
 }
@@ -87,7 +88,7 @@ TEST(BatchLoaderForEvaluation, KeepsPicturesThatHaveALabelInPlaceOfCaptions) {
   EXPECT_EQ(batch->rows(), 9);
   EXPECT_EQ(batch->captions(), 0);
   EXPECT_EQ(batch->labels()[3], 4);
-  EXPECT_EQ(batch->skips()[static_cast<int>(Skip::kNoLabel)], 1);
+  EXPECT_EQ(batch->skips()[Skip::kNoLabel], 1);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 #include <string>
 #include <thread>
 
-#include "pipeline/batch_loader.h"
+#include "pipeline/loader/batch_loader.h"
 #include "tests/pipeline/loader_fixture.h"
 
 // How a loader ends: by its consumer, by what it died of, by data that is not worth going on.

@@ -1,4 +1,4 @@
-#include "pipeline/batch_loader.h"
+#include "pipeline/loader/batch_loader.h"
 
 #include <gtest/gtest.h>
 
@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "pipeline/pixels/resize.h"
 #include "tests/pipeline/loader_fixture.h"
 
 namespace fastclip {
@@ -46,7 +47,7 @@ void Join(Contents& global, const Batch& batch) {
   for (const std::int64_t row : batch.caption_row()) global.caption_row.push_back(rows + row);
   Append(global.indices, batch.indices());
   Append(global.labels, batch.labels());
-  for (int cause = 0; cause < kSkipCauses; ++cause) global.skips[cause] += batch.skips()[cause];
+  global.skips += batch.skips();
   Append(global.skipped, batch.skipped());
   std::ranges::sort(global.skipped, {}, &SkippedRecord::index);
 }
@@ -54,12 +55,13 @@ void Join(Contents& global, const Batch& batch) {
 /// The global batches of the steps [first, last), made by `world` loaders.
 std::vector<Contents> MakeBatches(const RecordSource& source, const OrderPlan& plan,
                                   std::int64_t first, std::int64_t last, int world,
-                                  const LoaderOptions& options) {
+                                  const LoaderOptions& options, const LoaderRuntime& runtime = {}) {
   const ByteTokenizer tokenizer;
   std::vector<std::unique_ptr<BatchLoader>> loaders;
   for (int rank = 0; rank < world; ++rank) {
-    loaders.push_back(std::make_unique<BatchLoader>(
-        source, plan, plan.LanesOf(rank, plan.EvenLanes(world)), first, last, tokenizer, options));
+    loaders.push_back(std::make_unique<BatchLoader>(source, plan,
+                                                    plan.LanesOf(rank, plan.EvenLanes(world)),
+                                                    first, last, tokenizer, options, runtime));
   }
   std::vector<Contents> batches;
   for (std::int64_t step = first; step < last; ++step) {
@@ -143,8 +145,7 @@ TEST(BatchLoader, GivesEveryRankThePlannedBatchesOverBadRecords) {
           EXPECT_EQ(batch.indices[row], index);
           break;
         }
-        ++skips[static_cast<int>(source.bad.contains(index) ? source.bad.at(index)
-                                                            : Skip::kTruncated)];
+        ++skips[source.bad.contains(index) ? source.bad.at(index) : Skip::kTruncated];
       }
     }
     EXPECT_EQ(batch.skips, skips);
@@ -157,9 +158,8 @@ TEST(BatchLoader, ReadsNoRecordAgainThatIsKnownToBeBad) {
   const auto expected = MakeBatches(source, plan, 0, plan.steps(2), 2, Options());
 
   KnownBad known;
-  LoaderOptions options = Options();
-  options.known_bad = &known;
-  EXPECT_TRUE(MakeBatches(source, plan, 0, plan.steps(2), 1, options) == expected);
+  EXPECT_TRUE(MakeBatches(source, plan, 0, plan.steps(2), 1, Options(), {.known_bad = &known}) ==
+              expected);
   int bad = 0;
   for (std::int64_t i = 0; i < source.size(); ++i) {
     const auto cause = known.Find(SampleIndex{i});
@@ -175,7 +175,8 @@ TEST(BatchLoader, ReadsNoRecordAgainThatIsKnownToBeBad) {
     const bool missing = source.bad.contains(i) && source.bad.at(i) == Skip::kMissing;
     bad_reads += !missing && (source.bad.contains(i) || source.damaged.contains(i)) ? 1 : 0;
   };
-  EXPECT_TRUE(MakeBatches(source, plan, 0, plan.steps(2), 2, options) == expected);
+  EXPECT_TRUE(MakeBatches(source, plan, 0, plan.steps(2), 2, Options(), {.known_bad = &known}) ==
+              expected);
   EXPECT_EQ(bad_reads, 0);
 }
 
@@ -235,9 +236,8 @@ TEST(BatchLoader, UsesItsMemoryAgain) {
   const FakeSource source(400);
   const OrderPlan plan({.size = 400, .batch_size = 40});
   const ByteTokenizer tokenizer;
-  LoaderOptions options = Options();
-  options.memory = &memory;
-  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, plan.steps(3), tokenizer, options);
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, plan.steps(3), tokenizer,
+                     Options(), {.memory = &memory});
   while (loader.Next()) {
   }
   // Three made ahead, one at the consumer; six arrays each.

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/block_builder.h"
-#include "pipeline/caption_key.h"
-#include "pipeline/open_source.h"
+#include "pipeline/records/block_builder.h"
+#include "pipeline/records/caption_key.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/support/paths.h"
 

@@ -1,9 +1,9 @@
-#include "pipeline/class_names.h"
+#include "pipeline/records/class_names.h"
 
 #include <gtest/gtest.h>
 
-#include "pipeline/label.h"
-#include "pipeline/open_source.h"
+#include "pipeline/records/label.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 

@@ -1,4 +1,4 @@
-#include "pipeline/convert.h"
+#include "pipeline/convert/convert.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -8,11 +8,11 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
-#include "pipeline/encode.h"
-#include "pipeline/in_order.h"
-#include "pipeline/json_members.h"
-#include "pipeline/open_source.h"
-#include "pipeline/tar_scan.h"
+#include "pipeline/base/in_order.h"
+#include "pipeline/pixels/encode.h"
+#include "pipeline/records/json_members.h"
+#include "pipeline/shards/tar_scan.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/exif_maker.h"
 #include "tests/support/paths.h"
@@ -83,8 +83,8 @@ TEST_F(ConvertTest, PacksCountsAndNames) {
   EXPECT_EQ(report.done.rows, 6);
   EXPECT_EQ(report.done.written, 3);
   EXPECT_EQ(report.shards, 1);
-  EXPECT_EQ(report.skips[static_cast<int>(Skip::kMissing)], 1);
-  EXPECT_EQ(report.skips[static_cast<int>(Skip::kNoCaption)], 1);
+  EXPECT_EQ(report.skips[Skip::kMissing], 1);
+  EXPECT_EQ(report.skips[Skip::kNoCaption], 1);
   ASSERT_EQ(report.skipped.size(), 3u);
   EXPECT_EQ(report.skipped[1].key, "bad.png");
   EXPECT_EQ(report.skipped[1].row, 3);
@@ -157,7 +157,7 @@ TEST_F(ConvertTest, LeavesOutWhatIsOverTheCap) {
   ConvertOptions options = Small();
   options.decode.max_pixels = 100'000;
   const ConvertReport report = Run("out", options);
-  EXPECT_EQ(report.skips[static_cast<int>(Skip::kTooLarge)], 1);
+  EXPECT_EQ(report.skips[Skip::kTooLarge], 1);
   EXPECT_EQ(report.skipped[1].key, "large.png");
 }
 
@@ -171,7 +171,7 @@ TEST_F(ConvertTest, LeavesOutWhatAPngCannotHold) {
   options.decode.formats = ParsePictureFormats(std::vector<std::string>{"jpeg", "bmp"});
   const ConvertReport report = Run("out", options);
   EXPECT_EQ(report.done.written, 1);
-  EXPECT_EQ(report.skips[static_cast<int>(Skip::kTooLarge)], 1);
+  EXPECT_EQ(report.skips[Skip::kTooLarge], 1);
 }
 
 TEST_F(ConvertTest, EndsShardsByBytes) {
@@ -354,9 +354,9 @@ TEST_F(ConvertTest, LeavesOutOfShardsWhatTrainingPassesOver) {
                                  {"d.png", PngText(1, 1)},
                                  {"d.cls", "cat"}});
   const ConvertReport report = Pack(folder_ / "s.tar", "out", {});
-  EXPECT_EQ(report.skips[static_cast<int>(Skip::kNoCaption)], 1);
-  EXPECT_EQ(report.skips[static_cast<int>(Skip::kNoImage)], 1);
-  EXPECT_EQ(report.skips[static_cast<int>(Skip::kUndecodable)], 1);
+  EXPECT_EQ(report.skips[Skip::kNoCaption], 1);
+  EXPECT_EQ(report.skips[Skip::kNoImage], 1);
+  EXPECT_EQ(report.skips[Skip::kUndecodable], 1);
   EXPECT_EQ(MembersOf(folder_ / "out/00000.tar").back().second, "cat") << "a label is enough";
 }
 

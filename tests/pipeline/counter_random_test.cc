@@ -1,4 +1,4 @@
-#include "pipeline/counter_random.h"
+#include "pipeline/base/counter_random.h"
 
 #include <gtest/gtest.h>
 

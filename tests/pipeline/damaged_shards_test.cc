@@ -8,8 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/batch_loader.h"
-#include "pipeline/image.h"
+#include "pipeline/loader/batch_loader.h"
+#include "pipeline/pixels/image.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/paths.h"
@@ -84,7 +85,7 @@ Batches MakeBatches(const RecordSource& source, const OrderPlan& plan, std::int6
       indices.insert(indices.end(), batch.indices().begin(), batch.indices().end());
       all.pixels.insert(all.pixels.end(), batch.pixels().begin(), batch.pixels().end());
       all.tokens.insert(all.tokens.end(), batch.tokens().begin(), batch.tokens().end());
-      for (int cause = 0; cause < kSkipCauses; ++cause) all.skips[cause] += batch.skips()[cause];
+      all.skips += batch.skips();
     }
   }
   for (const auto& loader : loaders) EXPECT_FALSE(loader->Next().has_value());
@@ -148,11 +149,11 @@ TEST(DamagedShards, StillGiveEveryRankThePlannedBatches) {
       }
     }
   }
-  EXPECT_GT(expected.skips[static_cast<int>(Skip::kNoImage)], 0);
-  EXPECT_GT(expected.skips[static_cast<int>(Skip::kNoCaption)], 0);
-  EXPECT_GT(expected.skips[static_cast<int>(Skip::kUndecodable)], 0);
-  EXPECT_GT(expected.skips[static_cast<int>(Skip::kTruncated)], 0);
-  EXPECT_GT(expected.skips[static_cast<int>(Skip::kMissing)], 0);
+  EXPECT_GT(expected.skips[Skip::kNoImage], 0);
+  EXPECT_GT(expected.skips[Skip::kNoCaption], 0);
+  EXPECT_GT(expected.skips[Skip::kUndecodable], 0);
+  EXPECT_GT(expected.skips[Skip::kTruncated], 0);
+  EXPECT_GT(expected.skips[Skip::kMissing], 0);
 
   for (const auto& [world, threads] : {std::pair(1, 8), {2, 2}, {4, 1}}) {
     EXPECT_TRUE(MakeBatches(*source, plan, steps, world, threads) == expected)

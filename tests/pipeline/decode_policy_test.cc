@@ -13,8 +13,8 @@
 #include <variant>
 #include <vector>
 
-#include "pipeline/encode.h"
-#include "pipeline/image.h"
+#include "pipeline/pixels/encode.h"
+#include "pipeline/pixels/image.h"
 #include "tests/support/exif_maker.h"
 #include "tests/support/jpeg_maker.h"
 #include "tests/support/png_maker.h"
@@ -281,7 +281,7 @@ TEST(DecodePolicy, HasATestForEveryRow) {
   std::set<std::string> tested, written;
   for (const Case& entry : Cases()) tested.insert(entry.row);
   tested.insert("pixels = \"fast\"");  // picture_part_test.cc, by what libjpeg gives
-  std::ifstream table("pipeline/decode.md");
+  std::ifstream table("pipeline/pixels/decode.md");
   for (std::string line; std::getline(table, line);) {
     if (line.starts_with("## ")) break;  // other tables
     if (!line.starts_with("| ") || line.starts_with("| Picture ")) continue;

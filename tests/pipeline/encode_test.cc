@@ -1,4 +1,4 @@
-#include "pipeline/encode.h"
+#include "pipeline/pixels/encode.h"
 
 #include <gtest/gtest.h>
 

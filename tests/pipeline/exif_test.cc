@@ -1,4 +1,4 @@
-#include "pipeline/exif.h"
+#include "pipeline/pixels/exif.h"
 
 #include <gtest/gtest.h>
 

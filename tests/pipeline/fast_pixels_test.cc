@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "pipeline/encode.h"
+#include "pipeline/pixels/encode.h"
 #include "tests/pipeline/loader_fixture.h"
 
 namespace fastclip {

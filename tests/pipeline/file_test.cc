@@ -1,4 +1,4 @@
-#include "pipeline/file.h"
+#include "pipeline/files/file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <chrono>
 #include <cstddef>
 
-#include "pipeline/file_cache.h"
+#include "pipeline/files/file_cache.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 

@@ -14,10 +14,10 @@
 #include <span>
 #include <variant>
 
-#include "pipeline/file.h"
-#include "pipeline/image.h"
-#include "pipeline/printable.h"
-#include "pipeline/tar_walk.h"
+#include "pipeline/base/printable.h"
+#include "pipeline/files/file.h"
+#include "pipeline/pixels/image.h"
+#include "pipeline/shards/tar_walk.h"
 #include "tests/pipeline/shard_files.h"
 
 namespace fastclip {

@@ -4,9 +4,9 @@
 
 #include <filesystem>
 
-#include "pipeline/class_folder.h"
-#include "pipeline/class_names.h"
-#include "pipeline/open_source.h"
+#include "pipeline/records/class_names.h"
+#include "pipeline/sources/class_folder.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/support/paths.h"
 #include "tests/support/without_root.h"

@@ -1,4 +1,4 @@
-#include "pipeline/image.h"
+#include "pipeline/pixels/image.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <variant>
 #include <vector>
 
-#include "pipeline/counter_random.h"
-#include "pipeline/encode.h"
+#include "pipeline/base/counter_random.h"
+#include "pipeline/pixels/encode.h"
 #include "tests/support/jpeg_maker.h"
 #include "tests/support/safetensors_reader.h"
 

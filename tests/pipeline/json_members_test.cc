@@ -2,9 +2,9 @@
 
 #include <chrono>
 
-#include "pipeline/block_builder.h"
-#include "pipeline/open_source.h"
-#include "pipeline/record_keys.h"
+#include "pipeline/records/block_builder.h"
+#include "pipeline/sources/open_source.h"
+#include "pipeline/sources/record_keys.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"

@@ -1,11 +1,11 @@
-#include "pipeline/label.h"
+#include "pipeline/records/label.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "pipeline/open_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 

@@ -1,11 +1,11 @@
-#include "pipeline/lint.h"
+#include "pipeline/convert/lint.h"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "pipeline/open_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/paths.h"
@@ -38,7 +38,7 @@ TEST(Lint, NamesInOrderWhatTrainingWouldPassOver) {
     EXPECT_EQ(ToInt(bad[2].index), 150);
     EXPECT_EQ(report.records, 200);
     EXPECT_EQ(report.healthy, 197);
-    EXPECT_EQ(report.bad[static_cast<int>(Skip::kMissing)], 1);
+    EXPECT_EQ(report.bad[Skip::kMissing], 1);
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "pipeline/batch_loader.h"
+#include "pipeline/loader/batch_loader.h"
 #include "tests/support/fake_source.h"
 
 namespace fastclip {

@@ -1,11 +1,11 @@
-#include "pipeline/manifest.h"
+#include "pipeline/shards/manifest.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <chrono>
 
-#include "pipeline/open_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 #include "tests/support/without_root.h"

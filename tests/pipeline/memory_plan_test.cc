@@ -1,4 +1,4 @@
-#include "pipeline/memory_plan.h"
+#include "pipeline/loader/memory_plan.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -90,7 +90,8 @@ TEST(BatchLoader, DecodesNoMoreAtATimeThanItsMemoryHolds) {
   options.threads = 4;
   options.io_threads = 4;
   std::atomic<int> decoding = 0, most = 0;
-  options.before_stage = [&](LoaderStage stage) {
+  LoaderRuntime runtime;
+  runtime.before_stage = [&](LoaderStage stage) {
     if (stage == LoaderStage::kDecode) {
       const int now = ++decoding;
       for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
@@ -102,7 +103,7 @@ TEST(BatchLoader, DecodesNoMoreAtATimeThanItsMemoryHolds) {
   const ByteTokenizer tokenizer;
   const auto take_two = [&] {
     most = decoding = 0;
-    BatchLoader loader(source, plan, {0, 1}, 0, 1, tokenizer, options);
+    BatchLoader loader(source, plan, {0, 1}, 0, 1, tokenizer, options, runtime);
     EXPECT_TRUE(loader.Next().has_value());
     return most.load();
   };
@@ -127,7 +128,8 @@ TEST(BatchLoader, ReadsNoMoreAtATimeThanItsMemoryHolds) {
   options.io_threads = 6;
   options.memory_bytes = 49 * kMiB;  // four of them
   std::atomic<int> reads = 0, held = 0, most = 0;
-  options.before_stage = [&](LoaderStage stage) {
+  LoaderRuntime runtime;
+  runtime.before_stage = [&](LoaderStage stage) {
     if (stage == LoaderStage::kRead) {
       const int now = ++held;
       if (++reads > options.io_threads) most = std::max<int>(most, now);  // the size is known
@@ -136,7 +138,7 @@ TEST(BatchLoader, ReadsNoMoreAtATimeThanItsMemoryHolds) {
     if (stage == LoaderStage::kResize) --held;
   };
   const ByteTokenizer tokenizer;
-  BatchLoader loader(source, plan, {0, 1}, 0, 16, tokenizer, options);
+  BatchLoader loader(source, plan, {0, 1}, 0, 16, tokenizer, options, runtime);
   int batches = 0;
   while (loader.Next()) ++batches;
   EXPECT_EQ(batches, 16);

@@ -1,4 +1,4 @@
-#include "pipeline/mix.h"
+#include "pipeline/order/mix.h"
 
 #include <gtest/gtest.h>
 

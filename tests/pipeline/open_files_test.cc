@@ -6,8 +6,8 @@
 #include <exception>
 #include <memory>
 
-#include "pipeline/file_cache.h"
-#include "pipeline/open_source.h"
+#include "pipeline/files/file_cache.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"

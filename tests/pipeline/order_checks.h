@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "pipeline/order_plan.h"
+#include "pipeline/order/order_plan.h"
 
 namespace fastclip {
 

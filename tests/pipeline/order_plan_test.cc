@@ -1,4 +1,4 @@
-#include "pipeline/order_plan.h"
+#include "pipeline/order/order_plan.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/order_plan.h"
+#include "pipeline/order/order_plan.h"
 #include "tests/pipeline/order_checks.h"
 
 namespace fastclip {

@@ -1,4 +1,4 @@
-#include "pipeline/output_file.h"
+#include "pipeline/files/output_file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

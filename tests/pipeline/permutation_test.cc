@@ -1,4 +1,4 @@
-#include "pipeline/permutation.h"
+#include "pipeline/order/permutation.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <map>
 #include <vector>
 
-#include "pipeline/counter_random.h"
+#include "pipeline/base/counter_random.h"
 
 namespace fastclip {
 namespace {

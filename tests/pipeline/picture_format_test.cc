@@ -1,4 +1,4 @@
-#include "pipeline/picture_format.h"
+#include "pipeline/records/picture_format.h"
 
 #include <gtest/gtest.h>
 

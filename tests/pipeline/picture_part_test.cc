@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "pipeline/image.h"
+#include "pipeline/pixels/image.h"
 #include "tests/support/exif_maker.h"
 #include "tests/support/jpeg_maker.h"
 

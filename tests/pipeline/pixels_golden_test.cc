@@ -13,7 +13,8 @@
 #include <variant>
 #include <vector>
 
-#include "pipeline/image.h"
+#include "pipeline/pixels/image.h"
+#include "pipeline/pixels/resize.h"
 #include "tests/support/paths.h"
 #include "tests/support/safetensors_reader.h"
 

@@ -1,4 +1,4 @@
-#include "pipeline/printable.h"
+#include "pipeline/base/printable.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "pipeline/python_json.h"
+#include "pipeline/base/python_json.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

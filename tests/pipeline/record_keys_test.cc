@@ -1,4 +1,4 @@
-#include "pipeline/record_keys.h"
+#include "pipeline/sources/record_keys.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/open_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 #include "tests/support/without_root.h"

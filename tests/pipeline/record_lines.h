@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/record_source.h"
+#include "pipeline/records/record_source.h"
 #include "tests/pipeline/shard_files.h"
 
 namespace fastclip {

@@ -1,10 +1,10 @@
-#include "pipeline/record_sample.h"
+#include "pipeline/sources/record_sample.h"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
-#include "pipeline/open_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/paths.h"

@@ -1,4 +1,4 @@
-#include "pipeline/resize.h"
+#include "pipeline/pixels/resize.h"
 
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
@@ -8,7 +8,8 @@
 #include <thread>
 #include <vector>
 
-#include "pipeline/image.h"
+#include "pipeline/pixels/axis_weights.h"
+#include "pipeline/pixels/image.h"
 
 namespace fastclip {
 namespace {

@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/manifest.h"
-#include "pipeline/open_source.h"
-#include "pipeline/order_plan.h"
+#include "pipeline/order/order_plan.h"
+#include "pipeline/shards/manifest.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
-#include "tools/measure.h"
+#include "tools/cli/measure.h"
 
 namespace fastclip {
 namespace {

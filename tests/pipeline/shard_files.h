@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/record.h"
-#include "pipeline/record_source.h"
-#include "pipeline/tar_writer.h"
+#include "pipeline/records/record.h"
+#include "pipeline/records/record_source.h"
+#include "pipeline/shards/tar_writer.h"
 
 namespace fastclip {
 

@@ -1,4 +1,4 @@
-#include "pipeline/shard_list.h"
+#include "pipeline/shards/shard_list.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "pipeline/sidecar.h"
+#include "pipeline/shards/sidecar.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -7,8 +7,8 @@
 #include <chrono>
 #include <thread>
 
-#include "pipeline/open_source.h"
-#include "pipeline/tar_source.h"
+#include "pipeline/shards/tar_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"

@@ -2,7 +2,7 @@
 #include <archive_entry.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/open_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"

@@ -1,4 +1,4 @@
-#include "pipeline/stage_report.h"
+#include "pipeline/loader/stage_report.h"
 
 #include <gtest/gtest.h>
 
@@ -14,10 +14,9 @@ void ExpectNamed(const Delays& delays, const std::string& limit) {
   constexpr int kWindows = 12;
   const FakeSource source(4000);
   const OrderPlan plan({.size = 4000, .batch_size = 16, .lanes = 4, .seed = 1});
-  LoaderOptions options = Options();
-  options.before_stage = [&](LoaderStage stage) { delays.Before(stage); };
   const ByteTokenizer tokenizer;
-  BatchLoader loader(source, plan, {0, 4}, 0, plan.steps(100), tokenizer, options);
+  BatchLoader loader(source, plan, {0, 4}, 0, plan.steps(100), tokenizer, Options(),
+                     {.before_stage = [&](LoaderStage stage) { delays.Before(stage); }});
   int named = 0;
   for (const StageVerdict& verdict : Verdicts(loader, delays, kWindows, 0.08)) {
     EXPECT_EQ(verdict.text.find(BottleneckName(verdict.limit)), 0u) << verdict.text;

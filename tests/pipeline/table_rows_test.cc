@@ -8,9 +8,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "pipeline/file.h"
-#include "pipeline/open_source.h"
-#include "pipeline/table_reader.h"
+#include "pipeline/files/file.h"
+#include "pipeline/sources/open_source.h"
+#include "pipeline/sources/table_reader.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/support/paths.h"
 

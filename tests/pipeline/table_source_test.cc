@@ -1,11 +1,11 @@
-#include "pipeline/table_source.h"
+#include "pipeline/sources/table_source.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "pipeline/block_builder.h"
-#include "pipeline/open_source.h"
+#include "pipeline/records/block_builder.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/support/paths.h"
 

@@ -3,8 +3,8 @@
 
 #include <cstring>
 
-#include "pipeline/open_source.h"
-#include "pipeline/tar_walk.h"
+#include "pipeline/shards/tar_walk.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"

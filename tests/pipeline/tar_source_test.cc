@@ -1,4 +1,4 @@
-#include "pipeline/tar_source.h"
+#include "pipeline/shards/tar_source.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -8,9 +8,9 @@
 #include <memory>
 #include <thread>
 
-#include "pipeline/block_builder.h"
-#include "pipeline/open_source.h"
-#include "pipeline/tar_scan.h"
+#include "pipeline/records/block_builder.h"
+#include "pipeline/shards/tar_scan.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"

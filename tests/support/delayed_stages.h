@@ -6,8 +6,8 @@
 #include <thread>
 #include <vector>
 
-#include "pipeline/batch_loader.h"
-#include "pipeline/stage_report.h"
+#include "pipeline/loader/batch_loader.h"
+#include "pipeline/loader/stage_report.h"
 
 namespace fastclip {
 
@@ -18,7 +18,7 @@ struct Delays {
   double upload_ms = 0;  ///< of the consumer, a batch
   double training_ms = 0;
 
-  /// LoaderOptions::before_stage.
+  /// LoaderRuntime::before_stage.
   void Before(LoaderStage now) const {
     if (stage == now) Sleep(stage_ms);
   }

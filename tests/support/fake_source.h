@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/encode.h"
-#include "pipeline/record_source.h"
+#include "pipeline/pixels/encode.h"
+#include "pipeline/records/record_source.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fastclip {

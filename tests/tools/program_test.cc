@@ -6,8 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "pipeline/convert_folder.h"
-#include "pipeline/encode.h"
+#include "pipeline/convert/convert_folder.h"
+#include "pipeline/pixels/encode.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/paths.h"

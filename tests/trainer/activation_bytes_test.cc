@@ -1,4 +1,4 @@
-#include "trainer/activation_bytes.h"
+#include "trainer/step/activation_bytes.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "trainer/batch_tensors.h"
+#include "trainer/step/batch_tensors.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "pipeline/loader/batch_loader.h"
 #include "tests/support/fake_source.h"
 
 namespace fastclip {

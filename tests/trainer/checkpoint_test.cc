@@ -1,4 +1,4 @@
-#include "trainer/checkpoint.h"
+#include "trainer/state/checkpoint.h"
 
 #include <ATen/ATen.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -18,9 +18,9 @@
 
 #include "tests/support/paths.h"
 #include "tests/support/thread_communicator.h"
-#include "trainer/file_io.h"
-#include "trainer/live_bytes.h"
-#include "trainer/safetensors.h"
+#include "trainer/base/file_io.h"
+#include "trainer/state/safetensors.h"
+#include "trainer/step/live_bytes.h"
 
 namespace fastclip {
 namespace {
@@ -47,7 +47,7 @@ CheckpointMeta Meta(std::int64_t step) {
   meta.vocabulary_hash = 0xff00000000000001;
   meta.scaler = GradScaler{.scale = 4096, .good_steps = 17};
   meta.overflowed_steps = 4;
-  meta.skips = {1, 2, 3, 4, 5, 6};
+  for (const Skip cause : kAllSkips) meta.skips[cause] = 1 + static_cast<int>(cause);
   meta.refused_steps = 3;
   meta.refused_in_a_row = 1;
   meta.metrics_bytes = 4711;
@@ -284,7 +284,7 @@ TEST_F(Checkpoint, IsPassedOverWhereItsJsonIsDeepOrAPipe) {
   const std::string file = At("step_20") + "/checkpoint.json";
   constexpr std::size_t kDepth = 200'000;
   fs::remove(file);
-  WriteFileSynced(file, "{\"a\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}");
+  ReplaceFile(file, "{\"a\":" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}");
   EXPECT_EQ(FindNewestCheckpoint(run())->path, At("step_10"));
   fs::remove(file);
   ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
@@ -319,7 +319,7 @@ TEST_F(Checkpoint, OfALaterFormatSaysSo) {
   document.erase("xxh3_of_the_rest");
   document["xxh3_of_the_rest"] = fmt::format("{:016x}", Xxh3(document.dump()));
   fs::remove(file);
-  WriteFileSynced(file, document.dump());
+  ReplaceFile(file, document.dump());
   EXPECT_NE(MessageOf([&] {
               CheckCheckpoint(At("step_10"));
             }).find("has format 4, this program reads up to 3"),

@@ -1,4 +1,4 @@
-#include "trainer/config.h"
+#include "trainer/config/config.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -9,9 +9,9 @@
 #include <iterator>
 
 #include "tests/support/paths.h"
-#include "trainer/config_changes.h"
-#include "trainer/config_keys.h"
-#include "trainer/idle_keys.h"
+#include "trainer/config/config_changes.h"
+#include "trainer/config/config_keys.h"
+#include "trainer/config/idle_keys.h"
 
 namespace fastclip {
 namespace {

@@ -1,7 +1,7 @@
 #include <ATen/ATen.h>
 
 #include "tests/trainer/training_fixture.h"
-#include "trainer/safetensors.h"
+#include "trainer/state/safetensors.h"
 
 namespace fastclip {
 namespace {

@@ -5,7 +5,7 @@
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
 #include "tests/trainer/training_fixture.h"
-#include "trainer/start_check.h"
+#include "trainer/run/start_check.h"
 
 namespace fastclip {
 namespace {

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
 #include <vector>
 
 #include "tests/support/fake_source.h"
@@ -39,9 +38,9 @@ TEST(EncodeSet, KeepsEveryCaptionWithItsPictureForAnyBatchSize) {
   EXPECT_EQ(whole.features.text.sizes(), (std::vector<std::int64_t>{7, 12}));
   EXPECT_EQ(whole.caption_row, (std::vector<std::int64_t>{0, 1, 1, 2, 3, 3, 3}));
   EXPECT_FALSE(whole.features.image.requires_grad());
-  EXPECT_EQ(whole.skips[static_cast<int>(Skip::kNoCaption)], 1);
-  EXPECT_EQ(whole.skips[static_cast<int>(Skip::kNoImage)], 2);
-  EXPECT_EQ(std::accumulate(whole.skips.begin(), whole.skips.end(), 0), 4);
+  EXPECT_EQ(whole.skips[Skip::kNoCaption], 1);
+  EXPECT_EQ(whole.skips[Skip::kNoImage], 2);
+  EXPECT_EQ(whole.skips.total(), 4);
   for (const int batch_size : {1, 2, 3, 5}) {
     const EncodedSet parts = Encode(model, source, 0, source.size(), batch_size);
     EXPECT_TRUE(at::allclose(parts.features.image, whole.features.image, 0, 1e-12)) << batch_size;
@@ -66,7 +65,7 @@ TEST(EncodeSet, OfNothingUsableIsEmpty) {
   const FakeSource source = EightRecords();
   const EncodedSet set = Encode(model, source, 6, 8, 2);
   EXPECT_EQ(set.features.image.size(0), 0);
-  EXPECT_EQ(set.skips[static_cast<int>(Skip::kNoImage)], 2);
+  EXPECT_EQ(set.skips[Skip::kNoImage], 2);
   EXPECT_THROW(ComputeRetrieval(set.features.image, set.features.text, set.caption_row),
                std::runtime_error);
 }

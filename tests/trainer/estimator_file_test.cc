@@ -1,4 +1,4 @@
-#include "trainer/estimator_file.h"
+#include "trainer/state/estimator_file.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "tests/support/paths.h"
-#include "trainer/safetensors.h"
+#include "trainer/state/safetensors.h"
 
 namespace fastclip {
 namespace {

@@ -2,10 +2,11 @@
 
 #include <map>
 
-#include "pipeline/record_source.h"
-#include "pipeline/tar_writer.h"
+#include "pipeline/records/record_source.h"
+#include "pipeline/shards/tar_writer.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/trainer/training_fixture.h"
-#include "trainer/safetensors.h"
+#include "trainer/state/safetensors.h"
 
 namespace fastclip {
 namespace {

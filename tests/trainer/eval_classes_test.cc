@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "pipeline/open_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/trainer/training_fixture.h"
 

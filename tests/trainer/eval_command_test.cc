@@ -2,7 +2,7 @@
 
 #include <span>
 
-#include "pipeline/tar_writer.h"
+#include "pipeline/shards/tar_writer.h"
 #include "tests/support/fake_source.h"
 #include "tests/trainer/training_fixture.h"
 

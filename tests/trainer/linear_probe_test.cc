@@ -6,7 +6,7 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "pipeline/counter_random.h"
+#include "pipeline/base/counter_random.h"
 
 namespace fastclip {
 namespace {

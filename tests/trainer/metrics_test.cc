@@ -1,4 +1,4 @@
-#include "trainer/metrics.h"
+#include "trainer/run/metrics.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/paths.h"
-#include "trainer/file_io.h"
-#include "trainer/run_log.h"
+#include "trainer/base/file_io.h"
+#include "trainer/run/run_log.h"
 
 namespace fastclip {
 namespace {
@@ -68,7 +68,7 @@ TEST(MetricsLog, IsCutBackToTheCheckpoint) {
 
 TEST(MetricsLog, OfANewRunIsEmpty) {
   const TemporaryFolder folder;
-  WriteFileSynced(folder / "metrics.jsonl", "{\"step\":1}\n");
+  ReplaceFile(folder / "metrics.jsonl", "{\"step\":1}\n");
   EXPECT_EQ(MetricsLog(folder / "metrics.jsonl", 0).Sync(), 0);
 }
 
@@ -76,7 +76,7 @@ TEST(MetricsLog, GoesOnWhereTheFileIsShorterOrGone) {
   const TemporaryFolder folder;
   const std::string path = folder / "metrics.jsonl";
   EXPECT_EQ(MetricsLog(path, 1000).Sync(), 0);
-  WriteFileSynced(path, "{\"step\":1}\n{\"step\":2}\n{\"st");
+  ReplaceFile(path, "{\"step\":1}\n{\"step\":2}\n{\"st");
   MetricsLog log(path, 1000);
   log.Write({{"step", 9}});
   EXPECT_EQ(Text(path), "{\"step\":1}\n{\"step\":2}\n{\"step\":9}\n");
@@ -87,7 +87,7 @@ TEST(MetricsLog, IsCutBackToAWholeLineWhereverThePositionPoints) {
   const std::string path = folder / "metrics.jsonl";
   const std::string line(5000,
                          'x');  // longer than the block in which the end of a line is looked for
-  WriteFileSynced(path, "a\n" + line + "\nb\n");
+  ReplaceFile(path, "a\n" + line + "\nb\n");
   const std::vector<std::pair<std::int64_t, std::int64_t>> cases = {
       {5006, 5005}, {5005, 5005}, {5004, 5003}, {5003, 5003},
       {5002, 2},    {4000, 2},    {1, 0},       {-5, 0}};

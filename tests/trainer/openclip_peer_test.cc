@@ -6,14 +6,14 @@
 #include <filesystem>
 #include <map>
 
-#include "pipeline/counter_random.h"
+#include "pipeline/base/counter_random.h"
 #include "tests/support/paths.h"
 #include "tests/support/peers.h"
-#include "trainer/batch_tensors.h"
-#include "trainer/checkpoint.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/model/presets.h"
-#include "trainer/safetensors.h"
+#include "trainer/state/checkpoint.h"
+#include "trainer/state/safetensors.h"
+#include "trainer/step/batch_tensors.h"
 
 // OpenCLIP loads our weights and we load its; features agree. FASTCLIP_CHECKPOINT names a run, a
 // checkpoint or nothing (fresh weights of the preset `tiny`).

@@ -1,4 +1,4 @@
-#include "trainer/pinned_memory.h"
+#include "trainer/step/pinned_memory.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

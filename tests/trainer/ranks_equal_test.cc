@@ -1,6 +1,6 @@
 #include <random>
 
-#include "pipeline/encode.h"
+#include "pipeline/pixels/encode.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/two_hosts.h"
 #include "tests/trainer/ranks_fixture.h"

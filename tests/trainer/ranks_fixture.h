@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "tests/trainer/training_fixture.h"
-#include "trainer/safetensors.h"
+#include "trainer/state/safetensors.h"
 
 namespace fastclip {
 

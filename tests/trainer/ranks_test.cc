@@ -2,7 +2,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-#include "pipeline/record.h"
+#include "pipeline/records/record.h"
 #include "tests/trainer/ranks_fixture.h"
 
 namespace fastclip {

@@ -1,5 +1,5 @@
 #include "tests/trainer/training_fixture.h"
-#include "trainer/checkpoint_meta.h"
+#include "trainer/state/checkpoint_meta.h"
 
 namespace fastclip {
 namespace {

@@ -1,4 +1,4 @@
-#include "trainer/run_data.h"
+#include "trainer/run/run_data.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,8 @@
 #include <map>
 #include <random>
 
-#include "pipeline/lint.h"
+#include "pipeline/convert/lint.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
 #include "tests/trainer/training_fixture.h"

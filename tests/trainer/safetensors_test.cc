@@ -1,4 +1,4 @@
-#include "trainer/safetensors.h"
+#include "trainer/state/safetensors.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "tests/trainer/training_fixture.h"
-#include "trainer/config.h"
-#include "trainer/safetensors.h"
+#include "trainer/config/config.h"
+#include "trainer/state/safetensors.h"
 
 namespace fastclip {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "tests/tokenizer/tiny_vocabulary.h"
 #include "tests/trainer/training_fixture.h"
-#include "trainer/stop_signal.h"
+#include "trainer/run/stop_signal.h"
 
 namespace fastclip {
 namespace {

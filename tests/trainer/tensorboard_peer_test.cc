@@ -6,7 +6,7 @@
 
 #include "tests/support/paths.h"
 #include "tests/support/peers.h"
-#include "trainer/tensorboard.h"
+#include "trainer/run/tensorboard.h"
 
 namespace fastclip {
 namespace {

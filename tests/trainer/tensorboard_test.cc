@@ -1,4 +1,4 @@
-#include "trainer/tensorboard.h"
+#include "trainer/run/tensorboard.h"
 
 #include <gtest/gtest.h>
 
@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "tests/support/paths.h"
-#include "trainer/file_io.h"
-#include "trainer/run_log.h"
+#include "trainer/base/file_io.h"
+#include "trainer/run/run_log.h"
 
 namespace fastclip {
 namespace {

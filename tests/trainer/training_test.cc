@@ -4,7 +4,7 @@
 #include <set>
 
 #include "tests/trainer/training_fixture.h"
-#include "trainer/safetensors.h"
+#include "trainer/state/safetensors.h"
 
 namespace fastclip {
 namespace {

@@ -1,4 +1,4 @@
-#include "trainer/weights_file.h"
+#include "trainer/state/weights_file.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -10,10 +10,10 @@
 #include <stdexcept>
 
 #include "tests/support/paths.h"
-#include "trainer/config_table.h"
+#include "trainer/base/config_table.h"
 #include "trainer/model/openclip_config.h"
 #include "trainer/model/presets.h"
-#include "trainer/weights_origin.h"
+#include "trainer/state/weights_origin.h"
 
 namespace fastclip {
 namespace {

@@ -1,7 +1,8 @@
 #include <cstdlib>
 
-#include "pipeline/convert.h"
-#include "pipeline/record_source.h"
+#include "pipeline/convert/convert.h"
+#include "pipeline/records/record_source.h"
+#include "pipeline/sources/open_source.h"
 #include "tests/support/peers.h"
 #include "tests/trainer/training_fixture.h"
 

@@ -137,7 +137,7 @@ TEST(ClassHits, LeaveOutLabelsThatAreNoClassAndNameTheFirst) {
   hits.Add(at::eye(3, at::kDouble).index_select(0, at::tensor({0, 0, 2, 0, 0}, at::kLong)), weights,
            {}, labels, indices);
   SkipCounts skips{};
-  skips[static_cast<int>(Skip::kNoLabel)] = 4;
+  skips[Skip::kNoLabel] = 4;
   hits.AddSkips(skips);
   EXPECT_EQ(hits.Metrics().images, 2);
   EXPECT_EQ(hits.Metrics().top_1, 0.5);
@@ -170,11 +170,11 @@ TEST(ClassHits, AddUpOverRanks) {
              std::span(labels).subspan(static_cast<std::size_t>(first), 10),
              std::span(scored.indices).subspan(static_cast<std::size_t>(first), 10));
     SkipCounts skips{};
-    skips[0] = 1;
+    skips[Skip::kNoImage] = 1;
     mine.AddSkips(skips);
     mine.SumOver(comm);
     ExpectEqual(mine.Metrics(), whole.Metrics());
-    EXPECT_EQ(mine.skips()[0], 3);
+    EXPECT_EQ(mine.skips()[Skip::kNoImage], 3);
     EXPECT_EQ(mine.out_of_range(), 1);
     EXPECT_EQ(mine.first_out_of_range()->record, 17);
   });
@@ -238,7 +238,7 @@ TEST(ClassifyPictures, GivesTheSameForAnyBatchAndForRanges) {
   };
   const ClassHits whole = classify(0, 43, 64);
   EXPECT_EQ(whole.Metrics().images, 21);  // 23 have the labels 0 to 4; 4 and 11 are left out
-  EXPECT_EQ(whole.skips()[static_cast<int>(Skip::kNoLabel)], 1);
+  EXPECT_EQ(whole.skips()[Skip::kNoLabel], 1);
   EXPECT_EQ(whole.out_of_range(), 20 - 1);
   EXPECT_EQ(whole.first_out_of_range()->record, 5);
   for (const int batch_size : {1, 7}) {

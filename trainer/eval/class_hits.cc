@@ -61,13 +61,11 @@ void ClassHits::Add(const at::Tensor& features, const at::Tensor& weights, const
   }
 }
 
-void ClassHits::AddSkips(const SkipCounts& skips) {
-  for (int cause = 0; cause < kSkipCauses; ++cause) skips_[cause] += skips[cause];
-}
+void ClassHits::AddSkips(const SkipCounts& skips) { skips_ += skips; }
 
 void ClassHits::SumOver(Communicator& comm) {
   // One row a rank; counts are exact in double.
-  std::vector<double> counts(skips_.begin(), skips_.end());
+  std::vector<double> counts(skips_.values().begin(), skips_.values().end());
   counts.push_back(static_cast<double>(out_of_range_));
   const OutOfRange first = first_out_of_range_.value_or(OutOfRange{-1, -1});
   counts.push_back(static_cast<double>(first.record));
@@ -77,7 +75,7 @@ void ClassHits::SumOver(Communicator& comm) {
   const at::Tensor all = comm.AllGather(mine.unsqueeze(0), one_each).cpu();
   const at::Tensor sum = all.sum(0);
   for (int cause = 0; cause < kSkipCauses; ++cause) {
-    skips_[cause] = static_cast<std::int64_t>(sum[cause].item<double>());
+    skips_.values()[cause] = static_cast<std::int64_t>(sum[cause].item<double>());
   }
   out_of_range_ = static_cast<std::int64_t>(sum[kSkipCauses].item<double>());
   for (std::int64_t rank = 0; rank < all.size(0) && !first_out_of_range_; ++rank) {

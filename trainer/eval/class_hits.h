@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "pipeline/record.h"
+#include "pipeline/records/record.h"
 
 namespace fastclip {
 

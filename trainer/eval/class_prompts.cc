@@ -14,8 +14,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include "pipeline/open_source.h"
-#include "pipeline/printable.h"
+#include "pipeline/base/printable.h"
+#include "pipeline/sources/open_source.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fastclip {

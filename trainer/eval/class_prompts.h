@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/class_names.h"
+#include "pipeline/records/class_names.h"
 
 namespace fastclip {
 

@@ -7,6 +7,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "pipeline/loader/batch_loader.h"
+#include "trainer/step/pinned_memory.h"
+
 namespace fastclip {
 namespace {
 
@@ -30,12 +33,13 @@ SkipCounts EncodeBatches(const ClipModel& model, const RecordSource& source, Sam
                          const std::function<void(const EncodedBatch&)>& visit) {
   const at::NoGradGuard no_grad;
   const int batch_size = options.batch_size;
-  BatchLoader loader(source, first, last, batch_size, tokenizer, FittedTo(model, options.loader));
+  BatchLoader loader(source, first, last, batch_size, tokenizer, FittedTo(model, options.loader),
+                     {.memory = BatchMemory(options.target.device.is_cuda())});
   SkipCounts skips{};
   std::int64_t records = 0;
   while (const auto batch = loader.Next(options.stop)) {
     if (options.stop.stop_requested()) throw EncodingStopped();
-    for (int cause = 0; cause < kSkipCauses; ++cause) skips[cause] += batch->skips()[cause];
+    skips += batch->skips();
     PerSide<std::vector<at::Tensor>> parts;
     if (batch->rows() > 0) {
       parts.image.push_back(model.EncodeImage(

@@ -9,13 +9,13 @@
 #include <stop_token>
 #include <vector>
 
-#include "pipeline/batch_loader.h"
-#include "pipeline/record.h"
-#include "pipeline/record_source.h"
+#include "pipeline/loader/loader_options.h"
+#include "pipeline/records/record.h"
+#include "pipeline/records/record_source.h"
 #include "tokenizer/tokenizer.h"
-#include "trainer/batch_tensors.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/objective/per_side.h"
+#include "trainer/step/batch_tensors.h"
 
 namespace fastclip {
 

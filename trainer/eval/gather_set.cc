@@ -42,9 +42,10 @@ EncodedSet GatherSet(const EncodedSet& mine, Communicator& comm) {
                  .caption_row = GatherList(caption_row, captions, comm),
                  .indices = GatherList(mine.indices, images, comm),
                  .labels = GatherList(mine.labels, images, comm)};
-  at::Tensor skips = AsTensor(std::vector<std::int64_t>(mine.skips.begin(), mine.skips.end()));
+  at::Tensor skips =
+      AsTensor(std::vector<std::int64_t>(mine.skips.values().begin(), mine.skips.values().end()));
   comm.AllReduceSum(skips);
-  std::copy_n(skips.const_data_ptr<std::int64_t>(), all.skips.size(), all.skips.begin());
+  std::copy_n(skips.const_data_ptr<std::int64_t>(), kSkipCauses, all.skips.values().begin());
   return all;
 }
 

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "pipeline/counter_random.h"
+#include "pipeline/base/counter_random.h"
 #include "trainer/eval/class_hits.h"
 
 namespace fastclip {

@@ -96,7 +96,7 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
     const RecordBlock block = source.Read(SampleIndex{index}, 1, {});
     const Record& found = block.records.at(0);
     if (found.skip) {
-      ++skips[static_cast<int>(*found.skip)];
+      ++skips[*found.skip];
     } else if (found.label >= 0 && found.label < classes) {
       names.ForgetUnknown();
       return;

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "trainer/base/named_tensors.h"
 #include "trainer/model/lock.h"
 #include "trainer/model/tower_mode.h"
 #include "trainer/model/weights_fit.h"
-#include "trainer/named_tensors.h"
 
 namespace fastclip {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "pipeline/counter_random.h"
+#include "pipeline/base/counter_random.h"
 
 namespace fastclip {
 namespace {

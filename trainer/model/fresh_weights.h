@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/named_tensors.h"
+#include "trainer/base/named_tensors.h"
 
 namespace fastclip {
 

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "pipeline/json_depth.h"
+#include "pipeline/base/json_depth.h"
 #include "trainer/model/presets.h"
 
 namespace fastclip {

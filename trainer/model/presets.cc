@@ -11,7 +11,8 @@
 #include <set>
 #include <stdexcept>
 
-#include "trainer/config_table.h"
+#include "pipeline/files/program_folder.h"
+#include "trainer/base/config_table.h"
 
 namespace fastclip {
 namespace {
@@ -21,8 +22,7 @@ namespace fs = std::filesystem;
 // Beside the source for a build folder (build/fastclip, build/tests/…), the install tree, the
 // working directory.
 std::vector<fs::path> PresetFolders() {
-  std::error_code ignored;
-  const fs::path here = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+  const fs::path& here = ProgramFolder();
   std::vector<fs::path> folders;
   for (const char* place : {"../configs", "../share/fastclip/configs", "../../configs"}) {
     if (!here.empty()) folders.push_back(here / place / "models");

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/order_plan.h"
+#include "pipeline/order/order_plan.h"
 
 namespace fastclip {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "trainer/named_tensors.h"
+#include "trainer/base/named_tensors.h"
 
 namespace fastclip {
 

@@ -9,7 +9,7 @@
 #include <map>
 #include <stdexcept>
 
-#include "trainer/towers.h"
+#include "trainer/step/towers.h"
 
 namespace fastclip {
 namespace {

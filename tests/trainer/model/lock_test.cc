@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "trainer/model/clip_model.h"
-#include "trainer/towers.h"
+#include "trainer/step/towers.h"
 
 namespace fastclip {
 namespace {

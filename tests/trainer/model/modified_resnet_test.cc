@@ -8,7 +8,7 @@
 #include <map>
 #include <stdexcept>
 
-#include "trainer/towers.h"
+#include "trainer/step/towers.h"
 
 namespace fastclip {
 namespace {

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/paths.h"
-#include "trainer/safetensors.h"
-#include "trainer/towers.h"
+#include "trainer/state/safetensors.h"
+#include "trainer/step/towers.h"
 
 // OpenCLIP's towers in float64, weights and outputs in files: features, the gradient of every
 // parameter and the running statistics after a training step, to 1e-10 of the tensor's largest

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "tests/support/paths.h"
-#include "trainer/safetensors.h"
+#include "trainer/state/safetensors.h"
 
 namespace fastclip {
 

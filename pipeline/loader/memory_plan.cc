@@ -1,0 +1,42 @@
+#include "pipeline/loader/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "tokenizer/tokenizer.h"
+
+namespace fastclip {
+namespace {
+
+constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+constexpr std::int64_t kRecords = 256 * kMiB;
+/// A picture of 8 megapixels decoded, twice.
+constexpr std::int64_t kFewestRecords = 48 * kMiB;
+
+std::int64_t BatchBytes(const LoaderOptions& options, int rows) {
+  const std::int64_t pixels = std::int64_t{3} * options.image_size * options.image_size;
+  const std::int64_t ids = std::int64_t{sizeof(TokenId)} * options.context_length;
+  constexpr std::int64_t kBesides = 4 * sizeof(std::int64_t);
+  return rows * (pixels + ids + kBesides);
+}
+
+}  // namespace
+
+MemoryPlan PlanMemory(const LoaderOptions& options, int rows) {
+  if (options.memory_bytes == 0) return {options.prefetch, kRecords};
+  const std::int64_t batch = std::max<std::int64_t>(1, BatchBytes(options, rows));
+  const std::int64_t least = 2 * batch + kFewestRecords;
+  if (options.memory_bytes < least) {
+    throw std::invalid_argument(fmt::format(
+        "pipeline.memory = {} MiB holds no two batches of {} rows ({} MiB each) beside "
+        "records: give it {} MiB or more, or take smaller batches",
+        options.memory_bytes / kMiB, rows, (batch + kMiB - 1) / kMiB, (least + kMiB - 1) / kMiB));
+  }
+  const std::int64_t ahead = (options.memory_bytes - kFewestRecords) / batch - 1;
+  const int batches = static_cast<int>(std::min<std::int64_t>(ahead, options.prefetch));
+  return {batches, options.memory_bytes - (batches + 1) * batch};
+}
+
+}  // namespace fastclip

@@ -1,0 +1,118 @@
+#include "pipeline/loader/row_reader.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "pipeline/files/system_memory.h"
+
+namespace fastclip {
+namespace {
+
+std::int64_t BytesOf(const Record& record) {
+  auto bytes = static_cast<std::int64_t>(record.image.size());
+  for (const Caption& caption : record.captions) {
+    bytes += static_cast<std::int64_t>(caption.text.size());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+SkipCounts CountsOf(const std::vector<SkippedRecord>& skipped) {
+  SkipCounts counts{};
+  for (const SkippedRecord& record : skipped) ++counts[record.cause];
+  return counts;
+}
+
+std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last) {
+  return std::runtime_error(
+      fmt::format("{} records in a row cannot be used ({}), the last of them record {}: check the "
+                  "data with fastclip shards lint, or raise pipeline.max_skips_in_a_row",
+                  counts.total(), DescribeSkips(counts), ToInt(last)));
+}
+
+RowReader::RowReader(const RecordSource& source, const BatchFeed& feed,
+                     const LoaderOptions& options, const LoaderRuntime& runtime,
+                     StageCounters& counters)
+    : source_(source),
+      feed_(feed),
+      options_(options),
+      runtime_(runtime),
+      counters_(counters),
+      read_ahead_bytes_(options.read_ahead_bytes < 0 ? AvailableMemory() / 2 / options.ranks_of_host
+                                                     : options.read_ahead_bytes) {}
+
+void RowReader::ReadAhead(const RowSearch& row) const {
+  if (row.attempt > 0 || read_ahead_bytes_ == 0) return;
+  const auto ahead = feed_.Ahead(row.batch, row.row);
+  if (!ahead) return;
+  const auto [records, bytes, seconds] = counters_.read.Get();  // so far: what a record has
+  if (records == 0 || bytes / records * feed_.records_ahead() > read_ahead_bytes_) return;
+  source_.ReadAhead(ahead->first, ahead->count);
+}
+
+RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) const {
+  while (!stop.stop_requested()) {
+    const auto start = std::chrono::steady_clock::now();
+    ReadAhead(row);
+    const auto plan = PlanOf(row);
+    if (!plan) {
+      ++row.attempt;
+      continue;
+    }
+    row.plan = *plan;
+    if (const auto cause = KnownCause(plan->index)) {
+      if (!Next(row, *cause)) return Outcome::kLeftOut;
+      continue;
+    }
+    if (runtime_.before_stage) runtime_.before_stage(LoaderStage::kRead);
+    row.block = source_.Read(plan->index, 1, stop);
+    const Record& record = row.block.records.at(0);
+    row.bytes = BytesOf(record);
+    counters_.read.Add(start, row.bytes);
+    if (!record.skip) {
+      row.bytes += DecodeMemory(record.image, options_.decode);
+      return Outcome::kFound;
+    }
+    if (!PassOver(row, *record.skip)) return Outcome::kLeftOut;
+  }
+  return Outcome::kStopped;
+}
+
+bool RowReader::PassOver(RowSearch& row, Skip cause) const {
+  // What is missing may come back, and what changed may be put right: that is a matter of the disk,
+  // and of what was asked for, not of the data.
+  if (runtime_.known_bad != nullptr && cause != Skip::kMissing && cause != Skip::kChanged) {
+    runtime_.known_bad->Add({row.plan.index, cause});
+  }
+  return Next(row, cause);
+}
+
+bool RowReader::Next(RowSearch& row, Skip cause) const {
+  row.skipped.push_back({row.plan.index, cause});
+  ++row.attempt;
+  row.block = {};
+  if (!feed_.substitutes()) return false;
+  if (std::ssize(row.skipped) >= options_.max_skips_in_a_row) {
+    throw TooManySkips(CountsOf(row.skipped), row.plan.index);
+  }
+  return true;
+}
+
+std::optional<RowPlan> RowReader::PlanOf(const RowSearch& row) const {
+  try {
+    return feed_.Plan(row.batch, row.row, row.attempt);
+  } catch (const WindowUsedUp& error) {
+    if (row.skipped.empty()) throw;
+    throw WindowUsedUp(
+        fmt::format("{} (tried: {})", error.what(), DescribeSkips(CountsOf(row.skipped))));
+  }
+}
+
+std::optional<Skip> RowReader::KnownCause(SampleIndex index) const {
+  return runtime_.known_bad == nullptr ? std::nullopt : runtime_.known_bad->Find(index);
+}
+
+}  // namespace fastclip

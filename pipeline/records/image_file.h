@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+
+#include "pipeline/records/block_builder.h"
+
+namespace fastclip {
+
+/// A picture that is a file of its own, not a member of a tar.
+struct ImageFile {
+  std::span<const std::byte> bytes;
+  std::optional<Skip> skip;  ///< kMissing, kTooLarge
+};
+
+/// Reads a file of at most `max_bytes` into memory of `memory`. Throws as OpenToRead() and ReadAt()
+/// do.
+ImageFile ReadImageFile(const std::string& path, std::int64_t max_bytes,
+                        const std::stop_token& stop, BlockBuilder& memory);
+
+}  // namespace fastclip

@@ -1,0 +1,46 @@
+#include "pipeline/records/skip.h"
+
+#include <fmt/format.h>
+
+#include <numeric>
+
+namespace fastclip {
+
+const char* SkipName(Skip cause) {
+  static constexpr const char* kNames[kSkipCauses] = {
+      "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing",
+      "no_label", "bad_label",  "changed",     "bad_row",   "bad_json",  "bad_caption"};
+  return kNames[static_cast<int>(cause)];
+}
+
+std::optional<Skip> SkipOfName(std::string_view name) {
+  for (const Skip cause : kAllSkips) {
+    if (name == SkipName(cause)) return cause;
+  }
+  return std::nullopt;
+}
+
+SkipCounts& SkipCounts::operator+=(const SkipCounts& other) {
+  for (const Skip cause : kAllSkips) (*this)[cause] += other[cause];
+  return *this;
+}
+
+SkipCounts& SkipCounts::operator-=(const SkipCounts& other) {
+  for (const Skip cause : kAllSkips) (*this)[cause] -= other[cause];
+  return *this;
+}
+
+std::int64_t SkipCounts::total() const {
+  return std::accumulate(counts_.begin(), counts_.end(), std::int64_t{0});
+}
+
+std::string DescribeSkips(const SkipCounts& counts) {
+  std::string text;
+  for (const Skip cause : kAllSkips) {
+    if (counts[cause] == 0) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", counts[cause], SkipName(cause));
+  }
+  return text;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace fastclip {
+
+/// Why a record cannot be used. Web data is dirty: a skip is a value, no exception, and a
+/// property of the bytes only. (EIO, timeouts and out-of-memory are exceptions.)
+enum class Skip : std::uint8_t {
+  kNoImage,      ///< no member that could be an image
+  kNoCaption,    ///< no caption, or only blank ones
+  kUndecodable,  ///< the image's bytes are not what they claim
+  kTooLarge,     ///< over a cap on pixels, scans, bytes or captions
+  kTruncated,    ///< the shard, or the image in it, ends early
+  kMissing,      ///< the shard or the image file is gone
+  kNoLabel,      ///< no label, where labels were asked for
+  kBadLabel,     ///< a label that is no whole number of 0 or more
+  kChanged,      ///< other bytes than when its checksum was taken
+  kBadRow,       ///< a table row that does not fit the table's columns, or is no JSON object
+  kBadJson,      ///< a .json that cannot be parsed, or is over the cap, where it was needed
+  kBadCaption,   ///< a caption that is not UTF-8
+};
+inline constexpr int kSkipCauses = 12;
+/// Every cause, in the order of the enum.
+inline constexpr std::array<Skip, kSkipCauses> kAllSkips = [] {
+  std::array<Skip, kSkipCauses> all{};
+  for (int i = 0; i < kSkipCauses; ++i) all[i] = static_cast<Skip>(i);
+  return all;
+}();
+
+/// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing", "no_label",
+/// "bad_label", "changed", "bad_row", "bad_json", "bad_caption".
+const char* SkipName(Skip cause);
+/// The cause of such a name, if it is one.
+std::optional<Skip> SkipOfName(std::string_view name);
+
+/// How many records were skipped, by cause.
+class SkipCounts {
+ public:
+  std::int64_t& operator[](Skip cause) { return counts_[static_cast<std::size_t>(cause)]; }
+  std::int64_t operator[](Skip cause) const { return counts_[static_cast<std::size_t>(cause)]; }
+  SkipCounts& operator+=(const SkipCounts& other);
+  SkipCounts& operator-=(const SkipCounts& other);
+  bool operator==(const SkipCounts&) const = default;
+  std::int64_t total() const;
+  /// The counts in the order of the enum, to be summed over ranks.
+  std::span<std::int64_t, kSkipCauses> values() { return counts_; }
+  std::span<const std::int64_t, kSkipCauses> values() const { return counts_; }
+
+ private:
+  std::array<std::int64_t, kSkipCauses> counts_{};
+};
+
+/// "2 missing, 1 undecodable"; empty where nothing was skipped.
+std::string DescribeSkips(const SkipCounts& counts);
+
+}  // namespace fastclip

@@ -1,0 +1,479 @@
+#include "pipeline/shards/index_files.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "pipeline/base/mutex.h"
+#include "pipeline/base/printable.h"
+#include "pipeline/files/atomic_file.h"
+#include "pipeline/files/output_file.h"
+#include "pipeline/shards/shard_pattern.h"
+#include "pipeline/shards/tar_walk.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+thread_local bool without_indexing = false;
+
+/// Walks wait for the disk, not for a core.
+constexpr std::size_t kWalkers = 8;
+
+/// The deepest folder that holds all paths.
+fs::path CommonFolder(const std::vector<std::string>& paths) {
+  fs::path common = fs::path(paths.front()).parent_path();
+  for (const std::string& name : paths) {
+    const fs::path folder = fs::path(name).parent_path();
+    if (folder == common) continue;
+    const auto [end, unused] =
+        std::mismatch(common.begin(), common.end(), folder.begin(), folder.end());
+    fs::path shared;
+    for (auto it = common.begin(); it != end; ++it) shared /= *it;
+    common = std::move(shared);
+  }
+  return common;
+}
+
+/// Where a file stands; nothing if it is gone.
+std::optional<FileStamp> FindFile(const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    throw std::runtime_error(fmt::format("{}: {}", path, std::generic_category().message(errno)));
+  }
+  if (S_ISDIR(status.st_mode)) {
+    throw std::runtime_error(
+        fmt::format("{}: a folder; list its files, as in '{}/*.tar'", path, path));
+  }
+  if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": not a regular file");
+  return StampOf(status);
+}
+
+/// "fastclip-00000..00331.tar-1f2e3d4c.manifest": a word for people, a hash to tell lists apart.
+std::string ManifestName(std::string_view tail, std::string_view identity) {
+  return fmt::format("fastclip-{}-{:08x}.manifest", PlainName(tail),
+                     XXH3_64bits(identity.data(), identity.size()) & 0xFFFFFFFF);
+}
+
+/// Where a manifest may lie.
+struct Candidate {
+  std::string path;
+  bool required = false;  // the user named it
+  bool beside = false;    // with the files of the list, and so are their sidecars
+
+  /// Where it is written: links to it stay.
+  std::string target() const { return required ? FollowLinks(path) : path; }
+
+  std::string sidecar_folder() const { return beside ? "" : path + ".places"; }
+};
+
+std::vector<Candidate> Candidates(const std::string& part, const fs::path& folder,
+                                  const SourceOptions& options) {
+  if (!options.manifest.empty()) return {{.path = options.manifest, .required = true}};
+  const std::string prefix = folder.string() + "/";
+  const std::string spelled = UnescapePattern(part);
+  const std::string tail = !folder.empty() && spelled.starts_with(prefix)
+                               ? spelled.substr(prefix.size())
+                               : fs::path(spelled).filename().string();
+  std::vector<Candidate> all = {
+      {.path = (folder / ManifestName(tail, tail)).string(), .beside = true}};
+  if (!options.manifest_fallback_dir.empty()) {
+    const fs::path here = folder.empty() ? fs::path(".") : folder;
+    const std::string identity = (fs::absolute(here) / tail).lexically_normal().string();
+    all.push_back(
+        {.path =
+             (fs::path(options.manifest_fallback_dir) / ManifestName(tail, identity)).string()});
+  }
+  return all;
+}
+
+/// A slip of the pen may name a table or a shard, which a manifest would replace.
+void RefuseToReplace(const Candidate& candidate) {
+  std::error_code ignored;
+  if (!candidate.required || !fs::exists(candidate.path, ignored)) return;
+  if (!Manifest::IsOne(candidate.path)) {
+    throw std::runtime_error(candidate.path + ": exists and is no manifest; name another file");
+  }
+}
+
+std::string Named(const std::vector<std::string>& names) {
+  return names.size() == 1 ? names.front()
+                           : fmt::format("{} and {} more", names.front(), names.size() - 1);
+}
+
+/// The manifest of some files as far as it is known, and what is still to be found out.
+struct Draft {
+  struct Unknown {
+    std::size_t file;
+    /// What the manifest told of it when its size or time was another; null where a change is
+    /// welcome.
+    const ManifestEntry* before;
+  };
+  std::vector<ManifestEntry> entries;
+  std::vector<Unknown> unknown;
+  std::vector<std::size_t> gone;
+  bool same = false;  // as the manifest that there is
+};
+
+[[noreturn]] void ThrowNoChecksums(const std::string& part, const std::string& path,
+                                   const SourceOptions& options) {
+  throw std::runtime_error(fmt::format(
+      "{}: no checksums were taken of its records as they are; fastclip shards index --checksum "
+      "'{}'{} takes them",
+      path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
+}
+
+std::string NameIn(const fs::path& folder, const std::string& path) {
+  return folder.empty() ? path : fs::path(path).lexically_relative(folder).string();
+}
+
+/// Whether a manifest tells of these very files all that is wanted.
+bool IsOf(const Manifest& manifest, const fs::path& folder, const std::vector<std::string>& paths,
+          const SourceOptions& options) {
+  const bool with_checksums = options.add_checksums || options.verify_checksums;
+  return std::ranges::equal(
+      manifest.entries(), paths, [&](const ManifestEntry& entry, const std::string& path) {
+        return entry.name == NameIn(folder, path) && (!with_checksums || entry.checksums_hash);
+      });
+}
+
+Draft Compare(const std::string& part, const fs::path& folder,
+              const std::vector<std::string>& paths, const Manifest* old,
+              const SourceOptions& options) {
+  std::unordered_map<std::string_view, const ManifestEntry*> known;
+  if (old != nullptr) {
+    for (const ManifestEntry& entry : old->entries()) known.emplace(entry.name, &entry);
+  }
+  Draft draft;
+  draft.entries.reserve(paths.size());
+  draft.same = old != nullptr && old->entries().size() == paths.size();
+  std::vector<std::string> missing;
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    ManifestEntry& entry = draft.entries.emplace_back();
+    entry.name = NameIn(folder, paths[i]);
+    draft.same = draft.same && old->entries()[i].name == entry.name;
+    const std::optional<FileStamp> stamp = FindFile(paths[i]);
+    const auto found = known.find(entry.name);
+    const ManifestEntry* before = found == known.end() ? nullptr : found->second;
+    if (!stamp && before == nullptr) missing.push_back(paths[i]);
+    if (!stamp && before != nullptr) draft.gone.push_back(i);
+    const bool changed = stamp && before != nullptr && before->stamp != *stamp;
+    if (before != nullptr && !changed) {
+      entry = *before;
+      if (!stamp || entry.checksums_hash) continue;
+      if (options.verify_checksums) ThrowNoChecksums(part, paths[i], options);
+      if (!options.add_checksums) continue;
+    }
+    draft.unknown.push_back({.file = i, .before = changed && !options.renew ? before : nullptr});
+    draft.same = false;
+  }
+  if (!missing.empty()) {
+    throw std::runtime_error(
+        fmt::format("'{}': {} of {} files missing: {}; correct the list or fetch them", part,
+                    missing.size(), paths.size(), Named(missing)));
+  }
+  if (draft.gone.size() == paths.size()) {
+    throw std::runtime_error(
+        fmt::format("'{}': all {} files are gone since they were indexed; is the disk mounted?",
+                    part, paths.size()));
+  }
+  return draft;
+}
+
+/// Of failures in several places, the one whose place comes first. Thread-safe.
+class FirstFailure {
+ public:
+  void Keep(std::size_t place, std::exception_ptr error) {
+    const MutexLock lock(mutex_);
+    if (error_ && place > place_) return;
+    place_ = place;
+    error_ = std::move(error);
+  }
+  void Rethrow() {
+    const MutexLock lock(mutex_);
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  Mutex mutex_;
+  std::size_t place_ FASTCLIP_GUARDED_BY(mutex_) = 0;
+  std::exception_ptr error_ FASTCLIP_GUARDED_BY(mutex_);
+};
+
+/// Finds out about files: from sidecars that fit, else by a walk, which leaves a sidecar behind.
+class Explorer {
+ public:
+  /// With `keep`, sidecars that have no place to lie are kept for this run.
+  Explorer(IndexedFiles& files, const std::string& part, const SourceOptions& options, bool keep)
+      : files_(files), part_(part), options_(options), keep_(keep) {}
+
+  /// Fills in the entries of `draft`. Several threads; of several failures the first by place in
+  /// the list is thrown.
+  void Explore(Draft& draft) {
+    FirstFailure failure;
+    std::atomic<std::size_t> next = 0;
+    const auto work = [&] {
+      for (std::size_t n = next++; n < draft.unknown.size(); n = next++) {
+        const auto [file, before] = draft.unknown[n];
+        try {
+          static_cast<FileFacts&>(draft.entries[file]) =
+              FactsOf(files_.paths[file], draft.entries[file].name, before);
+        } catch (...) {
+          failure.Keep(n, std::current_exception());
+          next = draft.unknown.size();
+        }
+      }
+    };
+    {
+      std::vector<std::jthread> walkers;
+      for (std::size_t t = 1; t < std::min(kWalkers, draft.unknown.size()); ++t)
+        walkers.emplace_back(work);
+      work();
+    }
+    failure.Rethrow();
+    files_.walked = walked_;
+  }
+
+ private:
+  /// A file that is refused leaves the sidecar of what it was.
+  FileFacts FactsOf(const std::string& path, const std::string& name, const FileFacts* before) {
+    SidecarStore& store = *files_.sidecars;
+    const std::optional<FileStamp> stamp = FindFile(path);
+    const bool with_checksums = options_.add_checksums || options_.verify_checksums;
+    const auto known = store.Find(path, name, [&](const FileFacts& facts) {
+      return !facts.outdated && facts.stamp == stamp && (!with_checksums || facts.checksums_hash);
+    });
+    if (known) {
+      if (before != nullptr) RequireSameRecords(path, *before, known->facts());
+      return known->facts();
+    }
+    const auto checked = store.Find(path, name, [&](const FileFacts& facts) {
+      return stamp && facts.stamp.size == stamp->size && facts.checksums_hash;
+    });
+    if (options_.verify_checksums && !checked) ThrowNoChecksums(part_, path, options_);
+
+    std::optional<WalkedFile> walked = WalkPath(path, files_.walk, options_.add_checksums);
+    if (!walked) throw std::runtime_error(path + ": gone while it was being indexed");
+    if (before != nullptr) RequireSameRecords(path, *before, walked->facts);
+    if (checked && !options_.add_checksums) TakeOverChecksums(*checked, *walked);
+    if (options_.verify_checksums && !walked->facts.checksums_hash)
+      ThrowNoChecksums(part_, path, options_);
+    ++walked_;
+    return (keep_ ? store.Keep(path, name, *walked) : store.Write(path, name, *walked)).facts();
+  }
+
+  /// A copy with another time has the checksums of the file as it was, if its records lie where
+  /// they lay: whether it is a true copy can so be verified.
+  static void TakeOverChecksums(const Sidecar& from, WalkedFile& walked) {
+    if (from.facts().count != walked.facts.count || !from.IsWhole(/*with_checksums=*/true)) return;
+    std::vector<std::byte> places(walked.places.size());
+    from.ReadPlaces(0, places);
+    if (places != walked.places) return;
+    walked.checksums.resize(static_cast<std::size_t>(walked.facts.count));
+    from.ReadChecksums(0, walked.checksums);
+    SealChecksums(walked);
+  }
+
+  IndexedFiles& files_;
+  const std::string& part_;
+  const SourceOptions& options_;
+  const bool keep_;
+  std::atomic<std::int64_t> walked_ = 0;
+};
+
+/// What killed runs left where files are about to be written.
+void RemoveLeftovers(const std::vector<std::string>& paths, const Draft& draft,
+                     const Candidate& candidate) {
+  const auto ours = [](std::string_view target) {
+    return target.ends_with(kSidecarSuffix) || target.ends_with(".manifest") ||
+           target.ends_with(".keys");
+  };
+  std::set<std::string> folders = {fs::path(candidate.target()).parent_path().string()};
+  if (candidate.beside) {
+    for (const auto& unknown : draft.unknown)
+      folders.insert(fs::path(paths[unknown.file]).parent_path().string());
+  } else {
+    folders.insert(candidate.sidecar_folder());
+  }
+  for (const std::string& folder : folders) RemoveAbandoned(folder, ours);
+}
+
+/// Takes over the checksums that another process has put into the manifest since it was read here.
+void KeepChecksums(const std::string& path, FileKind kind, Draft& draft) {
+  const auto now = Manifest::Open(path, kind);
+  if (!now) return;
+  std::unordered_map<std::string_view, const ManifestEntry*> known;
+  for (const ManifestEntry& entry : now->entries()) known.emplace(entry.name, &entry);
+  for (ManifestEntry& entry : draft.entries) {
+    const auto found = known.find(entry.name);
+    if (found != known.end() && !entry.checksums_hash && found->second->IsOfSameFile(entry))
+      entry.checksums_hash = found->second->checksums_hash;
+  }
+}
+
+/// Finds out what `draft` lacks and writes the manifest, at the first of the candidates that can
+/// be.
+void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string& part,
+              const std::vector<Candidate>& candidates, const SourceOptions& options) {
+  std::string reason;
+  for (const Candidate& candidate : candidates) {
+    if (WithoutIndexing::active()) break;
+    try {
+      const std::string target = candidate.target();
+      RemoveLeftovers(files.paths, draft, candidate);
+      AtomicFile file(target);  // before the walk, which may take hours
+      files.sidecars = std::make_unique<SidecarStore>(candidate.sidecar_folder(), kind);
+      Explorer(files, part, options, /*keep=*/false).Explore(draft);
+      const FolderLock lock(fs::path(target).parent_path().string());
+      KeepChecksums(target, kind, draft);
+      files.manifest = Manifest(draft.entries);
+      file.Append(files.manifest.Pack(kind));
+      file.Commit();
+      files.manifest_path = candidate.path;
+      return;
+    } catch (const std::system_error& error) {
+      if (candidate.required || !IsNoPlaceToWrite(error)) throw;
+      reason = error.what();
+    }
+  }
+  files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind,
+                                                  WithoutIndexing::active());
+  Explorer(files, part, options, /*keep=*/true).Explore(draft);
+  files.manifest = Manifest(std::move(draft.entries));
+  if (WithoutIndexing::active()) return;
+  files.notes.push_back(fmt::format(
+      "the manifest cannot be kept ({}): it is made anew at each start; name a file for it",
+      reason));
+}
+
+/// "1 row does", "2 rows do".
+std::string Rows(std::int64_t count, const char* one, const char* more) {
+  return fmt::format("{} {} {}", count, count == 1 ? "row" : "rows", count == 1 ? one : more);
+}
+
+void WarnOfTable(IndexedFiles& files) {
+  const ManifestEntry& table = files.manifest.entries().front();
+  if (table.damaged > 0) {
+    files.warnings.push_back(fmt::format(
+        "{} not fit (bad_row): more fields than columns, too few, an open quote, or not a JSON "
+        "object; fastclip shards lint names each",
+        Rows(table.damaged, "does", "do")));
+  }
+  if (table.incomplete > 0) {
+    files.warnings.push_back(
+        fmt::format("{} an image path or a caption, or a label where that is asked for",
+                    Rows(table.incomplete, "lacks", "lack")));
+  }
+}
+
+void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& gone) {
+  std::vector<std::string> missing, cut, damaged, incomplete;
+  std::int64_t lost = 0, lacking = 0, damage = 0;
+  for (const std::size_t i : gone) {
+    missing.push_back(files.paths[i]);
+    lost += files.manifest.entries()[i].count;
+  }
+  for (const ManifestEntry& entry : files.manifest.entries()) {
+    if (entry.cut) cut.push_back(entry.name);
+    if (entry.damaged > 0) {
+      damaged.push_back(fmt::format("{} (bytes {}..{})", entry.name, entry.first_damage.begin,
+                                    entry.first_damage.end));
+      damage += entry.damaged * kTarBlock;
+    }
+    if (entry.incomplete > 0) incomplete.push_back(entry.name);
+    lacking += entry.incomplete;
+  }
+  if (!missing.empty()) {
+    files.warnings.push_back(fmt::format("gone since it was indexed: {}; {} will be skipped",
+                                         Named(missing), Counted(lost, "record")));
+  }
+  if (kind != FileKind::kTar) return WarnOfTable(files);
+  if (!cut.empty()) {
+    files.warnings.push_back(fmt::format(
+        "cut short (no mark at the end): {}; what is whole is used, fetch it again for the rest",
+        Named(cut)));
+  }
+  if (!damaged.empty()) {
+    files.warnings.push_back(fmt::format(
+        "damaged: {}; {} bytes in all are zeros or garbage where records may have been. "
+        "What is whole is used; fetch {} again for the rest",
+        Named(damaged), damage, damaged.size() == 1 ? "it" : "them"));
+  }
+  if (lacking > 0) {
+    files.warnings.push_back(fmt::format(
+        "{} an image, or a caption or label (in {}); do the members of each lie side by side?",
+        lacking == 1 ? "1 record lacks" : fmt::format("{} records lack", lacking),
+        Named(incomplete)));
+  }
+}
+
+}  // namespace
+
+WithoutIndexing::WithoutIndexing() : before_(without_indexing) { without_indexing = true; }
+WithoutIndexing::~WithoutIndexing() { without_indexing = before_; }
+bool WithoutIndexing::active() { return without_indexing; }
+
+std::optional<WalkedFile> WalkPath(const std::string& path, const WalkFile& walk, bool checksums) {
+  try {
+    const UniqueFd fd = OpenToRead(path);
+    if (!fd) return std::nullopt;
+    const FileStamp stamp = SettledStampOf(fd.get(), path);
+    WalkedFile walked = walk(fd.get(), path, checksums);
+    walked.facts.stamp = stamp;
+    return walked;
+  } catch (const std::system_error& error) {
+    // Of the shard, not of the manifest: no other place to write to would help.
+    throw std::runtime_error(error.what());
+  }
+}
+
+IndexedFiles IndexFiles(const std::string& part, std::vector<std::string> paths, FileKind kind,
+                        const SourceOptions& options, WalkFile walk) {
+  const fs::path folder = CommonFolder(paths);
+  std::vector<Candidate> candidates = Candidates(part, folder, options);
+  std::optional<Manifest> old;
+  for (auto candidate = candidates.begin(); candidate != candidates.end(); ++candidate) {
+    if ((old = Manifest::Open(candidate->path, kind))) {
+      // What there is is renewed where it is.
+      std::rotate(candidates.begin(), candidate, candidate + 1);
+      break;
+    }
+    RefuseToReplace(*candidate);
+  }
+
+  Draft draft;
+  draft.same = options.trust_manifest && old && IsOf(*old, folder, paths, options);
+  if (!draft.same) draft = Compare(part, folder, paths, old ? &*old : nullptr, options);
+  const std::vector<std::size_t> gone = draft.gone;
+  IndexedFiles files;
+  files.paths = std::move(paths);
+  files.walk = std::move(walk);
+  if (draft.same) {
+    files.sidecars = std::make_unique<SidecarStore>(candidates.front().sidecar_folder(), kind,
+                                                    WithoutIndexing::active());
+    files.manifest = std::move(*old);
+    files.manifest_path = candidates.front().path;
+  } else {
+    Complete(files, std::move(draft), kind, part, candidates, options);
+  }
+  Warn(files, kind, gone);
+  return files;
+}
+
+}  // namespace fastclip

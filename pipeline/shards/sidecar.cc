@@ -1,0 +1,187 @@
+#include "pipeline/shards/sidecar.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "pipeline/files/stream_hash.h"
+
+namespace fastclip {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "a sidecar is written as it lies in memory");
+
+struct Head {
+  static constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'S', 'C', '3'};
+  std::array<char, 8> magic;
+  std::uint32_t kind, flags;
+  std::int64_t size, mtime_ns, count, incomplete, damaged;
+  ByteRange first_damage;
+  std::uint64_t content_hash, places_hash, checksums_hash;
+  std::uint64_t head_hash;  // of the bytes before it
+};
+static_assert(sizeof(Head) == 104);
+
+struct OutdatedHead {
+  static constexpr std::array<char, 8> kMagic = {'F', 'C', 'L', 'I', 'P', 'S', 'C', '2'};
+  std::array<char, 8> magic;
+  std::uint32_t kind, flags;
+  std::int64_t size, mtime_ns, count, incomplete, damaged;
+  std::uint64_t content_hash, places_hash, checksums_hash;
+  std::uint64_t head_hash;
+};
+static_assert(sizeof(OutdatedHead) == 88);
+
+constexpr std::uint32_t kCut = 1, kWithChecksums = 2;
+
+constexpr std::int64_t kChecksumBytes = sizeof(std::uint32_t);
+constexpr std::size_t kHashedAtOnce = 256 << 10;
+
+template <class Head>
+std::uint64_t HashOfHead(const Head& head) {
+  return XXH3_64bits(&head, offsetof(Head, head_hash));
+}
+
+}  // namespace
+
+void RequireSameRecords(const std::string& path, const FileFacts& before, const FileFacts& now) {
+  if (before.count == 0) return;  // nothing had an index
+  if (before.count == now.count && before.content_hash == now.content_hash) return;
+  throw std::runtime_error(fmt::format(
+      "{}: changed since it was indexed ({}), so that records would get other indices: put the old "
+      "file back, or renew the manifest with fastclip shards index and start a new run",
+      path,
+      before.count == now.count ? fmt::format("{} records then and now, but others", now.count)
+                                : fmt::format("{} records then, {} now", before.count, now.count)));
+}
+
+std::uint32_t RecordChecksum(std::uint64_t xxh3) { return static_cast<std::uint32_t>(xxh3); }
+
+void SealChecksums(WalkedFile& walked) {
+  const auto bytes = std::as_bytes(std::span(walked.checksums));
+  walked.facts.checksums_hash = XXH3_64bits(bytes.data(), bytes.size());
+}
+
+std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked) {
+  const FileFacts& facts = walked.facts;
+  Head head{};
+  head.magic = Head::kMagic;
+  head.kind = static_cast<std::uint32_t>(kind);
+  head.flags = (facts.cut ? kCut : 0) | (facts.checksums_hash ? kWithChecksums : 0);
+  head.size = facts.stamp.size;
+  head.mtime_ns = facts.stamp.mtime_ns;
+  head.count = facts.count;
+  head.incomplete = facts.incomplete;
+  head.damaged = facts.damaged;
+  head.first_damage = facts.first_damage;
+  head.content_hash = facts.content_hash;
+  head.places_hash = XXH3_64bits(walked.places.data(), walked.places.size());
+  head.checksums_hash = facts.checksums_hash.value_or(0);
+  head.head_hash = HashOfHead(head);
+  const auto checksums = std::as_bytes(std::span(walked.checksums));
+  std::vector<std::byte> bytes(sizeof(head) + walked.places.size() + checksums.size());
+  std::memcpy(bytes.data(), &head, sizeof(head));
+  const auto end = std::ranges::copy(walked.places, bytes.begin() + sizeof(head)).out;
+  std::ranges::copy(checksums, end);
+  return bytes;
+}
+
+template <class Head>
+bool Sidecar::ReadHead(std::span<const std::byte> bytes, std::int64_t base, FileKind kind) {
+  Head head;
+  if (bytes.size() < sizeof(head)) return false;
+  std::memcpy(&head, bytes.data(), sizeof(head));
+  if (head.magic != Head::kMagic || head.head_hash != HashOfHead(head) ||
+      head.kind != static_cast<std::uint32_t>(kind) || head.count < 0 ||
+      head.count > kMostRecordsOfFile) {
+    return false;
+  }
+  places_at_ = base + static_cast<std::int64_t>(sizeof(head));
+  kind_ = kind;
+  facts_.stamp = {head.size, head.mtime_ns};
+  facts_.count = head.count;
+  facts_.incomplete = head.incomplete;
+  facts_.damaged = head.damaged;
+  facts_.cut = (head.flags & kCut) != 0;
+  facts_.content_hash = head.content_hash;
+  if ((head.flags & kWithChecksums) != 0) facts_.checksums_hash = head.checksums_hash;
+  places_hash_ = head.places_hash;
+  if constexpr (requires { head.first_damage; }) {
+    facts_.first_damage = head.first_damage;
+  } else {
+    facts_.outdated = true;
+  }
+  return true;
+}
+
+std::optional<Sidecar> Sidecar::Open(std::shared_ptr<const UniqueFd> file, std::int64_t base,
+                                     std::string path, FileKind kind) {
+  std::array<std::byte, std::max(sizeof(Head), sizeof(OutdatedHead))> bytes;
+  const auto head = std::span(bytes).first(ReadAt(file->get(), base, bytes, path));
+  Sidecar sidecar;
+  if (!sidecar.ReadHead<Head>(head, base, kind) &&
+      !sidecar.ReadHead<OutdatedHead>(head, base, kind)) {
+    return std::nullopt;
+  }
+  sidecar.file_ = std::move(file);
+  sidecar.path_ = std::move(path);
+  return sidecar;
+}
+
+std::int64_t Sidecar::places_bytes() const {
+  return kind_ == FileKind::kTar
+             ? (facts_.count + 1) * static_cast<std::int64_t>(sizeof(std::uint32_t))
+             : ((facts_.count + kRowsApart - 1) / kRowsApart + 1) *
+                   static_cast<std::int64_t>(sizeof(std::uint64_t));
+}
+
+std::optional<std::uint64_t> Sidecar::HashOf(std::int64_t first, std::int64_t bytes) const {
+  StreamHash hash;
+  std::vector<std::byte> buffer(
+      static_cast<std::size_t>(std::min<std::int64_t>(bytes, kHashedAtOnce)));
+  while (bytes > 0) {
+    const auto part = std::span(buffer).first(
+        static_cast<std::size_t>(std::min<std::int64_t>(bytes, std::ssize(buffer))));
+    if (ReadAt(file_->get(), first, part, path_) < part.size()) return std::nullopt;
+    hash.Add(part);
+    first += std::ssize(part);
+    bytes -= std::ssize(part);
+  }
+  return hash.Digest();
+}
+
+bool Sidecar::IsWhole(bool with_checksums) const {
+  if (HashOf(places_at_, places_bytes()) != places_hash_) return false;
+  return !with_checksums ||
+         (facts_.checksums_hash && HashOf(places_at_ + places_bytes(),
+                                          facts_.count * kChecksumBytes) == facts_.checksums_hash);
+}
+
+void Sidecar::ReadPlaces(std::int64_t first, std::span<std::byte> out) const {
+  if (first < 0 || first > places_bytes() - std::ssize(out)) {
+    throw std::out_of_range(fmt::format("{}: no place at byte {}", path_, first));
+  }
+  Read(places_at_ + first, out);
+}
+
+void Sidecar::ReadChecksums(std::int64_t first, std::span<std::uint32_t> out) const {
+  if (!facts_.checksums_hash || first < 0 || first > facts_.count - std::ssize(out)) {
+    throw std::out_of_range(fmt::format("{}: no checksum of record {}", path_, first));
+  }
+  Read(places_at_ + places_bytes() + first * kChecksumBytes, std::as_writable_bytes(out));
+}
+
+void Sidecar::Read(std::int64_t first, std::span<std::byte> out) const {
+  if (ReadAt(file_->get(), first, out, path_) < out.size()) {
+    throw std::runtime_error(path_ + ": has become shorter; remove it, it is made again");
+  }
+}
+
+}  // namespace fastclip

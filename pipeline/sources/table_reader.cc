@@ -1,0 +1,181 @@
+#include "pipeline/sources/table_reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "pipeline/base/ascii.h"
+#include "pipeline/files/file.h"
+
+namespace fastclip {
+namespace {
+
+constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
+
+/// The separator of a line like "sep=;", with which Excel begins a file.
+std::optional<char> NamedSeparator(std::string_view line) {
+  constexpr std::string_view kSep = "sep=";
+  if (line.size() != kSep.size() + 1 || !EqualsInAnyCase(line.substr(0, kSep.size()), kSep))
+    return std::nullopt;
+  return line.back();
+}
+
+}  // namespace
+
+TableReader::TableReader(int fd, std::string path, TableFormat format, const TableWants& wants,
+                         OnBytes on_bytes)
+    : fd_(fd), path_(std::move(path)), on_bytes_(std::move(on_bytes)), scanner_(kSeparators) {
+  layout_.format = format;
+  Fill();
+  RefuseOtherFiles();
+  if (std::string_view(buffer_).starts_with(kUtf8Mark)) {
+    begin_ = kUtf8Mark.size();
+    offset_ = std::ssize(kUtf8Mark);
+  }
+  if (format == TableFormat::kJsonLines) {
+    layout_ = JsonLayoutOf(wants);
+    LookAtFirstRows(wants);
+  } else {
+    ReadFirstLine(wants);
+  }
+}
+
+TableReader::TableReader(int fd, std::string path, TableLayout layout, std::int64_t offset,
+                         std::stop_token stop)
+    : fd_(fd),
+      path_(std::move(path)),
+      layout_(std::move(layout)),
+      stop_(std::move(stop)),
+      scanner_(std::string_view(&layout_.separator, 1)),
+      offset_(offset) {}
+
+void TableReader::RefuseOtherFiles() const {
+  const std::string_view text = buffer_;
+  const auto refuse = [&](const char* what) { throw std::runtime_error(path_ + ": " + what); };
+  using namespace std::string_view_literals;
+  if (text.starts_with("\x1F\x8B"sv)) refuse("compressed by gzip, but not called .gz; rename it");
+  if (text.starts_with("PK\3\4"sv))
+    refuse("a zip file, such as an Excel workbook; save it as .csv");
+  if (text.starts_with("PAR1"sv)) refuse("a Parquet file; write it as .csv or .jsonl, pandas does");
+  if (text.starts_with("\xFF\xFE"sv) || text.starts_with("\xFE\xFF"sv) ||
+      text.substr(0, text.find('\n')).find('\0') != text.npos) {
+    refuse("text in UTF-16, or no text at all; save it as UTF-8, as by iconv -f UTF-16 -t UTF-8");
+  }
+}
+
+void TableReader::ReadFirstLine(const TableWants& wants) {
+  const char asked = wants.keys.separator;
+  if (asked != '\0') scanner_ = RowScanner(std::string_view(&asked, 1));
+  bool has_line = NextLine();
+  std::optional<char> named;
+  if (has_line) named = NamedSeparator(line_);
+  if (named) has_line = NextLine();
+  if (!has_line) {
+    throw std::runtime_error(
+        path_ + ": empty; its first line names the columns, as in 'filepath' and 'caption'");
+  }
+  const char shown = named ? *named : SeparatorOf(layout_.format, line_);
+  const char separator = asked != '\0' ? asked : shown;
+  layout_ = LayoutOf(path_, layout_.format, line_, separator, wants);
+  layout_.overridden = separator != shown;
+  scanner_ = RowScanner(std::string_view(&separator, 1));
+}
+
+void TableReader::LookAtFirstRows(const TableWants& wants) {
+  constexpr int kRows = 100;
+  constexpr std::int64_t kBytes = 1 << 20;
+  TableReader rows(fd_, path_, layout_, offset_, {});
+  JsonRowNames names(layout_);
+  for (int i = 0; i < kRows && rows.offset_ - offset_ < kBytes && rows.NextLine(); ++i)
+    names.Add(rows.line_);
+  names.Check(path_, wants);
+  layout_.description = names.Description();
+}
+
+bool TableReader::Fill() {
+  static constexpr std::size_t kMaxFetch = 1 << 20;
+  buffer_.erase(0, begin_);
+  begin_ = 0;
+  const std::size_t before = buffer_.size();
+  buffer_.resize(before + fetch_);
+  const auto fresh = std::as_writable_bytes(std::span(buffer_)).subspan(before);
+  const std::size_t got =
+      ReadAt(fd_, offset_ + static_cast<std::int64_t>(before), fresh, path_, stop_);
+  buffer_.resize(before + got);
+  fetch_ = std::min(2 * fetch_, kMaxFetch);
+  if (on_bytes_) on_bytes_(fresh.first(got));
+  return got > 0;
+}
+
+/// The place of the row's line break at or behind `from`, or buffer_.size() if it is not there yet.
+std::size_t TableReader::FindRowEnd(std::size_t from) {
+  return layout_.format == TableFormat::kJsonLines
+             ? std::min(buffer_.find('\n', from), buffer_.size())
+             : scanner_.FindEnd(buffer_, from);
+}
+
+/// Goes behind a line of which there is too much in the buffer.
+void TableReader::PassOverRest() {
+  for (;;) {
+    offset_ += static_cast<std::int64_t>(buffer_.size() - begin_);
+    begin_ = buffer_.size();
+    if (!Fill()) return;
+    const std::size_t end = buffer_.find('\n');
+    if (end == buffer_.npos) continue;
+    begin_ = end + 1;
+    offset_ += static_cast<std::int64_t>(begin_);
+    return;
+  }
+}
+
+bool TableReader::IsBlank(std::string_view line) const {
+  const bool json = layout_.format == TableFormat::kJsonLines;
+  return std::ranges::all_of(line, [&](char c) {
+    return c == ' ' || (c == '\r' && json) || (c == '\t' && (json || layout_.separator != '\t'));
+  });
+}
+
+bool TableReader::NextLine() {
+  too_long_ = false;
+  for (;;) {
+    scanner_.Begin();
+    std::size_t end = FindRowEnd(begin_);
+    while (end == buffer_.size()) {
+      const std::size_t scanned = end - begin_;
+      if (scanned > kMaxRow) {
+        if (layout_.format == TableFormat::kJsonLines) {
+          PassOverRest();
+          line_ = {};
+          too_long_ = true;
+          return true;
+        }
+        throw std::runtime_error(
+            fmt::format("{}: the row at byte {} is over {} MiB{}", path_, offset_, kMaxRow >> 20,
+                        scanner_.in_quotes() ? "; a quote in it does not close" : ""));
+      }
+      if (!Fill()) break;
+      end = FindRowEnd(begin_ + scanned);
+    }
+    if (begin_ == buffer_.size()) return false;
+    line_ = std::string_view(buffer_).substr(begin_, end - begin_);
+    const std::size_t taken = std::min(end + 1, buffer_.size()) - begin_;
+    begin_ += taken;
+    offset_ += static_cast<std::int64_t>(taken);
+    if (!IsBlank(line_)) return true;
+  }
+}
+
+std::optional<TableRow> TableReader::Next() {
+  if (!NextLine()) return std::nullopt;
+  if (too_long_) {
+    TableRow row;
+    row.skip = Skip::kBadRow;
+    return row;
+  }
+  return layout_.format == TableFormat::kJsonLines ? ParseJsonRow(line_, layout_)
+                                                   : ParseFields(line_, layout_);
+}
+
+}  // namespace fastclip

@@ -1,0 +1,229 @@
+#include "pipeline/sources/table_source.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <span>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "pipeline/files/stream_hash.h"
+#include "pipeline/records/block_builder.h"
+#include "pipeline/records/image_file.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A longer path names no file; of it this much is kept as the record's key.
+constexpr std::size_t kLongestKey = 4096;
+
+TableWants WantsOf(const SourceOptions& options) { return {options.table, options.labels}; }
+
+bool IsBlank(const std::string& text) { return text.find_first_not_of(" \t\r\n\v\f") == text.npos; }
+
+bool LacksPartner(const TableRow& row, bool labelled) {
+  // Without a field for captions it is the label that counts.
+  return labelled || row.captions.empty() ? row.label.skip == Skip::kNoLabel
+                                          : std::ranges::all_of(row.captions, IsBlank);
+}
+
+std::uint64_t HashOf(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
+
+/// All facts of a table but its stamp, and its places.
+WalkedFile Walk(int fd, const std::string& path, const TableWants& wants) {
+  WalkedFile walked;
+  FileFacts& facts = walked.facts;
+  StreamHash hash;
+  TableReader reader(fd, path, TableFormatOf(path).value(), wants,
+                     [&](std::span<const std::byte> bytes) { hash.Add(bytes); });
+  std::vector<std::int64_t> places;
+  for (;;) {
+    const std::int64_t at = reader.offset();
+    const std::optional<TableRow> row = reader.Next();
+    if (!row) break;
+    if (facts.count++ % kRowsApart == 0) places.push_back(at);
+    facts.cut |= row->open_quote;
+    if (row->skip == Skip::kBadRow) {
+      ++facts.damaged;
+    } else if (row->skip || LacksPartner(*row, reader.layout().labelled)) {
+      ++facts.incomplete;
+    }
+  }
+  places.push_back(reader.offset());
+  facts.content_hash = hash.Digest();
+  // The same bytes, cut into other rows and fields, are other data.
+  if (reader.layout().overridden)
+    facts.content_hash ^= HashOf(fmt::format("separator {}", reader.layout().separator));
+  const auto bytes = std::as_bytes(std::span(places));
+  walked.places.assign(bytes.begin(), bytes.end());
+  return walked;
+}
+
+bool Exists(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+}  // namespace
+
+// Not of the labels: who asks for them may be a second reader of the same rows.
+FileKind TableSource::KindOf(const TableKeys& keys) {
+  if (!keys.any()) return FileKind::kTable;
+  const std::uint64_t hash = HashOf(keys.image + '\0' + keys.caption + '\0' + keys.separator);
+  // Never a kind that has a name.
+  return static_cast<FileKind>(std::uint32_t{1} << 31 | static_cast<std::uint32_t>(hash));
+}
+
+std::unique_ptr<TableSource> TableSource::Open(const std::string& part, const std::string& path,
+                                               const SourceOptions& options) {
+  const auto inflated = std::make_shared<GzipCopy>(
+      std::vector{fs::path(path).parent_path().string(), options.manifest_fallback_dir});
+  const TableWants wants = WantsOf(options);
+  const WalkFile walk = [inflated, wants](int fd, const std::string& name, bool /*checksums*/) {
+    const auto copy = IsGzipName(name) ? inflated->Of(fd, name) : nullptr;
+    return Walk(copy ? copy->get() : fd, name, wants);
+  };
+  IndexedFiles files = IndexFiles(part, {path}, KindOf(options.table), options, walk);
+  UniqueFd fd = OpenToRead(path);
+  if (!fd) throw std::runtime_error(path + ": gone while it was being opened");
+  const auto text = IsGzipName(path) ? inflated->Of(fd.get(), path)
+                                     : std::make_shared<const UniqueFd>(std::move(fd));
+  TableLayout layout = TableReader(text->get(), path, TableFormatOf(path).value(), wants).layout();
+  layout.class_names = options.class_names;
+  return std::unique_ptr<TableSource>(
+      new TableSource(std::move(files), text, std::move(layout), options));
+}
+
+TableSource::TableSource(IndexedFiles files, std::shared_ptr<const UniqueFd> text,
+                         TableLayout layout, const SourceOptions& options)
+    : files_(std::move(files)),
+      max_record_bytes_(options.max_record_bytes),
+      text_(std::move(text)),
+      layout_(std::move(layout)),
+      places_(files_, /*checksums=*/false) {}
+
+/// Reads on from a row.
+TableReader TableSource::ReaderAt(std::int64_t row, std::stop_token stop) const {
+  const std::shared_ptr<const Sidecar> sidecar = places_.Open(0);
+  if (sidecar == nullptr) throw std::runtime_error(path() + ": gone since it was opened");
+  std::int64_t place = 0;
+  sidecar->ReadPlaces(row / kRowsApart * static_cast<std::int64_t>(sizeof(place)),
+                      std::as_writable_bytes(std::span(&place, 1)));
+  TableReader reader(text_->get(), path(), layout_, place, std::move(stop));
+  for (std::int64_t i = 0; i < row % kRowsApart; ++i) reader.Skip();
+  return reader;
+}
+
+RecordBlock TableSource::Read(SampleIndex first, int count, std::stop_token stop) const {
+  if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
+    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+  }
+  BlockBuilder builder;
+  if (count == 0) return builder.Finish();
+  TableReader reader = ReaderAt(ToInt(first), stop);
+  for (std::int64_t i = 0; i < count; ++i) {
+    AddRecord(SampleIndex{ToInt(first) + i}, NextOf(reader), stop, builder);
+  }
+  return builder.Finish();
+}
+
+StoredRecord TableSource::ReadStored(SampleIndex index, std::stop_token stop) const {
+  StoredRecord stored;
+  TableReader reader = ReaderAt(ToInt(index), stop);
+  const TableRow row = NextOf(reader);
+  if (!row.skip) {
+    stored.fields = FieldsBeside(reader.line(), layout_);
+    stored.bad_label = row.label.skip == Skip::kBadLabel;
+  }
+  BlockBuilder builder;
+  AddRecord(index, row, stop, builder);
+  stored.block = builder.Finish();
+  return stored;
+}
+
+TableRow TableSource::NextOf(TableReader& reader) const {
+  std::optional<TableRow> row = reader.Next();
+  if (!row)
+    throw std::runtime_error(path() + ": has become shorter since it was opened; start again");
+  return std::move(*row);
+}
+
+std::vector<std::string> TableSource::FieldsOf(SampleIndex index) const {
+  const std::optional<TableRow> row = ReaderAt(ToInt(index), {}).Next();
+  if (!row || row->label.skip == Skip::kNoLabel) return {};
+  return {"label"};
+}
+
+std::string TableSource::PathOf(const TableRow& row) const {
+  return (fs::path(path()).parent_path() / row.image).string();
+}
+
+void TableSource::AddRecord(SampleIndex index, const TableRow& row, const std::stop_token& stop,
+                            BlockBuilder& builder) const {
+  const std::string_view key =
+      builder.Keep(std::string_view(row.image).substr(0, std::min(row.image.size(), kLongestKey)));
+  const ImageFile image = row.skip ? ImageFile{.bytes = {}, .skip = row.skip}
+                                   : ReadImageFile(PathOf(row), max_record_bytes_, stop, builder);
+  Record& record = builder.Add(index);
+  record.key = key;
+  record.image = image.bytes;
+  record.label = row.label.value;
+  record.skip = image.skip;
+  if (layout_.labelled) {
+    if (!record.skip) record.skip = row.label.skip;
+    return;
+  }
+  if (row.skip == Skip::kBadRow) return;
+  for (const std::string& caption : row.captions) builder.AddTrimmedCaption(builder.Keep(caption));
+  if (record.skip) return;
+  record.skip = builder.FaultOfCaptions();
+  if (!record.skip && builder.CaptionsOfLast() == 0) record.skip = Skip::kNoCaption;
+}
+
+std::optional<std::string> TableSource::FindMissingImages() const {
+  constexpr std::int64_t kLooked = 16;
+  const std::int64_t looked = std::min(size(), kLooked);
+  std::int64_t missing = 0, from_here = 0;
+  std::string first;
+  for (std::int64_t i = 0; i < looked; ++i) {
+    const std::optional<TableRow> row = ReaderAt(i * size() / looked, {}).Next();
+    if (!row || row->skip) continue;
+    if (Exists(PathOf(*row))) return std::nullopt;
+    if (missing++ == 0) first = row->image;
+    from_here += Exists(row->image) ? 1 : 0;
+  }
+  if (missing == 0) return std::nullopt;
+  const std::string folder = fs::path(path()).parent_path().string();
+  std::string text = fmt::format(
+      "none of the images is there ({} checked); the first is '{}'. Paths are relative to the "
+      "table's folder, '{}'",
+      missing, first, folder.empty() ? "." : folder);
+  if (from_here > 0 && !folder.empty()) {
+    text +=
+        "; they exist from the working folder: move the table to the folder that its paths begin "
+        "in, or write absolute paths";
+  }
+  return text;
+}
+
+std::vector<std::string> TableSource::Findings() const {
+  std::vector<std::string> findings;
+  if (entry().cut) {
+    TableReader reader = ReaderAt(size() - 1, {});
+    const std::int64_t from = reader.offset();
+    reader.Skip();
+    findings.push_back(fmt::format(
+        "a quote in the row at byte {} does not close: the {} bytes from there to the end of the "
+        "file are one bad row",
+        from, reader.offset() - from));
+  }
+  if (auto missing = FindMissingImages()) findings.push_back(std::move(*missing));
+  return findings;
+}
+
+}  // namespace fastclip

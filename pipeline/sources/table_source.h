@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/files/gzip_copy.h"
+#include "pipeline/records/record_source.h"
+#include "pipeline/shards/index_files.h"
+#include "pipeline/shards/record_places.h"
+#include "pipeline/sources/table_reader.h"
+
+namespace fastclip {
+
+/// The rows of a table of image path and caption, one record each; TableReader says which columns.
+///
+/// Paths are relative to the table's folder. No list of them is held: the table's sidecar has the
+/// byte of every 64th row; of a .gz an inflated copy is read. An image that is gone is
+/// Skip::kMissing, a row that does not fit kBadRow, one without a path kNoImage; all keep their
+/// place. The key is the path as the table has it.
+class TableSource final : public RecordSource {
+ public:
+  /// Opens the table `path`, which `part` of a list named, by its index.
+  static std::unique_ptr<TableSource> Open(const std::string& part, const std::string& path,
+                                           const SourceOptions& options);
+  /// What its manifest and sidecar say that it was walked as.
+  static FileKind KindOf(const TableKeys& keys);
+
+  std::int64_t size() const override { return entry().count; }
+  RecordBlock Read(SampleIndex first, int count, std::stop_token stop) const override;
+  StoredRecord ReadStored(SampleIndex index, std::stop_token stop) const override;
+  RecordOrigin OriginOf(SampleIndex index) const override {
+    return {files_.paths.front(), ToInt(index)};
+  }
+  std::vector<std::string> FieldsOf(SampleIndex index) const override;
+  std::uint64_t hash() const override { return files_.manifest.hash(); }
+  /// Which columns are read, for people.
+  const std::string& columns() const { return layout_.description; }
+  const IndexedFiles& files() const { return files_; }
+  /// What a look at some rows shows that the index does not tell: images that all are missing,
+  /// where an open quote begins.
+  std::vector<std::string> Findings() const;
+
+ private:
+  TableSource(IndexedFiles files, std::shared_ptr<const UniqueFd> text, TableLayout layout,
+              const SourceOptions& options);
+
+  const std::string& path() const { return files_.paths.front(); }
+  const ManifestEntry& entry() const { return files_.manifest.entries().front(); }
+  TableReader ReaderAt(std::int64_t row, std::stop_token stop) const;
+  /// The next row; throws where the table has become shorter.
+  TableRow NextOf(TableReader& reader) const;
+  std::string PathOf(const TableRow& row) const;
+  std::optional<std::string> FindMissingImages() const;
+  void AddRecord(SampleIndex index, const TableRow& row, const std::stop_token& stop,
+                 class BlockBuilder& builder) const;
+
+  const IndexedFiles files_;
+  const std::int64_t max_record_bytes_;
+  const std::shared_ptr<const UniqueFd> text_;
+  const TableLayout layout_;
+  const RecordPlaces places_;  // of files_
+};
+
+}  // namespace fastclip

@@ -1,0 +1,279 @@
+#include "tools/bench/bench_step.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "pipeline/base/counter_random.h"
+#include "pipeline/base/printable.h"
+#include "pipeline/files/output_file.h"
+#include "tools/cli/cli.h"
+#include "tools/cli/measure.h"
+#include "trainer/config/config.h"
+#include "trainer/model/presets.h"
+#include "trainer/run/run_setup.h"
+#include "trainer/state/safetensors.h"
+#include "trainer/step/batch_tensors.h"
+#include "trainer/step/train_step.h"
+
+namespace fastclip {
+namespace {
+
+struct Captions {
+  std::vector<TokenId> tokens;     // [rows, context]
+  std::vector<std::int64_t> pool;  // [rows]
+};
+
+// Start, words, end, zeros. Real captions are mostly 17 to 22 ids long, one in ten is shorter, one
+// in ten longer; full ones fill the context, so that nothing can be trimmed.
+Captions MakeCaptions(const ModelConfig& config, std::int64_t rows, bool full,
+                      CounterRandom& random) {
+  const std::int64_t context = config.text.context_length;
+  const auto vocabulary = static_cast<TokenId>(config.text.vocab_size);
+  Captions made{std::vector<TokenId>(static_cast<std::size_t>(rows * context)), {}};
+  const auto between = [&](std::uint64_t least, std::uint64_t most) {
+    return static_cast<std::int64_t>(least + random.Below(most - least + 1));
+  };
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::uint64_t kind = random.Below(10);
+    const std::int64_t real = kind == 0   ? between(8, 16)
+                              : kind == 1 ? between(23, 32)
+                                          : between(17, 22);
+    const std::int64_t length = full ? context : std::min(real, context);
+    TokenId* caption = made.tokens.data() + row * context;
+    for (std::int64_t i = 1; i + 1 < length; ++i)
+      caption[i] = static_cast<TokenId>(1 + random.Below(vocabulary - 3));
+    caption[0] = vocabulary - 2;
+    caption[length - 1] = vocabulary - 1;  // the highest id: where OpenCLIP looks for the end
+    made.pool.push_back(length - 1);
+  }
+  return made;
+}
+
+struct Timing {
+  double step_seconds = 0;
+  double core_seconds = 0;
+  double peak_mb = 0;
+};
+
+class StepBench {
+ public:
+  StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb)
+      : config_(config),
+        start_mb_(start_mb),
+        model_config_(model),
+        rows_(config.train.batch_size),
+        plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
+        model_(model_config_, config.train.seed, config.temperature.init, ParameterType(),
+               config.model.lock),
+        objective_(MakeObjective(ObjectiveOf(config))),
+        table_(plan_, {0, 1}, objective_->state_columns(), objective_->initial_state(),
+               ParameterType()),
+        optimizer_(MakeOptimizer(model_.trainable(), config.optimizer)),
+        comm_(WorldOfOne()),
+        step_(model_, *objective_, table_, *optimizer_, *comm_,
+              {config.train.clip_norm, PrecisionOf(config.train.precision)}, {rows_}),
+        random_(1),
+        pixels_(static_cast<std::size_t>(rows_ * model_config_.vision.image_size *
+                                         model_config_.vision.image_size * 3)),
+        real_(MakeCaptions(model_config_, rows_, false, random_)),
+        full_(MakeCaptions(model_config_, rows_, true, random_)) {
+    model_.set_grad_checkpointing(config.train.grad_checkpointing);
+    for (std::uint8_t& pixel : pixels_) pixel = static_cast<std::uint8_t>(random_.Next());
+  }
+
+  const ModelConfig& model_config() const { return model_config_; }
+  const Captions& real() const { return real_; }
+  const Captions& full() const { return full_; }
+
+  Timing Time(const Captions& captions, double seconds) {
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(rows_));
+    std::vector<double> wall, core;
+    const double begin = SecondsOf(CLOCK_MONOTONIC);
+    // The first step allocates what the others find.
+    while (wall.size() < 3 || SecondsOf(CLOCK_MONOTONIC) - begin < seconds) {
+      const std::int64_t first = static_cast<std::int64_t>(wall.size()) % 64 * rows_;
+      std::iota(indices.begin(), indices.end(), first);
+      const double wall_begin = SecondsOf(CLOCK_MONOTONIC),
+                   core_begin = SecondsOf(CLOCK_PROCESS_CPUTIME_ID);
+      const std::vector<MicroBatch> micro = MakeMicro(captions, indices);
+      step_.Run({.micro = micro,
+                 .indices = indices,
+                 .epoch = 1,
+                 .gamma = config_.gamma.min,
+                 .rates = {config_.learning_rate.lr, config_.learning_rate.lr}});
+      wall.push_back(SecondsOf(CLOCK_MONOTONIC) - wall_begin);
+      core.push_back(SecondsOf(CLOCK_PROCESS_CPUTIME_ID) - core_begin);
+    }
+    wall.erase(wall.begin()), core.erase(core.begin());
+    return {Quantile(wall, 0.5), Quantile(core, 0.5), MemoryMb("VmHWM") - start_mb_};
+  }
+
+  // What a peer needs to do the same steps, and our features of the real captions to check it by.
+  void WriteInputs(const std::string& path, const std::string& setup) {
+    const TensorTarget whole{.dtype = ParameterType(), .trim_text = false};
+    const at::Tensor images = ImageTensor(pixels_, rows_, model_config_.vision.image_size, whole);
+    const auto tensors_of = [&](const Captions& captions) {
+      return CaptionsOf(captions.tokens, captions.pool, model_config_.text.context_length, whole);
+    };
+    const CaptionTensors real = tensors_of(real_);
+    const at::NoGradGuard no_grad;
+    NamedTensors tensors = {{"images", images},
+                            {"tokens/real", real.tokens},
+                            {"tokens/full", tensors_of(full_).tokens},
+                            {"image_features", model_.EncodeImage(images)},
+                            {"text_features", model_.EncodeText(real.tokens, real.pool)}};
+    for (const NamedTensors* list : {&model_.parameters(), &model_.buffers()}) {
+      for (const auto& [name, tensor] : *list) tensors.emplace_back("weight/" + name, tensor);
+    }
+    const OutputKind kind = {"a file of inputs", [](std::string_view head) {
+                               return head.find("\"setup\"") != head.npos;
+                             }};
+    WriteSafetensors(CheckOutputPath(path, kind), tensors, {{"setup", setup}});
+  }
+
+ private:
+  at::ScalarType ParameterType() const { return PrecisionOf(config_.train.precision).parameters; }
+
+  std::vector<MicroBatch> MakeMicro(const Captions& captions,
+                                    std::span<const std::int64_t> indices) const {
+    const TensorTarget target{.dtype = ParameterType(), .trim_text = config_.model.trim_text};
+    const std::int64_t size = model_config_.vision.image_size,
+                       context = model_config_.text.context_length;
+    const std::int64_t count = config_.train.micro_batches;
+    std::vector<MicroBatch> micro;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t first = rows_ * i / count, rows = rows_ * (i + 1) / count - first;
+      const auto part = [&](auto& values, std::int64_t each) {
+        return std::span(values).subspan(static_cast<std::size_t>(first * each),
+                                         static_cast<std::size_t>(rows * each));
+      };
+      CaptionTensors text =
+          CaptionsOf(part(captions.tokens, context), part(captions.pool, 1), context, target);
+      micro.push_back({ImageTensor(part(pixels_, size * size * 3), rows, size, target), text.tokens,
+                       text.pool,
+                       KeptPatches(part(indices, 1), /*epoch=*/1,
+                                   {.share = config_.model.patch_dropout,
+                                    .patches = model_config_.vision.patches(),
+                                    .seed = config_.train.seed})});
+    }
+    return micro;
+  }
+
+  const TrainConfig& config_;
+  double start_mb_;
+  ModelConfig model_config_;
+  std::int64_t rows_;
+  OrderPlan plan_;
+  ClipModel model_;
+  std::unique_ptr<ContrastiveObjective> objective_;
+  SampleTable table_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Communicator> comm_;
+  TrainStep step_;
+  CounterRandom random_;
+  std::vector<std::uint8_t> pixels_;
+  Captions real_, full_;
+};
+
+nlohmann::ordered_json JsonOf(const Timing& timing, std::int64_t rows) {
+  const auto samples = static_cast<double>(rows);
+  return {{"samples_per_second", samples / timing.step_seconds},
+          {"samples_per_core_second", samples / timing.core_seconds},
+          {"step_ms", 1000 * timing.step_seconds},
+          {"peak_mb", timing.peak_mb}};
+}
+
+std::string SetupOf(const TrainConfig& config, const ModelConfig& model, double seconds) {
+  const OptimizerOptions& optimizer = config.optimizer;
+  return nlohmann::ordered_json{{"model", nlohmann::ordered_json::parse(OpenClipJson(model))},
+                                {"threads", at::get_num_threads()},
+                                {"precision", config.train.precision},
+                                {"seconds", seconds},
+                                {"optimizer",
+                                 {{"lr", config.learning_rate.lr},
+                                  {"beta1", optimizer.beta1},
+                                  {"beta2", optimizer.beta2},
+                                  {"eps", optimizer.eps},
+                                  {"weight_decay", optimizer.weight_decay}}}}
+      .dump();
+}
+
+void Print(const nlohmann::ordered_json& json) {
+  fmt::print("{} steps of batch {}, {}, {}\n", json["model"].get<std::string>(),
+             json["batch_size"].get<std::int64_t>(), json["objective"].get<std::string>(),
+             Counted(json["threads"].get<int>(), "thread"));
+  for (const char* length : {"real", "full"}) {
+    const auto& timing = json[length];
+    fmt::print(
+        "  captions of {} length  {:8.1f} samples/s  {:8.1f} ms a step  {:7.0f} MB above the "
+        "start\n",
+        length, timing["samples_per_second"].get<double>(), timing["step_ms"].get<double>(),
+        timing["peak_mb"].get<double>());
+  }
+}
+
+}  // namespace
+
+double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds) {
+  TrainConfig share = *config;
+  share.train.batch_size = rows;
+  if (share.train.threads > 0) at::set_num_threads(share.train.threads);
+  StepBench bench(share, ModelOf(config), /*start_mb=*/0);
+  return bench.Time(bench.real(), seconds).step_seconds;
+}
+
+int RunBenchStep(int argc, const char* const* argv) {
+  const double start_mb = MemoryMb("VmRSS");
+  std::string path, inputs;
+  std::vector<std::string> overrides;
+  double seconds = 10;
+  bool json = false;
+  CLI::App app(
+      "Whole training steps of a config, on synthetic pictures and captions: towers, objective, "
+      "backward, optimizer. Captions of real length (mostly 17 to 22 ids), and of full length, "
+      "where "
+      "trimming gains nothing. Memory is the peak above the process's start. On the processor "
+      "alone.",
+      "fastclip bench step");
+  app.add_option("CONFIG", path, "TOML file")->required();
+  app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
+  app.add_option("--seconds", seconds, "measure each for this long, two steps at least")
+      ->capture_default_str();
+  app.add_option("--inputs", inputs,
+                 "write weights and inputs there, for a peer to do the same steps");
+  app.add_flag("--json", json, "one JSON object");
+  app.footer("example: fastclip bench step configs/quickstart.toml train.batch_size=256 --json");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  const LoadedConfig config(path, overrides);
+  if (config->train.device != "cpu") {
+    throw config.table().Error("train.device",
+                               "bench step measures the processor alone; add train.device=cpu");
+  }
+  if (config->train.threads > 0) at::set_num_threads(config->train.threads);
+  StepBench bench(*config, ModelOf(config), start_mb);
+  if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
+  // Shorter captions first: the peak only grows.
+  const Timing real = bench.Time(bench.real(), seconds), full = bench.Time(bench.full(), seconds);
+  const nlohmann::ordered_json result{{"model", bench.model_config().name},
+                                      {"batch_size", config->train.batch_size},
+                                      {"objective", config->objective.name},
+                                      {"precision", config->train.precision},
+                                      {"threads", at::get_num_threads()},
+                                      {"real", JsonOf(real, config->train.batch_size)},
+                                      {"full", JsonOf(full, config->train.batch_size)}};
+  json ? fmt::print("{}\n", result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+       : Print(result);
+  return 0;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+
+#include "trainer/config/config.h"
+
+namespace fastclip {
+
+/// Median seconds of a training step of `rows` rows of this config on the CPU, over some `seconds`:
+/// on synthetic pictures and captions of real length, without loading and exchange.
+double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds);
+
+/// `fastclip bench step CONFIG …`: whole training steps of a config on synthetic pictures and
+/// captions.
+int RunBenchStep(int argc, const char* const* argv);
+
+}  // namespace fastclip

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "pipeline/base/console.h"
+
+namespace fastclip {
+
+/// How far a command is, on a Console.
+class ProgressLine {
+ public:
+  ProgressLine() { console_.SkipFirstStatus(); }
+  /// "done/total WHAT, rate, time left", and `more` behind it.
+  void Show(std::int64_t done, std::int64_t total, const std::string& what,
+            const std::string& more);
+  /// Takes the line away again.
+  void End() { console_.Clear(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start_ = Clock::now();
+  Console console_;
+};
+
+}  // namespace fastclip

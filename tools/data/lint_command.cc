@@ -1,0 +1,163 @@
+#include "tools/data/lint_command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pipeline/base/printable.h"
+#include "pipeline/convert/lint.h"
+#include "pipeline/files/output_file.h"
+#include "pipeline/loader/compute_pool.h"
+#include "pipeline/records/class_names.h"
+#include "pipeline/sources/open_source.h"
+#include "pipeline/sources/record_sample.h"
+#include "tools/cli/cli.h"
+#include "tools/cli/progress_line.h"
+#include "tools/cli/tell.h"
+#include "tools/cli/usage_error.h"
+
+namespace fastclip {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kNamed = 20;
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string LineOf(const BadRecord& record) {
+  return Dump({{"file", record.origin.file},
+               {"offset", record.origin.offset},
+               {"index", ToInt(record.index)},
+               {"key", record.key},
+               {"cause", SkipName(record.cause)}}) +
+         "\n";
+}
+
+const OutputKind kBadRecords = {"a list of bad records that lint wrote", [](std::string_view head) {
+                                  const std::string_view line = head.substr(0, head.find('\n'));
+                                  return line.starts_with("{\"file\":") &&
+                                         line.find("\"cause\":") != std::string_view::npos;
+                                }};
+
+/// Without what is no fault of the data: that an index cannot be written beside it, say.
+std::vector<PartInfo> OnlyFaults(std::vector<PartInfo> parts) {
+  for (PartInfo& part : parts) part.notes.clear();
+  return parts;
+}
+
+}  // namespace
+
+int RunLint(int argc, const char* const* argv) {
+  CLI::App app(
+      "Reads every record of a list and decodes its picture: what training would pass over is\n"
+      "counted by cause and named. Exit code 0: all are healthy, and no shard is cut short or "
+      "damaged; 1: else.",
+      "fastclip shards lint");
+  std::string list, out;
+  SourceOptions source_options;
+  CaptionOptions captions;
+  TableOptions table;
+  PictureOptions pictures;
+  DecodeOptions decode;
+  int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+  bool json = false, labels = false;
+  std::string label_key;
+  app.add_option("LIST", list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
+  app.add_option("--out", out,
+                 "file for a line of JSON a bad record: file, offset, index, key, cause; - is "
+                 "standard output");
+  app.add_option("--max-pixels", decode.max_pixels, "larger pictures are bad")
+      ->capture_default_str();
+  pictures.AddTo(app);
+  captions.AddTo(app);
+  table.AddTo(app);
+  app.add_flag("--labels", labels,
+               "judge records as pictures with a label, not with captions; so are those of a list "
+               "that has labels and no captions");
+  app.add_option("--label-key", label_key, "where the label is; with it --labels is meant");
+  app.add_option("--manifest", source_options.manifest,
+                 "manifest file; default: beside the shards");
+  app.add_flag("--verify", source_options.verify_checksums,
+               "compare each record with the checksum that shards index --checksum took");
+  app.add_option("--threads", threads, "threads that read and decode")
+      ->check(CLI::Range(1, kMostThreads))
+      ->capture_default_str();
+  app.add_flag("--json", json, "one JSON object on standard output");
+  app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
+  if (!ParseArguments(app, argc, argv)) return 0;
+
+  if (labels || !label_key.empty()) {
+    if (!captions.keys.empty() || captions.lines != "auto") {
+      throw UsageError("--labels judges pictures by labels; it does not go with --captions");
+    }
+    source_options.labels = label_key;
+    source_options.class_names = ClassNames::Any();
+  }
+  source_options.captions = captions.Parsed();
+  source_options.table = table.Parsed();
+  source_options.caption_lines = captions.LinesOr(CaptionLines::kWhole);
+  pictures.Apply(source_options, decode);
+  std::optional<OutputFile> file;
+  if (!out.empty()) file.emplace(out, kBadRecords);
+  std::FILE* const to = file && file->is_stdout() ? stderr : stdout;
+  OpenedSource opened = OpenSourceWithInfo(list, source_options);
+  // A set to classify is judged as one: what it lacks, captions, nobody asks of it.
+  if (!source_options.labels && source_options.captions.empty() &&
+      std::ranges::all_of(SampleRecords(*opened.source), &RecordSample::OnlyLabels)) {
+    source_options.labels = "";
+    source_options.class_names = ClassNames::Any();
+    opened = OpenSourceWithInfo(list, source_options);
+  }
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
+  ProgressLine progress;
+  std::int64_t named = 0;
+  const LintReport report = Lint(
+      *opened.source, decode, threads,
+      [&](const BadRecord& record) {
+        if (file) file->Append(LineOf(record));
+        if (json || named++ >= kNamed) return;
+        progress.End();
+        fmt::print(to, "{}: record {} at {}{}: {}\n", Printable(record.origin.file),
+                   ToInt(record.index), record.origin.offset,
+                   record.key.empty() ? "" : " (" + Printable(record.key) + ")",
+                   SkipName(record.cause));
+      },
+      [&](const LintReport& so_far) {
+        progress.Show(so_far.records, opened.source->size(), "records",
+                      fmt::format("{} bad", so_far.records - so_far.healthy));
+      });
+  progress.End();
+  if (file) file->Commit();
+  const std::int64_t bad = report.records - report.healthy;
+  if (json) {
+    Json causes = Json::object();
+    for (const Skip cause : kAllSkips) {
+      if (report.bad[cause] > 0) causes[SkipName(cause)] = report.bad[cause];
+    }
+    Json all = {{"records", report.records},
+                {"healthy", report.healthy},
+                {"bad", causes},
+                {"warnings", WarningLines(OnlyFaults(opened.parts))}};
+    if (source_options.labels) all["judged_by"] = "labels";
+    fmt::print(to, "{}\n", Dump(all));
+  } else {
+    if (named > kNamed) {
+      fmt::print(to, "and {} more: --out FILE names all\n", named - kNamed);
+    }
+    fmt::print(to, "{}, {} healthy; bad: {}{}\n", Counted(report.records, "record"), report.healthy,
+               bad == 0 ? "none" : DescribeSkips(report.bad),
+               source_options.labels ? " (judged as pictures with labels, without captions)" : "");
+  }
+  return bad == 0 && WarningLines(OnlyFaults(opened.parts)).empty() ? 0 : 1;
+}
+
+}  // namespace fastclip

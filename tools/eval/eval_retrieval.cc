@@ -1,0 +1,109 @@
+#include "tools/eval/eval_retrieval.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "pipeline/base/printable.h"
+#include "pipeline/sources/record_sample.h"
+#include "tools/eval/eval_subject.h"
+#include "trainer/eval/retrieval.h"
+
+namespace fastclip {
+namespace {
+
+struct Options : EvalOptions {
+  CaptionOptions captions;
+};
+
+/// A set as it was read.
+struct ReadSet {
+  EncodedSet encoded;
+  CaptionLines lines = CaptionLines::kSplit;
+  std::int64_t of_several_lines = 0;  // .txt, of which `lines` says what became
+};
+
+void PrintTable(const EvalSubject& subject, const Options& options, const ReadSet& set,
+                const RetrievalMetrics& metrics) {
+  fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
+  fmt::print("data      {}: {}, {}", options.shards, Counted(metrics.images, "picture"),
+             Counted(metrics.captions, "caption"));
+  if (set.of_several_lines > 0) fmt::print(" ({})", DescribeLines(set.lines));
+  if (const std::string left_out = DescribeSkips(set.encoded.skips); !left_out.empty()) {
+    fmt::print("; left out: {}", left_out);
+  }
+  fmt::print("\n\n{:<16}{:>8}{:>8}{:>8}{:>12}{:>13}\n", "", "R@1", "R@5", "R@10", "mean rank",
+             "median rank");
+  const auto line = [](const char* name, const RetrievalDirection& direction) {
+    fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>8.4f}{:>12.1f}{:>13.0f}\n", name, direction.recall_1,
+               direction.recall_5, direction.recall_10, direction.mean_rank, direction.median_rank);
+  };
+  line("image to text", metrics.image_to_text);
+  line("text to image", metrics.text_to_image);
+  const auto images = static_cast<double>(metrics.images);
+  fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>8.4f}   (text to image)\n", "chance",
+             std::min(1.0, 1 / images), std::min(1.0, 5 / images), std::min(1.0, 10 / images));
+  fmt::print("\ntook {:.1f} s\n", subject.Seconds());
+}
+
+nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options,
+                              const ReadSet& set, const RetrievalMetrics& metrics) {
+  nlohmann::ordered_json json;
+  for (const auto& [name, value] : NamedRetrieval(metrics)) json[name] = value;
+  json["num_samples"] = metrics.images;
+  json["num_captions"] = metrics.captions;
+  if (set.of_several_lines > 0) {
+    json["texts_of_several_lines"] = set.of_several_lines;
+    json["caption_lines"] = set.lines == CaptionLines::kSplit ? "split" : "whole";
+  }
+  json["left_out"] = NamedSkips(set.encoded.skips);
+  json["model"] = subject.file();
+  json["shards"] = options.shards;
+  json["seconds"] = subject.Seconds();
+  return json;
+}
+
+}  // namespace
+
+int RunEvalRetrieval(int argc, const char* const* argv) {
+  Options options;
+  CLI::App app("R@1, R@5, R@10: pictures find their captions, captions their pictures.",
+               "fastclip eval retrieval");
+  AddEvalOptions(app, options);
+  options.captions.AddTo(app);
+  app.footer(
+      "example: fastclip eval retrieval runs/quickstart --shards 'shards/heldout-*.tar' --json");
+  if (!ParseArguments(app, argc, argv)) return 0;
+
+  const EvalSubject subject(options);
+  SourceOptions source_options = subject.source_options();
+  source_options.captions = options.captions.Parsed();
+  source_options.caption_lines = options.captions.LinesOr(source_options.caption_lines);
+  const auto source = subject.Open(options.shards, source_options);
+  if (const std::string lack =
+          DescribeLack(SampleRecords(*source), options.shards, source_options, "--captions");
+      !lack.empty()) {
+    throw std::runtime_error(lack);
+  }
+  const std::int64_t looked_at = source->texts_of_several_lines();
+  const auto model = subject.Load();
+  const std::int64_t size = source->size();
+  ReadSet set{.encoded = EncodeSet(*model, *source, SampleIndex{0}, SampleIndex{size},
+                                   subject.tokenizer(), subject.Encode("records", size)),
+              .lines = source_options.caption_lines,
+              .of_several_lines = -looked_at};
+  set.of_several_lines += source->texts_of_several_lines();
+  const PerSide<at::Tensor>& features = set.encoded.features;
+  const RetrievalMetrics metrics =
+      ComputeRetrieval(features.image, features.text, set.encoded.caption_row);
+  if (options.json) {
+    PrintJson(ToJson(subject, options, set, metrics));
+  } else {
+    PrintTable(subject, options, set, metrics);
+  }
+  return 0;
+}
+
+}  // namespace fastclip

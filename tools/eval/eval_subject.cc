@@ -1,0 +1,201 @@
+#include "tools/eval/eval_subject.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <thread>
+
+#include "pipeline/base/printable.h"
+#include "pipeline/loader/compute_pool.h"
+#include "pipeline/sources/open_source.h"
+#include "tools/cli/progress_line.h"
+#include "tools/cli/tell.h"
+#include "tools/cli/usage_error.h"
+#include "trainer/config/config.h"
+#include "trainer/model/presets.h"
+#include "trainer/run/run_setup.h"
+#include "trainer/state/checkpoint.h"
+#include "trainer/state/weights_file.h"
+#include "trainer/state/weights_origin.h"
+
+namespace fastclip {
+
+void AddEvalOptions(CLI::App& app, EvalOptions& options) {
+  app.add_option("RUN_OR_CHECKPOINT", options.model,
+                 "run folder (its newest whole checkpoint), RUN/checkpoints/step_N, or a "
+                 ".safetensors file under OpenCLIP's names")
+      ->required();
+  app.add_option("--shards", options.shards,
+                 "tar shards (braces, globs, ::), a table of images, or a folder of classes")
+      ->required();
+  app.add_option("--model", options.preset,
+                 "preset or model .toml; default: what the run's config.toml, or the "
+                 "checkpoint.json or open_clip_config.json beside the file, tells");
+  app.add_option("--tokenizer", options.tokenizer,
+                 "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip")
+      ->check(WrongTokenizer);
+  options.table.AddTo(app);
+  app.add_option("--batch", options.batch_size, "pictures encoded at once")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "default: all cores")
+      ->check(CLI::Range(1, kMostThreads));
+  app.add_flag("--json", options.json, "one JSON object on standard output");
+}
+
+void AddLabelKey(CLI::App& app, std::string& label_key) {
+  app.add_option("--label-key", label_key,
+                 "where a record's label is: json.NAME, a field of its .json (or of a .jsonl row), "
+                 "or a table's column; default: .cls, or the column 'label'");
+}
+
+EvalSubject::EvalSubject(const EvalOptions& options)
+    : watched_(!options.json), start_(std::chrono::steady_clock::now()) {
+  const ModelSource source = ResolveModel(options.model);
+  for (const std::string& reason : source.passed_over) {
+    Tell("skipped a damaged checkpoint: {}\n", reason);
+  }
+  file_ = source.file;
+  source_.caption_lines = CaptionLines::kSplit;
+  std::string preset, tokenizer = "clip";
+  const std::string config_file = source.run + "/config.toml";
+  if (!source.run.empty() && std::filesystem::exists(config_file)) {
+    const LoadedConfig config(config_file, {});
+    preset = config->model.name;
+    // The run's own copy is there even where the folder was moved.
+    const std::string own_model = source.run + "/model.toml";
+    if (preset.ends_with(".toml") && std::filesystem::exists(own_model)) preset = own_model;
+    source_ = OtherSourceOf(*config);
+    tokenizer = config->data.tokenizer;
+    encode_.loader = config->pipeline;
+    encode_.target.trim_text = config->model.trim_text;
+    if (config->train.precision == "fp64") encode_.target.dtype = at::kDouble;
+  }
+  source_.manifest_fallback_dir = source.run;
+  source_.renew = true;  // what is there is evaluated, not what a manifest says
+  options.table.Apply(source_.table);
+  if (!options.preset.empty()) preset = options.preset;
+  if (!options.tokenizer.empty()) tokenizer = options.tokenizer;
+  if (!preset.empty()) {
+    model_ = LoadModelConfig(preset);
+  } else {
+    const std::optional<WeightsOrigin> origin = OriginOf(file_);
+    if (!origin) {
+      throw UsageError(fmt::format(
+          "no file beside {} says which model it is of: add --model, one of {}, or a model's "
+          ".toml",
+          file_, fmt::join(ModelPresets(), ", ")));
+    }
+    model_ = ModelOf(*origin);
+    if (options.tokenizer.empty() && !origin->tokenizer.empty()) tokenizer = origin->tokenizer;
+  }
+  tokenizer_ = OpenTokenizer(tokenizer);
+  if (tokenizer_->vocab_size() > model_.text.vocab_size) {
+    throw std::runtime_error(
+        fmt::format("tokenizer {} has {} ids, but model {} embeds {}: name the tokenizer that it "
+                    "was trained with, --tokenizer clip or sentencepiece:MODEL",
+                    tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
+  }
+  const std::string unchecked = CheckOrigin(file_, {.config = model_,
+                                                    .tokenizer = tokenizer,
+                                                    .vocabulary_hash = VocabularyHash(tokenizer),
+                                                    .model_option = "--model",
+                                                    .tokenizer_option = "--tokenizer"});
+  if (!unchecked.empty()) Tell("{}\n", unchecked);
+  const int threads =
+      options.threads > 0
+          ? options.threads
+          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+  at::set_num_threads(threads);
+  encode_.loader.threads = threads;
+  encode_.batch_size = options.batch_size;
+}
+
+std::unique_ptr<ClipModel> EvalSubject::Load() const {
+  auto model = std::make_unique<ClipModel>(model_, /*seed=*/0, /*init_temperature=*/0.07,
+                                           encode_.target.dtype);
+  const WeightsFile weights(file_);
+  if (!weights.prefix().empty()) Tell("{}\n", weights.DescribePrefix());
+  model->Load(weights.Read(), file_);
+  return model;
+}
+
+std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
+                                                const SourceOptions& options) const {
+  OpenedSource opened = OpenSourceWithInfo(list, options);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
+  for (const std::string& line : FolderLines(opened.parts)) Tell("{}\n", line);
+  return std::move(opened.source);
+}
+
+std::unique_ptr<RecordSource> EvalSubject::OpenLabelled(
+    const std::string& list, const std::string& label_key,
+    std::shared_ptr<const ClassNames> names) const {
+  SourceOptions options = source_;
+  options.labels = label_key;
+  options.class_names = std::move(names);
+  return Open(list, options);
+}
+
+EncodeOptions EvalSubject::Encode(const std::string& what, std::int64_t total) const {
+  EncodeOptions options = encode_;
+  options.progress = Progress(what, total);
+  return options;
+}
+
+std::function<void(std::int64_t)> EvalSubject::Progress(const std::string& what,
+                                                        std::int64_t total) const {
+  if (!watched_) return {};
+  return [what, total, line = std::make_shared<ProgressLine>()](std::int64_t done) {
+    if (done < total) {
+      line->Show(done, total, what, "");
+    } else {
+      line->End();
+    }
+  };
+}
+
+double EvalSubject::Seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names) {
+  std::string text = hits.DescribeLeftOut();
+  if (const std::string unknown = names.DescribeUnknown(); !unknown.empty()) {
+    text += fmt::format(" ({})", unknown);
+  }
+  return text;
+}
+
+nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names) {
+  nlohmann::ordered_json named = NamedSkips(hits.skips());
+  if (hits.out_of_range() > 0) {
+    named["label_out_of_range"] = hits.out_of_range();
+    named["first_out_of_range"] = {{"record", hits.first_out_of_range()->record},
+                                   {"label", hits.first_out_of_range()->label}};
+  }
+  for (const auto& [name, count] : names.unknown()) named["unknown_classes"][name] = count;
+  return named;
+}
+
+void PrintJson(const nlohmann::ordered_json& json) {
+  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void PrintClassTable(const char* name, const ClassMetrics& metrics, std::int64_t classes) {
+  const double chance = 1 / static_cast<double>(classes);
+  fmt::print("\n{:<16}{:>8}{:>8}{:>24}\n", "", "top-1", "top-5", "mean per-class recall");
+  fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>24.4f}\n", name, metrics.top_1, metrics.top_5,
+             metrics.mean_per_class_recall);
+  fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>24.4f}\n", "chance", chance, std::min(1.0, 5 * chance),
+             chance);
+}
+
+}  // namespace fastclip

@@ -1,0 +1,35 @@
+#include "trainer/base/precision.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <stdexcept>
+#include <utility>
+
+namespace fastclip {
+namespace {
+
+// {parameters, autocast, scales_gradients}
+const std::pair<const char*, Precision> kPrecisions[] = {
+    {"fp32", {at::kFloat, std::nullopt, false}},
+    {"fp64", {at::kDouble, std::nullopt, false}},
+    {"amp_bf16", {at::kFloat, at::kBFloat16, false}},
+    {"amp", {at::kFloat, at::kHalf, true}}};
+
+}  // namespace
+
+std::vector<std::string> PrecisionNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, precision] : kPrecisions) names.emplace_back(name);
+  return names;
+}
+
+Precision PrecisionOf(const std::string& name) {
+  for (const auto& [known, precision] : kPrecisions) {
+    if (name == known) return precision;
+  }
+  throw std::invalid_argument(fmt::format("train.precision is \"{}\"; there are {}", name,
+                                          fmt::join(PrecisionNames(), ", ")));
+}
+
+}  // namespace fastclip

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/loader/loader_options.h"
+#include "pipeline/order/mix.h"
+#include "pipeline/order/order_plan.h"
+#include "pipeline/records/table_keys.h"
+#include "trainer/base/config_table.h"
+#include "trainer/model/clip_model.h"
+#include "trainer/objective/contrastive_objective.h"
+#include "trainer/objective/gamma_schedule.h"
+#include "trainer/objective/temperature.h"
+#include "trainer/optim/learning_rate.h"
+#include "trainer/optim/optimizer.h"
+
+namespace fastclip {
+
+/// What a run is made of: the folders' option structs. configs/quickstart.toml explains every key.
+struct TrainConfig {
+  std::string run;      ///< run folder
+  bool resume = false;  ///< go on from the newest good checkpoint of the run folder
+
+  struct Train {
+    std::int64_t epochs = 30;
+    std::int64_t batch_size = 128;  ///< global
+    std::uint64_t seed = 2024;
+    /// Of the towers; 0: this rank's share of the cores. The threads of `pipeline` come on top:
+    /// they mostly wait for the batches that they made ahead, and a machine of two cores would lose
+    /// half of itself to them.
+    int threads = 0;
+    std::string device = "cpu";       ///< or "cuda": a GPU for each rank
+    std::string precision = "fp32";   ///< one of PrecisionNames()
+    bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
+    std::int64_t micro_batches = 1;
+    double clip_norm = 0;
+    std::string init;             ///< checkpoint or run whose weights and state start this run
+    std::string init_estimators;  ///< file whose estimators do (ImportEstimators)
+    std::int64_t log_every = 10;
+  } train;
+
+  struct Data {
+    std::string train;
+    std::string val;
+    std::string manifest;
+    std::string tokenizer = "clip";
+    std::string tail = "drop";  ///< or "pad", "carry": OrderOptions::tail
+    MixOptions mix;             ///< written as weights, repeats, counts, …
+    std::int64_t chunk = 0, lanes = 0, window = 0;
+    std::vector<std::int64_t> lanes_per_rank;       ///< empty: even
+    std::vector<std::string> captions;              ///< of `train`; empty: the usual places
+    std::vector<double> caption_weights;            ///< empty: all alike
+    std::string image_key, caption_key, separator;  ///< of tables: TableKeys
+    std::string caption_lines = "auto";             ///< of a .txt: whole for train, split for val
+    std::int64_t max_record_bytes = std::int64_t{256} << 20;
+    bool verify_checksums = false;     ///< of `train`
+    std::string index_by;              ///< field of RecordKeys; empty: SampleIndex
+    double max_skips_per_mille = 100;  ///< of the records tried so far; more end the run
+  } data;
+
+  struct Model {
+    std::string name = "ViT-B-32";
+    std::string pretrained;
+    bool trim_text = true;
+    LockOptions lock;  ///< written as lock_image, …
+    double patch_dropout = 0;
+    bool sync_batch_norm = true;
+  } model;
+
+  ObjectiveOptions objective;
+  GammaOptions gamma;
+  TemperatureOptions temperature;
+  OptimizerOptions optimizer;
+  LearningRateOptions learning_rate;
+  LoaderOptions pipeline;
+  std::vector<std::string> formats = {"jpeg", "png", "webp"};  ///< pipeline.formats
+  std::string pixels = "exact";                                ///< pipeline.pixels, or "fast"
+
+  struct Comm {
+    std::int64_t join_timeout = 300;  ///< seconds, for all ranks to be there
+    std::int64_t timeout = 120;       ///< seconds, for a collective of a step
+    std::int64_t patience = 3600;     ///< seconds, while ranks open data, evaluate or save
+  } comm;
+
+  struct Eval {
+    std::int64_t every_epochs = 1;
+    std::int64_t batch_size = 256;
+    std::string zeroshot;
+    std::string zeroshot_classes;
+    std::string zeroshot_templates = "openai";
+    std::string zeroshot_label_key;
+    std::int64_t zeroshot_every_epochs = 1;
+  } eval;
+
+  struct Checkpoint {
+    std::int64_t every_steps = 0;
+    std::int64_t every_epochs = 1;
+    std::int64_t keep = 3;
+  } checkpoint;
+};
+
+/// A config with its table (for origins of keys in errors) and the file that it came from.
+class LoadedConfig {
+ public:
+  /// Reads FILE.toml, or RUN/config.toml for a run folder, and applies `section.key=value` words.
+  /// A config that lies in its run folder means the folder where it lies now, wherever the run has
+  /// been moved or copied to. The cores of this host are shared by `local_ranks`, where
+  /// train.threads leaves it open. Throws ConfigError.
+  LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
+               int local_ranks = 1);
+  LoadedConfig(const LoadedConfig&) = delete;
+  LoadedConfig& operator=(const LoadedConfig&) = delete;
+
+  TrainConfig& operator*() { return config_; }
+  const TrainConfig& operator*() const { return config_; }
+  TrainConfig* operator->() { return &config_; }
+  const TrainConfig* operator->() const { return &config_; }
+  const ConfigTable& table() const { return table_; }
+
+ private:
+  void MoveRunTo(const std::string& file);
+  void Check(const std::string& path, int local_ranks);
+  void CheckTemperatureFits() const;
+
+  TrainConfig config_;
+  ConfigTable table_;
+};
+
+/// The objective's options, with what it takes from other sections.
+ObjectiveOptions ObjectiveOf(const TrainConfig& config);
+
+/// What data.image_key, caption_key and separator say. Throws std::runtime_error.
+TableKeys TableKeysOf(const TrainConfig& config);
+
+/// All keys bound to the fields of `config`, which must outlive the table.
+void BindConfig(TrainConfig& config, ConfigTable& table);
+
+}  // namespace fastclip

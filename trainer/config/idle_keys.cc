@@ -1,0 +1,66 @@
+#include "trainer/config/idle_keys.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "trainer/config/config_changes.h"
+#include "trainer/objective/contrastive_objective.h"
+#include "trainer/objective/temperature.h"
+
+namespace fastclip {
+
+std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
+  const ConfigValues values = ValuesOf(config), defaults = ValuesOf(TrainConfig());
+  std::vector<std::string> lines;
+  const auto without_effect = [&](bool idle, std::vector<std::string> keys,
+                                  const std::string& reason) {
+    if (!idle) return;
+    std::erase_if(keys, [&](const std::string& key) { return values.at(key) == defaults.at(key); });
+    if (keys.empty()) return;
+    lines.push_back(fmt::format("{} {} no effect {}", fmt::join(keys, ", "),
+                                keys.size() == 1 ? "has" : "have", reason));
+  };
+  const auto with = [](const char* key, const std::string& value) {
+    return fmt::format("with {} = {}", key, value);
+  };
+
+  const auto objective = MakeObjective(ObjectiveOf(config));
+  const std::string objective_name = with("objective.name", config.objective.name);
+  const TemperatureKind temperature = TemperatureOf(config.objective.name);
+  const bool has_rho =
+      config.objective.name == "fastclip_v3" || temperature == TemperatureKind::kIndividual;
+  without_effect(
+      objective->state_columns().empty(),
+      {"objective.epsilon", "gamma.schedule", "gamma.start", "gamma.min", "gamma.decay_epochs"},
+      objective_name);
+  without_effect(!has_rho, {"objective.rho"}, objective_name);
+  without_effect(temperature == TemperatureKind::kConstant, {"temperature.schedule"},
+                 objective_name);
+  without_effect(config.objective.name != "siglip", {"temperature.logit_bias"}, objective_name);
+
+  // Temperatures of samples are moved with these whatever moves the weights.
+  const bool taus_move = temperature == TemperatureKind::kIndividual;
+  const std::string& optimizer = config.optimizer.name;
+  const std::string optimizer_name = with("optimizer.name", optimizer);
+  without_effect(optimizer == "sgdm" && !taus_move,
+                 {"optimizer.beta1", "optimizer.beta2", "optimizer.eps"}, optimizer_name);
+  without_effect(optimizer == "lion" && !taus_move, {"optimizer.eps"}, optimizer_name);
+  without_effect(optimizer != "sgdm", {"optimizer.momentum", "optimizer.nesterov"}, optimizer_name);
+
+  const std::string& schedule = config.learning_rate.schedule;
+  const std::string schedule_name = with("learning_rate.schedule", schedule);
+  without_effect(schedule != "const-cooldown",
+                 {"learning_rate.cooldown_epochs", "learning_rate.cooldown_power",
+                  "learning_rate.cooldown_end"},
+                 schedule_name);
+  without_effect(schedule != "cosine" && config.temperature.schedule != "cosine",
+                 {"learning_rate.lr_min"}, schedule_name);
+
+  without_effect(config.eval.every_epochs == 0, {"data.val"}, "with eval.every_epochs = 0");
+  without_effect(config.eval.zeroshot.empty(),
+                 {"eval.zeroshot_classes", "eval.zeroshot_templates", "eval.zeroshot_label_key"},
+                 "without eval.zeroshot");
+  return lines;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,425 @@
+#include "trainer/run/dry_run.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "pipeline/base/printable.h"
+#include "pipeline/files/system_memory.h"
+#include "pipeline/shards/index_files.h"
+#include "pipeline/shards/shard_list.h"
+#include "trainer/base/precision.h"
+#include "trainer/config/idle_keys.h"
+#include "trainer/config/resolved_config.h"
+#include "trainer/objective/robustness.h"
+#include "trainer/run/ranks.h"
+#include "trainer/run/resume_check.h"
+#include "trainer/run/run_setup.h"
+#include "trainer/run/start_check.h"
+#include "trainer/run/trainer.h"
+#include "trainer/state/checkpoint.h"
+#include "trainer/state/estimator_file.h"
+#include "trainer/state/start_weights.h"
+#include "trainer/state/weights_origin.h"
+#include "trainer/step/activation_bytes.h"
+
+namespace fastclip {
+namespace {
+
+double Millions(const NamedTensors& tensors, const std::function<bool(const std::string&)>& of) {
+  double count = 0;
+  for (const auto& [name, tensor] : tensors) {
+    if (of(name)) count += static_cast<double>(tensor.numel());
+  }
+  return 1e-6 * count;
+}
+
+class Lines {
+ public:
+  template <class... Args>
+  void Add(const char* name, fmt::format_string<Args...> text, Args&&... args) {
+    text_ += fmt::format("{:<11} {}\n", name, fmt::format(text, std::forward<Args>(args)...));
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+/// "chunks of 4 records, windows of 1024".
+std::string DescribeChunks(const OrderOptions& order) {
+  const auto records = [](std::int64_t number) {  // 0: a mix, each of whose sources has its own
+    return number == 0 ? "by the size of each source" : "of " + Counted(number, "record");
+  };
+  return fmt::format("chunks {}, windows {}", records(order.chunk), records(order.window));
+}
+
+std::int64_t EpochRows(const OrderPlan& plan) {
+  std::int64_t rows = 0;
+  for (const MixPart& part : plan.options().parts) rows += part.rows;
+  return rows;
+}
+
+/// What an epoch's last batch means for the records.
+std::string DescribeTail(const OrderPlan& plan) {
+  const OrderOptions& order = plan.options();
+  const std::int64_t rows = plan.steps_per_epoch() * order.batch_size;
+  if (order.tail == Tail::kCarry) return "what fills no batch begins the next epoch";
+  if (order.resampled) return fmt::format("an epoch is {} rows, drawn with replacement", rows);
+  if (!order.parts.empty()) return fmt::format("an epoch is {} rows", rows);
+  return order.tail == Tail::kPad
+             ? fmt::format("{} of an epoch see a record again", Counted(rows - order.size, "row"))
+             : fmt::format("{} left out of an epoch", Counted(order.size - rows, "record"));
+}
+
+/// The records to plan for: of data.train, or so many that are not there yet.
+OpenedSource OpenTrain(const LoadedConfig& config, const std::vector<std::int64_t>& samples) {
+  if (samples.empty()) return OpenSourceWithInfo(config->data.train, TrainSourceOf(*config));
+  const std::size_t sources = SplitList(config->data.train).size();
+  const MixOptions& mix = config->data.mix;
+  const bool mixed = !mix.weights.empty() || !mix.repeats.empty() || !mix.counts.empty();
+  if (samples.size() != sources && (samples.size() != 1 || mixed)) {
+    throw ConfigError(
+        fmt::format("--samples has {} numbers, and data.train has {} sources; give a "
+                    "number for each, with commas between them",
+                    samples.size(), sources));
+  }
+  std::vector<std::string> parts;
+  for (const std::int64_t count : samples) parts.push_back(fmt::format("synthetic:{}", count));
+  return OpenSourceWithInfo(fmt::format("{}", fmt::join(parts, "::")), {});
+}
+
+/// Of some records, spread over all: pictures may be files of their own.
+double MeanRecordBytes(const RecordSource& source) {
+  constexpr std::int64_t kLooks = 32;
+  const std::int64_t looks = std::min(source.size(), kLooks);
+  double bytes = 0;
+  for (std::int64_t i = 0; i < looks; ++i) {
+    const RecordBlock block = source.Read(SampleIndex{i * source.size() / looks}, 1, {});
+    bytes += static_cast<double>(block.records.front().image.size());
+    for (const Caption& caption : block.records.front().captions) {
+      bytes += static_cast<double>(caption.text.size());
+    }
+  }
+  return bytes / static_cast<double>(std::max<std::int64_t>(looks, 1));
+}
+
+/// A run as it would be opened, in the order in which a start opens it.
+class PlannedRun {
+ public:
+  PlannedRun(const LoadedConfig& config, const DryRunOptions& options)
+      : config_(config),
+        options_(options),
+        tokenizer_(OpenTokenizer(config->data.tokenizer)),
+        model_config_(CheckedModel(config, *tokenizer_)),
+        vocabulary_hash_(VocabularyHash(config->data.tokenizer)),
+        precision_(PrecisionOf(config->train.precision)),
+        model_(model_config_, config->train.seed, config->temperature.init, precision_.parameters,
+               config->model.lock, at::kMeta),
+        found_(CheckedFolder(*config)),
+        start_(CheckedStart()),
+        data_(OpenTrain(config, options.samples)),
+        plan_(PlanOf(config, *data_.source)),
+        lanes_per_rank_(LanesPerRank(config, plan_, options.ranks)),
+        objective_(MakeObjective(ObjectiveOf(*config))),
+        optimizer_(MakeOptimizer(model_.trainable(), config->optimizer)) {
+    CheckLoader();
+    if (!found_ && !config->train.init_estimators.empty()) {
+      CheckEstimatorFile(config->train.init_estimators,
+                         config->data.index_by.empty() ? plan_.options().size : 0);
+    }
+  }
+
+  DryRunReport Describe() {
+    DescribeModel();
+    DescribeData();
+    DescribeSteps();
+    DescribeOrder();
+    DescribeObjective();
+    DescribeMemory();
+    DescribeRunFolder();
+    return {lines_.text(), total_steps() - (found_ ? found_->meta.step : 0), largest_rows()};
+  }
+
+ private:
+  static std::optional<FoundCheckpoint> CheckedFolder(const TrainConfig& config) {
+    CheckRunFolder(config.run);
+    RefuseTakenFolder(config);
+    return config.resume ? FindNewestCheckpoint(config.run) : std::nullopt;
+  }
+
+  std::unique_ptr<StartWeights> CheckedStart() const {
+    if (found_) return nullptr;
+    const std::string& init = config_->train.init;
+    auto start = std::make_unique<StartWeights>(config_, model_config_, vocabulary_hash_,
+                                                init.empty() ? "" : ResolveModel(init).file);
+    CheckFit(*start, model_config_);
+    return start;
+  }
+
+  std::int64_t total_steps() const { return plan_.steps(config_->train.epochs); }
+  std::int64_t largest_rows() const {
+    return *std::ranges::max_element(lanes_per_rank_) * plan_.rows_per_lane();
+  }
+  double largest_share() const {
+    return static_cast<double>(largest_rows()) / static_cast<double>(plan_.options().batch_size);
+  }
+
+  void CheckLoader() const {
+    const LoaderOptions loader = LoaderOf(*config_, model_config_);
+    CheckMemory(config_, loader, largest_rows());
+    if (!config_->data.val.empty() || !config_->eval.zeroshot.empty()) {
+      CheckMemory(config_, loader, config_->eval.batch_size);
+    }
+  }
+
+  void Warn(const std::vector<std::string>& warnings) {
+    for (const std::string& line : warnings) lines_.Add("warning", "{}", line);
+  }
+
+  void DescribeModel() {
+    const auto image = [](const std::string& name) { return name.starts_with("visual."); };
+    lines_.Add("model",
+               "{}: {:.1f} M parameters, image {:.1f} M and text {:.1f} M; {:.1f} M are trained",
+               model_config_.name, Millions(model_.parameters(), [](auto&) { return true; }),
+               Millions(model_.parameters(), image),
+               Millions(model_.parameters(), [&](auto& name) { return !image(name); }),
+               Millions(model_.trainable(), [](auto&) { return true; }));
+    lines_.Add("tokenizer", "{}: {} ids, {} of context", config_->data.tokenizer,
+               tokenizer_->vocab_size(), model_config_.text.context_length);
+    if (config_->train.device == "cuda") {
+      lines_.Add("device", "cuda, a GPU for each of {}", Counted(options_.ranks, "rank"));
+    } else {
+      lines_.Add("device", "{}, {} a rank", config_->train.device,
+                 Counted(config_->train.threads, "thread"));
+    }
+  }
+
+  void DescribeData() {
+    if (!options_.samples.empty()) {
+      lines_.Add("data", "{}: planned for {}, not opened", config_->data.train,
+                 Counted(data_.source->size(), "record"));
+    } else {
+      DescribeParts("data", data_.parts);
+      LookAt("data.train", config_->data.train, *data_.source, TrainSourceOf(*config_));
+      const SourceOptions other = OtherSourceOf(*config_);
+      if (!config_->data.val.empty()) {
+        const OpenedSource val = OpenSourceWithInfo(config_->data.val, other);
+        DescribeParts("data.val", val.parts);
+        LookAt("data.val", config_->data.val, *val.source, other);
+      }
+      const ZeroShotSet zeroshot = ZeroShotSet::Open(config_, other);
+      if (zeroshot.source) {
+        lines_.Add("zeroshot", "{}: {}, {} classes", config_->eval.zeroshot,
+                   Counted(zeroshot.source->size(), "record"), zeroshot.prompts.classes.size());
+        for (const std::string& line : zeroshot.Remarks()) lines_.Add("", "{}", line);
+      }
+      return;
+    }
+    for (const auto& [key, list] :
+         {std::pair{"data.val", config_->data.val}, {"eval.zeroshot", config_->eval.zeroshot}}) {
+      if (!list.empty()) lines_.Add("data", "{} = {}: not opened", key, list);
+    }
+  }
+
+  void LookAt(const char* key, const std::string& list, const RecordSource& source,
+              const SourceOptions& options) {
+    for (const std::string& line : LookAtData(key, list, source, options)) {
+      lines_.Add("", "{}", line);
+    }
+  }
+
+  void DescribeParts(const char* name, const std::vector<PartInfo>& parts) {
+    for (const PartInfo& part : parts) {
+      if (name == std::string_view("data")) {
+        bytes_ += static_cast<double>(part.bytes);
+        only_tars_ = only_tars_ && part.kind == "tar";
+      }
+      if (part.bytes == 0) {  // nothing that was measured
+        lines_.Add(name, "{}: {}", part.part, Counted(part.records, "record"));
+        continue;
+      }
+      lines_.Add(
+          name, "{}: {}, {}, {}{}", part.part, Counted(part.records, "record"),
+          Counted(part.files, part.kind + " file"), DescribeBytes(static_cast<double>(part.bytes)),
+          part.walked == 0 ? ""
+                           : fmt::format("; {} read to find the records, and no index written, "
+                                         "as a dry run writes nothing",
+                                         Counted(part.walked, "file")));
+    }
+    Warn(WarningLines(parts));
+  }
+
+  void DescribeSteps() {
+    const OrderOptions& order = plan_.options();
+    lines_.Add("steps", "{} of {} = {} of {}, {}; warm-up {}",
+               Counted(config_->train.epochs, "epoch"), plan_.steps_per_epoch(),
+               Counted(total_steps(), "step"), Counted(order.batch_size, "row"),
+               Counted(total_steps() * order.batch_size, "sample"),
+               Counted(config_->learning_rate.warmup, "step"));
+    Warn(ScheduleWarnings(*config_, {total_steps(), plan_.mean_steps_per_epoch()}));
+    if (options_.ranks > 1) {
+      lines_.Add("ranks", "{}: {}", options_.ranks, DescribeRows(lanes_per_rank_, plan_));
+    }
+  }
+
+  void DescribeOrder() {
+    const OrderOptions& order = plan_.options();
+    lines_.Add("order", "{} of {}; {}; {}", Counted(order.lanes, "lane"),
+               Counted(plan_.rows_per_lane(), "row"), DescribeChunks(order), DescribeTail(plan_));
+    const std::vector<std::string> sources = SplitList(config_->data.train);
+    for (std::size_t part = 0; part < order.parts.size(); ++part) {
+      const auto [size, rows] = order.parts[part];
+      lines_.Add("mix", "{}: {} of an epoch's {} rows, each record {:.3g} times{}",
+                 order.parts.size() == sources.size() ? sources[part] : config_->data.train, rows,
+                 EpochRows(plan_), static_cast<double>(rows) / static_cast<double>(size),
+                 order.resampled ? " on average" : "");
+    }
+    if (!options_.samples.empty()) {
+      lines_.Add("reads", "{} a step and {} an epoch", Counted(order.batch_size, "record"),
+                 plan_.steps_per_epoch() * order.batch_size);
+      return;
+    }
+    const double record = only_tars_
+                              ? bytes_ / static_cast<double>(std::max<std::int64_t>(order.size, 1))
+                              : MeanRecordBytes(*data_.source);
+    const auto of_records = [&](std::int64_t records) {
+      return DescribeBytes(record * static_cast<double>(records));
+    };
+    lines_.Add("reads", "{} a step and {} an epoch{}", of_records(order.batch_size),
+               of_records(plan_.steps_per_epoch() * order.batch_size),
+               order.chunk == 0 ? ""
+                                : fmt::format(", in ranges of {} ({})", of_records(order.chunk),
+                                              Counted(order.chunk, "record")));
+  }
+
+  void DescribeObjective() {
+    const GammaOptions& gamma = config_->gamma;
+    const std::int64_t epochs = config_->train.epochs;
+    const bool has_estimators = !objective_->state_columns().empty();
+    lines_.Add("objective", "{}, {}{}{}", config_->objective.name, config_->objective.mode,
+               has_estimators ? fmt::format("; gamma {} from {:.3g} to {:.3g}", gamma.schedule,
+                                            gamma.start, Gamma(gamma, epochs - 1, epochs))
+                              : "",
+               start_ ? fmt::format("; tau {:.3g} at the start", start_->temperature().tau) : "");
+    for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
+    if (start_) {
+      for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
+    }
+    if (!found_ && !config_->train.init_estimators.empty() && !config_->data.index_by.empty()) {
+      lines_.Add("estimators",
+                 "{}: whether its keys meet {} of the records is not checked here: the start reads "
+                 "all records for it",
+                 config_->train.init_estimators, config_->data.index_by);
+    }
+    const std::string rho =
+        RhoWarning(config_->objective, gamma, plan_.options().batch_size, plan_.options().size);
+    if (!rho.empty()) Warn({rho});
+    const std::vector<std::string> columns = objective_->state_columns();
+    if (columns.empty()) {
+      lines_.Add("state", "none");
+    } else {
+      const double cell = precision_.parameters == at::kDouble ? 8 : 4;
+      lines_.Add("state", "{} a record ({}): {}",
+                 DescribeBytes(cell * static_cast<double>(columns.size())),
+                 fmt::join(columns, ", "),
+                 DescribeBytes(StateBytes(*objective_, plan_, precision_)));
+    }
+  }
+
+  void DescribeMemory() {
+    const double weights = BytesOf(model_.parameters()) + BytesOf(model_.buffers());
+    const double gradients = BytesOf(model_.trainable()), moments = BytesOf(optimizer_->state());
+    const auto row = static_cast<double>(ActivationBytesPerRow(
+        model_config_, config_->model.lock, precision_, config_->train.grad_checkpointing));
+    const double held = row * std::ceil(static_cast<double>(largest_rows()) /
+                                        static_cast<double>(config_->train.micro_batches));
+    const double state = largest_share() * StateBytes(*objective_, plan_, precision_);
+    lines_.Add("memory",
+               "weights {}, gradients {}, optimizer {}, state {}; activations {} a row, {} for {}",
+               DescribeBytes(weights), DescribeBytes(gradients), DescribeBytes(moments),
+               DescribeBytes(state), DescribeBytes(row), DescribeBytes(held),
+               config_->train.micro_batches == 1
+                   ? std::string(options_.ranks == 1 ? "the batch" : "the rank's rows")
+                   : fmt::format("one of {} micro-batches", config_->train.micro_batches));
+    const double rank = weights + gradients + moments + state + held;
+    lines_.Add("", "about {} on {} rank", DescribeBytes(rank), options_.ranks == 1 ? "one" : "a");
+    const auto available = static_cast<double>(AvailableMemory());
+    if (config_->train.device == "cpu" && available > 0 && rank * options_.ranks > available) {
+      Warn(
+          {fmt::format("this machine has {} of memory free: lower train.batch_size, raise "
+                       "train.micro_batches, or set train.grad_checkpointing = true",
+                       DescribeBytes(available))});
+    }
+  }
+
+  void DescribeRunFolder() {
+    const double checkpoint = CheckpointBytes(model_, *optimizer_, *objective_, plan_, precision_);
+    lines_.Add("checkpoint", "{}, the last {} are kept: {}", DescribeBytes(checkpoint),
+               config_->checkpoint.keep,
+               DescribeBytes(checkpoint * static_cast<double>(config_->checkpoint.keep)));
+    const std::string space = CheckSpace(SpaceOf(*config_, checkpoint), config_->run);
+    if (!space.empty()) Warn({space});
+    if (found_) {
+      DescribeTheResume();
+    } else {
+      lines_.Add("run folder", "{} (not made){}", config_->run,
+                 config_->resume ? "; it holds no checkpoint yet: the run starts anew" : "");
+    }
+  }
+
+  void DescribeTheResume() {
+    const ConfigValues values = ValuesOf(ResolvedConfig(*config_));
+    const RunNow now{
+        .config = *config_,
+        .values = values,
+        .model = model_config_,
+        .plan = plan_,
+        .data_hash = options_.samples.empty() ? std::optional(data_.source->hash()) : std::nullopt,
+        .data_files = data_.files,
+        .vocabulary_hash = vocabulary_hash_};
+    RefuseOtherRun(*found_, now);
+    for (const std::string& reason : found_->passed_over) {
+      Warn({"skips a damaged checkpoint: " + reason});
+    }
+    lines_.Add("run folder", "{}: goes on from step {} of {} ({})", config_->run, found_->meta.step,
+               total_steps(), found_->path);
+    for (const std::string& line : DescribeResume(*found_, now)) lines_.Add("", "{}", line);
+    const std::string rounding =
+        DescribeRounding(found_->meta, config_->train.threads, options_.ranks);
+    if (!rounding.empty()) lines_.Add("", "{}", rounding);
+  }
+
+  const LoadedConfig& config_;
+  const DryRunOptions& options_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  ModelConfig model_config_;
+  std::uint64_t vocabulary_hash_;
+  Precision precision_;
+  ClipModel model_;  // without memory
+  std::optional<FoundCheckpoint> found_;
+  std::unique_ptr<StartWeights> start_;  // null where it resumes
+  OpenedSource data_;
+  OrderPlan plan_;
+  std::vector<std::int64_t> lanes_per_rank_;
+  std::unique_ptr<ContrastiveObjective> objective_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Lines lines_;
+  bool only_tars_ = true;  // in data.train
+  double bytes_ = 0;       // of data.train
+};
+
+}  // namespace
+
+DryRunReport DryRun(const LoadedConfig& config, const DryRunOptions& options) {
+  const WithoutIndexing nothing_is_written;
+  return PlannedRun(config, options).Describe();
+}
+
+}  // namespace fastclip

@@ -1,0 +1,185 @@
+#include "trainer/run/resume_check.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "pipeline/base/printable.h"
+#include "tokenizer/tokenizer_spec.h"
+#include "trainer/config/config_keys.h"
+#include "trainer/model/presets.h"
+#include "trainer/run/run_data.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string RowsOf(const OrderOptions& order) {
+  if (order.parts.empty()) return "each record once";
+  std::vector<std::int64_t> rows;
+  for (const MixPart& part : order.parts) rows.push_back(part.rows);
+  return fmt::format("[{}]", fmt::join(rows, ", "));
+}
+
+/// Lists what differs, all of it.
+class Differences {
+ public:
+  template <class Value>
+  void Compare(const char* what, const Value& before, const Value& now) {
+    if (before == now) return;
+    list_.push_back(fmt::format("{} was {} in this run and is {} now", what, before, now));
+  }
+  void Add(std::string difference) { list_.push_back(std::move(difference)); }
+  bool empty() const { return list_.empty(); }
+  std::string text() const { return fmt::format("{}", fmt::join(list_, "; ")); }
+
+ private:
+  std::vector<std::string> list_;
+};
+
+ConfigValues ConfigBefore(const FoundCheckpoint& found) {
+  if (!found.meta.config.empty()) return found.meta.config;
+  return ReadConfigValues(fs::path(found.path).parent_path().parent_path() / "config.toml");
+}
+
+void CompareOrder(const OrderOptions& before, const OrderOptions& now, Differences& differences) {
+  differences.Compare("the number of records", before.size, now.size);
+  differences.Compare("train.batch_size", before.batch_size, now.batch_size);
+  differences.Compare("data.tail", std::string(TailName(before.tail)),
+                      std::string(TailName(now.tail)));
+  differences.Compare("data.resampled", before.resampled, now.resampled);
+  differences.Compare("the mix of the sources (rows of an epoch)", RowsOf(before), RowsOf(now));
+  differences.Compare("train.seed", before.seed, now.seed);
+  // By rule these follow the two sizes.
+  if (before.size != now.size || before.batch_size != now.batch_size) return;
+  differences.Compare("data.lanes", before.lanes, now.lanes);
+  differences.Compare("data.chunk", before.chunk, now.chunk);
+  differences.Compare("data.window", before.window, now.window);
+}
+
+void CompareModel(const CheckpointMeta& meta, const RunNow& now, Differences& differences) {
+  if (meta.model_config.empty()) return;
+  const auto before = nlohmann::json::parse(meta.model_config).flatten();
+  const auto is = nlohmann::json::parse(OpenClipJson(now.model)).flatten();
+  for (const auto& [key, value] : is.items()) {
+    const auto was = before.value(key, nlohmann::json());
+    if (was == value) continue;
+    differences.Add(fmt::format("{} of the model was {} in this run and is {} in model {} now",
+                                key.substr(1), was.dump(), value.dump(), now.config.model.name));
+  }
+}
+
+void CompareTokenizer(const CheckpointMeta& meta, const RunNow& now, Differences& differences) {
+  if (meta.tokenizer.empty()) return;
+  const std::string& spec = now.config.data.tokenizer;
+  if (ParseTokenizerSpec(meta.tokenizer).kind == ParseTokenizerSpec(spec).kind &&
+      meta.vocabulary_hash == now.vocabulary_hash) {
+    return;
+  }
+  differences.Add(fmt::format(
+      "data.tokenizer was {} (hash {:016x}) in this run and is {} (hash {:016x}) now: the same ids "
+      "would be other words",
+      meta.tokenizer, meta.vocabulary_hash, spec, now.vocabulary_hash));
+}
+
+/// sgdm keeps a moment of each parameter where it has a momentum, and nothing without one.
+bool OtherMoments(const ChangedKey& changed, const TrainConfig& now) {
+  return changed.name == "optimizer.momentum" && now.optimizer.name == "sgdm" &&
+         (std::stod(changed.before) == 0) != (now.optimizer.momentum == 0);
+}
+
+}  // namespace
+
+void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
+  const CheckpointMeta& meta = found.meta;
+  Differences model;  // whose weights fit no other
+  CompareModel(meta, now, model);
+  CompareTokenizer(meta, now, model);
+  if (!model.empty()) {
+    throw ConfigError(
+        fmt::format("{}: {}. A resume needs the same: set it back, or start a new run in another "
+                    "run=FOLDER",
+                    found.path, model.text()));
+  }
+  Differences others;
+  if (now.data_hash && meta.data_hash != *now.data_hash) {
+    const std::string change = DescribeDataChange(now.config.run, now.data_files);
+    others.Add(fmt::format("the data's hash was {:016x} in this run and is {:016x} now{}{}",
+                           meta.data_hash, *now.data_hash, change.empty() ? "" : ": ", change));
+  }
+  CompareOrder(meta.order, now.plan.options(), others);
+  others.Compare("objective.name", meta.objective, now.config.objective.name);
+  others.Compare("objective.mode", meta.mode, now.config.objective.mode);
+  for (const ChangedKey& changed : ChangedKeys(ConfigBefore(found), now.values)) {
+    if (changed.change == KeyChange::kSameState || OtherMoments(changed, now.config)) {
+      others.Compare(changed.name.c_str(), changed.before, changed.now);
+    }
+  }
+  if (others.empty()) return;
+  throw ConfigError(fmt::format(
+      "{}: {}. A resume needs the same: set it back, or start a new run from this one with "
+      "run=ANOTHER_FOLDER train.init={} (it keeps the weights, and the estimators where data and "
+      "objective are the same; the optimizer's state, the schedules and the place in the data "
+      "begin anew)",
+      found.path, others.text(), found.path));
+}
+
+std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunNow& now) {
+  std::vector<std::string> lines;
+  const ConfigValues values = ConfigBefore(found);
+  if (values.empty()) {
+    return {
+        "note: neither the checkpoint nor config.toml tells with which config it was trained; "
+        "changed keys cannot be listed"};
+  }
+  const std::vector<ChangedKey> changed = ChangedKeys(values, now.values);
+  for (const ChangedKey& key : changed) lines.push_back("resume: " + Describe(key));
+  const std::int64_t steps = now.plan.steps(now.config.train.epochs);
+  if (found.meta.step >= steps) {
+    lines.push_back(
+        fmt::format("resume: nothing is left to train: step {} of {} is reached; raise "
+                    "train.epochs to train on",
+                    found.meta.step, steps));
+  }
+  if (changed.empty()) return lines;
+  const TrainConfig before = ConfigFrom(values);
+  const double epoch_steps = now.plan.mean_steps_per_epoch();
+  const std::string jumps =
+      DescribeJumps(before, now.config,
+                    {.step = found.meta.step,
+                     .epoch = found.meta.epoch,
+                     .before = {now.plan.steps(before.train.epochs), epoch_steps},
+                     .now = {now.plan.steps(now.config.train.epochs), epoch_steps}});
+  if (!jumps.empty() && found.meta.step < steps) {
+    lines.push_back(fmt::format("resume: jumps at step {}: {}", found.meta.step, jumps));
+  }
+  return lines;
+}
+
+std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, std::int64_t ranks) {
+  if (meta.threads == threads && meta.world_size == ranks) return "";
+  return fmt::format(
+      "note: trained before with {} on {}, now with {} on {}: results agree to rounding, not to "
+      "the "
+      "bit",
+      Counted(meta.threads, "thread"), Counted(meta.world_size, "rank"), Counted(threads, "thread"),
+      Counted(ranks, "rank"));
+}
+
+TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& config) {
+  const ConfigValues before = ConfigBefore(found);
+  ConfigValues now = ValuesOf(config);
+  for (const KeyInfo& key : ConfigKeys()) {
+    const auto was = before.find(std::string(key.name));
+    if (key.change == KeyChange::kStartOnly && was != before.end()) now[was->first] = was->second;
+  }
+  TrainConfig resumed = ConfigFrom(now);
+  // What a config file does not hold.
+  resumed.pipeline = config.pipeline;
+  return resumed;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,135 @@
+#include "trainer/run/run_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+#include "pipeline/base/json_depth.h"
+#include "trainer/base/file_io.h"
+
+namespace fastclip {
+namespace {
+
+using nlohmann::json;
+
+std::string PathIn(const std::string& run) { return run + "/data.jsonl"; }
+
+std::string Hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
+
+// A name may hold any bytes; both sides of a comparison are spelled by the same rule.
+std::string Line(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+json ToJson(const ListedFile& file) {
+  return {{"part", file.part},
+          {"name", file.name},
+          {"path", std::filesystem::absolute(file.path).lexically_normal().string()},
+          {"records", file.records},
+          {"hash", Hex(file.content_hash)}};
+}
+
+struct RunData {
+  std::string hash;
+  std::vector<json> files;
+};
+
+/// Whether a line is one that ToJson() made.
+bool IsFile(const json& line) {
+  return line.value("path", json()).is_string() && line.value("name", json()).is_string() &&
+         line.value("part", json(0)).is_number_integer();
+}
+
+/// Nothing where the file is gone or damaged: it serves a better error message alone.
+std::optional<RunData> Read(const std::string& run) {
+  std::error_code absent;
+  if (!std::filesystem::is_regular_file(PathIn(run), absent)) return std::nullopt;
+  std::ifstream file(PathIn(run));
+  RunData data;
+  for (std::string text; std::getline(file, text);) {
+    if (IsTooDeepJson(text)) return std::nullopt;
+    json line = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const bool is_head = data.hash.empty();
+    if (!line.is_object() || (is_head ? !line.value("hash", json()).is_string() : !IsFile(line))) {
+      return std::nullopt;
+    }
+    if (data.hash.empty()) {
+      data.hash = line.value("hash", "");
+      if (data.hash.empty()) return std::nullopt;
+    } else {
+      data.files.push_back(std::move(line));
+    }
+  }
+  return data.hash.empty() ? std::nullopt : std::optional(data);
+}
+
+std::string PathOf(const json& file) { return file.value("path", ""); }
+
+/// Names are relative to the folder that holds all files of a part.
+std::string NameOf(const json& file) {
+  return fmt::format("{}/{}", file.value("part", 0), file.value("name", ""));
+}
+
+/// How the files of `before` and `now`, which are told apart by `key`, differ.
+std::string Compare(const std::vector<json>& before, const std::vector<json>& now,
+                    std::string (*key)(const json&)) {
+  std::map<std::string, const json*> are;
+  for (const json& file : now) are.emplace(key(file), &file);
+  std::string first;
+  std::int64_t count = 0;
+  const auto note = [&](const json& file, const char* what) {
+    if (++count == 1) first = fmt::format("{} {}", file.value("path", ""), what);
+  };
+  for (const json& was : before) {
+    const auto found = are.find(key(was));
+    if (found == are.end()) {
+      note(was, "is gone");
+      continue;
+    }
+    const json& is = *found->second;
+    if (is.value("records", json()) != was.value("records", json()) ||
+        is.value("hash", json()) != was.value("hash", json())) {
+      note(is, "has other records");
+    }
+    are.erase(found);
+  }
+  for (const json& file : now) {
+    if (are.contains(key(file))) note(file, "is new");
+  }
+  if (count == 0) return "the files are the same in another order";
+  if (count == 1) return first;
+  return fmt::format("{}, and {} more file{} differ{}", first, count - 1, count == 2 ? "" : "s",
+                     count == 2 ? "s" : "");
+}
+
+}  // namespace
+
+void WriteRunData(const std::string& run, std::uint64_t hash,
+                  const std::vector<ListedFile>& files) {
+  if (const auto known = Read(run); known && known->hash == Hex(hash)) return;
+  std::string text = Line({{"hash", Hex(hash)}}) + "\n";
+  for (const ListedFile& file : files) text += Line(ToJson(file)) + "\n";
+  ReplaceFile(PathIn(run), text);
+}
+
+std::string DescribeDataChange(const std::string& run, const std::vector<ListedFile>& now) {
+  const std::optional<RunData> before = Read(run);
+  if (!before || before->files.empty()) return "";
+  std::vector<json> files;
+  std::unordered_set<std::string> paths;
+  for (const ListedFile& file : now) {
+    files.push_back(json::parse(Line(ToJson(file))));
+    paths.insert(PathOf(files.back()));
+  }
+  // Where all files lie elsewhere now, their names are compared.
+  const bool moved = std::ranges::none_of(
+      before->files, [&](const json& was) { return paths.contains(PathOf(was)); });
+  return Compare(before->files, files, moved ? NameOf : PathOf);
+}
+
+}  // namespace fastclip

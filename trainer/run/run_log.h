@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "trainer/run/metrics.h"
+#include "trainer/run/tensorboard.h"
+
+namespace fastclip {
+
+/// What a run writes down about itself: RUN/metrics.jsonl, RUN/tensorboard/, and RUN/starts.jsonl
+/// with one line a start (when, where, by which command and build).
+class RunLog {
+ public:
+  using Scalars = std::vector<std::pair<std::string, double>>;
+
+  /// `keep_bytes`, `step` and `owed` (MetricsLog) are the checkpoint's, 0 for a new run.
+  RunLog(const std::string& run_folder, std::int64_t keep_bytes, std::int64_t step,
+         const std::string& owed = "");
+
+  /// Whether the end of metrics.jsonl has a line of this event and step.
+  bool Has(std::string_view event, std::int64_t step) const;
+  /// Scalars that belong together: an object of that name in the line, GROUP/NAME for TensorBoard.
+  struct Group {
+    std::string name;
+    Scalars scalars;
+  };
+
+  /// A line {"event": event, "step": …, each scalar, each field of `extra`, each group}, and
+  /// EVENT/NAME scalars for TensorBoard, and EVENT/OBJECT/NAME of the objects of numbers among
+  /// `extra`. Throws std::runtime_error where the disk is full, after trying both.
+  void Write(std::string_view event, std::int64_t step, const Scalars& scalars,
+             const nlohmann::json& extra, const std::vector<Group>& groups = {});
+  /// Syncs metrics.jsonl. Throws as Write() does.
+  void Sync() { metrics_.Sync(); }
+  const MetricsLog& metrics() const { return metrics_; }
+
+ private:
+  MetricsLog metrics_;
+  TensorboardWriter board_;
+};
+
+/// Appends a line to RUN/starts.jsonl.
+void LogStart(const std::string& run_folder, const nlohmann::json& start);
+
+}  // namespace fastclip

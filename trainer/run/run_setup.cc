@@ -1,0 +1,119 @@
+#include "trainer/run/run_setup.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "pipeline/loader/memory_plan.h"
+#include "pipeline/sources/record_sample.h"
+#include "trainer/model/presets.h"
+
+namespace fastclip {
+namespace {
+
+/// Throws std::invalid_argument.
+OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
+  return {.size = source.size(),
+          .batch_size = config.train.batch_size,
+          .lanes = config.data.lanes,
+          .chunk = config.data.chunk,
+          .window = config.data.window,
+          .seed = config.train.seed,
+          .tail = TailOfName(config.data.tail),
+          .parts = MixOf(config.data.mix, source.part_sizes()),
+          .resampled = config.data.mix.resampled};
+}
+
+}  // namespace
+
+SourceOptions TrainSourceOf(const TrainConfig& config) {
+  SourceOptions options = OtherSourceOf(config);
+  options.manifest = config.data.manifest;
+  options.verify_checksums = config.data.verify_checksums;
+  options.captions = ParseCaptionKeys(config.data.captions, config.data.caption_weights);
+  options.caption_lines = CaptionLinesOf(config.data.caption_lines, CaptionLines::kWhole);
+  return options;
+}
+
+SourceOptions OtherSourceOf(const TrainConfig& config) {
+  SourceOptions options;
+  options.manifest_fallback_dir = config.run;
+  options.formats = config.pipeline.decode.formats;
+  options.max_record_bytes = config.data.max_record_bytes;
+  options.table = TableKeysOf(config);
+  options.caption_lines = CaptionLinesOf(config.data.caption_lines, CaptionLines::kSplit);
+  return options;
+}
+
+std::vector<std::string> LookAtData(const std::string& key, const std::string& list,
+                                    const RecordSource& source, const SourceOptions& options) {
+  const std::vector<RecordSample> samples = SampleRecords(source);
+  const std::string option = key == "data.train" ? "data.captions" : "";
+  if (const std::string lack = DescribeLack(samples, list, options, option); !lack.empty()) {
+    throw std::runtime_error(fmt::format("{}: {}", key, lack));
+  }
+  std::int64_t looked = 0, several_lines = 0;
+  for (const RecordSample& sample : samples) {
+    looked += sample.records;
+    several_lines += sample.several_lines;
+  }
+  if (several_lines == 0) return {};
+  return {
+      fmt::format("{}: {} of {} records looked at have several lines: {} "
+                  "(data.caption_lines)",
+                  key, several_lines, looked, DescribeLines(options.caption_lines))};
+}
+
+ModelConfig ModelOf(const LoadedConfig& config) {
+  ModelConfig model = LoadModelConfig(config->model.name);
+  if (config->objective.name == "siglip") model.init_logit_bias = config->temperature.logit_bias;
+  if (config->model.patch_dropout > 0 && model.vision.is_resnet()) {
+    throw config.table().Error(
+        "model.patch_dropout",
+        fmt::format("model {} is a ResNet and has no patches; set it to 0", config->model.name));
+  }
+  if (const auto fault = FaultOf(model, config->model.lock)) {
+    throw config.table().Error("model." + fault->option, fault->reason);
+  }
+  return model;
+}
+
+ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer) {
+  ModelConfig model = ModelOf(config);
+  if (tokenizer.vocab_size() > model.text.vocab_size) {
+    throw config.table().Error(
+        "data.tokenizer",
+        fmt::format("'{}' has {} ids, but model {} embeds {}; choose a model file with "
+                    "text.vocab_size = {} or another tokenizer",
+                    config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
+                    model.text.vocab_size, tokenizer.vocab_size()));
+  }
+  return model;
+}
+
+LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model) {
+  LoaderOptions options = config.pipeline;
+  options.image_size = static_cast<int>(model.vision.image_size);
+  options.context_length = static_cast<int>(model.text.context_length);
+  return options;
+}
+
+void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows) {
+  try {
+    PlanMemory(options, static_cast<int>(rows));
+  } catch (const std::invalid_argument& error) {
+    throw config.table().Error("pipeline.memory", error.what());
+  }
+}
+
+OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
+  try {
+    return OrderPlan(OrderOf(*config, source));
+  } catch (const std::invalid_argument& error) {
+    throw ConfigError(fmt::format("{}: the data of {} ({} records) do not fit: {}",
+                                  config.table().Origin("train.batch_size"), config->data.train,
+                                  source.size(), error.what()));
+  }
+}
+
+}  // namespace fastclip

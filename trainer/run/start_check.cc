@@ -1,0 +1,162 @@
+#include "trainer/run/start_check.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <numeric>
+#include <stdexcept>
+
+#include "pipeline/base/printable.h"
+#include "pipeline/files/file.h"
+#include "trainer/state/checkpoint.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The folder itself, or the nearest above it that exists.
+fs::path ExistingFolder(const std::string& folder) {
+  std::error_code absent;
+  fs::path place = fs::absolute(folder).lexically_normal();
+  while (!fs::exists(place, absent) && place.has_relative_path()) place = place.parent_path();
+  return place;
+}
+
+}  // namespace
+
+void RefuseTakenFolder(const TrainConfig& config) {
+  if (config.resume) return;
+  if (const auto found = FindNewestCheckpoint(config.run)) {
+    throw ConfigError(
+        fmt::format("{} already holds a run (step {}); resume=true goes on with it, another "
+                    "run=FOLDER starts anew",
+                    config.run, found->meta.step));
+  }
+  std::error_code absent;
+  const std::string metrics = config.run + "/metrics.jsonl";
+  if (fs::file_size(metrics, absent) > 0 && !absent) {
+    throw ConfigError(fmt::format(
+        "{} is a run's, but no checkpoint of it is there: put them back under {}/checkpoints and "
+        "add resume=true; without them resume=true starts anew over it, run=FOLDER elsewhere",
+        metrics, config.run));
+  }
+}
+
+void CheckFit(const StartWeights& start, const ModelConfig& model) {
+  if (!start.file()) return;
+  CheckWeightsFit(
+      model,
+      ClipModel(model, /*seed=*/0, /*init_temperature=*/1, at::kFloat, {}, at::kMeta).shapes(),
+      start.file()->shapes(), start.file()->path());
+}
+
+std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLength& run) {
+  std::vector<std::string> lines;
+  const LearningRateOptions& rate = config.learning_rate;
+  if (rate.warmup > run.steps) {
+    lines.push_back(fmt::format(
+        "learning_rate.warmup is {}, and the run has {}: the learning rate rises to "
+        "{:.3g} at its end, of learning_rate.lr = {:g}",
+        Counted(rate.warmup, "step"), run.steps, LearningRate(rate, run.steps - 1, run), rate.lr));
+  }
+  const GammaOptions& gamma = config.gamma;
+  if (gamma.schedule == "cosine" && gamma.decay_epochs > config.train.epochs) {
+    lines.push_back(
+        fmt::format("gamma.decay_epochs is {}, and the run has {}: gamma falls to {:.3g}, not to "
+                    "gamma.min = {:g}",
+                    Counted(gamma.decay_epochs, "epoch"), config.train.epochs,
+                    Gamma(gamma, config.train.epochs - 1, config.train.epochs), gamma.min));
+  }
+  return lines;
+}
+
+double BytesOf(const NamedTensors& tensors) {
+  return std::accumulate(tensors.begin(), tensors.end(), 0.0, [](double sum, const auto& named) {
+    return sum + static_cast<double>(named.second.nbytes());
+  });
+}
+
+double StateBytes(const ContrastiveObjective& objective, const OrderPlan& plan,
+                  const Precision& precision) {
+  std::int64_t rows = 0;
+  for (std::int64_t lane = 0; lane < plan.options().lanes; ++lane) rows += plan.lane_size(lane);
+  const double cell = precision.parameters == at::kDouble ? 8 : 4;
+  return cell * static_cast<double>(objective.state_columns().size()) * static_cast<double>(rows);
+}
+
+double CheckpointBytes(const ClipModel& model, const Optimizer& optimizer,
+                       const ContrastiveObjective& objective, const OrderPlan& plan,
+                       const Precision& precision) {
+  return BytesOf(model.parameters()) + BytesOf(model.buffers()) + BytesOf(optimizer.state()) +
+         StateBytes(objective, plan, precision);
+}
+
+std::string CheckSpace(const CheckpointSpace& space, const std::string& folder) {
+  const auto missing = std::max<std::int64_t>(space.keep + 1 - space.present, 1);
+  const double needed = space.checkpoint_bytes * static_cast<double>(missing);
+  if (space.free_bytes >= needed) return "";
+  const std::string has =
+      fmt::format("the disk of {} has {} free", folder, DescribeBytes(space.free_bytes));
+  if (space.free_bytes < space.checkpoint_bytes) {
+    throw std::runtime_error(
+        fmt::format("{}, and a checkpoint takes {}: the first one could not be saved. Make room, "
+                    "or choose another run=FOLDER",
+                    has, DescribeBytes(space.checkpoint_bytes)));
+  }
+  return fmt::format(
+      "{}, and {} to come take {} (checkpoint.keep = {}, and one more while it is written): make "
+      "room, or lower checkpoint.keep",
+      has, Counted(missing, "checkpoint"), DescribeBytes(needed), space.keep);
+}
+
+CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes) {
+  CheckpointSpace space{.checkpoint_bytes = checkpoint_bytes, .keep = config.checkpoint.keep};
+  struct statvfs disk;
+  if (statvfs(ExistingFolder(config.run).c_str(), &disk) != 0) {
+    space.free_bytes = checkpoint_bytes * static_cast<double>(space.keep + 1);  // nobody knows
+    return space;
+  }
+  space.free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
+  std::error_code absent;
+  for (const fs::directory_entry& entry :
+       fs::directory_iterator(fs::path(config.run) / "checkpoints", absent)) {
+    space.present +=
+        entry.path().filename().string().starts_with("step_") && !entry.path().has_extension();
+  }
+  return space;
+}
+
+void CheckRunFolder(const std::string& folder) {
+  const fs::path place = ExistingFolder(folder);
+  if (!fs::is_directory(place) || access(place.c_str(), W_OK | X_OK) != 0) {
+    throw std::runtime_error(
+        fmt::format("{}: the run folder cannot be made: {} is not a folder that can be written to; "
+                    "run=FOLDER chooses another",
+                    folder, place.string()));
+  }
+  const std::string lock = folder + "/lock";
+  const UniqueFd fd(open(lock.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return;
+  if (flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    throw std::runtime_error(fmt::format(
+        "{}: another process trains in this folder; wait for its end, or choose another run=FOLDER",
+        folder));
+  }
+}
+
+std::string DescribeBytes(double bytes) {
+  const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+  std::size_t unit = 0;
+  for (; bytes >= 1000 && unit + 1 < std::size(units); ++unit) bytes /= 1000;
+  return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 100 ? 0 : 1, units[unit]);
+}
+
+}  // namespace fastclip

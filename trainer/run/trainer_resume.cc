@@ -1,0 +1,165 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+#include <filesystem>
+#include <numeric>
+#include <vector>
+
+#include "comm/exchange.h"
+#include "pipeline/base/printable.h"
+#include "trainer/config/resolved_config.h"
+#include "trainer/run/resume_check.h"
+#include "trainer/run/run_setup.h"
+#include "trainer/run/trainer.h"
+#include "trainer/state/estimator_file.h"
+
+// Going on with a run from its newest checkpoint, or starting one from another's.
+
+namespace fastclip {
+namespace {
+
+void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
+  for (const std::string& reason : reasons) {
+    console.Say(fmt::format("skipped a damaged checkpoint: {}", reason));
+  }
+}
+
+bool HoldsCheckpoint(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "checkpoint.json");
+}
+
+}  // namespace
+
+/// Rank 0 looks and checks every byte; the others take its word.
+std::optional<FoundCheckpoint> Trainer::FindCheckpoint() {
+  std::optional<FoundCheckpoint> found;
+  Together(comm_, [&] {
+    if (comm_.rank() == 0) found = FindNewestCheckpoint(config_->run);
+  });
+  const std::string path = GatherTexts(comm_, found ? found->path : "").front();
+  Together(comm_, [&] {
+    if (comm_.rank() == 0 || path.empty()) return;
+    found.emplace();
+    found->path = path;
+    found->meta = ReadCheckpointMeta(path);
+  });
+  return found;
+}
+
+void Trainer::Resume(const FoundCheckpoint& found) {
+  SayPassedOver(found.passed_over, console_);
+  const RunNow now{.config = *config_,
+                   .values = config_values_,
+                   .model = model_config_,
+                   .plan = plan_,
+                   .data_hash = source_->hash(),
+                   .data_files = data_files_,
+                   .vocabulary_hash = vocabulary_hash_};
+  RefuseOtherRun(found, now);
+  const CheckpointMeta& meta = found.meta;
+
+  model_.Load(LoadModel(found.path), found.path);
+  optimizer_->LoadState(LoadOptimizer(found.path), found.path);
+  if (!objective_->state_columns().empty()) {
+    const auto saved = OpenTable(found.path);
+    if (!saved) throw std::runtime_error(fmt::format("{}: holds no state files", found.path));
+    saved->Read(lanes_, table_.values());
+  }
+  step_ = meta.step;
+  if (comm_.rank() == 0) skips_ = meta.skips;
+  skips_before_ = meta.skips;
+  refused_ = meta.refused_steps;
+  refused_in_a_row_ = meta.refused_in_a_row;
+  overflowed_ = meta.overflowed_steps;
+  if (meta.scaler) train_step_.scaler() = *meta.scaler;
+  last_checkpoint_ = found.path;
+  saved_step_ = step_;
+  saved_ = true;
+  console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
+  for (const std::string& line : DescribeResume(found, now)) console_.Say(line);
+  const std::string rounding = DescribeRounding(meta, at::get_num_threads(), comm_.world_size());
+  if (!rounding.empty()) console_.Say(rounding);
+  resumed_ = ResumedConfig(found, *config_);
+}
+
+/// The estimators beside the weights of train.init, where they are of this data and objective.
+/// Their checkpoint has been checked.
+void Trainer::TakeEstimatorsOf(const std::string& weights) {
+  const std::string folder = std::filesystem::path(weights).parent_path();
+  if (objective_->state_columns().empty() || !HoldsCheckpoint(folder)) {
+    console_.Say(fmt::format("weights from {}", weights));
+    return;
+  }
+  const CheckpointMeta meta = ReadCheckpointMeta(folder);
+  if (meta.data_hash != source_->hash()) {
+    console_.Say(fmt::format(
+        "weights from {}; its estimators belong to other data and are not used", weights));
+    return;
+  }
+  const auto saved = OpenTable(folder);
+  if (!saved || saved->columns() != table_.columns()) {
+    console_.Say(fmt::format(
+        "weights from {}; its estimators belong to another objective and are not used", weights));
+    return;
+  }
+  CarryOver(*saved, OrderPlan(meta.order), table_);
+  console_.Say(fmt::format("weights and estimators from {}", folder));
+  SayIfEstimatorsAreLost();
+}
+
+void Trainer::TakeEstimators(const std::string& file) {
+  const std::string& field = config_->data.index_by;
+  std::optional<RecordKeys> keys;
+  if (!field.empty()) {
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point said = {};
+    SourceOptions options = TrainSourceOf(*config_);
+    options.trust_manifest = comm_.rank() != 0;
+    keys.emplace(Rank0First(comm_, [&] {
+      return RecordKeys(
+          config_->data.train, field, options, [&](std::int64_t done, std::int64_t all) {
+            if (Clock::now() - said < std::chrono::seconds(10)) return;
+            said = Clock::now();
+            console_.Say(
+                fmt::format("reading {} of all records, once: {} of {}", field, done, all));
+          });
+    }));
+  }
+  ImportedEstimators imported;
+  Together(comm_, [&] {
+    if (keys && keys->data_hash() != source_->hash()) {
+      throw std::runtime_error(
+          fmt::format("{}: changed while {} was read; start again", config_->data.train, field));
+    }
+    imported = ImportEstimators(file, keys ? &*keys : nullptr, table_);
+  });
+  const auto sum = [&](std::int64_t mine) {
+    const std::vector<std::int64_t> all = GatherNumbers(comm_, mine);
+    return std::accumulate(all.begin(), all.end(), std::int64_t{0});
+  };
+  const std::int64_t records = sum(imported.records - imported.never_seen);
+  const std::int64_t without_key = sum(imported.without_key);
+  const std::int64_t not_finite = sum(imported.not_finite);
+  console_.Say(fmt::format(
+      "estimators of {} from {} ({}){}{}", Counted(records, "record"), file,
+      fmt::join(imported.tensors, ", "),
+      without_key == 0
+          ? ""
+          : fmt::format("; {} without {} begin anew", Counted(without_key, "record"), field),
+      not_finite == 0 ? ""
+                      : fmt::format("; NaN or infinite, so begun anew: {} of u_im and u_tt",
+                                    Counted(not_finite, "value"))));
+  SayIfEstimatorsAreLost();
+}
+
+void Trainer::SayIfEstimatorsAreLost() {
+  if (Gamma(config_->gamma, 0, config_->train.epochs) < 1) return;
+  console_.Say(
+      "note: gamma is 1 in the first epoch, which makes the estimators anew; gamma.start below 1 "
+      "keeps them");
+}
+
+}  // namespace fastclip

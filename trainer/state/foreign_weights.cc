@@ -1,0 +1,51 @@
+#include "trainer/state/foreign_weights.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+namespace fastclip {
+namespace {
+
+/// A word of a shell command.
+std::string Quoted(const std::string& word) {
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+// Tensors alone are unpickled; a clone is contiguous and shares no memory, as the format wants.
+constexpr const char* kConvert =
+    "import sys, torch; from safetensors.torch import save_file; "
+    "c = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
+    "c = c.get('state_dict', c); "
+    "save_file({k.removeprefix('module.'): v.clone().contiguous() for k, v in c.items()}, "
+    "sys.argv[2])";
+
+}  // namespace
+
+std::string OtherFormat(const std::string& path, std::string_view first_bytes) {
+  const bool zip = first_bytes.starts_with("PK\x03\x04");
+  const bool pickle = first_bytes.size() >= 2 && first_bytes[0] == '\x80' && first_bytes[1] >= 2 &&
+                      first_bytes[1] <= 5 &&
+                      !first_bytes.substr(2).starts_with(std::string_view("\0\0\0\0", 4));
+  if (zip || pickle) {
+    std::string to = std::filesystem::path(path).replace_extension(".safetensors");
+    if (to == path)
+      to = std::filesystem::path(path).replace_extension("") += "-converted.safetensors";
+    return fmt::format(
+        "{} is a PyTorch checkpoint; only .safetensors files are read. Convert it where Python has "
+        "torch and safetensors: python3 -c \"{}\" {} {}",
+        path, kConvert, Quoted(path), Quoted(to));
+  }
+  if (first_bytes.starts_with("version https://git-lfs")) {
+    return fmt::format(
+        "{} is a Git LFS pointer, not the file itself: run git lfs pull in that repository", path);
+  }
+  if (first_bytes.starts_with("<!DOCTYPE") || first_bytes.starts_with("<html")) {
+    return fmt::format("{} is a web page: download the file itself", path);
+  }
+  return "";
+}
+
+}  // namespace fastclip

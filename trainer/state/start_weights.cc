@@ -1,0 +1,90 @@
+#include "trainer/state/start_weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "trainer/objective/estimator.h"
+#include "trainer/state/weights_origin.h"
+
+namespace fastclip {
+namespace {
+
+bool Differ(double a, double b) { return std::abs(a - b) > 1e-5 * std::abs(b); }
+
+/// Whether `temperature.from` lets the weights' numbers count. By default they do where the number
+/// is learned: training goes on from where theirs ended, as in OpenCLIP. A temperature that stays
+/// as it is, or is each sample's own, is a choice of the run's, made by its config.
+bool WeightsCount(const TrainConfig& config) {
+  if (config.temperature.from != "auto") return config.temperature.from == "weights";
+  return TemperatureOf(config.objective.name) == TemperatureKind::kLearned;
+}
+
+}  // namespace
+
+StartWeights::StartWeights(const LoadedConfig& config, const ModelConfig& model,
+                           std::uint64_t vocabulary_hash, const std::string& init) {
+  const std::string& path = init.empty() ? config->model.pretrained : init;
+  if (!path.empty()) {
+    const std::string note = CheckOrigin(path, {.config = model,
+                                                .tokenizer = config->data.tokenizer,
+                                                .vocabulary_hash = vocabulary_hash,
+                                                .model_option = "model.name",
+                                                .tokenizer_option = "data.tokenizer"});
+    file_.emplace(path);
+    if (!file_->prefix().empty()) notes_.push_back(file_->DescribePrefix());
+    if (!note.empty()) notes_.push_back(note);
+  }
+  ChooseTemperature(*config);
+  if (config->objective.name == "siglip") {
+    ChooseBias(*config);
+  } else if (file_ && file_->Number("logit_bias")) {
+    notes_.push_back(
+        fmt::format("note: the logit_bias of {} is not used: only siglip has one", file_->path()));
+  }
+}
+
+void StartWeights::ChooseTemperature(const TrainConfig& config) {
+  const double written = config.temperature.init;
+  temperature_.tau = written;
+  const std::optional<double> t = file_ ? file_->Number("logit_scale") : std::nullopt;
+  if (!t) return;
+  const double theirs = std::exp(-*t), within = std::clamp(theirs, kSmallestTau, kLargestTau);
+  temperature_.tau_of_weights = WeightsCount(config);
+  if (temperature_.tau_of_weights) temperature_.tau = within;
+  if (!Differ(theirs, written)) return;
+  notes_.push_back(
+      temperature_.tau_of_weights
+          ? fmt::format(
+                "using the weights' temperature, {:.4g}{}; temperature.from = \"config\" would use "
+                "temperature.init = {:g}",
+                within, Differ(theirs, within) ? fmt::format(" ({:.4g}), clamped", theirs) : "",
+                written)
+          : fmt::format(
+                "using temperature.init = {:g}; temperature.from = \"weights\" would use the "
+                "weights' temperature, {:.4g}",
+                written, theirs));
+}
+
+void StartWeights::ChooseBias(const TrainConfig& config) {
+  const double written = config.temperature.logit_bias;
+  temperature_.bias = written;
+  const std::optional<double> theirs = file_ ? file_->Number("logit_bias") : std::nullopt;
+  if (!theirs) return;
+  temperature_.bias_of_weights = WeightsCount(config);
+  if (temperature_.bias_of_weights) temperature_.bias = *theirs;
+  if (!Differ(*theirs, written)) return;
+  notes_.push_back(
+      temperature_.bias_of_weights
+          ? fmt::format(
+                "using the weights' logit_bias, {:.4g}; temperature.from = \"config\" would use "
+                "temperature.logit_bias = {:g}",
+                *theirs, written)
+          : fmt::format(
+                "using temperature.logit_bias = {:g}; temperature.from = \"weights\" would use "
+                "the weights' logit_bias, {:.4g}",
+                written, *theirs));
+}
+
+}  // namespace fastclip

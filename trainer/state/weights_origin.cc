@@ -1,0 +1,174 @@
+#include "trainer/state/weights_origin.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "pipeline/base/json_depth.h"
+#include "tokenizer/tokenizer_spec.h"
+#include "trainer/base/config_table.h"
+#include "trainer/base/file_io.h"
+#include "trainer/model/openclip_config.h"
+#include "trainer/model/presets.h"
+#include "trainer/state/checkpoint.h"
+#include "trainer/step/batch_tensors.h"
+
+namespace fastclip {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kOurs = "checkpoint.json";
+constexpr const char* kOpenClips = "open_clip_config.json";
+constexpr std::int64_t kLimit = 1 << 20;
+
+std::string ToTakeThemAllTheSame(const WeightsOrigin& origin) {
+  return fmt::format("To use the weights all the same, copy them to a folder without a {}",
+                     fs::path(origin.file).filename().string());
+}
+
+/// Pictures that are normalised in another way are other pictures to the model.
+void CheckNormalisation(const std::string& file, const json& preprocessing) {
+  for (const auto& [key, expected] :
+       {std::pair{"mean", kPictureMean}, {"std", kPictureDeviation}}) {
+    const json given = preprocessing.value(key, json());
+    if (!given.is_array() || given.size() != expected.size()) continue;
+    for (std::size_t c = 0; c < expected.size(); ++c) {
+      if (given[c].is_number() && std::abs(given[c].get<double>() - expected[c]) < 1e-4) continue;
+      throw ConfigError(
+          fmt::format("{}: the weights expect pictures normalised by the {} {}, and they are "
+                      "normalised by [{}, {}, {}] here: such weights cannot be used",
+                      file, key, given.dump(), expected[0], expected[1], expected[2]));
+    }
+  }
+}
+
+/// Pictures are resized by the shorter side and cropped here, bicubic.
+std::string DescribeResizing(const std::string& file, const json& preprocessing) {
+  std::string others;
+  for (const auto& [key, ours] :
+       {std::pair{"interpolation", "bicubic"}, {"resize_mode", "shortest"}}) {
+    const json given = preprocessing.value(key, json());
+    if (!given.is_string() || given == ours) continue;
+    others +=
+        fmt::format("{}{} = {} (here {})", others.empty() ? "" : ", ", key, given.dump(), ours);
+  }
+  return others.empty() ? ""
+                        : fmt::format("note: {}: the weights were trained with {}", file, others);
+}
+
+WeightsOrigin OpenClipsOrigin(const fs::path& file) {
+  const std::string text = ReadWholeFile(file, kLimit);
+  const json document = IsTooDeepJson(text) ? json() : json::parse(text, nullptr, false);
+  if (!document.is_object()) {
+    throw std::runtime_error(fmt::format("{}: is no JSON object, or a damaged one", file.string()));
+  }
+  if (!document.contains("model_cfg")) {
+    throw std::runtime_error(fmt::format("{}: has no \"model_cfg\"", file.string()));
+  }
+  std::string note;
+  if (document.contains("preprocess_cfg") && document["preprocess_cfg"].is_object()) {
+    CheckNormalisation(file, document["preprocess_cfg"]);
+    note = DescribeResizing(file, document["preprocess_cfg"]);
+  }
+  return {
+      .file = file,
+      .model = fs::absolute(file).parent_path().filename(),
+      .model_config = document["model_cfg"].dump(-1, ' ', false, json::error_handler_t::replace),
+      .tokenizer = {},
+      .note = std::move(note)};
+}
+
+/// A preset with the value of `quick_gelu` that is wanted, else how to make a model file.
+std::string ModelWith(const ModelDifference& difference, const ModelInUse& model) {
+  if (difference.key == "quick_gelu") {
+    const std::string suffix = "-quickgelu";
+    std::string name = model.config.name;
+    name = name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name + suffix;
+    if (std::ranges::count(ModelPresets(), name) > 0) {
+      return fmt::format("set {} to {}", model.model_option, name);
+    }
+  }
+  if (difference.ours == "none") return "no model here has that";
+  return fmt::format("set {} to a model file with {} = {}", model.model_option, difference.key,
+                     difference.theirs);
+}
+
+/// Published weights that need QuickGELU, by what their files are called.
+bool SoundsLikeQuickGelu(const std::string& file) {
+  std::string lower = file;
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  constexpr const char* kNames[] = {"openai", "quickgelu", "metaclip", "dfn"};
+  return std::ranges::any_of(
+      kNames, [&](const char* name) { return lower.find(name) != std::string::npos; });
+}
+
+}  // namespace
+
+std::uint64_t VocabularyHash(const std::string& tokenizer) {
+  return DigestFile(VocabularyFile(ParseTokenizerSpec(tokenizer))).xxh3;
+}
+
+std::optional<WeightsOrigin> OriginOf(const std::string& weights) {
+  fs::path folder = fs::path(weights).parent_path();
+  if (folder.empty()) folder = ".";
+  std::error_code absent;
+  if (fs::exists(folder / kOurs, absent)) {
+    const CheckpointMeta meta = ReadCheckpointMeta(folder);
+    if (meta.model_config.empty()) return std::nullopt;
+    return WeightsOrigin{.file = folder / kOurs,
+                         .model = meta.model,
+                         .model_config = meta.model_config,
+                         .tokenizer = meta.tokenizer,
+                         .vocabulary_hash = meta.vocabulary_hash};
+  }
+  if (fs::exists(folder / kOpenClips, absent)) return OpenClipsOrigin(folder / kOpenClips);
+  return std::nullopt;
+}
+
+ModelConfig ModelOf(const WeightsOrigin& origin) {
+  try {
+    return ModelOfOpenClipJson(origin.model_config, origin.model);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("{}: {}", origin.file, error.what()));
+  }
+}
+
+std::string CheckOrigin(const std::string& weights, const ModelInUse& model) {
+  const std::optional<WeightsOrigin> origin = OriginOf(weights);
+  if (!origin) {
+    return fmt::format(
+        "note: no file beside {} says which activation, attention heads and tokenizer it was "
+        "trained with. Unchecked: quick_gelu = {}, vision.head_width = {}, text.heads = {} and the "
+        "tokenizer{}",
+        weights, model.config.quick_gelu, model.config.vision.head_width, model.config.text.heads,
+        !model.config.quick_gelu && SoundsLikeQuickGelu(weights)
+            ? fmt::format(". By its name it needs quick_gelu = true: {}",
+                          ModelWith({"quick_gelu", "true", "false"}, model))
+            : "");
+  }
+  if (const auto difference = DifferenceFrom(origin->model_config, model.config)) {
+    throw ConfigError(fmt::format(
+        "{}: the model of the weights has {} = {}, and model {} has {}: {}. {}", origin->file,
+        difference->key, difference->theirs, model.config.name, difference->ours,
+        ModelWith(*difference, model), ToTakeThemAllTheSame(*origin)));
+  }
+  if (!origin->tokenizer.empty() &&
+      (ParseTokenizerSpec(origin->tokenizer).kind != ParseTokenizerSpec(model.tokenizer).kind ||
+       origin->vocabulary_hash != model.vocabulary_hash)) {
+    throw ConfigError(fmt::format(
+        "{}: the tokenizer of the weights is {} (hash {:016x}), and {} is {} (hash {:016x}): the "
+        "same ids would be other words. Set it to that of the weights. {}",
+        origin->file, origin->tokenizer, origin->vocabulary_hash, model.tokenizer_option,
+        model.tokenizer, model.vocabulary_hash, ToTakeThemAllTheSame(*origin)));
+  }
+  return origin->note;
+}
+
+}  // namespace fastclip

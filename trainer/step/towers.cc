@@ -1,0 +1,84 @@
+#include "trainer/step/towers.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "trainer/model/autocast.h"
+
+namespace fastclip {
+namespace {
+
+// A tower that is locked as a whole has no graph.
+void BackwardFrom(const at::Tensor& features, const at::Tensor& gradient) {
+  if (features.requires_grad()) features.backward(gradient);
+}
+
+}  // namespace
+
+at::Tensor Towers::EncodeImage(const MicroBatch& batch, TowerMode mode) const {
+  const AutocastGuard autocast(batch.images.device().type(), autocast_);
+  return model_.EncodeImage(batch.images, mode, batch.kept_patches);
+}
+
+at::Tensor Towers::EncodeText(const MicroBatch& batch) const {
+  const AutocastGuard autocast(batch.images.device().type(), autocast_);
+  return model_.EncodeText(batch.tokens, batch.pool);
+}
+
+Towers::Towers(const ClipModel& model, std::optional<at::ScalarType> autocast)
+    : model_(model), autocast_(autocast), learns_{false, false} {
+  for (const auto& [name, parameter] : model.trainable()) {
+    if (name == "logit_scale" || name == "logit_bias") continue;
+    (name.starts_with("visual.") ? learns_.image : learns_.text) = true;
+  }
+}
+
+PerSide<at::Tensor> Towers::Forward(std::span<const MicroBatch> micro) {
+  kept_ = {};
+  if (micro.size() == 1) {
+    kept_ = {EncodeImage(micro[0], TowerMode::kTrain), EncodeText(micro[0])};
+    return {kept_.image.detach(), kept_.text.detach()};
+  }
+  const at::NoGradGuard no_grad;
+  PerSide<std::vector<at::Tensor>> parts;
+  for (const MicroBatch& batch : micro) {
+    parts.image.push_back(EncodeImage(batch, TowerMode::kTrain));
+    parts.text.push_back(EncodeText(batch));
+  }
+  return {at::cat(parts.image), at::cat(parts.text)};
+}
+
+void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients,
+                      const std::function<void()>& before_last) {
+  if (micro.size() == 1) {
+    // Moved out: the graph is freed here, not at the next step's Forward.
+    const PerSide<at::Tensor> features = std::move(kept_);
+    before_last();
+    BackwardFrom(features.text, gradients.text);
+    BackwardFrom(features.image, gradients.image);
+    return;
+  }
+  std::int64_t first = 0;
+  for (const MicroBatch& batch : micro) {
+    const std::int64_t rows = batch.pool.size(0);
+    if (&batch == &micro.back()) before_last();
+    // One tower after the other: the graphs of both never stand side by side.
+    if (learns_.text) EncodeText(batch).backward(gradients.text.narrow(0, first, rows));
+    if (learns_.image) {
+      EncodeImage(batch, TowerMode::kTrainAgain).backward(gradients.image.narrow(0, first, rows));
+    }
+    first += rows;
+  }
+}
+
+NamedTensors Towers::BackwardOrder(const NamedTensors& parameters) {
+  NamedTensors text, image;
+  for (auto named = parameters.rbegin(); named != parameters.rend(); ++named) {
+    if (named->first == "logit_scale" || named->first == "logit_bias") continue;
+    (named->first.starts_with("visual.") ? image : text).push_back(*named);
+  }
+  text.insert(text.end(), image.begin(), image.end());
+  return text;
+}
+
+}  // namespace fastclip

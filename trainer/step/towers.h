@@ -1,0 +1,57 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "trainer/base/named_tensors.h"
+#include "trainer/model/clip_model.h"
+#include "trainer/objective/per_side.h"
+
+namespace fastclip {
+
+/// Device tensors of (a part of) a step's rows.
+struct MicroBatch {
+  at::Tensor images;  ///< [b, 3, size, size], normalised
+  at::Tensor tokens;  ///< [b, n] int64, trimmed to the longest caption
+  at::Tensor pool;    ///< [b] int64
+  /// [b, k] int64, ascending: the patches of a picture that a ViT sees. Undefined: all.
+  at::Tensor kept_patches{};
+};
+
+/// Forward and backward of both towers over the micro-batches of a step. With one micro-batch the
+/// graph of Forward is kept for Backward; with several, Forward keeps none and Backward runs each
+/// micro-batch again (two passes, exact). A ResNet's batch statistics are those of a micro-batch;
+/// the running ones follow in Forward alone.
+class Towers {
+ public:
+  /// `autocast`: the type of matrix products and attention, where it is not the parameters'.
+  explicit Towers(const ClipModel& model, std::optional<at::ScalarType> autocast = {});
+
+  /// Features of all rows in order, detached: [b, d] each.
+  PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro);
+  /// Adds to the parameters' .grad: the text tower's, whose sums over the ranks then hide behind
+  /// the image tower's. `gradients` belong to the rows of the last Forward. `before_last` is called
+  /// before the last micro-batch: each gradient that it gives is complete.
+  void Backward(
+      std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients,
+      const std::function<void()>& before_last = [] {});
+
+  /// The parameters in the order, roughly, in which Backward completes their gradients; without
+  /// logit_scale and logit_bias, which no tower has.
+  static NamedTensors BackwardOrder(const NamedTensors& parameters);
+
+ private:
+  at::Tensor EncodeImage(const MicroBatch& batch, TowerMode mode) const;
+  at::Tensor EncodeText(const MicroBatch& batch) const;
+
+  const ClipModel& model_;
+  std::optional<at::ScalarType> autocast_;
+  PerSide<bool> learns_;      // whether a tower has parameters that are not locked
+  PerSide<at::Tensor> kept_;  // features with their graph, where there is one micro-batch
+};
+
+}  // namespace fastclip

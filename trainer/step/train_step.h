@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "trainer/base/precision.h"
+#include "trainer/model/clip_model.h"
+#include "trainer/objective/contrastive_objective.h"
+#include "trainer/objective/sample_table.h"
+#include "trainer/optim/grad_scaler.h"
+#include "trainer/optim/optimizer.h"
+#include "trainer/step/gradient_reducer.h"
+#include "trainer/step/towers.h"
+
+namespace fastclip {
+
+/// The rows of one step on this rank.
+struct StepInput {
+  std::span<const MicroBatch> micro;      ///< one, or more for accumulation in two passes
+  std::span<const std::int64_t> indices;  ///< [b] SampleIndex
+  std::int64_t epoch = 0;
+  double gamma = 1;
+  LearningRates rates;
+  /// Asked once, behind backward: whether this rank wants all to talk before their next step. The
+  /// answers ride with the gradients' sums; none: it does not.
+  std::function<bool()> wants_talk{};
+};
+
+/// Global values: the same on every rank.
+struct StepReport {
+  bool applied = true;        ///< false: loss or gradient not finite, nothing was written
+  bool scale_shrank = false;  ///< not applied, but the gradient scaler may be at fault and gave way
+  double loss = 0;
+  double log_u_mean = 0;     ///< ½·mean(ln u1 + ln u2); NaN without estimators
+  double tau_mean = 0;       ///< of the batch's samples; NaN where all share logit_scale
+  double first_visits = 0;   ///< share of estimators seen for the first time, 0 to 1
+  double gradient_norm = 0;  ///< before clipping
+  bool to_talk = false;      ///< whether any rank wants it
+};
+
+struct StepOptions {
+  /// Global L2 norm to clip gradients to; 0: off.
+  double clip_norm = 0;
+  Precision precision;
+};
+
+/// One step of training, in the order the paper writes it. Everything it borrows must outlive it.
+class TrainStep {
+ public:
+  TrainStep(ClipModel& model, const ContrastiveObjective& objective, SampleTable& table,
+            Optimizer& optimizer, Communicator& comm, const StepOptions& options,
+            std::vector<std::int64_t> rows_per_rank);
+
+  StepReport Run(const StepInput& input);
+  /// Only precision "amp" uses and moves it.
+  GradScaler& scaler() { return scaler_; }
+
+ private:
+  Features Gather(const PerSide<at::Tensor>& local);
+
+  ClipModel& model_;
+  const ContrastiveObjective& objective_;
+  SampleTable& table_;
+  Optimizer& optimizer_;
+  Communicator& comm_;
+  StepOptions options_;
+  std::vector<std::int64_t> rows_per_rank_;
+  std::int64_t first_row_ = 0;
+  std::int64_t batch_size_ = 0;
+  Towers towers_;
+  GradScaler scaler_;
+  GradientReducer reducer_;
+};
+
+}  // namespace fastclip
