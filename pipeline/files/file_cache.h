@@ -5,7 +5,7 @@
 #include <string>
 
 #include "pipeline/base/lru_cache.h"
-#include "pipeline/files/file.h"
+#include "pipeline/files/random_access_file.h"
 #include "pipeline/files/spare_files.h"
 
 namespace fastclip {
@@ -17,13 +17,13 @@ class FileCache {
   explicit FileCache(std::size_t capacity)
       : files_(SpareFiles::Allowance(capacity)),
         spare_(files_.capacity(), [this] { return files_.DropOldest(); }) {}
-  /// The open file; nothing where it is gone.
-  std::shared_ptr<const UniqueFd> Open(const std::string& path);
+  /// The open file (OpenFile); nothing where it is gone.
+  std::shared_ptr<const RandomAccessFile> Open(const std::string& path);
   /// Opens what has the name now when it is asked for again.
   void Forget(const std::string& path) { files_.Forget(path); }
 
  private:
-  LruCache<std::string, UniqueFd> files_;
+  LruCache<std::string, std::shared_ptr<const RandomAccessFile>> files_;
   const SpareFiles spare_;  // of files_
 };
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <system_error>
 
 #include "pipeline/base/ascii.h"
+#include "pipeline/files/local_file.h"
 
 namespace fastclip {
 namespace {
@@ -48,9 +50,11 @@ class Inflater {
   z_stream stream_{};
 };
 
-void Inflate(int fd, const std::string& path, int out) {
+void Inflate(const RandomAccessFile& file, int out) {
+  const std::string& path = file.name();
   constexpr std::size_t kBlock = 1 << 18;
-  const std::int64_t most = GzipCopy::kSmall + GzipCopy::kMostRatio * StampOf(fd, path).size;
+  constexpr std::int64_t kMostStored = std::int64_t{1} << 50;  // its multiple does not overflow
+  const std::int64_t most = GzipCopy::kSmall + GzipCopy::kMostRatio * std::min(file.Stamp().size, kMostStored);
   std::vector<std::byte> in(kBlock), text(kBlock);
   Inflater inflater;
   z_stream& z = inflater.stream();
@@ -58,7 +62,7 @@ void Inflate(int fd, const std::string& path, int out) {
   int state = Z_OK;
   for (;;) {
     if (z.avail_in == 0) {
-      const std::size_t got = ReadAt(fd, read, in, path);
+      const std::size_t got = file.Read(read, in);
       if (got == 0) break;
       read += static_cast<std::int64_t>(got);
       z.next_in = reinterpret_cast<Bytef*>(in.data());
@@ -99,25 +103,25 @@ bool IsGzipName(const std::string& path) {
   return path.size() >= 3 && EqualsInAnyCase(std::string_view(path).substr(path.size() - 3), ".gz");
 }
 
-std::shared_ptr<const UniqueFd> GzipCopy::Of(int fd, const std::string& path) {
+std::shared_ptr<const RandomAccessFile> GzipCopy::Of(const RandomAccessFile& file) {
   const MutexLock lock(mutex_);
-  const FileStamp stamp = StampOf(fd, path);
+  const FileStamp stamp = file.Stamp();
   if (copy_ == nullptr || stamp_ != stamp) {
-    copy_ = Make(fd, path);
+    copy_ = Make(file);
     stamp_ = stamp;
   }
   return copy_;
 }
 
-std::shared_ptr<const UniqueFd> GzipCopy::Make(int fd, const std::string& path) const {
+std::shared_ptr<const RandomAccessFile> GzipCopy::Make(const RandomAccessFile& file) const {
   std::vector<std::string> folders = folders_;
   std::error_code none;
   const std::filesystem::path temporary = std::filesystem::temp_directory_path(none);
   if (!none) folders.push_back(temporary.string());
   for (std::size_t i = 0;; ++i) {
     try {
-      auto copy = std::make_shared<const UniqueFd>(MakeUnnamed(folders[i]));
-      Inflate(fd, path, copy->get());
+      auto copy = std::make_shared<const LocalFile>(MakeUnnamed(folders[i]), file.name());
+      Inflate(file, copy->fd());
       return copy;
     } catch (const std::system_error&) {
       if (i + 1 == folders.size()) throw;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "pipeline/base/mutex.h"
-#include "pipeline/files/file.h"
+#include "pipeline/files/random_access_file.h"
 
 namespace fastclip {
 
@@ -23,16 +23,16 @@ class GzipCopy {
   /// temporary files do.
   explicit GzipCopy(std::vector<std::string> folders) : folders_(std::move(folders)) {}
 
-  /// What the open file `fd`, called `path`, inflates to. The last copy is kept and given again for
+  /// What an open file inflates to, under the same name. The last copy is kept and given again for
   /// the same file. Throws std::runtime_error: not gzip, cut short, damaged, too large, no room.
-  std::shared_ptr<const UniqueFd> Of(int fd, const std::string& path);
+  std::shared_ptr<const RandomAccessFile> Of(const RandomAccessFile& file);
 
  private:
-  std::shared_ptr<const UniqueFd> Make(int fd, const std::string& path) const;
+  std::shared_ptr<const RandomAccessFile> Make(const RandomAccessFile& file) const;
 
   const std::vector<std::string> folders_;
   Mutex mutex_;
-  std::shared_ptr<const UniqueFd> copy_ FASTCLIP_GUARDED_BY(mutex_);
+  std::shared_ptr<const RandomAccessFile> copy_ FASTCLIP_GUARDED_BY(mutex_);
   FileStamp stamp_ FASTCLIP_GUARDED_BY(mutex_);  // of what copy_ was made of
 };
 

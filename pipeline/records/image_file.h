@@ -17,8 +17,8 @@ struct ImageFile {
   std::optional<Skip> skip;  ///< kMissing, kTooLarge
 };
 
-/// Reads a file of at most `max_bytes` into memory of `memory`. Throws as OpenToRead() and ReadAt()
-/// do.
+/// Reads a file of at most `max_bytes` into memory of `memory`. Throws as OpenFile() and
+/// RandomAccessFile::Read() do.
 ImageFile ReadImageFile(const std::string& path, std::int64_t max_bytes,
                         const std::stop_token& stop, BlockBuilder& memory);
 

@@ -1,12 +1,10 @@
 #include "pipeline/shards/index_files.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <exception>
 #include <filesystem>
 #include <optional>
@@ -21,6 +19,7 @@
 #include "pipeline/base/mutex.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/files/atomic_file.h"
+#include "pipeline/files/file_system.h"
 #include "pipeline/files/output_file.h"
 #include "pipeline/shards/shard_pattern.h"
 #include "pipeline/shards/tar_walk.h"
@@ -32,6 +31,8 @@ namespace fs = std::filesystem;
 
 thread_local bool without_indexing = false;
 
+/// Sums of offsets below it cannot overflow.
+constexpr std::int64_t kMostFileBytes = std::int64_t{1} << 60;
 /// Walks wait for the disk, not for a core.
 constexpr std::size_t kWalkers = 8;
 
@@ -52,17 +53,7 @@ fs::path CommonFolder(const std::vector<std::string>& paths) {
 
 /// Where a file stands; nothing if it is gone.
 std::optional<FileStamp> FindFile(const std::string& path) {
-  struct stat status;
-  if (stat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-    throw std::runtime_error(fmt::format("{}: {}", path, std::generic_category().message(errno)));
-  }
-  if (S_ISDIR(status.st_mode)) {
-    throw std::runtime_error(
-        fmt::format("{}: a folder; list its files, as in '{}/*.tar'", path, path));
-  }
-  if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": not a regular file");
-  return StampOf(status);
+  return FileSystemOf(path).Find(path);
 }
 
 /// "fastclip-00000..00331.tar-1f2e3d4c.manifest": a word for people, a hash to tell lists apart.
@@ -431,10 +422,13 @@ bool WithoutIndexing::active() { return without_indexing; }
 
 std::optional<WalkedFile> WalkPath(const std::string& path, const WalkFile& walk, bool checksums) {
   try {
-    const UniqueFd fd = OpenToRead(path);
-    if (!fd) return std::nullopt;
-    const FileStamp stamp = SettledStampOf(fd.get(), path);
-    WalkedFile walked = walk(fd.get(), path, checksums);
+    const auto file = OpenFile(path);
+    if (file == nullptr) return std::nullopt;
+    const FileStamp stamp = file->SettledStamp();
+    if (stamp.size < 0 || stamp.size > kMostFileBytes) {
+      throw std::runtime_error(fmt::format("{}: {} bytes are no size of a file", path, stamp.size));
+    }
+    WalkedFile walked = walk(*file, checksums);
     walked.facts.stamp = stamp;
     return walked;
   } catch (const std::system_error& error) {

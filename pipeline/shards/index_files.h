@@ -14,7 +14,7 @@
 namespace fastclip {
 
 /// Walks one open file: all facts but its stamp, its places and, if asked for, its checksums.
-using WalkFile = std::function<WalkedFile(int fd, const std::string& path, bool checksums)>;
+using WalkFile = std::function<WalkedFile(const RandomAccessFile& file, bool checksums)>;
 
 /// Opens a file and walks it; nothing where it is gone. Throws std::runtime_error.
 std::optional<WalkedFile> WalkPath(const std::string& path, const WalkFile& walk, bool checksums);

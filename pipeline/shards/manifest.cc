@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-#include "pipeline/files/file.h"
+#include "pipeline/files/file_system.h"
 #include "pipeline/files/stream_hash.h"
 
 namespace fastclip {
@@ -106,11 +106,11 @@ Manifest::Manifest(std::vector<ManifestEntry> entries)
     : entries_(std::move(entries)), hash_(DataHash(entries_)) {}
 
 std::optional<Manifest> Manifest::Open(const std::string& path, FileKind kind) {
-  const UniqueFd fd = OpenToRead(path);
-  if (!fd) return std::nullopt;
-  const std::int64_t size = StampOf(fd.get(), path).size;
+  const auto file = OpenFile(path);
+  if (file == nullptr) return std::nullopt;
+  const std::int64_t size = file->Stamp().size;
   Head head;
-  if (ReadAt(fd.get(), 0, std::as_writable_bytes(std::span(&head, 1)), path) < sizeof(head) ||
+  if (file->Read(0, std::as_writable_bytes(std::span(&head, 1))) < sizeof(head) ||
       head.magic != kMagic || head.head_hash != HashOfHead(head) ||
       head.kind != static_cast<std::uint32_t>(kind) || head.entries_bytes < 0 ||
       head.entries_bytes > kMaxEntriesBytes ||
@@ -118,7 +118,7 @@ std::optional<Manifest> Manifest::Open(const std::string& path, FileKind kind) {
     return std::nullopt;
   }
   std::vector<std::byte> bytes(static_cast<std::size_t>(head.entries_bytes));
-  if (ReadAt(fd.get(), sizeof(head), bytes, path) < bytes.size() ||
+  if (file->Read(sizeof(head), bytes) < bytes.size() ||
       XXH3_64bits(bytes.data(), bytes.size()) != head.entries_hash) {
     return std::nullopt;
   }
@@ -127,10 +127,10 @@ std::optional<Manifest> Manifest::Open(const std::string& path, FileKind kind) {
 }
 
 bool Manifest::IsOne(const std::string& path) {
-  const UniqueFd fd = OpenToRead(path);
+  const auto file = OpenFile(path);
   std::array<char, kAnyMagic.size()> magic{};
-  return fd &&
-         ReadAt(fd.get(), 0, std::as_writable_bytes(std::span(magic)), path) == magic.size() &&
+  return file != nullptr &&
+         file->Read(0, std::as_writable_bytes(std::span(magic))) == magic.size() &&
          std::string_view(magic.data(), magic.size()) == kAnyMagic;
 }
 

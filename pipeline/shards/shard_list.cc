@@ -12,6 +12,7 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "pipeline/files/file_system.h"
 #include "pipeline/shards/shard_pattern.h"
 #include "pipeline/shards/sidecar_store.h"
 
@@ -56,6 +57,7 @@ std::vector<std::string> ExpandGlob(const std::string& pattern) {
 /// name is escaped.
 std::string AbsolutePattern(const std::string& pattern, const std::string& folder, int depth = 0) {
   RefuseDeepBraces(depth);
+  if (IsUri(pattern)) return pattern;
   if (pattern.starts_with('/')) return EscapeExisting(pattern);
   const std::string base = folder.empty() || folder.ends_with('/') ? folder : folder + "/";
   const std::string whole = base + (pattern.starts_with("./") ? pattern.substr(2) : pattern);

@@ -121,17 +121,16 @@ bool Sidecar::ReadHead(std::span<const std::byte> bytes, std::int64_t base, File
   return true;
 }
 
-std::optional<Sidecar> Sidecar::Open(std::shared_ptr<const UniqueFd> file, std::int64_t base,
-                                     std::string path, FileKind kind) {
+std::optional<Sidecar> Sidecar::Open(std::shared_ptr<const RandomAccessFile> file,
+                                     std::int64_t base, FileKind kind) {
   std::array<std::byte, std::max(sizeof(Head), sizeof(OutdatedHead))> bytes;
-  const auto head = std::span(bytes).first(ReadAt(file->get(), base, bytes, path));
+  const auto head = std::span(bytes).first(file->Read(base, bytes));
   Sidecar sidecar;
   if (!sidecar.ReadHead<Head>(head, base, kind) &&
       !sidecar.ReadHead<OutdatedHead>(head, base, kind)) {
     return std::nullopt;
   }
   sidecar.file_ = std::move(file);
-  sidecar.path_ = std::move(path);
   return sidecar;
 }
 
@@ -149,7 +148,7 @@ std::optional<std::uint64_t> Sidecar::HashOf(std::int64_t first, std::int64_t by
   while (bytes > 0) {
     const auto part = std::span(buffer).first(
         static_cast<std::size_t>(std::min<std::int64_t>(bytes, std::ssize(buffer))));
-    if (ReadAt(file_->get(), first, part, path_) < part.size()) return std::nullopt;
+    if (file_->Read(first, part) < part.size()) return std::nullopt;
     hash.Add(part);
     first += std::ssize(part);
     bytes -= std::ssize(part);
@@ -166,21 +165,21 @@ bool Sidecar::IsWhole(bool with_checksums) const {
 
 void Sidecar::ReadPlaces(std::int64_t first, std::span<std::byte> out) const {
   if (first < 0 || first > places_bytes() - std::ssize(out)) {
-    throw std::out_of_range(fmt::format("{}: no place at byte {}", path_, first));
+    throw std::out_of_range(fmt::format("{}: no place at byte {}", file_->name(), first));
   }
   Read(places_at_ + first, out);
 }
 
 void Sidecar::ReadChecksums(std::int64_t first, std::span<std::uint32_t> out) const {
   if (!facts_.checksums_hash || first < 0 || first > facts_.count - std::ssize(out)) {
-    throw std::out_of_range(fmt::format("{}: no checksum of record {}", path_, first));
+    throw std::out_of_range(fmt::format("{}: no checksum of record {}", file_->name(), first));
   }
   Read(places_at_ + places_bytes() + first * kChecksumBytes, std::as_writable_bytes(out));
 }
 
 void Sidecar::Read(std::int64_t first, std::span<std::byte> out) const {
-  if (ReadAt(file_->get(), first, out, path_) < out.size()) {
-    throw std::runtime_error(path_ + ": has become shorter; remove it, it is made again");
+  if (file_->Read(first, out) < out.size()) {
+    throw std::runtime_error(file_->name() + ": has become shorter; remove it, it is made again");
   }
 }
 

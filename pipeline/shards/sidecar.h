@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "pipeline/base/byte_range.h"
-#include "pipeline/files/file.h"
+#include "pipeline/files/random_access_file.h"
 
 namespace fastclip {
 
@@ -85,8 +85,8 @@ class Sidecar {
  public:
   /// The one that begins at byte `base` of `file`; nothing where its head is damaged or tells of
   /// another kind.
-  static std::optional<Sidecar> Open(std::shared_ptr<const UniqueFd> file, std::int64_t base,
-                                     std::string path, FileKind kind);
+  static std::optional<Sidecar> Open(std::shared_ptr<const RandomAccessFile> file,
+                                     std::int64_t base, FileKind kind);
 
   const FileFacts& facts() const { return facts_; }
   /// Whether places, and checksums if asked for, are what was written. Reads them all.
@@ -106,9 +106,8 @@ class Sidecar {
   std::optional<std::uint64_t> HashOf(std::int64_t first, std::int64_t bytes) const;
   void Read(std::int64_t first, std::span<std::byte> out) const;
 
-  std::shared_ptr<const UniqueFd> file_;
+  std::shared_ptr<const RandomAccessFile> file_;
   std::int64_t places_at_ = 0;
-  std::string path_;
   FileKind kind_{};
   FileFacts facts_;
   std::uint64_t places_hash_ = 0;

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/files/file_system.h"
 #include "pipeline/files/atomic_file.h"
 
 namespace fastclip {
@@ -33,12 +34,12 @@ void MakeFolder(const std::string& folder) {
 }
 
 /// A sidecar that another user keeps to himself is as good as none.
-UniqueFd OpenIfReadable(const std::string& path) {
+std::shared_ptr<const RandomAccessFile> OpenIfReadable(const std::string& path) {
   try {
-    return OpenToRead(path);
+    return OpenFile(path);
   } catch (const std::system_error& error) {
     if (error.code().value() != EACCES && error.code().value() != EPERM) throw;
-    return UniqueFd();
+    return nullptr;
   }
 }
 
@@ -80,9 +81,9 @@ std::string SidecarStore::PathInFolder(const std::string& path, const std::strin
 std::optional<Sidecar> SidecarStore::Find(const std::string& path, const std::string& name,
                                           const std::function<bool(const FileFacts&)>& fits) const {
   const auto open = [&](const std::string& at) -> std::optional<Sidecar> {
-    UniqueFd fd = OpenIfReadable(at);
-    if (!fd) return std::nullopt;
-    auto sidecar = Sidecar::Open(std::make_shared<const UniqueFd>(std::move(fd)), 0, at, kind_);
+    auto file = OpenIfReadable(at);
+    if (file == nullptr) return std::nullopt;
+    auto sidecar = Sidecar::Open(std::move(file), 0, kind_);
     return sidecar && fits(sidecar->facts()) ? std::move(sidecar) : std::nullopt;
   };
   // What was kept without a name is in place of a damaged one that could not be replaced.
@@ -97,7 +98,7 @@ std::optional<Sidecar> SidecarStore::FindUnnamed(const std::string& path) const 
   const MutexLock lock(mutex_);
   const auto found = unnamed_at_.find(path);
   return found == unnamed_at_.end() ? std::nullopt
-                                    : Sidecar::Open(unnamed_, found->second, path, kind_);
+                                    : Sidecar::Open(unnamed_, found->second, kind_);
 }
 
 // Not synced: a sidecar that a power cut tears is told by its hashes and made again, and a sync for
@@ -116,19 +117,21 @@ Sidecar SidecarStore::Write(const std::string& path, const std::string& name,
   }
   AtomicFile file(at);
   file.Append(PackSidecar(kind_, walked));
-  return Sidecar::Open(std::make_shared<const UniqueFd>(file.CommitUnsynced()), 0, at, kind_)
+  return Sidecar::Open(std::make_shared<const LocalFile>(file.CommitUnsynced(), at), 0, kind_)
       .value();
 }
 
 Sidecar SidecarStore::KeepUnnamed(const std::string& path, const WalkedFile& walked) {
   const std::vector<std::byte> bytes = PackSidecar(kind_, walked);
   const MutexLock lock(mutex_);
-  if (unnamed_ == nullptr) unnamed_ = std::make_shared<const UniqueFd>(OpenUnnamed());
+  if (unnamed_ == nullptr) {
+    unnamed_ = std::make_shared<const LocalFile>(OpenUnnamed(), "what is known of the shards");
+  }
   const std::int64_t base = unnamed_bytes_;
-  WriteAt(unnamed_->get(), base, bytes, "what is known of " + path);
+  WriteAt(unnamed_->fd(), base, bytes, "what is known of " + path);
   unnamed_bytes_ += std::ssize(bytes);
   unnamed_at_[path] = base;
-  return Sidecar::Open(unnamed_, base, path, kind_).value();
+  return Sidecar::Open(unnamed_, base, kind_).value();
 }
 
 Sidecar SidecarStore::Keep(const std::string& path, const std::string& name,

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "pipeline/base/mutex.h"
+#include "pipeline/files/local_file.h"
 #include "pipeline/shards/sidecar.h"
 
 namespace fastclip {
@@ -52,7 +53,7 @@ class SidecarStore {
   const FileKind kind_;
   const bool read_only_;
   mutable Mutex mutex_;
-  std::shared_ptr<const UniqueFd> unnamed_ FASTCLIP_GUARDED_BY(mutex_);
+  std::shared_ptr<const LocalFile> unnamed_ FASTCLIP_GUARDED_BY(mutex_);
   std::int64_t unnamed_bytes_ FASTCLIP_GUARDED_BY(mutex_) = 0;
   std::unordered_map<std::string, std::int64_t> unnamed_at_
       FASTCLIP_GUARDED_BY(mutex_);  // by the file's path

@@ -128,21 +128,22 @@ Role RoleOf(std::string_view field) {
   return Role::kOther;
 }
 
-TarScan ScanTar(int fd, const std::string& path) {
+TarScan ScanTar(const RandomAccessFile& file) {
   TarScan scan;
-  const std::int64_t size = StampOf(fd, path).size;
+  const std::string& path = file.name();
+  const std::int64_t size = file.Stamp().size;
   if (size == 0) {
     scan.starts.push_back(0);
     scan.cut = true;
     return scan;
   }
   std::array<std::byte, kTarBlock> block{};
-  const auto head = std::span(block).first(ReadAt(fd, 0, block, path));
+  const auto head = std::span(block).first(file.Read(0, block));
   RefuseCompressed(head, path);
   if (!IsTarHeader(head) && (std::ssize(head) < kTarBlock || !IsZero(head))) ThrowNoTar(path, size);
 
   Grouping records(scan, path);
-  const TarWalk walk = WalkTar(fd, path, [&](const TarMember& member) { records.Add(member); });
+  const TarWalk walk = WalkTar(file, [&](const TarMember& member) { records.Add(member); });
   if (walk.headers == 0 && !walk.at_mark) ThrowNoTar(path, size);
   records.Close();
   scan.starts.push_back(ToBlocks(std::min(records.end(), size), path));

@@ -47,6 +47,6 @@ struct TarScan {
 
 /// Walks the headers of a shard. Throws std::runtime_error that names the shard and says what to do
 /// if it is no tar, is compressed, or cannot be read. An empty file is a shard cut at its start.
-TarScan ScanTar(int fd, const std::string& path);
+TarScan ScanTar(const RandomAccessFile& file);
 
 }  // namespace fastclip

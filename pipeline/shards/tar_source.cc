@@ -44,7 +44,7 @@ std::optional<LabelKey> LabelsOf(const SourceOptions& options) {
 }
 
 /// The checksums of the records that begin at `starts`.
-std::vector<std::uint32_t> ChecksumsOf(int fd, const std::string& path,
+std::vector<std::uint32_t> ChecksumsOf(const RandomAccessFile& file,
                                        std::span<const std::uint32_t> starts) {
   std::vector<std::uint32_t> checksums;
   std::vector<std::byte> buffer(kMaxFetch);
@@ -56,7 +56,7 @@ std::vector<std::uint32_t> ChecksumsOf(int fd, const std::string& path,
     while (at < end) {
       const auto part =
           std::span(buffer).first(static_cast<std::size_t>(std::min(end - at, kMaxFetch)));
-      const std::size_t got = ReadAt(fd, at, part, path);
+      const std::size_t got = file.Read(at, part);
       hash.Add(part.first(got));
       if (got < part.size()) break;
       at += kMaxFetch;
@@ -68,8 +68,8 @@ std::vector<std::uint32_t> ChecksumsOf(int fd, const std::string& path,
 
 }  // namespace
 
-WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
-  const TarScan scan = ScanTar(fd, path);
+WalkedFile TarSource::Walk(const RandomAccessFile& file, bool checksums) {
+  const TarScan scan = ScanTar(file);
   WalkedFile walked;
   walked.facts.count = scan.records();
   walked.facts.incomplete = scan.incomplete;
@@ -80,7 +80,7 @@ WalkedFile TarSource::Walk(int fd, const std::string& path, bool checksums) {
   const auto places = std::as_bytes(std::span(scan.starts));
   walked.places.assign(places.begin(), places.end());
   if (checksums) {
-    walked.checksums = ChecksumsOf(fd, path, scan.starts);
+    walked.checksums = ChecksumsOf(file, scan.starts);
     SealChecksums(walked);
   }
   return walked;
@@ -119,7 +119,7 @@ TarSource::OpenedShard TarSource::OpenShard(std::size_t shard) const {
   for (int attempt = 0; attempt < 2; ++attempt) {
     OpenedShard opened{.file = shards_.Open(path), .places = nullptr};
     if (opened.file == nullptr) return {};
-    const FileStamp stamp = StampOf(opened.file->get(), path);
+    const FileStamp stamp = opened.file->Stamp();
     opened.places = places_.Open(shard, stamp);
     if (opened.places == nullptr) return {};
     if (opened.places->facts().stamp == stamp) return opened;
@@ -132,7 +132,6 @@ TarSource::OpenedShard TarSource::OpenShard(std::size_t shard) const {
 void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,
                              const std::stop_token& stop, BlockBuilder& builder,
                              StoredRecord* stored) const {
-  const std::string& path = files_.paths[shard];
   const std::int64_t index = first_index_[shard] + place;
   const auto [file, sidecar] = OpenShard(shard);
   if (file == nullptr) {
@@ -154,7 +153,7 @@ void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t
     while (j < count && at(j + 1) - at(i) <= std::min(kMaxFetch, max_record_bytes_)) ++j;
     const auto memory =
         builder.Allocate(static_cast<std::size_t>(std::max<std::int64_t>(at(j) - at(i), 0)));
-    const std::size_t got = ReadAt(file->get(), at(i), memory, path, stop);
+    const std::size_t got = file->Read(at(i), memory, stop);
     const auto first = static_cast<std::size_t>(i), records = static_cast<std::size_t>(j - i);
     FetchedRecords fetched{
         .bytes = memory.first(got),
@@ -191,7 +190,7 @@ void TarSource::ReadAhead(SampleIndex first, int count) const {
     if (file == nullptr) return;
     const std::vector<std::uint32_t> starts = StartsOf(*sidecar, place, here);
     const std::int64_t begin = starts.front() * kTarBlock;
-    AdviseToRead(file->get(), begin, std::min(starts.back() * kTarBlock, begin + kMostAhead));
+    file->Advise(begin, std::min(starts.back() * kTarBlock, begin + kMostAhead));
   });
 }
 
@@ -204,7 +203,7 @@ std::vector<std::string> TarSource::FieldsOf(SampleIndex index) const {
   const std::int64_t size = starts.back() * kTarBlock - begin;
   if (size < 0 || size > max_record_bytes_) return {};
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
-  bytes.resize(ReadAt(file->get(), begin, bytes, files_.paths[shard]));
+  bytes.resize(file->Read(begin, bytes));
   return FieldNames(bytes);
 }
 

@@ -28,7 +28,7 @@ namespace fastclip {
 class TarSource final : public RecordSource {
  public:
   /// Walks one shard for IndexFiles.
-  static WalkedFile Walk(int fd, const std::string& path, bool checksums);
+  static WalkedFile Walk(const RandomAccessFile& file, bool checksums);
 
   /// Throws std::runtime_error for labels that only a table can have.
   TarSource(IndexedFiles files, const SourceOptions& options);
@@ -46,7 +46,7 @@ class TarSource final : public RecordSource {
   /// The shard that holds a record.
   std::size_t ShardOf(std::int64_t index) const;
   struct OpenedShard {
-    std::shared_ptr<const UniqueFd> file;
+    std::shared_ptr<const RandomAccessFile> file;
     std::shared_ptr<const Sidecar> places;
   };
   /// Both, and the one's places are the other's; nothing where the shard is gone. Throws

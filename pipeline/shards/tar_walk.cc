@@ -2,18 +2,15 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
 #include <vector>
 
-#include "pipeline/files/file.h"
 #include "pipeline/shards/tar_gap.h"
 
 namespace fastclip {
@@ -60,19 +57,16 @@ class MemoryInput final : public TarInput {
 
 class FileInput final : public TarInput {
  public:
-  FileInput(int fd, const std::string& path)
-      : fd_(fd), path_(path), size_(StampOf(fd, path).size) {}
+  explicit FileInput(const RandomAccessFile& file) : file_(file), size_(file.Stamp().size) {}
 
   std::int64_t size() const override { return size_; }
   std::span<const std::byte> Read(std::int64_t at, std::size_t most) override {
     searched_.resize(std::max(searched_.size(), most));
     const auto out = std::span(searched_).first(most);
-    return out.first(ReadAt(fd_, at, out, path_));
+    return out.first(file_.Read(at, out));
   }
   std::int64_t NextData(std::int64_t at) override {
-    const off_t data = lseek(fd_, at, SEEK_DATA);
-    if (data < 0) return errno == ENXIO ? size_ : at;  // nothing but a hole; or not supported
-    return std::min<std::int64_t>(data, size_);
+    return std::min(file_.NextData(at), size_);
   }
   int Open(archive* reader, std::int64_t at) override {
     at_ = at;
@@ -87,7 +81,7 @@ class FileInput final : public TarInput {
   static la_ssize_t ReadNext(archive*, void* data, const void** buffer) {
     FileInput& input = *static_cast<FileInput*>(data);
     try {
-      const std::size_t got = ReadAt(input.fd_, input.at_, input.buffer_, input.path_);
+      const std::size_t got = input.file_.Read(input.at_, input.buffer_);
       input.at_ += static_cast<std::int64_t>(got);
       *buffer = input.buffer_.data();
       return static_cast<la_ssize_t>(got);
@@ -105,8 +99,7 @@ class FileInput final : public TarInput {
     return skipped;
   }
 
-  const int fd_;
-  const std::string& path_;
+  const RandomAccessFile& file_;
   const std::int64_t size_;
   std::int64_t at_ = 0;
   std::exception_ptr failure_;
@@ -230,9 +223,8 @@ TarWalk WalkTar(std::span<const std::byte> bytes,
   return Walk(input, visit);
 }
 
-TarWalk WalkTar(int fd, const std::string& path,
-                const std::function<void(const TarMember&)>& visit) {
-  FileInput input(fd, path);
+TarWalk WalkTar(const RandomAccessFile& file, const std::function<void(const TarMember&)>& visit) {
+  FileInput input(file);
   return Walk(input, visit);
 }
 

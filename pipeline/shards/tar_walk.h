@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "pipeline/base/byte_range.h"
+#include "pipeline/files/random_access_file.h"
 
 namespace fastclip {
 
@@ -43,9 +43,7 @@ struct TarWalk {
 TarWalk WalkTar(std::span<const std::byte> bytes,
                 const std::function<void(const TarMember&)>& visit);
 
-/// The members of a file. Reads little more than the headers. Throws std::runtime_error that names
-/// `path` where it cannot be read.
-TarWalk WalkTar(int fd, const std::string& path,
-                const std::function<void(const TarMember&)>& visit);
+/// The members of a file. Reads little more than the headers. Throws as RandomAccessFile::Read().
+TarWalk WalkTar(const RandomAccessFile& file, const std::function<void(const TarMember&)>& visit);
 
 }  // namespace fastclip

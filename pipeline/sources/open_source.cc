@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/files/file_system.h"
 #include "pipeline/shards/index_files.h"
 #include "pipeline/shards/shard_list.h"
 #include "pipeline/shards/tar_source.h"
@@ -65,6 +66,7 @@ void RefuseChecksums(const std::string& part, const SourceOptions& options) {
 }
 
 void RefuseRemote(const std::string& part) {
+  if (IsUri(part) && HasFileSystem(part)) return;
   for (const std::string_view scheme :
        {"http://", "https://", "s3://", "gs://", "hdfs://", "pipe:"}) {
     if (part.starts_with(scheme)) {

@@ -9,6 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/files/local_file.h"
+#include "pipeline/files/file_system.h"
 #include "pipeline/base/in_order.h"
 #include "pipeline/base/json_path.h"
 #include "pipeline/files/atomic_file.h"
@@ -52,30 +54,30 @@ Skip CauseOf(std::int64_t no_key) {
 }
 
 /// The file at `path` where it holds what is looked for, whole; else none.
-UniqueFd OpenKeys(const std::string& path, std::int64_t count, std::uint64_t made_of) {
-  UniqueFd file;
+std::shared_ptr<const RandomAccessFile> OpenKeys(const std::string& path, std::int64_t count,
+                                                 std::uint64_t made_of) {
+  std::shared_ptr<const RandomAccessFile> file;
   try {
-    file = OpenToRead(path);
+    file = OpenFile(path);
   } catch (const std::system_error&) {  // not ours to read: as if it were not there
   }
-  if (!file) return UniqueFd();
+  if (file == nullptr) return nullptr;
   const std::int64_t bytes = count * kKeyBytes;
   Footer footer;
-  if (StampOf(file.get(), path).size != bytes + static_cast<std::int64_t>(sizeof(footer)) ||
-      ReadAt(file.get(), bytes, std::as_writable_bytes(std::span(&footer, 1)), path) !=
-          sizeof(footer) ||
+  if (file->Stamp().size != bytes + static_cast<std::int64_t>(sizeof(footer)) ||
+      file->Read(bytes, std::as_writable_bytes(std::span(&footer, 1))) != sizeof(footer) ||
       footer.magic != kMagic || footer.own != footer.Hash() || footer.made_of != made_of) {
-    return UniqueFd();
+    return nullptr;
   }
   StreamHash hash;
   std::vector<std::byte> block(static_cast<std::size_t>(kBlock * kKeyBytes));
   for (std::int64_t at = 0; at < bytes; at += kBlock * kKeyBytes) {
     const auto part =
         std::span(block).first(static_cast<std::size_t>(std::min(bytes - at, kBlock * kKeyBytes)));
-    if (ReadAt(file.get(), at, part, path) != part.size()) return UniqueFd();
+    if (file->Read(at, part) != part.size()) return nullptr;
     hash.Add(part);
   }
-  return hash.Digest() == footer.keys ? std::move(file) : UniqueFd();
+  return hash.Digest() == footer.keys ? std::move(file) : nullptr;
 }
 
 std::string Named(const RecordOrigin& origin) {
@@ -147,7 +149,7 @@ class RecordKeys::Maker {
     return places;
   }
 
-  UniqueFd Write(const Part& part, std::uint64_t made_of) const {
+  std::shared_ptr<const RandomAccessFile> Write(const Part& part, std::uint64_t made_of) const {
     AtomicFile file(part.path);
     StreamHash hash;
     Read(part, [&](const std::vector<std::int64_t>& keys) {
@@ -157,7 +159,7 @@ class RecordKeys::Maker {
     Footer footer{.made_of = made_of, .keys = hash.Digest()};
     footer.own = footer.Hash();
     file.Append(std::as_bytes(std::span(&footer, 1)));
-    return file.Commit();
+    return std::make_shared<const LocalFile>(file.Commit(), part.path);
   }
 
   /// take(keys) of all records of a part, some at a time, in order.
@@ -296,8 +298,8 @@ void RecordKeys::ReadRaw(SampleIndex first, std::span<std::int64_t> out) const {
     if (out.empty() || at >= end) continue;
     const auto here = out.first(static_cast<std::size_t>(std::min(end - at, std::ssize(out))));
     if (part.file) {
-      if (ReadAt(part.file.get(), (at - part.first) * kKeyBytes, std::as_writable_bytes(here),
-                 part.path) != here.size_bytes()) {
+      if (part.file->Read((at - part.first) * kKeyBytes, std::as_writable_bytes(here)) !=
+          here.size_bytes()) {
         throw std::runtime_error(part.path + ": became shorter while it was read");
       }
     } else {

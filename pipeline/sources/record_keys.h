@@ -60,7 +60,7 @@ class RecordKeys {
     std::int64_t first = 0;
     std::int64_t count = 0;
     std::string path;  // of the file
-    UniqueFd file;
+    std::shared_ptr<const RandomAccessFile> file;
     std::vector<std::int64_t> kept{};  // where there is no file
   };
   class Maker;

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "pipeline/base/ascii.h"
-#include "pipeline/files/file.h"
 
 namespace fastclip {
 namespace {
@@ -24,9 +23,9 @@ std::optional<char> NamedSeparator(std::string_view line) {
 
 }  // namespace
 
-TableReader::TableReader(int fd, std::string path, TableFormat format, const TableWants& wants,
+TableReader::TableReader(const RandomAccessFile& file, TableFormat format, const TableWants& wants,
                          OnBytes on_bytes)
-    : fd_(fd), path_(std::move(path)), on_bytes_(std::move(on_bytes)), scanner_(kSeparators) {
+    : file_(file), on_bytes_(std::move(on_bytes)), scanner_(kSeparators) {
   layout_.format = format;
   Fill();
   RefuseOtherFiles();
@@ -42,10 +41,9 @@ TableReader::TableReader(int fd, std::string path, TableFormat format, const Tab
   }
 }
 
-TableReader::TableReader(int fd, std::string path, TableLayout layout, std::int64_t offset,
+TableReader::TableReader(const RandomAccessFile& file, TableLayout layout, std::int64_t offset,
                          std::stop_token stop)
-    : fd_(fd),
-      path_(std::move(path)),
+    : file_(file),
       layout_(std::move(layout)),
       stop_(std::move(stop)),
       scanner_(std::string_view(&layout_.separator, 1)),
@@ -53,7 +51,7 @@ TableReader::TableReader(int fd, std::string path, TableLayout layout, std::int6
 
 void TableReader::RefuseOtherFiles() const {
   const std::string_view text = buffer_;
-  const auto refuse = [&](const char* what) { throw std::runtime_error(path_ + ": " + what); };
+  const auto refuse = [&](const char* what) { throw std::runtime_error(file_.name() + ": " + what); };
   using namespace std::string_view_literals;
   if (text.starts_with("\x1F\x8B"sv)) refuse("compressed by gzip, but not called .gz; rename it");
   if (text.starts_with("PK\3\4"sv))
@@ -74,11 +72,11 @@ void TableReader::ReadFirstLine(const TableWants& wants) {
   if (named) has_line = NextLine();
   if (!has_line) {
     throw std::runtime_error(
-        path_ + ": empty; its first line names the columns, as in 'filepath' and 'caption'");
+        file_.name() + ": empty; its first line names the columns, as in 'filepath' and 'caption'");
   }
   const char shown = named ? *named : SeparatorOf(layout_.format, line_);
   const char separator = asked != '\0' ? asked : shown;
-  layout_ = LayoutOf(path_, layout_.format, line_, separator, wants);
+  layout_ = LayoutOf(file_.name(), layout_.format, line_, separator, wants);
   layout_.overridden = separator != shown;
   scanner_ = RowScanner(std::string_view(&separator, 1));
 }
@@ -86,11 +84,11 @@ void TableReader::ReadFirstLine(const TableWants& wants) {
 void TableReader::LookAtFirstRows(const TableWants& wants) {
   constexpr int kRows = 100;
   constexpr std::int64_t kBytes = 1 << 20;
-  TableReader rows(fd_, path_, layout_, offset_, {});
+  TableReader rows(file_, layout_, offset_, {});
   JsonRowNames names(layout_);
   for (int i = 0; i < kRows && rows.offset_ - offset_ < kBytes && rows.NextLine(); ++i)
     names.Add(rows.line_);
-  names.Check(path_, wants);
+  names.Check(file_.name(), wants);
   layout_.description = names.Description();
 }
 
@@ -102,7 +100,7 @@ bool TableReader::Fill() {
   buffer_.resize(before + fetch_);
   const auto fresh = std::as_writable_bytes(std::span(buffer_)).subspan(before);
   const std::size_t got =
-      ReadAt(fd_, offset_ + static_cast<std::int64_t>(before), fresh, path_, stop_);
+      file_.Read(offset_ + static_cast<std::int64_t>(before), fresh, stop_);
   buffer_.resize(before + got);
   fetch_ = std::min(2 * fetch_, kMaxFetch);
   if (on_bytes_) on_bytes_(fresh.first(got));
@@ -152,7 +150,7 @@ bool TableReader::NextLine() {
           return true;
         }
         throw std::runtime_error(
-            fmt::format("{}: the row at byte {} is over {} MiB{}", path_, offset_, kMaxRow >> 20,
+            fmt::format("{}: the row at byte {} is over {} MiB{}", file_.name(), offset_, kMaxRow >> 20,
                         scanner_.in_quotes() ? "; a quote in it does not close" : ""));
       }
       if (!Fill()) break;

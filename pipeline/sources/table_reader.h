@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "pipeline/base/separated_text.h"
+#include "pipeline/files/random_access_file.h"
 #include "pipeline/sources/table_layout.h"
 #include "pipeline/sources/table_row.h"
 
@@ -18,7 +19,8 @@ namespace fastclip {
 /// Reads the rows of a table one after the other; blank lines are none. The first line of a .tsv or
 /// .csv names the columns (LayoutOf says which are taken); rows and fields are
 /// those that pandas.read_csv finds (separated_text.h). A first line "sep=;", as Excel has it,
-/// names the separator. A .jsonl has one object a line, with the same names.
+/// names the separator. A .jsonl has one object a line, with the same names. The file must outlive
+/// it.
 class TableReader {
  public:
   /// A row may have this many bytes.
@@ -29,10 +31,10 @@ class TableReader {
   /// of the file once, in order, if given. Throws std::runtime_error where a column is missing or
   /// no row has the field that is wanted, naming those there are, and where the file is not text of
   /// bytes (UTF-16, or zeros in the first line).
-  TableReader(int fd, std::string path, TableFormat format, const TableWants& wants = {},
+  TableReader(const RandomAccessFile& file, TableFormat format, const TableWants& wants = {},
               OnBytes on_bytes = {});
   /// From the row that begins at `offset`.
-  TableReader(int fd, std::string path, TableLayout layout, std::int64_t offset,
+  TableReader(const RandomAccessFile& file, TableLayout layout, std::int64_t offset,
               std::stop_token stop);
 
   const TableLayout& layout() const { return layout_; }
@@ -57,8 +59,7 @@ class TableReader {
   void ReadFirstLine(const TableWants& wants);
   void LookAtFirstRows(const TableWants& wants);
 
-  const int fd_;
-  const std::string path_;
+  const RandomAccessFile& file_;
   TableLayout layout_;
   const OnBytes on_bytes_;
   const std::stop_token stop_;

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/files/file_system.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/records/block_builder.h"
 #include "pipeline/records/image_file.h"
@@ -35,11 +36,11 @@ bool LacksPartner(const TableRow& row, bool labelled) {
 std::uint64_t HashOf(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
 
 /// All facts of a table but its stamp, and its places.
-WalkedFile Walk(int fd, const std::string& path, const TableWants& wants) {
+WalkedFile Walk(const RandomAccessFile& file, const TableWants& wants) {
   WalkedFile walked;
   FileFacts& facts = walked.facts;
   StreamHash hash;
-  TableReader reader(fd, path, TableFormatOf(path).value(), wants,
+  TableReader reader(file, TableFormatOf(file.name()).value(), wants,
                      [&](std::span<const std::byte> bytes) { hash.Add(bytes); });
   std::vector<std::int64_t> places;
   for (;;) {
@@ -64,9 +65,9 @@ WalkedFile Walk(int fd, const std::string& path, const TableWants& wants) {
   return walked;
 }
 
-bool Exists(const fs::path& path) {
+bool Exists(const std::string& path) {
   std::error_code ignored;
-  return fs::exists(path, ignored);
+  return IsUri(path) ? FileSystemOf(path).Find(path).has_value() : fs::exists(path, ignored);
 }
 
 }  // namespace
@@ -84,22 +85,21 @@ std::unique_ptr<TableSource> TableSource::Open(const std::string& part, const st
   const auto inflated = std::make_shared<GzipCopy>(
       std::vector{fs::path(path).parent_path().string(), options.manifest_fallback_dir});
   const TableWants wants = WantsOf(options);
-  const WalkFile walk = [inflated, wants](int fd, const std::string& name, bool /*checksums*/) {
-    const auto copy = IsGzipName(name) ? inflated->Of(fd, name) : nullptr;
-    return Walk(copy ? copy->get() : fd, name, wants);
+  const WalkFile walk = [inflated, wants](const RandomAccessFile& file, bool /*checksums*/) {
+    const auto copy = IsGzipName(file.name()) ? inflated->Of(file) : nullptr;
+    return Walk(copy ? *copy : file, wants);
   };
   IndexedFiles files = IndexFiles(part, {path}, KindOf(options.table), options, walk);
-  UniqueFd fd = OpenToRead(path);
-  if (!fd) throw std::runtime_error(path + ": gone while it was being opened");
-  const auto text = IsGzipName(path) ? inflated->Of(fd.get(), path)
-                                     : std::make_shared<const UniqueFd>(std::move(fd));
-  TableLayout layout = TableReader(text->get(), path, TableFormatOf(path).value(), wants).layout();
+  const auto file = OpenFile(path);
+  if (file == nullptr) throw std::runtime_error(path + ": gone while it was being opened");
+  const auto text = IsGzipName(path) ? inflated->Of(*file) : file;
+  TableLayout layout = TableReader(*text, TableFormatOf(path).value(), wants).layout();
   layout.class_names = options.class_names;
   return std::unique_ptr<TableSource>(
       new TableSource(std::move(files), text, std::move(layout), options));
 }
 
-TableSource::TableSource(IndexedFiles files, std::shared_ptr<const UniqueFd> text,
+TableSource::TableSource(IndexedFiles files, std::shared_ptr<const RandomAccessFile> text,
                          TableLayout layout, const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
@@ -114,7 +114,7 @@ TableReader TableSource::ReaderAt(std::int64_t row, std::stop_token stop) const 
   std::int64_t place = 0;
   sidecar->ReadPlaces(row / kRowsApart * static_cast<std::int64_t>(sizeof(place)),
                       std::as_writable_bytes(std::span(&place, 1)));
-  TableReader reader(text_->get(), path(), layout_, place, std::move(stop));
+  TableReader reader(*text_, layout_, place, std::move(stop));
   for (std::int64_t i = 0; i < row % kRowsApart; ++i) reader.Skip();
   return reader;
 }

@@ -44,7 +44,7 @@ class TableSource final : public RecordSource {
   std::vector<std::string> Findings() const;
 
  private:
-  TableSource(IndexedFiles files, std::shared_ptr<const UniqueFd> text, TableLayout layout,
+  TableSource(IndexedFiles files, std::shared_ptr<const RandomAccessFile> text, TableLayout layout,
               const SourceOptions& options);
 
   const std::string& path() const { return files_.paths.front(); }
@@ -59,7 +59,7 @@ class TableSource final : public RecordSource {
 
   const IndexedFiles files_;
   const std::int64_t max_record_bytes_;
-  const std::shared_ptr<const UniqueFd> text_;
+  const std::shared_ptr<const RandomAccessFile> text_;
   const TableLayout layout_;
   const RecordPlaces places_;  // of files_
 };

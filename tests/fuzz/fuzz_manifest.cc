@@ -11,6 +11,7 @@
 #include "pipeline/shards/manifest.h"
 #include "pipeline/shards/sidecar.h"
 #include "tests/fuzz/memory_file.h"
+#include "pipeline/files/file_system.h"
 
 using namespace fastclip;
 
@@ -35,8 +36,7 @@ void OpenManifest(const MemoryFile& file, std::size_t size) {
 
 void OpenSidecar(const MemoryFile& file, std::size_t size) {
   for (const FileKind kind : kKinds) {
-    const auto sidecar = Sidecar::Open(std::make_shared<const UniqueFd>(OpenToRead(file.path())), 0,
-                                       file.path(), kind);
+    const auto sidecar = Sidecar::Open(OpenFile(file.path()), 0, kind);
     if (!sidecar) continue;
     const FileFacts& facts = sidecar->facts();
     const bool whole = sidecar->IsWhole(/*with_checksums=*/false);

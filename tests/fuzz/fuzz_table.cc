@@ -7,6 +7,7 @@
 #include "pipeline/files/gzip_copy.h"
 #include "pipeline/sources/table_reader.h"
 #include "tests/fuzz/memory_file.h"
+#include "pipeline/files/local_file.h"
 
 using namespace fastclip;
 
@@ -18,14 +19,14 @@ bool Same(const TableRow& a, const TableRow& b) {
 }
 
 /// Its rows, and the same rows from their places.
-void ReadTwice(int fd, const std::string& path, TableFormat format, const TableWants& wants) {
+void ReadTwice(const RandomAccessFile& file, TableFormat format, const TableWants& wants) {
   try {
-    TableReader reader(fd, path, format, wants);
+    TableReader reader(file, format, wants);
     for (;;) {
       const std::int64_t at = reader.offset();
       const auto row = reader.Next();
       if (!row) break;
-      TableReader again(fd, path, reader.layout(), at, {});
+      TableReader again(file, reader.layout(), at, {});
       const auto same = again.Next();
       if (!same || !Same(*same, *row) || again.offset() != reader.offset()) __builtin_trap();
     }
@@ -38,16 +39,17 @@ void ReadTwice(int fd, const std::string& path, TableFormat format, const TableW
 
 // A table of each format, with captions and with labels, by the usual names and by others.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
-  const MemoryFile file(bytes, size);
+  const MemoryFile memory(bytes, size);
+  const DescriptorFile file(memory.fd(), memory.path());
   for (const TableFormat format : {TableFormat::kTsv, TableFormat::kCsv, TableFormat::kJsonLines}) {
     for (const auto& labels : {std::optional<std::string>(), std::optional<std::string>("")}) {
-      ReadTwice(file.fd(), file.path(), format, {.keys = {}, .labels = labels});
-      ReadTwice(file.fd(), file.path(), format,
+      ReadTwice(file, format, {.keys = {}, .labels = labels});
+      ReadTwice(file, format,
                 {.keys = {.image = "a", .caption = "b", .separator = ';'}, .labels = labels});
     }
   }
   try {
-    GzipCopy({}).Of(file.fd(), file.path());
+    GzipCopy({}).Of(file);
   } catch (const std::runtime_error&) {
     // No gzip.
   }

@@ -16,7 +16,7 @@ class MemoryFile {
  public:
   MemoryFile(const std::uint8_t* bytes, std::size_t size) : fd_(memfd_create("fuzz", 0)) {
     if (fd_ < 0 || pwrite(fd_, bytes, size, 0) != static_cast<ssize_t>(size)) std::abort();
-    // Long ago: what was just written is waited for before it is indexed (SettledStampOf).
+    // Long ago: what was just written is waited for before it is indexed (SettledStamp).
     const timespec long_ago[2] = {{.tv_sec = 1, .tv_nsec = 1}, {.tv_sec = 1, .tv_nsec = 1}};
     if (futimens(fd_, long_ago) != 0) std::abort();
   }

@@ -10,6 +10,7 @@
 #include "pipeline/files/file_cache.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
+#include "pipeline/files/local_file.h"
 
 namespace fastclip {
 namespace {
@@ -25,23 +26,23 @@ TEST(FileCache, KeepsTheLatestOpenAndTheUsedAlive) {
   EXPECT_EQ(cache.Open(folder / "a"), a);
   EXPECT_NE(cache.Open(folder / "b"), b);
   std::byte byte{};
-  EXPECT_EQ(ReadAt(b->get(), 0, {&byte, 1}, "b"), 1u);
+  EXPECT_EQ(b->Read(0, {&byte, 1}), 1u);
   EXPECT_EQ(cache.Open(folder / "none"), nullptr);
 }
 
-TEST(SettledStampOf, WaitsUntilTheClockOfTheFileHasMovedOn) {
+TEST(SettledStamp, WaitsUntilTheClockOfTheFileHasMovedOn) {
   using std::chrono::floor, std::chrono::milliseconds, std::chrono::nanoseconds;
   using std::chrono::seconds, std::chrono::system_clock;
   const TemporaryFolder folder;
   WriteFile(folder / "a", "a");
-  const UniqueFd fd = OpenToRead(folder / "a");
+  const LocalFile file(OpenToRead(folder / "a"), "a");
   const auto waited = [&](system_clock::time_point of_file) {
     const nanoseconds time = of_file.time_since_epoch();
     const timespec times[] = {
         {.tv_sec = 0, .tv_nsec = UTIME_OMIT},
         {.tv_sec = floor<seconds>(time).count(), .tv_nsec = (time - floor<seconds>(time)).count()}};
-    EXPECT_EQ(futimens(fd.get(), times), 0);
-    EXPECT_EQ(SettledStampOf(fd.get(), "a"), StampOf(fd.get(), "a"));
+    EXPECT_EQ(futimens(file.fd(), times), 0);
+    EXPECT_EQ(file.SettledStamp(), file.Stamp());
     return system_clock::now() - of_file;
   };
   EXPECT_GE(waited(floor<milliseconds>(system_clock::now()) + nanoseconds(1)), milliseconds(20));

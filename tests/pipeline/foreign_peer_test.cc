@@ -19,6 +19,7 @@
 #include "pipeline/pixels/image.h"
 #include "pipeline/shards/tar_walk.h"
 #include "tests/pipeline/shard_files.h"
+#include "pipeline/files/file_system.h"
 
 namespace fastclip {
 namespace {
@@ -75,8 +76,7 @@ Members MembersOfOurs(const std::string& path) {
     members.emplace_back(member.path, data);
   });
   std::size_t seen = 0;
-  const UniqueFd file = OpenToRead(path);
-  WalkTar(file.get(), path, [&](const TarMember& member) {
+  WalkTar(*OpenFile(path), [&](const TarMember& member) {
     ASSERT_LT(seen, members.size()) << path;
     EXPECT_EQ(member.path, members[seen++].first) << path;
   });

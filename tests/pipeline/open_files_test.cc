@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 
+#include "pipeline/files/file.h"
 #include "pipeline/files/file_cache.h"
 #include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"

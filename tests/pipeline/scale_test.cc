@@ -15,6 +15,7 @@
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 #include "tools/cli/measure.h"
+#include "pipeline/files/local_file.h"
 
 namespace fastclip {
 namespace {
@@ -30,7 +31,7 @@ void MakeShards(const TemporaryFolder& folder, const std::string& manifest) {
     entries[i].count = kRecordsOfShard;
     const std::string path = folder / entries[i].name;
     const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
-    entries[i].stamp = StampOf(fd.get(), path);
+    entries[i].stamp = DescriptorFile(fd.get(), path).Stamp();
   }
   const auto bytes = Manifest(std::move(entries)).Pack(FileKind::kTar);
   WriteFile(manifest, AsString(bytes));

@@ -13,6 +13,7 @@
 #include "pipeline/sources/table_reader.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/support/paths.h"
+#include "pipeline/files/file_system.h"
 
 namespace fastclip {
 namespace {
@@ -64,10 +65,10 @@ TEST(TableRows, AreThoseOfPandas) {
   for (const auto& one : cases) {
     const std::string text = one["text"], path = folder / "t.csv";
     WriteFile(path, text);
-    const UniqueFd fd = OpenToRead(path);
+    const auto file = OpenFile(path);
     TableWants wants;
     wants.keys.separator = one["separator"].get<std::string>()[0];
-    TableReader reader(fd.get(), path, TableFormat::kCsv, wants);
+    TableReader reader(*file, TableFormat::kCsv, wants);
     std::vector<std::vector<std::string>> rows, expected;
     bool open = false;
     while (const auto row = reader.Next()) {

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "pipeline/files/file_system.h"
+
+namespace fastclip {
+
+/// What goes wrong with files in memory.
+struct MemoryFaults {
+  std::size_t most_at_once = std::numeric_limits<std::size_t>::max();  ///< bytes that a read gives
+  int fails_every = 0;                       ///< every so manieth read fails with `error` first
+  int error = EIO;
+  std::optional<std::int64_t> claimed_size;  ///< what the stamp says
+  std::optional<std::int64_t> cut_at;        ///< reads end here, whatever the stamp says
+};
+
+/// Files in memory under the names "mem://…", with faults. Files and faults are changed only while
+/// nobody reads.
+class MemoryFiles final : public FileSystem {
+ public:
+  struct Entry {
+    std::string bytes;
+    std::int64_t time = 1;
+  };
+  std::map<std::string, Entry> files;
+  MemoryFaults faults;
+  mutable std::atomic<std::int64_t> reads = 0;
+  mutable std::atomic<std::int64_t> failed = 0;
+
+  std::shared_ptr<const RandomAccessFile> Open(const std::string& uri) const override {
+    const auto found = files.find(uri);
+    return found == files.end() ? nullptr : std::make_shared<const File>(*this, uri, found->second);
+  }
+  std::optional<FileStamp> Find(const std::string& uri) const override {
+    const auto found = files.find(uri);
+    return found == files.end() ? std::nullopt : std::optional(StampOf(found->second));
+  }
+
+ private:
+  class File final : public RandomAccessFile {
+   public:
+    File(const MemoryFiles& owner, const std::string& name, const Entry& entry)
+        : RandomAccessFile(name), owner_(owner), entry_(entry) {}
+    FileStamp Stamp() const override { return owner_.StampOf(entry_); }
+
+   private:
+    std::size_t ReadSome(std::int64_t offset, std::span<std::byte> out) const override {
+      const MemoryFaults& faults = owner_.faults;
+      const std::int64_t number = ++owner_.reads;
+      if (faults.fails_every > 0 && number % faults.fails_every == 0) {
+        ++owner_.failed;
+        throw std::system_error(faults.error, std::generic_category(), name());
+      }
+      const std::int64_t end =
+          std::min(std::ssize(entry_.bytes), faults.cut_at.value_or(std::ssize(entry_.bytes)));
+      if (offset >= end) return 0;
+      const std::size_t got =
+          std::min({out.size(), static_cast<std::size_t>(end - offset), faults.most_at_once});
+      std::memcpy(out.data(), entry_.bytes.data() + offset, got);
+      return got;
+    }
+
+    const MemoryFiles& owner_;
+    const Entry& entry_;
+  };
+
+  FileStamp StampOf(const Entry& entry) const {
+    return {faults.claimed_size.value_or(std::ssize(entry.bytes)), entry.time};
+  }
+};
+
+}  // namespace fastclip
