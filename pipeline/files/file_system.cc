@@ -28,8 +28,8 @@ std::string_view SchemeOf(std::string_view name) {
   const std::size_t end = name.find("://");
   if (end == name.npos || end == 0) return {};
   const auto is_of_scheme = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '+' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '-' || c == '.';
   };
   return std::ranges::all_of(name.substr(0, end), is_of_scheme) ? name.substr(0, end)
                                                                 : std::string_view();
@@ -53,9 +53,9 @@ bool HasFileSystem(std::string_view name) { return Find(name) != nullptr; }
 
 const FileSystem& FileSystemOf(std::string_view name) {
   if (const FileSystem* files = Find(name)) return *files;
-  throw std::runtime_error(fmt::format(
-      "'{}': files of {}:// are not read; copy them to a local or mounted folder", name,
-      SchemeOf(name)));
+  throw std::runtime_error(
+      fmt::format("'{}': files of {}:// are not read; copy them to a local or mounted folder", name,
+                  SchemeOf(name)));
 }
 
 std::shared_ptr<const RandomAccessFile> OpenFile(const std::string& name) {

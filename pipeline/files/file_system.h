@@ -32,8 +32,8 @@ bool HasFileSystem(std::string_view name);
 /// FileSystemOf(name).Open(name).
 std::shared_ptr<const RandomAccessFile> OpenFile(const std::string& name);
 
-/// Makes the names "SCHEME://…" those of `files` for as long as it lives. Made where no other thread
-/// opens files.
+/// Makes the names "SCHEME://…" those of `files` for as long as it lives. Made where no other
+/// thread opens files.
 class AddedFileSystem {
  public:
   AddedFileSystem(std::string scheme, const FileSystem& files);

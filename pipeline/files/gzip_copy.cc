@@ -54,7 +54,8 @@ void Inflate(const RandomAccessFile& file, int out) {
   const std::string& path = file.name();
   constexpr std::size_t kBlock = 1 << 18;
   constexpr std::int64_t kMostStored = std::int64_t{1} << 50;  // its multiple does not overflow
-  const std::int64_t most = GzipCopy::kSmall + GzipCopy::kMostRatio * std::min(file.Stamp().size, kMostStored);
+  const std::int64_t most =
+      GzipCopy::kSmall + GzipCopy::kMostRatio * std::min(file.Stamp().size, kMostStored);
   std::vector<std::byte> in(kBlock), text(kBlock);
   Inflater inflater;
   z_stream& z = inflater.stream();

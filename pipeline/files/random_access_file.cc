@@ -16,8 +16,7 @@ std::size_t RandomAccessFile::Read(std::int64_t offset, std::span<std::byte> out
   while (done < out.size()) {
     if (stop.stop_requested()) throw std::runtime_error(name_ + ": reading was stopped");
     try {
-      const std::size_t got =
-          ReadSome(offset + static_cast<std::int64_t>(done), out.subspan(done));
+      const std::size_t got = ReadSome(offset + static_cast<std::int64_t>(done), out.subspan(done));
       if (got == 0) break;
       done += got;
     } catch (const std::system_error& error) {

@@ -23,8 +23,7 @@ void Pause(std::chrono::nanoseconds time, const std::stop_token& stop) {
 
 bool Retries::MayTryAgain(int error, const std::stop_token& stop) {
   if (error == EINTR) return true;
-  const bool may_pass =
-      error == EIO || error == ESTALE || error == EAGAIN || error == ETIMEDOUT;
+  const bool may_pass = error == EIO || error == ESTALE || error == EAGAIN || error == ETIMEDOUT;
   return may_pass && MayTryAgain(stop);
 }
 

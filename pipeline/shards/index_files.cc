@@ -52,9 +52,7 @@ fs::path CommonFolder(const std::vector<std::string>& paths) {
 }
 
 /// Where a file stands; nothing if it is gone.
-std::optional<FileStamp> FindFile(const std::string& path) {
-  return FileSystemOf(path).Find(path);
-}
+std::optional<FileStamp> FindFile(const std::string& path) { return FileSystemOf(path).Find(path); }
 
 /// "fastclip-00000..00331.tar-1f2e3d4c.manifest": a word for people, a hash to tell lists apart.
 std::string ManifestName(std::string_view tail, std::string_view identity) {

@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/files/file_system.h"
 #include "pipeline/files/atomic_file.h"
+#include "pipeline/files/file_system.h"
 
 namespace fastclip {
 namespace {
@@ -97,8 +97,7 @@ std::optional<Sidecar> SidecarStore::Find(const std::string& path, const std::st
 std::optional<Sidecar> SidecarStore::FindUnnamed(const std::string& path) const {
   const MutexLock lock(mutex_);
   const auto found = unnamed_at_.find(path);
-  return found == unnamed_at_.end() ? std::nullopt
-                                    : Sidecar::Open(unnamed_, found->second, kind_);
+  return found == unnamed_at_.end() ? std::nullopt : Sidecar::Open(unnamed_, found->second, kind_);
 }
 
 // Not synced: a sidecar that a power cut tears is told by its hashes and made again, and a sync for

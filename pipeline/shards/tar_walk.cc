@@ -65,9 +65,7 @@ class FileInput final : public TarInput {
     const auto out = std::span(searched_).first(most);
     return out.first(file_.Read(at, out));
   }
-  std::int64_t NextData(std::int64_t at) override {
-    return std::min(file_.NextData(at), size_);
-  }
+  std::int64_t NextData(std::int64_t at) override { return std::min(file_.NextData(at), size_); }
   int Open(archive* reader, std::int64_t at) override {
     at_ = at;
     return archive_read_open2(reader, this, nullptr, ReadNext, Skip, nullptr);

@@ -9,11 +9,11 @@
 #include <system_error>
 #include <utility>
 
-#include "pipeline/files/local_file.h"
-#include "pipeline/files/file_system.h"
 #include "pipeline/base/in_order.h"
 #include "pipeline/base/json_path.h"
 #include "pipeline/files/atomic_file.h"
+#include "pipeline/files/file_system.h"
+#include "pipeline/files/local_file.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/shards/shard_list.h"
 #include "pipeline/shards/sidecar_store.h"

@@ -51,7 +51,9 @@ TableReader::TableReader(const RandomAccessFile& file, TableLayout layout, std::
 
 void TableReader::RefuseOtherFiles() const {
   const std::string_view text = buffer_;
-  const auto refuse = [&](const char* what) { throw std::runtime_error(file_.name() + ": " + what); };
+  const auto refuse = [&](const char* what) {
+    throw std::runtime_error(file_.name() + ": " + what);
+  };
   using namespace std::string_view_literals;
   if (text.starts_with("\x1F\x8B"sv)) refuse("compressed by gzip, but not called .gz; rename it");
   if (text.starts_with("PK\3\4"sv))
@@ -99,8 +101,7 @@ bool TableReader::Fill() {
   const std::size_t before = buffer_.size();
   buffer_.resize(before + fetch_);
   const auto fresh = std::as_writable_bytes(std::span(buffer_)).subspan(before);
-  const std::size_t got =
-      file_.Read(offset_ + static_cast<std::int64_t>(before), fresh, stop_);
+  const std::size_t got = file_.Read(offset_ + static_cast<std::int64_t>(before), fresh, stop_);
   buffer_.resize(before + got);
   fetch_ = std::min(2 * fetch_, kMaxFetch);
   if (on_bytes_) on_bytes_(fresh.first(got));
@@ -149,9 +150,9 @@ bool TableReader::NextLine() {
           too_long_ = true;
           return true;
         }
-        throw std::runtime_error(
-            fmt::format("{}: the row at byte {} is over {} MiB{}", file_.name(), offset_, kMaxRow >> 20,
-                        scanner_.in_quotes() ? "; a quote in it does not close" : ""));
+        throw std::runtime_error(fmt::format(
+            "{}: the row at byte {} is over {} MiB{}", file_.name(), offset_, kMaxRow >> 20,
+            scanner_.in_quotes() ? "; a quote in it does not close" : ""));
       }
       if (!Fill()) break;
       end = FindRowEnd(begin_ + scanned);

@@ -51,7 +51,7 @@ Settings Parse(int argc, char** argv) {
 }
 
 NamedTensors TowerParameters(const ClipModel& model) {
-  return Towers::BackwardOrder(model.trainable());
+  return Towers::BackwardOrder(model.described());
 }
 
 /// One way to get summed gradients, on weights of its own.

@@ -8,10 +8,10 @@
 #include <stdexcept>
 #include <vector>
 
+#include "pipeline/files/file_system.h"
 #include "pipeline/shards/manifest.h"
 #include "pipeline/shards/sidecar.h"
 #include "tests/fuzz/memory_file.h"
-#include "pipeline/files/file_system.h"
 
 using namespace fastclip;
 

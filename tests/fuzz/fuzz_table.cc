@@ -5,9 +5,9 @@
 #include <string>
 
 #include "pipeline/files/gzip_copy.h"
+#include "pipeline/files/local_file.h"
 #include "pipeline/sources/table_reader.h"
 #include "tests/fuzz/memory_file.h"
-#include "pipeline/files/local_file.h"
 
 using namespace fastclip;
 

@@ -29,7 +29,8 @@ class FileSystemTest : public testing::Test {
     WriteShard(folder_ / "1.tar", PlainMembers(30, "b"));
     WriteFile(folder_ / "one.jpg", "picture one");
     WriteFile(folder_ / "two.jpg", "picture two");
-    const std::string rows = "filepath\tcaption\none.jpg\t\"a cat,\nsitting\"\ntwo.jpg\ta dog\nno.jpg\tgone\n";
+    const std::string rows =
+        "filepath\tcaption\none.jpg\t\"a cat,\nsitting\"\ntwo.jpg\ta dog\nno.jpg\tgone\n";
     WriteFile(folder_ / "t.tsv", rows);
     Gzipped(folder_ / "z.tsv.gz", rows);
     WriteFile(folder_ / "t.jsonl", "{\"filepath\":\"one.jpg\",\"caption\":\"a cat\"}\n[]\n");
@@ -41,7 +42,9 @@ class FileSystemTest : public testing::Test {
     std::filesystem::create_directory(options_.manifest_fallback_dir);
   }
 
-  Lines OnDisk(const std::string& list) const { return Summary(ReadAll(*OpenSource(folder_ / list))); }
+  Lines OnDisk(const std::string& list) const {
+    return Summary(ReadAll(*OpenSource(folder_ / list)));
+  }
   Lines InMemory(const std::string& list) const {
     return Summary(ReadAll(*OpenSource("mem://d/" + list, options_)));
   }
@@ -129,8 +132,9 @@ TEST_F(FileSystemTest, ASizeThatCannotBeIsRefused) {
         std::int64_t{-1}, std::numeric_limits<std::int64_t>::min()}) {
     memory_.faults.claimed_size = size;
     for (const char* list : {"0.tar", "t.tsv", "z.tsv.gz", "t.jsonl"}) {
-      EXPECT_NE(ErrorOf([&] { OpenSource("mem://d/" + std::string(list), options_); })
-                    .find("are no size of a file"),
+      EXPECT_NE(ErrorOf([&] {
+                  OpenSource("mem://d/" + std::string(list), options_);
+                }).find("are no size of a file"),
                 std::string::npos)
           << list << " " << size;
     }

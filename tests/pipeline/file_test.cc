@@ -8,9 +8,9 @@
 #include <cstddef>
 
 #include "pipeline/files/file_cache.h"
+#include "pipeline/files/local_file.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
-#include "pipeline/files/local_file.h"
 
 namespace fastclip {
 namespace {

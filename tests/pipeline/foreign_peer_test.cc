@@ -16,10 +16,10 @@
 
 #include "pipeline/base/printable.h"
 #include "pipeline/files/file.h"
+#include "pipeline/files/file_system.h"
 #include "pipeline/pixels/image.h"
 #include "pipeline/shards/tar_walk.h"
 #include "tests/pipeline/shard_files.h"
-#include "pipeline/files/file_system.h"
 
 namespace fastclip {
 namespace {

@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/files/local_file.h"
 #include "pipeline/order/order_plan.h"
 #include "pipeline/shards/manifest.h"
 #include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 #include "tools/cli/measure.h"
-#include "pipeline/files/local_file.h"
 
 namespace fastclip {
 namespace {

@@ -9,11 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/files/file.h"
+#include "pipeline/files/file_system.h"
 #include "pipeline/sources/open_source.h"
 #include "pipeline/sources/table_reader.h"
 #include "tests/pipeline/record_lines.h"
 #include "tests/support/paths.h"
-#include "pipeline/files/file_system.h"
 
 namespace fastclip {
 namespace {

@@ -19,7 +19,7 @@ namespace fastclip {
 /// What goes wrong with files in memory.
 struct MemoryFaults {
   std::size_t most_at_once = std::numeric_limits<std::size_t>::max();  ///< bytes that a read gives
-  int fails_every = 0;                       ///< every so manieth read fails with `error` first
+  int fails_every = 0;  ///< every so manieth read fails with `error` first
   int error = EIO;
   std::optional<std::int64_t> claimed_size;  ///< what the stamp says
   std::optional<std::int64_t> cut_at;        ///< reads end here, whatever the stamp says

@@ -51,7 +51,7 @@ struct Rank {
         model(config ? *config : ThinModel(objective_name), 5, 0.07, dtype),
         objective(MakeObjective({.name = objective_name, .mode = "exact", .rho = 1})),
         table(plan, lanes, objective->state_columns(), objective->initial_state(), dtype),
-        optimizer(MakeOptimizer(model.trainable(), {})),
+        optimizer(MakeOptimizer(model.described(), {})),
         step(model, *objective, table, *optimizer, comm, {clip_norm, PrecisionOf(precision)},
              lanes_per_rank) {}
 

@@ -78,7 +78,7 @@ class StepBench {
         objective_(MakeObjective(ObjectiveOf(config))),
         table_(plan_, {0, 1}, objective_->state_columns(), objective_->initial_state(),
                ParameterType()),
-        optimizer_(MakeOptimizer(model_.trainable(), config.optimizer)),
+        optimizer_(MakeOptimizer(model_.described(), config.optimizer)),
         comm_(WorldOfOne()),
         step_(model_, *objective_, table_, *optimizer_, *comm_,
               {config.train.clip_norm, PrecisionOf(config.train.precision)}, {rows_}),

@@ -17,8 +17,8 @@ at::Tensor QuickGelu(const at::Tensor& x) { return at::silu(x * 1.702).mul_(1 / 
 }  // namespace
 
 LayerNorm::LayerNorm(FreshWeights& weights, const std::string& name, std::int64_t width)
-    : weight(weights.Constant(name + ".weight", {width}, 1)),
-      bias(weights.Constant(name + ".bias", {width}, 0)) {}
+    : weight(weights.Constant(name + ".weight", {width}, 1, Role::kNorm)),
+      bias(weights.Constant(name + ".bias", {width}, 0, Role::kNorm)) {}
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
   return at::layer_norm(x, weight.sizes(), weight, bias, 1e-5);
@@ -27,83 +27,108 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 Transformer::Transformer(FreshWeights& weights, const std::string& name,
                          const TransformerOptions& options)
     : options_(options) {
-  for (std::int64_t i = 0; i < options.layers; ++i) {
-    blocks_.push_back(MakeBlock(weights, fmt::format("{}.resblocks.{}.", name, i)));
+  for (std::size_t i = 0; i < options.blocks.size(); ++i) {
+    weights.At(options.tower, BlockPart(static_cast<std::int64_t>(i)));
+    blocks_.push_back(
+        MakeBlock(weights, fmt::format("{}.resblocks.{}.", name, i), options.blocks[i]));
   }
 }
 
-Transformer::Block Transformer::MakeBlock(FreshWeights& weights, const std::string& name) const {
-  const auto& [width, layers, heads, mlp_width, quick_gelu, causal, start] = options_;
-  const bool scaled = start == BlockStart::kDepthScaledNormal;
-  const double w = static_cast<double>(width), m = static_cast<double>(mlp_width);
-  const auto matrix = [&](const char* tensor, std::int64_t out, std::int64_t in, double deviation,
-                          double bound) {
-    return scaled ? weights.Normal(name + tensor, {out, in}, deviation)
-                  : weights.Uniform(name + tensor, {out, in}, bound);
+Transformer::Block Transformer::MakeBlock(FreshWeights& weights, const std::string& name,
+                                          const BlockShape& shape) const {
+  const std::int64_t width = options_.width;
+  const std::int64_t values = shape.heads * shape.v_dim;
+  const std::int64_t packed = 2 * shape.heads * shape.qk_dim + values;
+  const bool scaled = options_.start == BlockStart::kDepthScaledNormal;
+  const double w = static_cast<double>(width), m = static_cast<double>(shape.ffn);
+  const auto matrix = [&](const std::string& tensor, std::int64_t out, std::int64_t in,
+                          double deviation, double bound) {
+    return scaled ? weights.Normal(tensor, {out, in}, deviation)
+                  : weights.Uniform(tensor, {out, in}, bound);
   };
-  const double projection = 1 / std::sqrt(w * 2 * static_cast<double>(layers));
+  const double projection = 1 / std::sqrt(w * 2 * static_cast<double>(options_.blocks.size()));
+  const std::string attn = name + "attn.", mlp = name + "mlp.";
   // Braces: evaluated in the order of a state_dict. Bounds: Xavier's for the packed [3w, w] matrix,
   // 1/√(inputs) elsewhere.
   return Block{
+      shape,
       LayerNorm(weights, name + "ln_1", width),
-      matrix("attn.in_proj_weight", 3 * width, width, 1 / std::sqrt(w), std::sqrt(6 / (4 * w))),
-      weights.Constant(name + "attn.in_proj_bias", {3 * width}, 0),
-      matrix("attn.out_proj.weight", width, width, projection, 1 / std::sqrt(w)),
-      weights.Constant(name + "attn.out_proj.bias", {width}, 0),
+      Linear{attn + "in_proj",
+             matrix(attn + "in_proj_weight", packed, width, 1 / std::sqrt(w),
+                    std::sqrt(6 / (w + static_cast<double>(packed)))),
+             weights.Constant(attn + "in_proj_bias", {packed}, 0, Role::kOffset)},
+      Linear{attn + "out_proj",
+             matrix(attn + "out_proj.weight", width, values, projection,
+                    1 / std::sqrt(static_cast<double>(values))),
+             weights.Constant(attn + "out_proj.bias", {width}, 0, Role::kOffset)},
       LayerNorm(weights, name + "ln_2", width),
-      matrix("mlp.c_fc.weight", mlp_width, width, 1 / std::sqrt(2 * w), 1 / std::sqrt(w)),
-      weights.Uniform(name + "mlp.c_fc.bias", {mlp_width}, 1 / std::sqrt(w)),
-      matrix("mlp.c_proj.weight", width, mlp_width, projection, 1 / std::sqrt(m)),
-      weights.Uniform(name + "mlp.c_proj.bias", {width}, 1 / std::sqrt(m))};
+      Linear{mlp + "c_fc",
+             matrix(mlp + "c_fc.weight", shape.ffn, width, 1 / std::sqrt(2 * w), 1 / std::sqrt(w)),
+             weights.Uniform(mlp + "c_fc.bias", {shape.ffn}, 1 / std::sqrt(w), Role::kOffset)},
+      Linear{mlp + "c_proj",
+             matrix(mlp + "c_proj.weight", width, shape.ffn, projection, 1 / std::sqrt(m)),
+             weights.Uniform(mlp + "c_proj.bias", {width}, 1 / std::sqrt(m), Role::kOffset)}};
 }
 
 std::vector<at::Tensor> Transformer::Block::parameters() const {
-  return {ln_1.weight, ln_1.bias, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias,
-          ln_2.weight, ln_2.bias, c_fc_weight,    c_fc_bias,    c_proj_weight,   c_proj_bias};
+  std::vector<at::Tensor> all;
+  for (const auto& of : {ln_1.parameters(), in_proj.parameters(), out_proj.parameters(),
+                         ln_2.parameters(), c_fc.parameters(), c_proj.parameters()}) {
+    all.insert(all.end(), of.begin(), of.end());
+  }
+  return all;
 }
 
 at::Tensor Transformer::Attend(const Block& block, const at::Tensor& x, std::int64_t batch) const {
-  const std::int64_t heads = options_.heads;
+  const auto [heads, qk, v, ffn] = block.shape;
   const std::int64_t n = x.size(0) / batch;
-  const at::Tensor packed = at::linear(block.ln_1(x), block.in_proj_weight, block.in_proj_bias);
-  // One view for the three: its backward is one copy into [b, 3, heads, n, head width].
-  const std::vector<at::Tensor> qkv =
-      packed.view({batch, n, 3, heads, options_.width / heads}).permute({2, 0, 3, 1, 4}).unbind(0);
+  const at::Tensor packed = block.in_proj(block.ln_1(x));
+  std::vector<at::Tensor> qkv;
+  if (qk == v) {
+    // One view for the three: its backward is one copy into [b, 3, heads, n, head width].
+    qkv = packed.view({batch, n, 3, heads, v}).permute({2, 0, 3, 1, 4}).unbind(0);
+  } else {
+    for (const at::Tensor& part : packed.split_with_sizes({heads * qk, heads * qk, heads * v}, 1)) {
+      qkv.push_back(part.view({batch, n, heads, -1}).transpose(1, 2));
+    }
+  }
   const at::Tensor mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0,
                                                             options_.causal);  // [b, heads, n, ·]
-  const at::Tensor rows = mixed.transpose(1, 2).reshape({x.size(0), options_.width});
-  return at::linear(rows, block.out_proj_weight, block.out_proj_bias).add_(x);
+  return block.out_proj(mixed.transpose(1, 2).reshape({x.size(0), heads * v})).add_(x);
 }
 
 at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x, const at::Tensor& rows,
                                    const at::Tensor& pool) const {
-  const std::int64_t heads = options_.heads, width = options_.width;
+  const auto [heads, qk, v, ffn] = block.shape;
   const std::int64_t batch = rows.size(0), n = x.size(0) / batch;
   const at::Tensor normal = block.ln_1(x);
-  const std::vector<at::Tensor> w = block.in_proj_weight.split_with_sizes({width, 2 * width});
-  const std::vector<at::Tensor> b = block.in_proj_bias.split_with_sizes({width, 2 * width});
-  const at::Tensor q = at::linear(normal.index_select(0, rows), w[0], b[0])
-                           .view({batch, 1, heads, width / heads})
+  const std::vector<Linear> in = block.in_proj.Split({heads * qk, heads * (qk + v)});
+  const at::Tensor q = in[0](normal.index_select(0, rows))
+                           .view({batch, 1, heads, qk})
                            .transpose(1, 2);  // [b, heads, 1, head width]
-  const std::vector<at::Tensor> kv = at::linear(normal, w[1], b[1])
-                                         .view({batch, n, 2, heads, width / heads})
-                                         .permute({2, 0, 3, 1, 4})
-                                         .unbind(0);
+  const at::Tensor packed = in[1](normal);
+  std::vector<at::Tensor> kv;
+  if (qk == v) {
+    kv = packed.view({batch, n, 2, heads, v}).permute({2, 0, 3, 1, 4}).unbind(0);
+  } else {
+    for (const at::Tensor& part : packed.split_with_sizes({heads * qk, heads * v}, 1)) {
+      kv.push_back(part.view({batch, n, heads, -1}).transpose(1, 2));
+    }
+  }
   std::optional<at::Tensor> seen;
   if (options_.causal) {
     const at::Tensor places = at::arange(n, pool.options());
     seen = places.unsqueeze(0).le(pool.unsqueeze(1)).view({batch, 1, 1, n});
   }
   const at::Tensor mixed = at::scaled_dot_product_attention(q, kv[0], kv[1], seen);
-  return at::linear(mixed.transpose(1, 2).reshape({batch, width}), block.out_proj_weight,
-                    block.out_proj_bias)
+  return block.out_proj(mixed.transpose(1, 2).reshape({batch, heads * v}))
       .add_(x.index_select(0, rows));
 }
 
 at::Tensor Transformer::AddMlp(const Block& block, const at::Tensor& x) const {
-  const at::Tensor inner = at::linear(block.ln_2(x), block.c_fc_weight, block.c_fc_bias);
+  const at::Tensor inner = block.c_fc(block.ln_2(x));
   const at::Tensor active = options_.quick_gelu ? QuickGelu(inner) : at::gelu(inner);
-  return at::linear(active, block.c_proj_weight, block.c_proj_bias).add_(x);
+  return block.c_proj(active).add_(x);
 }
 
 at::Tensor Transformer::Run(const Block& block, const at::Tensor& x,
@@ -112,19 +137,26 @@ at::Tensor Transformer::Run(const Block& block, const at::Tensor& x,
   return Recomputed(std::move(part), x, block.parameters());
 }
 
+at::Tensor Transformer::RunWhole(const Block& block, const at::Tensor& x,
+                                 std::int64_t batch) const {
+  return Run(block, x, [this, &block, batch](const at::Tensor& in) {
+    return AddMlp(block, Attend(block, in, batch));
+  });
+}
+
 at::Tensor Transformer::Forward(at::Tensor x, std::int64_t batch, const at::Tensor& pool) const {
   const std::int64_t n = x.size(0) / batch;
-  for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) {
-    const Block& block = blocks_[i];
-    x = Run(block, x, [this, &block, batch](const at::Tensor& in) {
-      return AddMlp(block, Attend(block, in, batch));
-    });
-  }
+  for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) x = RunWhole(blocks_[i], x, batch);
   const Block& last = blocks_.back();
   const at::Tensor rows = at::arange(batch, pool.options()).mul_(n).add_(pool);
   return Run(last, x, [this, &last, rows, pool](const at::Tensor& in) {
     return AddMlp(last, AttendFrom(last, in, rows, pool));
   });
+}
+
+at::Tensor Transformer::ForwardAll(at::Tensor x, std::int64_t batch) const {
+  for (const Block& block : blocks_) x = RunWhole(block, x, batch);
+  return x;
 }
 
 }  // namespace fastclip

@@ -18,8 +18,8 @@ constexpr double kEpsilon = 1e-5;
 
 BatchNorm::BatchNorm(FreshWeights& weights, const std::string& name, std::int64_t channels,
                      double gain)
-    : weight(weights.Constant(name + ".weight", {channels}, gain)),
-      bias(weights.Constant(name + ".bias", {channels}, 0)),
+    : weight(weights.Constant(name + ".weight", {channels}, gain, Role::kNorm)),
+      bias(weights.Constant(name + ".bias", {channels}, 0, Role::kNorm)),
       running_mean(weights.Buffer(name + ".running_mean", {channels}, 0)),
       running_var(weights.Buffer(name + ".running_var", {channels}, 1)),
       num_batches_tracked(weights.Counter(name + ".num_batches_tracked")) {}

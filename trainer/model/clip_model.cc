@@ -104,19 +104,22 @@ struct ClipModel::Impl {
         image_mode_is_fixed(lock.image && lock.image_freeze_bn_stats),
         visual(MakeImageTower(weights, model)),
         text(weights, model),
-        logit_scale(weights.Constant("logit_scale", {}, -std::log(init_temperature))),
+        logit_scale(
+            weights.At(Tower::kNeither)
+                .Constant("logit_scale", {}, -std::log(init_temperature), Role::kTemperature)),
         logit_bias(model.init_logit_bias
-                       ? weights.Constant("logit_bias", {}, *model.init_logit_bias)
+                       ? weights.Constant("logit_bias", {}, *model.init_logit_bias, Role::kOffset)
                        : at::Tensor()),
-        parameters(std::move(weights.made())),
+        described(std::move(weights.made())),
         buffers(std::move(weights.buffers())) {
     // A state_dict lists a module's own parameters before its children's.
-    std::stable_partition(parameters.begin(), parameters.end(), [](const auto& named) {
-      return named.first.find('.') == std::string::npos;
+    std::stable_partition(described.begin(), described.end(), [](const Parameter& parameter) {
+      return parameter.name.find('.') == std::string::npos;
     });
-    for (auto& [name, parameter] : parameters) {
-      parameter.requires_grad_(!IsLocked(model, lock, name));
-      if (parameter.requires_grad()) trainable.emplace_back(name, parameter);
+    for (Parameter& parameter : described) {
+      parameter.tensor.requires_grad_(!IsLocked(model, lock, parameter));
+      parameters.emplace_back(parameter.name, parameter.tensor);
+      if (parameter.tensor.requires_grad()) trainable.push_back(parameters.back());
     }
   }
 
@@ -126,6 +129,7 @@ struct ClipModel::Impl {
   TextTransformer text;
   at::Tensor logit_scale;
   at::Tensor logit_bias;
+  std::vector<Parameter> described;
   NamedTensors parameters, trainable;
   NamedTensors buffers;  // of a ResNet: OpenCLIP's causal mask is not saved
 };
@@ -145,6 +149,7 @@ ClipModel::~ClipModel() = default;
 
 const ModelConfig& ClipModel::config() const { return impl_->config; }
 const NamedTensors& ClipModel::parameters() const { return impl_->parameters; }
+const std::vector<Parameter>& ClipModel::described() const { return impl_->described; }
 const NamedTensors& ClipModel::trainable() const { return impl_->trainable; }
 const NamedTensors& ClipModel::buffers() const { return impl_->buffers; }
 at::Tensor ClipModel::logit_scale() const { return impl_->logit_scale; }

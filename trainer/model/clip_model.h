@@ -11,6 +11,7 @@
 
 #include "comm/communicator.h"
 #include "trainer/base/named_tensors.h"
+#include "trainer/base/parameter.h"
 #include "trainer/model/lock.h"
 #include "trainer/model/tower_mode.h"
 #include "trainer/model/weights_fit.h"
@@ -72,7 +73,9 @@ class ClipModel {
   const ModelConfig& config() const;
   /// All parameters, locked ones too, in OpenCLIP's state_dict order: what a file holds.
   const NamedTensors& parameters() const;
-  /// Those that require a gradient, in the same order: what optimizer and reducer see.
+  /// The same with what each of them is.
+  const std::vector<Parameter>& described() const;
+  /// Those that require a gradient, in the same order.
   const NamedTensors& trainable() const;
   /// What a state_dict holds besides parameters: the running statistics of a ResNet.
   const NamedTensors& buffers() const;

@@ -39,30 +39,40 @@ class NormalDraw {
 
 }  // namespace
 
+FreshWeights& FreshWeights::At(Tower tower, std::int64_t part) {
+  tower_ = tower;
+  part_ = part;
+  return *this;
+}
+
 template <class Draw>
-at::Tensor FreshWeights::Fill(const std::string& name, const Shape& shape, const Draw& draw) {
+at::Tensor FreshWeights::Fill(const std::string& name, const Shape& shape, Role role,
+                              const Draw& draw) {
   if (seed_ == kZero || device_ == at::kMeta) {
-    return Keep(name, at::zeros(shape, at::TensorOptions(dtype_).device(device_)));
+    return Keep(name, role, at::zeros(shape, at::TensorOptions(dtype_).device(device_)));
   }
   CounterRandom random(Mix(seed_, KeyOf(name)));
   at::Tensor values = at::empty(shape, at::kDouble);
   double* out = values.mutable_data_ptr<double>();
   for (std::int64_t i = 0; i < values.numel(); ++i) out[i] = draw(random);
-  return Keep(name, values);
+  return Keep(name, role, values);
 }
 
-at::Tensor FreshWeights::Normal(const std::string& name, const Shape& shape, double deviation) {
+at::Tensor FreshWeights::Normal(const std::string& name, const Shape& shape, double deviation,
+                                Role role) {
   NormalDraw normal;
-  return Fill(name, shape, [&](CounterRandom& random) { return deviation * normal(random); });
+  return Fill(name, shape, role, [&](CounterRandom& random) { return deviation * normal(random); });
 }
 
-at::Tensor FreshWeights::Uniform(const std::string& name, const Shape& shape, double bound) {
-  return Fill(name, shape,
+at::Tensor FreshWeights::Uniform(const std::string& name, const Shape& shape, double bound,
+                                 Role role) {
+  return Fill(name, shape, role,
               [&](CounterRandom& random) { return bound * (2 * random.Uniform() - 1); });
 }
 
-at::Tensor FreshWeights::Constant(const std::string& name, const Shape& shape, double value) {
-  return Keep(name, at::full(shape, value, at::kDouble));
+at::Tensor FreshWeights::Constant(const std::string& name, const Shape& shape, double value,
+                                  Role role) {
+  return Keep(name, role, at::full(shape, value, at::kDouble));
 }
 
 at::Tensor FreshWeights::Buffer(const std::string& name, const Shape& shape, double value) {
@@ -75,9 +85,9 @@ at::Tensor FreshWeights::Counter(const std::string& name) {
   return buffers_.back().second;
 }
 
-at::Tensor FreshWeights::Keep(const std::string& name, at::Tensor values) {
+at::Tensor FreshWeights::Keep(const std::string& name, Role role, at::Tensor values) {
   at::Tensor leaf = values.to(device_, dtype_).requires_grad_();
-  made_.emplace_back(name, leaf);
+  made_.push_back({name, leaf, tower_, role, part_});
   return leaf;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "trainer/base/named_tensors.h"
+#include "trainer/base/parameter.h"
 
 namespace fastclip {
 
@@ -27,28 +28,36 @@ class FreshWeights {
   FreshWeights(std::uint64_t seed, at::ScalarType dtype, at::Device device = at::kCPU)
       : seed_(seed), dtype_(dtype), device_(device) {}
 
-  at::Tensor Normal(const std::string& name, const Shape& shape, double deviation);
-  at::Tensor Uniform(const std::string& name, const Shape& shape, double bound);  ///< in ±bound
-  at::Tensor Constant(const std::string& name, const Shape& shape, double value);
+  /// Where the parameters that are made from now on belong: Parameter's tower and part.
+  FreshWeights& At(Tower tower, std::int64_t part = 0);
+
+  at::Tensor Normal(const std::string& name, const Shape& shape, double deviation,
+                    Role role = Role::kMatrix);
+  at::Tensor Uniform(const std::string& name, const Shape& shape, double bound,  ///< in ±bound
+                     Role role = Role::kMatrix);
+  at::Tensor Constant(const std::string& name, const Shape& shape, double value, Role role);
 
   /// What is saved with the parameters but not trained: no gradient, written by its owner.
   at::Tensor Buffer(const std::string& name, const Shape& shape, double value);
   at::Tensor Counter(const std::string& name);  ///< 0-d int64, 0
 
   /// Parameters made so far, in the order of the calls.
-  NamedTensors& made() { return made_; }
+  std::vector<Parameter>& made() { return made_; }
   /// Buffers and counters made so far.
   NamedTensors& buffers() { return buffers_; }
 
  private:
   template <class Draw>
-  at::Tensor Fill(const std::string& name, const Shape& shape, const Draw& draw);
-  at::Tensor Keep(const std::string& name, at::Tensor values);
+  at::Tensor Fill(const std::string& name, const Shape& shape, Role role, const Draw& draw);
+  at::Tensor Keep(const std::string& name, Role role, at::Tensor values);
 
   std::uint64_t seed_;
   at::ScalarType dtype_;
   at::Device device_;
-  NamedTensors made_, buffers_;
+  Tower tower_ = Tower::kNeither;
+  std::int64_t part_ = 0;
+  std::vector<Parameter> made_;
+  NamedTensors buffers_;
 };
 
 }  // namespace fastclip

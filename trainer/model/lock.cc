@@ -2,26 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
+#include "trainer/model/attention.h"
 #include "trainer/model/clip_model.h"
 
 namespace fastclip {
 namespace {
 
 // Embeddings, a group a block, the projection.
-std::int64_t GroupsOf(std::int64_t layers) { return layers + 2; }
-
-// The group of a transformer tower's parameter, by its name without "visual.".
-std::int64_t GroupOf(std::string_view name, std::int64_t layers) {
-  constexpr std::string_view kBlocks = "transformer.resblocks.";
-  if (name == "proj" || name == "text_projection") return layers + 1;
-  if (name.starts_with("ln_post.") || name.starts_with("ln_final.")) return layers;
-  if (!name.starts_with(kBlocks)) return 0;
-  std::int64_t block = 0;
-  std::from_chars(name.data() + kBlocks.size(), name.data() + name.size(), block);
-  return block + 1;
-}
+std::int64_t GroupsOf(std::int64_t layers) { return ProjectionPart(layers) + 1; }
 
 bool Whole(bool locked, std::int64_t unlocked) { return locked && unlocked == 0; }
 
@@ -69,17 +57,17 @@ std::optional<LockFault> FaultOf(const ModelConfig& model, const LockOptions& lo
   return std::nullopt;
 }
 
-bool IsLocked(const ModelConfig& model, const LockOptions& lock, std::string_view name) {
-  constexpr std::string_view kVisual = "visual.";
-  if (name == "logit_scale" || name == "logit_bias") return false;
-  if (name.starts_with(kVisual)) {
-    if (!lock.image || model.vision.is_resnet()) return lock.image;
-    name.remove_prefix(kVisual.size());
-    return GroupOf(name, model.vision.layers) <
-           GroupsOf(model.vision.layers) - lock.image_unlocked_groups;
+bool IsLocked(const ModelConfig& model, const LockOptions& lock, const Parameter& parameter) {
+  switch (parameter.tower) {
+    case Tower::kNeither:
+      return false;
+    case Tower::kImage:
+      if (!lock.image || model.vision.is_resnet()) return lock.image;
+      return parameter.part < GroupsOf(model.vision.layers) - lock.image_unlocked_groups;
+    case Tower::kText:
+      return lock.text && parameter.part < GroupsOf(model.text.layers) - lock.text_unlocked_layers;
   }
-  return lock.text &&
-         GroupOf(name, model.text.layers) < GroupsOf(model.text.layers) - lock.text_unlocked_layers;
+  return false;
 }
 
 }  // namespace fastclip

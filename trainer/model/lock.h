@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
+
+#include "trainer/base/parameter.h"
 
 namespace fastclip {
 
@@ -12,9 +13,9 @@ struct ModelConfig;
 /// Towers that keep their weights while the other learns to fit them (LiT,
 /// https://arxiv.org/abs/2111.07991), under the names of OpenCLIP's options and with their meaning.
 ///
-/// A transformer tower has layers + 2 groups: its embeddings (and ln_pre), each block but the last,
-/// the last block with the norm behind it, and the projection. `logit_scale` and `logit_bias` belong
-/// to neither tower and are never locked.
+/// A transformer tower has layers + 2 groups, Parameter's parts: its embeddings (and ln_pre), each
+/// block but the last, the last block with the norm behind it, and the projection. `logit_scale`
+/// and `logit_bias` belong to neither tower and are never locked.
 struct LockOptions {
   bool image = false;                      ///< lock_image
   std::int64_t image_unlocked_groups = 0;  ///< the last n groups learn all the same; a ViT's only
@@ -36,7 +37,7 @@ struct LockFault {
 /// options of a tower that is not locked, nothing left to train.
 std::optional<LockFault> FaultOf(const ModelConfig& model, const LockOptions& lock);
 
-/// Whether the parameter of this name (OpenCLIP's) keeps its numbers. REQUIRES: no fault.
-bool IsLocked(const ModelConfig& model, const LockOptions& lock, std::string_view name);
+/// Whether a parameter keeps its numbers. REQUIRES: no fault.
+bool IsLocked(const ModelConfig& model, const LockOptions& lock, const Parameter& parameter);
 
 }  // namespace fastclip

@@ -12,6 +12,12 @@ constexpr std::int64_t kExpansion = 4;  // channels a block gives, in planes
 
 double OneOverRoot(std::int64_t n) { return 1 / std::sqrt(static_cast<double>(n)); }
 
+Linear MakeLinear(FreshWeights& weights, const std::string& name, std::int64_t out, std::int64_t in,
+                  Role role = Role::kMatrix) {
+  return {name, weights.Normal(name + ".weight", {out, in}, OneOverRoot(in), role),
+          weights.Uniform(name + ".bias", {out}, OneOverRoot(in), Role::kOffset)};
+}
+
 at::Tensor AveragePool(const at::Tensor& x, std::int64_t stride) {
   return stride == 1 ? x : at::avg_pool2d(x, {stride, stride});
 }
@@ -55,25 +61,16 @@ at::Tensor ModifiedResNet::Bottleneck::operator()(const at::Tensor& x,
   return out.relu_();
 }
 
-ModifiedResNet::Linear::Linear(FreshWeights& weights, const std::string& name, std::int64_t out,
-                               std::int64_t in)
-    : weight(weights.Normal(name + ".weight", {out, in}, OneOverRoot(in))),
-      bias(weights.Uniform(name + ".bias", {out}, OneOverRoot(in))) {}
-
-at::Tensor ModifiedResNet::Linear::operator()(const at::Tensor& x) const {
-  return at::linear(x, weight, bias);
-}
-
 ModifiedResNet::AttentionPool::AttentionPool(FreshWeights& weights, const std::string& name,
                                              std::int64_t side, std::int64_t width,
                                              std::int64_t head_count, std::int64_t out)
     : heads(head_count),
       positional_embedding(weights.Normal(name + "positional_embedding", {side * side + 1, width},
-                                          OneOverRoot(width))),
-      k_proj(weights, name + "k_proj", width, width),
-      q_proj(weights, name + "q_proj", width, width),
-      v_proj(weights, name + "v_proj", width, width),
-      c_proj(weights, name + "c_proj", out, width) {}
+                                          OneOverRoot(width), Role::kEmbedding)),
+      k_proj(MakeLinear(weights, name + "k_proj", width, width)),
+      q_proj(MakeLinear(weights, name + "q_proj", width, width)),
+      v_proj(MakeLinear(weights, name + "v_proj", width, width)),
+      c_proj(MakeLinear(weights, name + "c_proj", out, width, Role::kHead)) {}
 
 at::Tensor ModifiedResNet::AttentionPool::operator()(const at::Tensor& x) const {
   const std::int64_t batch = x.size(0), width = x.size(1);
@@ -106,7 +103,8 @@ std::vector<ModifiedResNet::Bottleneck> ModifiedResNet::MakeBlocks(FreshWeights&
 }
 
 ModifiedResNet::ModifiedResNet(FreshWeights& weights, const ModelConfig& config)
-    : stem_1_(weights, "visual.conv1", "visual.bn1", config.vision.width / 2, 3, 3),
+    : stem_1_(weights.At(Tower::kImage), "visual.conv1", "visual.bn1", config.vision.width / 2, 3,
+              3),
       stem_2_(weights, "visual.conv2", "visual.bn2", config.vision.width / 2,
               config.vision.width / 2, 3),
       stem_3_(weights, "visual.conv3", "visual.bn3", config.vision.width, config.vision.width / 2,

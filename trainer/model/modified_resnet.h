@@ -8,6 +8,7 @@
 
 #include "trainer/model/batch_norm.h"
 #include "trainer/model/clip_model.h"
+#include "trainer/model/linear.h"
 
 namespace fastclip {
 
@@ -44,12 +45,6 @@ class ModifiedResNet {
     std::int64_t stride;
     ConvNorm first, second, third;
     std::optional<ConvNorm> downsample;  // of the branch around, where sizes change
-  };
-  struct Linear {
-    Linear(FreshWeights& weights, const std::string& name, std::int64_t out, std::int64_t in);
-    at::Tensor operator()(const at::Tensor& x) const;
-
-    at::Tensor weight, bias;
   };
   struct AttentionPool {
     AttentionPool(FreshWeights& weights, const std::string& name, std::int64_t side,

@@ -2,11 +2,17 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/custom_class.h>
 
+#include <stdexcept>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "trainer/model/autocast.h"
 
@@ -20,6 +26,33 @@ struct Part : torch::CustomClassHolder {
   at::DeviceType device;
   std::optional<at::ScalarType> autocast;
 };
+
+/// Throws where the graph of `y` reaches a leaf that is not in `listed`.
+void RefuseOtherLeaves(const at::Tensor& y, const autograd::variable_list& listed) {
+  std::vector<c10::intrusive_ptr<autograd::Node>> known;
+  std::unordered_set<const autograd::Node*> seen;
+  for (const at::Tensor& tensor : listed) {
+    if (!tensor.requires_grad()) continue;
+    known.push_back(tensor.grad_fn() ? tensor.grad_fn() : autograd::impl::grad_accumulator(tensor));
+    seen.insert(known.back().get());
+  }
+  std::vector<const autograd::Node*> open;
+  const auto visit = [&](const autograd::Node* node) {
+    if (node != nullptr && seen.insert(node).second) open.push_back(node);
+  };
+  visit(y.grad_fn().get());
+  while (!open.empty()) {
+    const autograd::Node* node = open.back();
+    open.pop_back();
+    if (const auto* leaf = dynamic_cast<const autograd::AccumulateGrad*>(node)) {
+      throw std::logic_error(fmt::format(
+          "activation checkpointing: a block reads a parameter of shape [{}] that is not in its "
+          "list; it would get no gradient",
+          fmt::join(leaf->variable.sizes(), ", ")));
+    }
+    for (const autograd::Edge& edge : node->next_edges()) visit(edge.function.get());
+  }
+}
 
 class RecomputedFunction : public autograd::Function<RecomputedFunction> {
  public:
@@ -45,6 +78,7 @@ class RecomputedFunction : public autograd::Function<RecomputedFunction> {
       const AutocastGuard autocast(part->device, part->autocast);
       y = part->run(leaves[0]);
     }
+    RefuseOtherLeaves(y, leaves);
     autograd::variable_list wanted;
     for (const at::Tensor& leaf : leaves) {
       if (leaf.requires_grad()) wanted.push_back(leaf);

@@ -14,10 +14,13 @@ double ScaleOf(const VisionConfig& config) {
 
 TransformerOptions OptionsOf(const ModelConfig& config) {
   const VisionConfig& vision = config.vision;
-  return {.width = vision.width,
-          .layers = vision.layers,
-          .heads = vision.width / vision.head_width,
-          .mlp_width = static_cast<std::int64_t>(vision.width * vision.mlp_ratio),
+  const BlockShape block{.heads = vision.width / vision.head_width,
+                         .qk_dim = vision.head_width,
+                         .v_dim = vision.head_width,
+                         .ffn = static_cast<std::int64_t>(vision.width * vision.mlp_ratio)};
+  return {.tower = Tower::kImage,
+          .width = vision.width,
+          .blocks = std::vector(static_cast<std::size_t>(vision.layers), block),
           .quick_gelu = config.quick_gelu,
           .causal = false,
           .start = BlockStart::kTorchDefault};
@@ -27,16 +30,24 @@ TransformerOptions OptionsOf(const ModelConfig& config) {
 
 VisionTransformer::VisionTransformer(FreshWeights& weights, const ModelConfig& config)
     : config_(config.vision),
-      class_embedding_(weights.Normal("visual.class_embedding", {config_.width}, ScaleOf(config_))),
-      positional_embedding_(weights.Normal(
-          "visual.positional_embedding", {config_.patches() + 1, config_.width}, ScaleOf(config_))),
-      proj_(weights.Normal("visual.proj", {config_.width, config.embed_dim}, ScaleOf(config_))),
-      conv1_weight_(weights.Uniform(
-          "visual.conv1.weight", {config_.width, 3, config_.patch_size, config_.patch_size},
-          1 / std::sqrt(3.0 * static_cast<double>(config_.patch_size * config_.patch_size)))),
+      class_embedding_(weights.At(Tower::kImage, kEmbeddings)
+                           .Normal("visual.class_embedding", {config_.width}, ScaleOf(config_),
+                                   Role::kEmbedding)),
+      positional_embedding_(weights.Normal("visual.positional_embedding",
+                                           {config_.patches() + 1, config_.width}, ScaleOf(config_),
+                                           Role::kEmbedding)),
+      proj_(weights.At(Tower::kImage, ProjectionPart(config_.layers))
+                .Normal("visual.proj", {config_.width, config.embed_dim}, ScaleOf(config_),
+                        Role::kHead)),
+      conv1_weight_(weights.At(Tower::kImage, kEmbeddings)
+                        .Uniform("visual.conv1.weight",
+                                 {config_.width, 3, config_.patch_size, config_.patch_size},
+                                 1 / std::sqrt(3.0 * static_cast<double>(config_.patch_size *
+                                                                         config_.patch_size)))),
       ln_pre_(weights, "visual.ln_pre", config_.width),
       transformer_(weights, "visual.transformer", OptionsOf(config)),
-      ln_post_(weights, "visual.ln_post", config_.width) {}
+      ln_post_(weights.At(Tower::kImage, BlockPart(config_.layers - 1)), "visual.ln_post",
+               config_.width) {}
 
 // A convolution whose stride is its size is one matrix product. Colours innermost: rows of a patch
 // lie together in what the loader delivers.

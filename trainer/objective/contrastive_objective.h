@@ -42,8 +42,12 @@ struct LossReport {
 
 struct ObjectiveResult {
   PerSide<at::Tensor> features;  ///< [b, d] gradient of the global mean for this rank's rows
-  std::vector<at::Tensor>
-      parameters;    ///< this rank's share of dL/dt (and dL/dbias); empty: constant
+  /// This rank's share of the gradient of a parameter that no tower has, 0-d; undefined where it is
+  /// constant.
+  struct {
+    at::Tensor logit_scale;  ///< dL/dt
+    at::Tensor logit_bias;
+  } parameters{};
   at::Tensor state;  ///< [b, columns] to write back; undefined without state
   LossReport report;
 };
@@ -56,9 +60,9 @@ class ContrastiveObjective {
   virtual std::vector<std::string> state_columns() const = 0;
   /// Value of each column for a sample never seen.
   virtual std::vector<double> initial_state() const = 0;
-  /// Whether logit_scale is learned, through `parameters[0]`.
+  /// Whether logit_scale is learned, through `parameters.logit_scale`.
   virtual bool learns_temperature() const = 0;
-  /// Whether the model has a logit_bias, learned through `parameters[1]`.
+  /// Whether the model has a logit_bias, learned through `parameters.logit_bias`.
   virtual bool learns_bias() const { return false; }
   virtual ObjectiveResult Evaluate(const Features& features, const at::Tensor& state,
                                    const StepScalars& scalars, Communicator& comm) const = 0;

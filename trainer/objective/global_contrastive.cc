@@ -55,7 +55,7 @@ ObjectiveResult GlobalContrastive::Evaluate(const Features& features, const at::
       const double rho = options_.rho * static_cast<double>(image.size(0)) / rows;
       gradient.sub_((log_u_share + rho).div_(scale));
     }
-    result.parameters.push_back(gradient);
+    result.parameters.logit_scale = gradient;
   }
   result.report.loss = passes.OwnRows(log_u_epsilon).sum().div_(2 * rows).div_(scale);
   result.report.log_u_mean = log_u_share;

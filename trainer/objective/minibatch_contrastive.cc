@@ -29,7 +29,7 @@ ObjectiveResult MinibatchContrastive::Evaluate(const Features& features, const a
   result.features.image.mul_(scale);
   result.features.text.mul_(scale);
   // S and 1/τ enter as a product only, hence dL/dt = Σ_i a_i·dL/da_i (Euler).
-  result.parameters.push_back((image * result.features.image).sum());
+  result.parameters.logit_scale = (image * result.features.image).sum();
   result.report.loss = loss.sum().div_(2 * rows);
   const at::Tensor none = at::full({}, std::numeric_limits<double>::quiet_NaN(), loss.options());
   result.report.log_u_mean = none;

@@ -60,7 +60,8 @@ ObjectiveResult SigmoidContrastive::Evaluate(const Features& features, const at:
   ObjectiveResult result;
   result.features = {image.features * scale / rows, text.features * scale / rows};
   // S and 1/τ enter as a product only, hence dL/dt = Σ_i a_i·dL/da_i (Euler).
-  result.parameters = {(features.local.image * result.features.image).sum(), image.slope / rows};
+  result.parameters = {.logit_scale = (features.local.image * result.features.image).sum(),
+                       .logit_bias = image.slope / rows};
   result.report.loss = image.loss / rows;  // each pair once, where its image is
   const at::Tensor none = at::full({}, std::numeric_limits<double>::quiet_NaN(), options);
   result.report.log_u_mean = none;

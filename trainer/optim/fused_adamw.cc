@@ -4,7 +4,7 @@
 
 namespace fastclip {
 
-FusedAdamW::FusedAdamW(const NamedTensors& parameters, const OptimizerOptions& options)
+FusedAdamW::FusedAdamW(const std::vector<Parameter>& parameters, const OptimizerOptions& options)
     : GroupedOptimizer(parameters, options.weight_decay, {"exp_avg", "exp_avg_sq"},
                        {"exp_avg", "exp_avg_sq"}),
       beta1_(options.beta1),

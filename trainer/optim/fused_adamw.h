@@ -8,7 +8,7 @@ namespace fastclip {
 /// for each parameter group. State: "step", "exp_avg.NAME", "exp_avg_sq.NAME".
 class FusedAdamW final : public GroupedOptimizer {
  public:
-  FusedAdamW(const NamedTensors& parameters, const OptimizerOptions& options);
+  FusedAdamW(const std::vector<Parameter>& parameters, const OptimizerOptions& options);
 
  private:
   void Update(const Group& group) override;

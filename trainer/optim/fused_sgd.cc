@@ -4,7 +4,7 @@
 
 namespace fastclip {
 
-FusedSgd::FusedSgd(const NamedTensors& parameters, const OptimizerOptions& options)
+FusedSgd::FusedSgd(const std::vector<Parameter>& parameters, const OptimizerOptions& options)
     : GroupedOptimizer(parameters, options.weight_decay,
                        options.momentum > 0 ? Kinds{"momentum_buffer"} : Kinds{}, {}),
       momentum_(options.momentum),

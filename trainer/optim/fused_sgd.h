@@ -9,7 +9,7 @@ namespace fastclip {
 /// "momentum_buffer.NAME" where there is momentum.
 class FusedSgd final : public GroupedOptimizer {
  public:
-  FusedSgd(const NamedTensors& parameters, const OptimizerOptions& options);
+  FusedSgd(const std::vector<Parameter>& parameters, const OptimizerOptions& options);
 
  private:
   void Update(const Group& group) override;

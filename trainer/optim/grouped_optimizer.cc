@@ -30,20 +30,21 @@ std::string Some(const std::vector<std::string>& names) {
 
 }  // namespace
 
-GroupedOptimizer::GroupedOptimizer(const NamedTensors& parameters, double weight_decay,
+GroupedOptimizer::GroupedOptimizer(const std::vector<Parameter>& parameters, double weight_decay,
                                    const Kinds& kinds, const Kinds& temperature_kinds)
     : weight_decay_(weight_decay), kinds_{kinds, kinds, temperature_kinds} {
   const c10::NoGradGuard no_grad;
-  for (const auto& [name, parameter] : parameters) {
-    const auto group = static_cast<std::size_t>(GroupOf(name, parameter));
-    Slot slot{name, parameter, group, {}};
+  for (const Parameter& parameter : parameters) {
+    if (!parameter.tensor.requires_grad()) continue;
+    const auto group = static_cast<std::size_t>(GroupOf(parameter));
+    Slot slot{parameter.name, parameter.tensor, group, {}};
     for (std::size_t kind = 0; kind < kinds_[group].size(); ++kind) {
-      slot.state.push_back(at::zeros_like(parameter));
+      slot.state.push_back(at::zeros_like(parameter.tensor));
     }
     slots_.push_back(std::move(slot));
   }
   const c10::Device device =
-      parameters.empty() ? c10::Device(c10::kCPU) : parameters.front().second.device();
+      parameters.empty() ? c10::Device(c10::kCPU) : parameters.front().tensor.device();
   step_ = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(device));
 }
 

@@ -30,8 +30,8 @@ class GroupedOptimizer : public Optimizer {
   };
 
   /// `kinds` of state has each parameter, `temperature_kinds` the logit_scale.
-  GroupedOptimizer(const NamedTensors& parameters, double weight_decay, const Kinds& kinds,
-                   const Kinds& temperature_kinds);
+  GroupedOptimizer(const std::vector<Parameter>& parameters, double weight_decay,
+                   const Kinds& kinds, const Kinds& temperature_kinds);
 
   /// Called in Step() for each group that has something to update, without autograd.
   virtual void Update(const Group& group) = 0;

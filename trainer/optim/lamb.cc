@@ -15,7 +15,7 @@ std::vector<at::Tensor> TrustRatios(const std::vector<at::Tensor>& parameters,
 
 }  // namespace
 
-Lamb::Lamb(const NamedTensors& parameters, const OptimizerOptions& options)
+Lamb::Lamb(const std::vector<Parameter>& parameters, const OptimizerOptions& options)
     : GroupedOptimizer(parameters, options.weight_decay, {"exp_avg", "exp_avg_sq"},
                        {"exp_avg", "exp_avg_sq"}),
       beta1_(options.beta1),

@@ -10,7 +10,7 @@ namespace fastclip {
 /// group's parameters.
 class Lamb final : public GroupedOptimizer {
  public:
-  Lamb(const NamedTensors& parameters, const OptimizerOptions& options);
+  Lamb(const std::vector<Parameter>& parameters, const OptimizerOptions& options);
 
  private:
   void Update(const Group& group) override;

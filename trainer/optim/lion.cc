@@ -4,7 +4,7 @@
 
 namespace fastclip {
 
-Lion::Lion(const NamedTensors& parameters, const OptimizerOptions& options)
+Lion::Lion(const std::vector<Parameter>& parameters, const OptimizerOptions& options)
     : GroupedOptimizer(parameters, options.weight_decay, {"exp_avg"}, {"exp_avg"}),
       beta1_(options.beta1),
       beta2_(options.beta2) {}

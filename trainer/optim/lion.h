@@ -10,7 +10,7 @@ namespace fastclip {
 /// of a group's parameters.
 class Lion final : public GroupedOptimizer {
  public:
-  Lion(const NamedTensors& parameters, const OptimizerOptions& options);
+  Lion(const std::vector<Parameter>& parameters, const OptimizerOptions& options);
 
  private:
   void Update(const Group& group) override;

@@ -49,7 +49,7 @@ void CheckOptimizer(const OptimizerOptions& options) {
   }
 }
 
-std::unique_ptr<Optimizer> MakeOptimizer(const NamedTensors& parameters,
+std::unique_ptr<Optimizer> MakeOptimizer(const std::vector<Parameter>& parameters,
                                          const OptimizerOptions& options) {
   CheckOptimizer(options);
   if (options.name == "lamb") return std::make_unique<Lamb>(parameters, options);

@@ -9,16 +9,17 @@
 
 #include "comm/communicator.h"
 #include "trainer/base/named_tensors.h"
+#include "trainer/base/parameter.h"
 
 namespace fastclip {
 
-/// Which rule a parameter follows (fast_clip's grouping).
+/// Which rule a parameter follows: fast_clip's grouping, which goes by names ("bn", "ln", "bias").
 enum class ParameterGroup {
-  kNoDecay,     ///< fewer than 2 dimensions, or a name with "bn", "ln" or "bias"
+  kNoDecay,     ///< norms, offsets, and what has fewer than 2 dimensions
   kDecay,       ///< the rest
   kLogitScale,  ///< the temperature: no decay, its own learning rate
 };
-ParameterGroup GroupOf(const std::string& name, const at::Tensor& parameter);
+ParameterGroup GroupOf(const Parameter& parameter);
 
 struct OptimizerOptions {
   /// "adamw", "lamb" (AdamW with steps in proportion to each tensor's norm, for large batches),
@@ -61,8 +62,8 @@ class Optimizer {
   virtual void LoadState(const NamedTensors& state, const std::string& where) = 0;
 };
 
-/// Throws as CheckOptimizer does.
-std::unique_ptr<Optimizer> MakeOptimizer(const NamedTensors& parameters,
+/// Of the parameters that require a gradient. Throws as CheckOptimizer does.
+std::unique_ptr<Optimizer> MakeOptimizer(const std::vector<Parameter>& parameters,
                                          const OptimizerOptions& options);
 
 /// Scales all gradients by min(1, max_norm / (norm + 1e-6)); returns the global L2 norm before,

@@ -4,13 +4,19 @@
 
 namespace fastclip {
 
-ParameterGroup GroupOf(const std::string& name, const at::Tensor& parameter) {
-  const auto holds = [&](const char* part) { return name.find(part) != std::string::npos; };
-  if (holds("logit_scale")) return ParameterGroup::kLogitScale;
-  if (parameter.dim() < 2 || holds("bn") || holds("ln") || holds("bias")) {
-    return ParameterGroup::kNoDecay;
+ParameterGroup GroupOf(const Parameter& parameter) {
+  switch (parameter.role) {
+    case Role::kTemperature:
+      return ParameterGroup::kLogitScale;
+    case Role::kNorm:
+    case Role::kOffset:
+      return ParameterGroup::kNoDecay;
+    case Role::kMatrix:
+    case Role::kHead:
+    case Role::kEmbedding:
+      break;
   }
-  return ParameterGroup::kDecay;
+  return parameter.tensor.dim() < 2 ? ParameterGroup::kNoDecay : ParameterGroup::kDecay;
 }
 
 }  // namespace fastclip

@@ -32,10 +32,10 @@
 namespace fastclip {
 namespace {
 
-double Millions(const NamedTensors& tensors, const std::function<bool(const std::string&)>& of) {
+double Millions(const ClipModel& model, const std::function<bool(const Parameter&)>& of) {
   double count = 0;
-  for (const auto& [name, tensor] : tensors) {
-    if (of(name)) count += static_cast<double>(tensor.numel());
+  for (const Parameter& parameter : model.described()) {
+    if (of(parameter)) count += static_cast<double>(parameter.tensor.numel());
   }
   return 1e-6 * count;
 }
@@ -128,7 +128,7 @@ class PlannedRun {
         plan_(PlanOf(config, *data_.source)),
         lanes_per_rank_(LanesPerRank(config, plan_, options.ranks)),
         objective_(MakeObjective(ObjectiveOf(*config))),
-        optimizer_(MakeOptimizer(model_.trainable(), config->optimizer)) {
+        optimizer_(MakeOptimizer(model_.described(), config->optimizer)) {
     CheckLoader();
     if (!found_ && !config->train.init_estimators.empty()) {
       CheckEstimatorFile(config->train.init_estimators,
@@ -184,13 +184,12 @@ class PlannedRun {
   }
 
   void DescribeModel() {
-    const auto image = [](const std::string& name) { return name.starts_with("visual."); };
+    const auto image = [](const Parameter& of) { return of.tower == Tower::kImage; };
     lines_.Add("model",
                "{}: {:.1f} M parameters, image {:.1f} M and text {:.1f} M; {:.1f} M are trained",
-               model_config_.name, Millions(model_.parameters(), [](auto&) { return true; }),
-               Millions(model_.parameters(), image),
-               Millions(model_.parameters(), [&](auto& name) { return !image(name); }),
-               Millions(model_.trainable(), [](auto&) { return true; }));
+               model_config_.name, Millions(model_, [](auto&) { return true; }),
+               Millions(model_, image), Millions(model_, [&](auto& of) { return !image(of); }),
+               Millions(model_, [](auto& of) { return of.tensor.requires_grad(); }));
     lines_.Add("tokenizer", "{}: {} ids, {} of context", config_->data.tokenizer,
                tokenizer_->vocab_size(), model_config_.text.context_length);
     if (config_->train.device == "cuda") {

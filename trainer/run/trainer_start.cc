@@ -115,7 +115,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       objective_(MakeObjective(ObjectiveOf(*config))),
       table_(plan_, lanes_, objective_->state_columns(), objective_->initial_state(),
              PrecisionOf(config->train.precision).parameters),
-      optimizer_(MakeOptimizer(model_.trainable(), config->optimizer)),
+      optimizer_(MakeOptimizer(model_.described(), config->optimizer)),
       train_step_(model_, *objective_, table_, *optimizer_, comm_,
                   {config->train.clip_norm, PrecisionOf(config->train.precision)},
                   RowsPerRank(lanes_per_rank_, plan_)),

@@ -27,9 +27,10 @@ at::Tensor Towers::EncodeText(const MicroBatch& batch) const {
 
 Towers::Towers(const ClipModel& model, std::optional<at::ScalarType> autocast)
     : model_(model), autocast_(autocast), learns_{false, false} {
-  for (const auto& [name, parameter] : model.trainable()) {
-    if (name == "logit_scale" || name == "logit_bias") continue;
-    (name.starts_with("visual.") ? learns_.image : learns_.text) = true;
+  for (const Parameter& parameter : model.described()) {
+    if (!parameter.tensor.requires_grad()) continue;
+    learns_.image |= parameter.tower == Tower::kImage;
+    learns_.text |= parameter.tower == Tower::kText;
   }
 }
 
@@ -71,14 +72,15 @@ void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tenso
   }
 }
 
-NamedTensors Towers::BackwardOrder(const NamedTensors& parameters) {
-  NamedTensors text, image;
-  for (auto named = parameters.rbegin(); named != parameters.rend(); ++named) {
-    if (named->first == "logit_scale" || named->first == "logit_bias") continue;
-    (named->first.starts_with("visual.") ? image : text).push_back(*named);
+NamedTensors Towers::BackwardOrder(const std::vector<Parameter>& parameters) {
+  NamedTensors order;
+  for (const Tower tower : {Tower::kText, Tower::kImage}) {
+    for (auto parameter = parameters.rbegin(); parameter != parameters.rend(); ++parameter) {
+      if (parameter->tower != tower || !parameter->tensor.requires_grad()) continue;
+      order.emplace_back(parameter->name, parameter->tensor);
+    }
   }
-  text.insert(text.end(), image.begin(), image.end());
-  return text;
+  return order;
 }
 
 }  // namespace fastclip

@@ -40,9 +40,9 @@ class Towers {
       std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients,
       const std::function<void()>& before_last = [] {});
 
-  /// The parameters in the order, roughly, in which Backward completes their gradients; without
-  /// logit_scale and logit_bias, which no tower has.
-  static NamedTensors BackwardOrder(const NamedTensors& parameters);
+  /// The towers' parameters that learn, in the order, roughly, in which Backward completes their
+  /// gradients.
+  static NamedTensors BackwardOrder(const std::vector<Parameter>& parameters);
 
  private:
   at::Tensor EncodeImage(const MicroBatch& batch, TowerMode mode) const;

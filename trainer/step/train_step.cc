@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "trainer/objective/temperature.h"
 
@@ -54,7 +55,7 @@ TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, Sa
       options_(options),
       rows_per_rank_(std::move(rows_per_rank)),
       towers_(model, options.precision.autocast),
-      reducer_(Towers::BackwardOrder(model.trainable()), comm) {
+      reducer_(Towers::BackwardOrder(model.described()), comm) {
   const auto mine = rows_per_rank_.begin() + comm_.rank();
   first_row_ = std::accumulate(rows_per_rank_.begin(), mine, std::int64_t{0});
   batch_size_ = std::accumulate(rows_per_rank_.begin(), rows_per_rank_.end(), std::int64_t{0});
@@ -88,12 +89,14 @@ StepReport TrainStep::Run(const StepInput& input) {
 
   const double scale = options_.precision.scales_gradients ? scaler_.scale : 1;
   Scale({result.features.image, result.features.text}, scale);
-  Scale(result.parameters, scale);
   towers_.Backward(input.micro, result.features, [this] { reducer_.BeginLast(); });
-  std::vector<std::size_t> scalar_gradients;
-  for (const at::Tensor& gradient : result.parameters) {
-    scalar_gradients.push_back(reducer_.Add(gradient));
-  }
+  const auto add_gradient = [&](at::Tensor gradient) -> std::optional<std::size_t> {
+    if (!gradient.defined()) return std::nullopt;
+    Scale({gradient}, scale);
+    return reducer_.Add(gradient);
+  };
+  const auto scale_gradient = add_gradient(result.parameters.logit_scale);
+  const auto bias_gradient = add_gradient(result.parameters.logit_bias);
   const std::size_t loss = reducer_.Add(result.report.loss);
   const std::size_t log_u = has_state ? reducer_.Add(result.report.log_u_mean) : 0;
   const bool has_taus = result.report.tau_mean.defined();
@@ -104,14 +107,11 @@ StepReport TrainStep::Run(const StepInput& input) {
   const std::size_t visits = add(static_cast<double>(result.report.first_visits));
   const std::size_t talk = add(input.wants_talk && input.wants_talk() ? 1 : 0);
   reducer_.Finish();
-  if (objective_.learns_temperature()) {
-    model_.logit_scale().mutable_grad() =
-        reducer_.SumTensor(scalar_gradients.at(0)).to(model_.logit_scale().dtype());
-  }
-  if (objective_.learns_bias()) {
-    model_.logit_bias().mutable_grad() =
-        reducer_.SumTensor(scalar_gradients.at(1)).to(model_.logit_bias().dtype());
-  }
+  const auto take_gradient = [&](const at::Tensor& parameter, std::optional<std::size_t> place) {
+    if (place) parameter.mutable_grad() = reducer_.SumTensor(*place).to(parameter.dtype());
+  };
+  take_gradient(model_.logit_scale(), scale_gradient);
+  take_gradient(model_.logit_bias(), bias_gradient);
   Scale(GradientsOf(model_.trainable()), 1 / scale);
 
   // Summed values decide: all ranks alike.

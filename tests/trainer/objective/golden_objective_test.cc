@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "tests/trainer/objective/golden_worlds.h"
+#include "tests/trainer/with_roles.h"
 #include "trainer/objective/gamma_schedule.h"
 #include "trainer/objective/temperature.h"
 #include "trainer/optim/optimizer.h"
@@ -41,7 +42,7 @@ class LogitScale {
       bias_ = bias.to(dtype).clone();
       parameters.emplace_back("logit_bias", bias_);
     }
-    optimizer_ = MakeOptimizer(parameters, options);
+    optimizer_ = MakeOptimizer(WithRoles(parameters), options);
   }
 
   const at::Tensor& value() const { return parameter_; }

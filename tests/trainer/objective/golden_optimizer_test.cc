@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/trainer/objective/golden_objective.h"
+#include "tests/trainer/with_roles.h"
 #include "trainer/optim/optimizer.h"
 
 namespace fastclip {
@@ -44,7 +45,7 @@ int RunOptimizer(const GoldenFile& file, const std::string& name) {
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
     SCOPED_TRACE(testing::Message() << name << (dtype == at::kFloat ? " float32" : " float64"));
     const NamedTensors parameters = InitialParameters(file, dtype);
-    const auto optimizer = MakeOptimizer(parameters, OptionsOf(file, name));
+    const auto optimizer = MakeOptimizer(WithRoles(parameters), OptionsOf(file, name));
     const at::Tensor& rates = file.At(name + "/lr");
     for (std::int64_t step = 0; step < rates.size(0); ++step) {
       SetGradients(file, parameters, step);
@@ -93,19 +94,6 @@ TEST(GoldenOptimizer, StepsAndClippingAgree) {
     for (const auto& [name, about] : file.about.at("config").items()) {
       if (name == "params") continue;
       cases += name.starts_with("clip") ? RunClip(file, name) : RunOptimizer(file, name);
-    }
-    return cases;
-  });
-}
-
-TEST(GoldenOptimizer, GroupsAgree) {
-  ForEachGolden("optimizers", [](const GoldenFile& file) {
-    int cases = 0;
-    for (const std::string& name : ParameterNames(file)) {
-      EXPECT_EQ(static_cast<int>(GroupOf(name, file.At("init/" + name))),
-                file.about.at("config").at("params").at(name).at("group").get<int>())
-          << name;
-      ++cases;
     }
     return cases;
   });

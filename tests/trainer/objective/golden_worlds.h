@@ -49,10 +49,11 @@ inline Whole EvaluateCut(const ContrastiveObjective& objective, const PerSide<at
     text.push_back(part.features.text);
     if (part.state.defined()) rows.push_back(part.state);
     const auto add = [](at::Tensor& sum, const at::Tensor& share) {
+      if (!share.defined()) return;
       sum = sum.defined() ? sum + share : share;
     };
-    if (!part.parameters.empty()) add(whole.gradient, part.parameters.at(0));
-    if (part.parameters.size() > 1) add(whole.bias_gradient, part.parameters.at(1));
+    add(whole.gradient, part.parameters.logit_scale);
+    add(whole.bias_gradient, part.parameters.logit_bias);
     add(whole.loss, part.report.loss);
     add(whole.log_u_mean, part.report.log_u_mean);
     whole.first_visits += part.report.first_visits;

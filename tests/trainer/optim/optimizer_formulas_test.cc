@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/trainer/with_roles.h"
 #include "trainer/optim/optimizer.h"
 
 namespace fastclip {
@@ -94,7 +95,7 @@ void ExpectAgreement(const OptimizerOptions& named, const StepRule& rule) {
                      parameter.dim() == 2 ? kDecay : 0,
                      is_temperature};
   }
-  const auto optimizer = MakeOptimizer(parameters, options);
+  const auto optimizer = MakeOptimizer(WithRoles(parameters), options);
   for (int step = 1; step <= 6; ++step) {
     for (const auto& [name, parameter] : parameters) {
       at::Tensor(parameter).mutable_grad() = draw(parameter.sizes());
@@ -124,23 +125,25 @@ TEST(FusedSgd, FollowsItsFormulaElementByElement) {
 TEST(Lamb, TakesAdamsStepWhereNothingDecays) {
   NamedTensors parameters = {{"a.weight", at::ones({2, 2}, at::kDouble)}};
   parameters[0].second.mutable_grad() = at::full({2, 2}, 3.0, at::kDouble);
-  MakeOptimizer(parameters, {.name = "lamb", .eps = 0, .weight_decay = 0})->Step({0.25, 0});
+  MakeOptimizer(WithRoles(parameters), {.name = "lamb", .eps = 0, .weight_decay = 0})
+      ->Step({0.25, 0});
   EXPECT_TRUE(parameters[0].second.allclose(at::full({2, 2}, 0.75, at::kDouble), 0, 1e-15));
 }
 
 TEST(Lamb, SurvivesAMatrixAndAGradientOfZeros) {
   NamedTensors parameters = {{"a.weight", at::zeros({2, 2})}};
   parameters[0].second.mutable_grad() = at::zeros({2, 2});
-  MakeOptimizer(parameters, {.name = "lamb"})->Step({0.25, 0});
+  MakeOptimizer(WithRoles(parameters), {.name = "lamb"})->Step({0.25, 0});
   EXPECT_TRUE(parameters[0].second.equal(at::zeros({2, 2})));
 }
 
 TEST(FusedSgd, KeepsNoBufferWithoutMomentum) {
   NamedTensors parameters = {{"a.weight", at::ones({2, 2})}, {"logit_scale", at::ones({})}};
   for (auto& [name, parameter] : parameters) parameter.mutable_grad() = at::ones_like(parameter);
-  const auto moving = MakeOptimizer(parameters, {.name = "sgdm"});
+  const auto moving = MakeOptimizer(WithRoles(parameters), {.name = "sgdm"});
   EXPECT_EQ(moving->state().size(), 2);  // step, momentum_buffer.a.weight
-  const auto plain = MakeOptimizer(parameters, {.name = "sgdm", .weight_decay = 0, .momentum = 0});
+  const auto plain =
+      MakeOptimizer(WithRoles(parameters), {.name = "sgdm", .weight_decay = 0, .momentum = 0});
   EXPECT_EQ(plain->state().size(), 1);
   plain->Step({0.5, 0.25});
   EXPECT_TRUE(parameters[0].second.equal(at::full({2, 2}, 0.5)));

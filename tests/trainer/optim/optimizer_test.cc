@@ -6,8 +6,14 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
+
+#include "tests/trainer/with_roles.h"
+#include "trainer/model/clip_model.h"
+#include "trainer/model/fresh_weights.h"
+#include "trainer/model/presets.h"
 
 namespace fastclip {
 namespace {
@@ -40,7 +46,8 @@ class EveryOptimizer : public testing::TestWithParam<const char*> {
   static std::unique_ptr<Optimizer> Make(const NamedTensors& parameters) {
     const std::string name = GetParam();
     const bool nesterov = name == "nesterov";
-    return MakeOptimizer(parameters, {.name = nesterov ? "sgdm" : name, .nesterov = nesterov});
+    return MakeOptimizer(WithRoles(parameters),
+                         {.name = nesterov ? "sgdm" : name, .nesterov = nesterov});
   }
 };
 INSTANTIATE_TEST_SUITE_P(Kinds, EveryOptimizer,
@@ -118,7 +125,8 @@ TEST_P(EveryOptimizer, RefusesTheStateOfAnother) {
   const NamedTensors parameters = Parameters();
   const auto optimizer = Make(parameters);
   const std::string name = GetParam();
-  const auto other = MakeOptimizer(parameters, {.name = name == "lion" ? "sgdm" : "lion"});
+  const auto other =
+      MakeOptimizer(WithRoles(parameters), {.name = name == "lion" ? "sgdm" : "lion"});
   EXPECT_NE(MessageOf([&] {
               optimizer->LoadState(other->state(), "step_7");
             }).find("step_7: the optimizer's state does not fit this model and optimizer"),
@@ -126,7 +134,7 @@ TEST_P(EveryOptimizer, RefusesTheStateOfAnother) {
 }
 
 TEST(OptimizerState, SaysWhatDoesNotFit) {
-  const auto optimizer = MakeOptimizer(Parameters(), {});
+  const auto optimizer = MakeOptimizer(WithRoles(Parameters()), {});
   NamedTensors state;
   for (const auto& [name, tensor] : optimizer->state()) {
     if (name == "exp_avg.a.bias") continue;
@@ -152,11 +160,40 @@ TEST(MakeOptimizer, NamesWhatThereIsAndWhatCannotBe) {
             std::string::npos);
 }
 
-TEST(GroupOf, KnowsTheThreeRules) {
-  EXPECT_EQ(GroupOf("logit_scale", at::zeros({})), ParameterGroup::kLogitScale);
-  EXPECT_EQ(GroupOf("logit_bias", at::zeros({})), ParameterGroup::kNoDecay);
-  EXPECT_EQ(GroupOf("visual.proj", at::zeros({2, 2})), ParameterGroup::kDecay);
-  EXPECT_EQ(GroupOf("visual.ln_pre.weight", at::zeros({2})), ParameterGroup::kNoDecay);
+// fast_clip's rule, by names, with which the published recipes were trained.
+ParameterGroup ByName(const Parameter& parameter) {
+  const auto holds = [&](const char* part) {
+    return parameter.name.find(part) != std::string::npos;
+  };
+  if (holds("logit_scale")) return ParameterGroup::kLogitScale;
+  return parameter.tensor.dim() < 2 || holds("bn") || holds("ln") || holds("bias")
+             ? ParameterGroup::kNoDecay
+             : ParameterGroup::kDecay;
+}
+
+TEST(GroupOf, IsThePublishedRuleForEveryParameterOfBothKindsOfTower) {
+  ModelConfig vit = LoadModelConfig("ViT-B-32");
+  vit.init_logit_bias = -10;
+  for (const ModelConfig& config : {vit, LoadModelConfig("RN50")}) {
+    const ClipModel model(config, FreshWeights::kZero, 0.07, at::kFloat, {}, at::kMeta);
+    std::set<ParameterGroup> seen;
+    for (const Parameter& parameter : model.described()) {
+      EXPECT_EQ(GroupOf(parameter), ByName(parameter)) << parameter.name;
+      seen.insert(GroupOf(parameter));
+    }
+    EXPECT_EQ(seen.size(), 3u);
+  }
+}
+
+TEST(MakeOptimizer, LeavesOutWhatIsLocked) {
+  const NamedTensors tensors = Parameters();
+  const std::vector<Parameter> parameters = WithRoles(tensors);
+  tensors[0].second.requires_grad_(false);
+  const at::Tensor before = tensors[0].second.clone();
+  const auto optimizer = MakeOptimizer(parameters, {});
+  optimizer->Step({0.01, 0.001});
+  EXPECT_TRUE(tensors[0].second.equal(before));
+  for (const auto& [name, tensor] : optimizer->state()) EXPECT_FALSE(name.ends_with("a.weight"));
 }
 
 TEST(ClipGradients, ShrinksToTheNormAndLeavesSmallOnesAlone) {
