@@ -2,24 +2,36 @@
 
 #include <array>
 
-#include "tools/bench/bench_pipeline.h"
-#include "tools/bench/bench_tokenizer.h"
-#include "tools/data/shards_commands.h"
-#include "tools/data/tokenizer_commands.h"
-#include "tools/torch_commands.h"
-
 namespace fastclip {
+
+// Each is defined in the file of its name. A new command is such a file and a line in a table here.
+int RunTrain(int argc, const char* const* argv);
+int RunEstimators(int argc, const char* const* argv);
+int RunEval(int argc, const char* const* argv);
+int RunShards(int argc, const char* const* argv);
+int RunBenchPipeline(int argc, const char* const* argv);
+int RunBenchTokenizer(int argc, const char* const* argv);
+int RunBenchStep(int argc, const char* const* argv);
+int RunBenchObjective(int argc, const char* const* argv);
+int RunTokenize(int argc, const char* const* argv);
+int RunTokenizer(int argc, const char* const* argv);
+
 namespace {
 
-constexpr bool kNeedsTorch = true;
+// A command that needs LibTorch is listed in a build without it too, and says so.
+#ifdef FASTCLIP_HAS_TORCH
+#define NEEDS_TORCH(function) function
+#else
+#define NEEDS_TORCH(function) nullptr
+#endif
 
 const std::array kBenches = {
     Command{"pipeline", "samples/s from shards to batches, against the bare decoder",
             RunBenchPipeline},
     Command{"tokenizer", "microseconds a caption", RunBenchTokenizer},
-    Command{"step", "samples/s and memory of whole training steps", BenchStepCommand, kNeedsTorch},
+    Command{"step", "samples/s and memory of whole training steps", NEEDS_TORCH(RunBenchStep)},
     Command{"objective", "loss and feature gradients alone, against their matrix products",
-            BenchObjectiveCommand, kNeedsTorch},
+            NEEDS_TORCH(RunBenchObjective)},
 };
 
 int RunBench(int argc, const char* const* argv) {
@@ -28,12 +40,11 @@ int RunBench(int argc, const char* const* argv) {
 }
 
 const std::array kCommands = {
-    Command{"train", "train a model from a config; resume, stop and go on", TrainCommand,
-            kNeedsTorch},
-    Command{"estimators", "the per-sample state of a run: shown, exported", EstimatorsCommand,
-            kNeedsTorch},
-    Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model", EvalCommand,
-            kNeedsTorch},
+    Command{"train", "train a model from a config; resume, stop and go on", NEEDS_TORCH(RunTrain)},
+    Command{"estimators", "the per-sample state of a run: shown, exported",
+            NEEDS_TORCH(RunEstimators)},
+    Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model",
+            NEEDS_TORCH(RunEval)},
     Command{"shards", "make, index and show tar shards", RunShards},
     Command{"bench", "measure speed and memory", RunBench},
     Command{"tokenize", "lines in, a line of token ids out each", RunTokenize},
@@ -43,9 +54,5 @@ const std::array kCommands = {
 }  // namespace
 
 std::span<const Command> Commands() { return kCommands; }
-
-std::string Command::Describe() const {
-  return needs_torch && !kHasTorch ? summary + " (needs LibTorch: not in this build)" : summary;
-}
 
 }  // namespace fastclip

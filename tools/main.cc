@@ -18,25 +18,25 @@
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
 #include "tools/commands.h"
+#ifdef FASTCLIP_HAS_TORCH
+#include "tools/torch_guard.h"
+#endif
 
 namespace fastclip {
 namespace {
 
-const Command* Find(std::string_view name) {
-  for (const Command& command : Commands()) {
-    if (command.name == name) return &command;
-  }
-  return nullptr;
+#ifndef FASTCLIP_HAS_TORCH
+int RunGuarded(const Command& command, int argc, const char* const* argv) {
+  return command.run(argc, argv);
 }
+#endif
 
 void PrintHelp() {
   fmt::print(
       "fastclip – train CLIP models on web-scale tar shards\n\n"
       "usage: fastclip COMMAND [ARGUMENTS]        fastclip COMMAND --help tells "
       "more\n\ncommands:\n");
-  for (const Command& command : Commands()) {
-    fmt::print("  {:<11} {}\n", command.name, command.Describe());
-  }
+  fmt::print("{}", ListCommands(Commands()));
   fmt::print(
       "\nexample: fastclip train configs/quickstart.toml data.train='shards/{{00000..00099}}.tar'\n"
       "exit code: 0 done, 1 failed, 2 wrong use\n");
@@ -80,13 +80,13 @@ int Dispatch(int argc, const char* const* argv) {
     fmt::print("fastclip {}\n", FASTCLIP_VERSION);
     return 0;
   }
-  const Command* command = Find(name);
-  if (command == nullptr) {
-    Tell("fastclip: there is no command '{}'; fastclip --help lists them\n", name);
-    return 2;
-  }
   try {
-    return command->run(argc - 1, argv + 1);
+    const Command* command = FindCommand(Commands(), name);
+    if (command == nullptr) {
+      Tell("fastclip: there is no command '{}'; fastclip --help lists them\n", name);
+      return 2;
+    }
+    return RunGuarded(*command, argc - 1, argv + 1);
   } catch (const UsageError& error) {
     Tell("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 2;

@@ -1,5 +1,3 @@
-#include "tools/bench/bench_objective.h"
-
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
@@ -175,6 +173,8 @@ void Print(const nlohmann::ordered_json& result) {
 
 }  // namespace
 
+/// `fastclip bench objective`: the objective alone, against the matrix products that it consists
+/// of.
 int RunBenchObjective(int argc, const char* const* argv) {
   Options options;
   CLI::App app(

@@ -1,5 +1,3 @@
-#include "tools/bench/bench_pipeline.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -374,6 +372,8 @@ void Print(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
+/// `fastclip bench pipeline --shards LIST …`: training batches from shards, against the bare
+/// kernels on the same records.
 int RunBenchPipeline(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
   BenchOptions options;

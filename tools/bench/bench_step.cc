@@ -232,6 +232,8 @@ double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds
   return bench.Time(bench.real(), seconds).step_seconds;
 }
 
+/// `fastclip bench step CONFIG …`: whole training steps of a config on synthetic pictures and
+/// captions.
 int RunBenchStep(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
   std::string path, inputs;

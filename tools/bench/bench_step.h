@@ -10,8 +10,4 @@ namespace fastclip {
 /// on synthetic pictures and captions of real length, without loading and exchange.
 double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds);
 
-/// `fastclip bench step CONFIG …`: whole training steps of a config on synthetic pictures and
-/// captions.
-int RunBenchStep(int argc, const char* const* argv);
-
 }  // namespace fastclip

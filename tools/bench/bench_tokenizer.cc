@@ -1,5 +1,3 @@
-#include "tools/bench/bench_tokenizer.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,6 +30,7 @@ std::vector<std::string> ReadCaptions(const std::string& path) {
 
 }  // namespace
 
+/// `fastclip bench tokenizer --captions FILE …`: microseconds that a caption takes.
 int RunBenchTokenizer(int argc, const char* const* argv) {
   CLI::App app(
       "Microseconds that one thread takes to turn a caption into the ids of a context: each "

@@ -1,26 +1,43 @@
 #include <fmt/format.h>
 
-#include <string_view>
-
 #include "tools/cli/command.h"
 #include "tools/cli/usage_error.h"
 
 namespace fastclip {
+
+const Command* FindCommand(std::span<const Command> commands, std::string_view name) {
+  for (const Command& command : commands) {
+    if (command.name != name) continue;
+    if (command.run != nullptr) return &command;
+    throw UsageError(
+        fmt::format("this binary was built with -DFASTCLIP_TRAINER=OFF and has no '{}'; build with "
+                    "tools/setup.sh and cmake --preset release",
+                    name));
+  }
+  return nullptr;
+}
+
+std::string ListCommands(std::span<const Command> commands) {
+  std::string list;
+  for (const Command& command : commands) {
+    list += fmt::format("  {:<11} {}{}\n", command.name, command.summary,
+                        command.run == nullptr ? " (needs LibTorch: not in this build)" : "");
+  }
+  return list;
+}
 
 int RunVerb(const std::string& command, std::span<const Command> verbs, const std::string& about,
             const std::string& example, int argc, const char* const* argv) {
   const std::string_view name = argc > 1 ? argv[1] : "--help";
   if (name == "--help" || name == "-h") {
     if (!about.empty()) fmt::print("{}\n", about);
-    fmt::print("usage: fastclip {0} VERB …        fastclip {0} VERB --help tells more\n\n",
-               command);
-    for (const Command& verb : verbs) fmt::print("  {:<10} {}\n", verb.name, verb.Describe());
-    fmt::print("\nexample: {}\n", example);
+    fmt::print(
+        "usage: fastclip {0} VERB …        fastclip {0} VERB --help tells more\n\n{1}\n"
+        "example: {2}\n",
+        command, ListCommands(verbs), example);
     return argc > 1 ? 0 : 2;
   }
-  for (const Command& verb : verbs) {
-    if (verb.name == name) return verb.run(argc - 1, argv + 1);
-  }
+  if (const Command* verb = FindCommand(verbs, name)) return verb->run(argc - 1, argv + 1);
   throw UsageError(
       fmt::format("there is no '{}'; fastclip {} --help lists what there is", name, command));
 }

@@ -1,5 +1,3 @@
-#include "tools/data/convert_command.h"
-
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -80,6 +78,7 @@ void PrintJson(const ConvertReport& report, const std::string& out_dir, double s
 
 }  // namespace
 
+/// `fastclip shards convert TABLE OUT_DIR …`.
 int RunConvert(int argc, const char* const* argv) {
   CLI::App app(
       "Packs pairs of image and caption into WebDataset shards OUT_DIR/00000.tar, 00001.tar, …\n"

@@ -1,5 +1,3 @@
-#include "tools/data/replay_command.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -152,6 +150,7 @@ OrderPlan MakePlan(const ReplayOptions& o) {
 
 }  // namespace
 
+/// `fastclip shards replay`: the hashes of an epoch's global batches, one line each.
 int RunReplay(int argc, const char* const* argv) {
   ReplayOptions o;
   if (!Parse(argc, argv, o)) return 0;

@@ -1,5 +1,3 @@
-#include "tools/data/shards_commands.h"
-
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -14,11 +12,13 @@
 #include "tools/cli/command.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
-#include "tools/data/convert_command.h"
-#include "tools/data/lint_command.h"
-#include "tools/data/replay_command.h"
 
 namespace fastclip {
+
+// Each is defined in the file of its name.
+int RunConvert(int argc, const char* const* argv);
+int RunLint(int argc, const char* const* argv);
+int RunReplay(int argc, const char* const* argv);
 namespace {
 
 constexpr const char* kListHelp =
@@ -195,6 +195,7 @@ const Command kVerbs[] = {
 
 }  // namespace
 
+/// `fastclip shards VERB …`: makes, indexes and shows shards. Verbs are a table in the .cc.
 int RunShards(int argc, const char* const* argv) {
   return RunVerb("shards", kVerbs, "", "fastclip shards info 'cc3m/{00000..00331}.tar'", argc,
                  argv);

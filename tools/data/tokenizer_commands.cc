@@ -1,5 +1,3 @@
-#include "tools/data/tokenizer_commands.h"
-
 #include <fmt/ranges.h>
 
 #include <cstdio>
@@ -100,6 +98,7 @@ int TrainModel(const std::string& input, const std::string& model,
 
 }  // namespace
 
+/// `fastclip tokenize`: lines in, a line of ids out each.
 int RunTokenize(int argc, const char* const* argv) {
   CLI::App app(
       "Reads lines on standard input and writes one line of ids for each, without start, end and "
@@ -123,6 +122,7 @@ int RunTokenize(int argc, const char* const* argv) {
   return 0;
 }
 
+/// `fastclip tokenizer train`: a SentencePiece model from captions.
 int RunTokenizer(int argc, const char* const* argv) {
   CLI::App app("Makes tokenizers.", "fastclip tokenizer");
   app.require_subcommand(1);

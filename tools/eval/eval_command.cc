@@ -1,11 +1,11 @@
-#include "tools/eval/eval_command.h"
-
 #include "tools/cli/command.h"
-#include "tools/eval/eval_linear.h"
-#include "tools/eval/eval_retrieval.h"
-#include "tools/eval/eval_zeroshot.h"
 
 namespace fastclip {
+
+// Each is defined in the file of its name.
+int RunEvalRetrieval(int argc, const char* const* argv);
+int RunEvalZeroShot(int argc, const char* const* argv);
+int RunEvalLinear(int argc, const char* const* argv);
 namespace {
 
 const Command kVerbs[] = {
@@ -17,6 +17,8 @@ const Command kVerbs[] = {
 
 }  // namespace
 
+/// `fastclip eval retrieval|zeroshot|linear`: what a trained model is worth on data that it has not
+/// seen.
 int RunEval(int argc, const char* const* argv) {
   return RunVerb("eval", kVerbs, "Evaluates a trained model on data that it has not seen.",
                  "fastclip eval retrieval runs/quickstart --shards 'heldout/*.tar' --json", argc,

@@ -1,5 +1,3 @@
-#include "tools/eval/eval_linear.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -135,6 +133,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
 
 }  // namespace
 
+/// `fastclip eval linear`: how often a linear classifier on frozen features is right.
 int RunEvalLinear(int argc, const char* const* argv) {
   Options options;
   CLI::App app(

@@ -1,5 +1,3 @@
-#include "tools/eval/eval_retrieval.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -67,6 +65,8 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
 
 }  // namespace
 
+/// `fastclip eval retrieval`: how well a trained model finds captions by picture and pictures by
+/// caption.
 int RunEvalRetrieval(int argc, const char* const* argv) {
   Options options;
   CLI::App app("R@1, R@5, R@10: pictures find their captions, captions their pictures.",

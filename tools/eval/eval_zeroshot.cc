@@ -1,5 +1,3 @@
-#include "tools/eval/eval_zeroshot.h"
-
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -62,6 +60,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
 
 }  // namespace
 
+/// `fastclip eval zeroshot`: how often the name of a picture's class is the nearest to it.
 int RunEvalZeroShot(int argc, const char* const* argv) {
   Options options;
   CLI::App app(

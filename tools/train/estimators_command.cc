@@ -1,5 +1,3 @@
-#include "tools/train/estimators_command.h"
-
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
@@ -212,6 +210,7 @@ const Command kVerbs[] = {
 
 }  // namespace
 
+/// `fastclip estimators show|export …`: the per-sample state of a checkpoint.
 int RunEstimators(int argc, const char* const* argv) {
   return RunVerb("estimators", kVerbs, "",
                  "fastclip estimators export runs/mine --out u.safetensors", argc, argv);

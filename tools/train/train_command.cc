@@ -1,5 +1,3 @@
-#include "tools/train/train_command.h"
-
 #include <fmt/ranges.h>
 
 #include <cstdio>
@@ -34,6 +32,7 @@ void PrintTime(const LoadedConfig& config, const DryRunReport& report) {
 
 }  // namespace
 
+/// fastclip train CONFIG.toml [section.key=value …]
 int RunTrain(int argc, const char* const* argv) {
   std::string config_path;
   std::vector<std::string> overrides;
