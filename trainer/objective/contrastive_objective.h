@@ -71,7 +71,7 @@ class ContrastiveObjective {
 struct ObjectiveOptions {
   /// One of ObjectiveNames().
   std::string name = "fastclip_v3";
-  /// "reference" or "exact"; no default on purpose. They differ where design.md lists it.
+  /// "reference" or "exact"; no default on purpose. derivation.md tells how they differ.
   std::string mode;
   /// v2, v3, iSogCLR: the robustness constant ρ. RhoWarning() says which are too large. The
   /// published 6.5, 8.5 and 16 are of v3 "reference".
