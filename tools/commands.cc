@@ -7,6 +7,7 @@ namespace fastclip {
 // Each is defined in the file of its name. A new command is such a file and a line in a table here.
 int RunTrain(int argc, const char* const* argv);
 int RunEstimators(int argc, const char* const* argv);
+int RunConfig(int argc, const char* const* argv);
 int RunEval(int argc, const char* const* argv);
 int RunShards(int argc, const char* const* argv);
 int RunBenchPipeline(int argc, const char* const* argv);
@@ -41,6 +42,7 @@ int RunBench(int argc, const char* const* argv) {
 
 const std::array kCommands = {
     Command{"train", "train a model from a config; resume, stop and go on", NEEDS_TORCH(RunTrain)},
+    Command{"config", "show, check and compare configs", NEEDS_TORCH(RunConfig)},
     Command{"estimators", "the per-sample state of a run: shown, exported",
             NEEDS_TORCH(RunEstimators)},
     Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model",

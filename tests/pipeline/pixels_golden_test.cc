@@ -105,7 +105,7 @@ void CompareAll(const std::filesystem::path& folder) {
 TEST(PixelsGolden, EqualPillowsInTheProjectsOwnCases) { CompareAll("tests/golden"); }
 
 TEST(PixelsGolden, EqualPillowsInTheSharedCases) {
-  if (SharedFolder().empty()) GTEST_SKIP() << "no golden/openclip: FASTCLIP_SHARED is not set";
+  if (SharedFolder().empty()) GTEST_SKIP() << "no golden/openclip: FASTCLIP_GOLDEN is not set";
   CompareAll(SharedFolder() / "golden" / "openclip");
 }
 

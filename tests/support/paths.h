@@ -6,11 +6,11 @@
 
 namespace fastclip {
 
-/// The folder of golden files that lies outside the repository: FASTCLIP_SHARED, or ../shared from
+/// The folder of golden files that lies outside the repository: FASTCLIP_GOLDEN, or ../shared from
 /// the project's root (tests run there). Empty where it is absent: those cases are then skipped by
 /// name.
 inline std::filesystem::path SharedFolder() {
-  const char* set = std::getenv("FASTCLIP_SHARED");
+  const char* set = std::getenv("FASTCLIP_GOLDEN");
   std::filesystem::path folder = set != nullptr && *set != '\0' ? set : "../shared";
   return std::filesystem::is_directory(folder) ? folder : std::filesystem::path();
 }

@@ -17,7 +17,7 @@ def listed(help_text):
 
 
 commands = listed(fastclip("--help").stdout)
-assert set(commands) == {"train", "estimators", "eval", "shards", "bench", "tokenize", "tokenizer"}, commands
+assert set(commands) == {"train", "config", "estimators", "eval", "shards", "bench", "tokenize", "tokenizer"}, commands
 benches = listed(fastclip("bench", "--help").stdout)
 assert set(benches) == {"pipeline", "tokenizer", "step", "objective"}, benches
 

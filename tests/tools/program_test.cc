@@ -319,6 +319,60 @@ TEST_F(CommandLine, VerifiesShards) {
   EXPECT_NE(ReadFile(folder_ / "out").find("\"checksummed\":1"), std::string::npos);
 }
 
+TEST_F(CommandLine, ReplaysARunAsItsConfigSays) {
+  const auto write = [&](const std::string& more) {
+    WriteFile(folder_ / "run.toml",
+              "run = \"" + (folder_ / "run") +
+                  "\"\n[train]\nbatch_size = 16\nseed = 5\n[data]\ntrain = \"synthetic:200\"\n"
+                  "[model]\nname = \"tiny\"\n[objective]\nname = \"fastclip_v1\"\n"
+                  "mode = \"exact\"\n" +
+                  more);
+  };
+  const auto replay = [&](const std::string& words) {
+    EXPECT_EQ(Run("shards replay " + words + " --epoch 1 --steps 3 > " + (folder_ / "out")), 0)
+        << errors_;
+    return ReadFile(folder_ / "out");
+  };
+  write("");
+  const std::string lines = replay(folder_ / "run.toml");
+  EXPECT_EQ(lines, replay("synthetic:200 --seed 5 --batch 16 --size 64 --context 77"));
+  EXPECT_EQ(lines, replay((folder_ / "run.toml") + " --world 2 --threads 1"));
+  write("[pipeline]\nscale_min = 0.1\n");  // which no option says
+  const std::string other = replay(folder_ / "run.toml");
+  EXPECT_NE(other, lines);
+  EXPECT_EQ(other.substr(0, 18), lines.substr(0, 18));  // the same records
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+  ExpectRefused("shards replay " + (folder_ / "run.toml") + " --epoch 0 --batch 8",
+                "--batch is the run's to say");
+  ExpectRefused("shards replay synthetic:20 --epoch 0 --batch 8", "is neither a run nor a config");
+}
+
+TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
+  const std::string mine = folder_ / "mine.toml", out = folder_ / "out";
+  ASSERT_EQ(Run("config defaults > " + mine), 0) << errors_;
+  EXPECT_NE(ReadFile(mine).find("\nlr = 0.001\n"), std::string::npos);
+  ExpectRefused("config check " + mine, "objective.mode");  // has no default
+  const std::string check =
+      "config check " + mine + " objective.mode=exact data.train=a.tar run=a ";
+  ASSERT_EQ(Run(check + "optimizer.name=lion optimizer.eps=1e-3 > " + out), 0) << errors_;
+  EXPECT_NE(ReadFile(out).find("optimizer.eps has no effect"), std::string::npos) << ReadFile(out);
+  EXPECT_NE(ReadFile(out).find("keys set; no error"), std::string::npos);
+  ExpectRefused(check + "train.lr=1", "learning_rate.lr");
+
+  ASSERT_EQ(Run("config diff configs/quickstart.toml configs/quickstart.toml > " + out), 0);
+  EXPECT_EQ(ReadFile(out), "no key differs\n");
+  std::string changed = ReadFile("configs/quickstart.toml");
+  changed.replace(changed.find("epochs = 10"), 11, "epochs = 12");
+  WriteFile(folder_ / "changed.toml", changed);
+  ASSERT_EQ(Run("config diff configs/quickstart.toml " + (folder_ / "changed.toml") + " > " + out),
+            0);
+  EXPECT_NE(ReadFile(out).find("train.epochs 10 → 12 (changes results"), std::string::npos)
+      << ReadFile(out);
+  ASSERT_EQ(Run("config keys > " + out), 0);
+  EXPECT_NE(ReadFile(out).find("learning_rate.lr "), std::string::npos);
+  EXPECT_NE(ReadFile(out).find("also: "), std::string::npos);
+}
+
 TEST_F(CommandLine, ReplaysRunsWithReplacement) {
   const std::string replay =
       "shards replay synthetic:200 --seed 1 --epoch 1 --batch 16 --size 16 --resampled "

@@ -1,11 +1,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pipeline/base/printable.h"
@@ -18,6 +22,7 @@
 #include "tools/cli/cli.h"
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
+#include "tools/data/replay_setup.h"
 
 namespace fastclip {
 namespace {
@@ -36,7 +41,22 @@ struct ReplayOptions {
   std::int64_t from = 0;
   std::int64_t steps = 0;  // 0: to the epoch's end
   int world = 1;
+  int threads = LoaderOptions().threads;
+  bool of_run = false;
 };
+
+/// The config says what these options would.
+void RefuseKeysOfTheRun(const CLI::App& app) {
+  static constexpr std::array<std::string_view, 8> kFree = {
+      "LIST", "--epoch", "--from", "--steps", "--threads", "--world", "--verify", "--help"};
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() > 0 && std::ranges::find(kFree, name) == kFree.end()) {
+      throw UsageError(fmt::format(
+          "{} is the run's to say: leave it out, or name its shards in place of it", name));
+    }
+  }
+}
 
 bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   CLI::App app(
@@ -46,20 +66,22 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
       "tokens.\n"
       "Equal lines are equal batches: they depend on neither --world nor --threads.",
       "fastclip shards replay");
-  app.add_option("LIST", o.list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
-  app.add_option("--seed", o.order.seed, "seed of the run")->required();
+  app.add_option("LIST", o.list,
+                 "RUN or CONFIG.toml: the batches of that run, as it trains; or shards (braces, "
+                 "globs, ::), a table, synthetic:N, with the options below in place of its keys")
+      ->required();
+  CLI::Option* const seed = app.add_option("--seed", o.order.seed, "seed of the run");
   app.add_option("--epoch", o.epoch, "epoch, from 0")->required()->check(CLI::Range(0, 1'000'000));
-  app.add_option("--batch", o.order.batch_size, "rows of a global batch")
-      ->required()
-      ->check(CLI::Range(1, kMaxBatchRows));
+  CLI::Option* const batch = app.add_option("--batch", o.order.batch_size, "rows of a global batch")
+                                 ->check(CLI::Range(1, kMaxBatchRows));
   app.add_option("--world", o.world, "ranks to play, their rows joined in rank order")
-      ->required()
-      ->check(CLI::Range(1, kMaxBatchRows));
+      ->check(CLI::Range(1, kMaxBatchRows))
+      ->capture_default_str();
   app.add_option("--from", o.from, "first step, from 0 in the epoch")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--steps", o.steps, "number of steps; default: to the epoch's end")
       ->check(CLI::PositiveNumber);
-  app.add_option("--threads", o.loader.threads, "threads that decode, for each rank")
+  app.add_option("--threads", o.threads, "threads that decode, for each rank")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
   app.add_option("--size", o.loader.image_size, "side of the training crop, pixels")
@@ -83,21 +105,28 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_flag("--verify", o.source.verify_checksums,
                "compare each record with the checksum that shards index --checksum took");
   app.footer(
-      "example: fastclip shards replay 'shards/{00000..00099}.tar' --seed 1 --epoch 0 "
+      "example: fastclip shards replay runs/mine --epoch 3 --steps 10\n"
+      "         fastclip shards replay 'shards/{00000..00099}.tar' --seed 1 --epoch 0 "
       "--batch 1024 --world 4 --steps 10");
-  return ParseArguments(app, argc, argv);
+  if (!ParseArguments(app, argc, argv)) return false;
+  o.of_run = IsConfigOrRun(o.list);
+  if (o.of_run) {
+    RefuseKeysOfTheRun(app);
+  } else if (seed->count() == 0 || batch->count() == 0) {
+    throw UsageError(
+        fmt::format("'{}' is neither a run nor a config: give its --seed and --batch", o.list));
+  }
+  return true;
 }
 
-std::vector<std::unique_ptr<BatchLoader>> OpenLoaders(const ReplayOptions& o,
-                                                      const RecordSource& source,
-                                                      const OrderPlan& plan, std::int64_t first,
-                                                      std::int64_t last,
-                                                      const Tokenizer& tokenizer) {
-  const auto lanes = plan.EvenLanes(o.world);
+std::vector<std::unique_ptr<BatchLoader>> OpenLoaders(const ReplaySetup& setup, int world,
+                                                      std::int64_t first, std::int64_t last) {
+  const auto lanes = setup.plan.EvenLanes(world);
   std::vector<std::unique_ptr<BatchLoader>> loaders;
-  for (int rank = 0; rank < o.world; ++rank) {
-    loaders.push_back(std::make_unique<BatchLoader>(source, plan, plan.LanesOf(rank, lanes), first,
-                                                    last, tokenizer, o.loader));
+  for (int rank = 0; rank < world; ++rank) {
+    loaders.push_back(std::make_unique<BatchLoader>(*setup.source, setup.plan,
+                                                    setup.plan.LanesOf(rank, lanes), first, last,
+                                                    *setup.tokenizer, setup.loader));
   }
   return loaders;
 }
@@ -106,14 +135,13 @@ std::int64_t StepsOf(const OrderPlan& plan, std::int64_t epoch) {
   return plan.steps(epoch + 1) - plan.steps(epoch);
 }
 
-void Replay(const ReplayOptions& o, const RecordSource& source, const OrderPlan& plan) {
+void Replay(const ReplayOptions& o, const ReplaySetup& setup) {
+  const OrderPlan& plan = setup.plan;
   const std::int64_t there = StepsOf(plan, o.epoch) - o.from;
   const std::int64_t last = o.from + (o.steps == 0 ? there : std::min(o.steps, there));
   const std::int64_t epoch_start = plan.steps(o.epoch);
-  const auto tokenizer = OpenTokenizer(o.tokenizer);
   const auto start = std::chrono::steady_clock::now();
-  const auto loaders =
-      OpenLoaders(o, source, plan, epoch_start + o.from, epoch_start + last, *tokenizer);
+  const auto loaders = OpenLoaders(setup, o.world, epoch_start + o.from, epoch_start + last);
   StreamHash indices, pixels, tokens;
   SkipCounts skips{};
   for (std::int64_t step = o.from; step < last; ++step) {
@@ -130,44 +158,63 @@ void Replay(const ReplayOptions& o, const RecordSource& source, const OrderPlan&
   }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const auto samples = static_cast<double>((last - o.from) * o.order.batch_size);
+  const auto samples = static_cast<double>((last - o.from) * plan.options().batch_size);
   const std::string skipped = DescribeSkips(skips);
   Tell("{}, {:.0f} samples in {:.1f} s: {:.0f} samples/s; skipped: {}\n",
        Counted(last - o.from, "step"), samples, seconds, samples / seconds,
        skipped.empty() ? "none" : skipped);
 }
 
-/// The order of the run, or the reason why these options cannot be one.
-OrderPlan MakePlan(const ReplayOptions& o) {
+/// As the options say.
+ReplaySetup SetupOf(ReplayOptions& o) {
+  o.source.captions = o.captions.Parsed();
+  o.source.table = o.table.Parsed();
+  o.source.caption_lines = o.captions.LinesOr(CaptionLines::kWhole);
+  o.pictures.Apply(o.source, o.loader.decode);
+  OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
+  o.order_words.Apply(*opened.source, o.order);
   try {
-    const OrderPlan plan(o.order);
-    plan.EvenLanes(o.world);
-    return plan;
+    OrderPlan plan(o.order);
+    return {std::move(opened.source), std::move(plan), OpenTokenizer(o.tokenizer), o.loader};
   } catch (const std::invalid_argument& wrong) {
     throw UsageError(wrong.what());
   }
 }
 
+ReplaySetup Setup(ReplayOptions& o) {
+  if (!o.of_run) return SetupOf(o);
+#ifdef FASTCLIP_HAS_TORCH
+  return SetupOfRun(o.list, o.source.verify_checksums);
+#else
+  throw UsageError(o.list + ": this binary was built without LibTorch and reads no configs");
+#endif
+}
+
 }  // namespace
+
+bool IsConfigOrRun(const std::string& path) {
+  std::error_code none;
+  return path.ends_with(".toml") || std::filesystem::is_regular_file(path + "/config.toml", none);
+}
 
 /// `fastclip shards replay`: the hashes of an epoch's global batches, one line each.
 int RunReplay(int argc, const char* const* argv) {
   ReplayOptions o;
   if (!Parse(argc, argv, o)) return 0;
-  o.source.captions = o.captions.Parsed();
-  o.source.table = o.table.Parsed();
-  o.source.caption_lines = o.captions.LinesOr(CaptionLines::kWhole);
-  o.pictures.Apply(o.source, o.loader.decode);
-  const OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
-  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
-  o.order_words.Apply(*opened.source, o.order);
-  const OrderPlan plan = MakePlan(o);
-  const std::int64_t steps = StepsOf(plan, o.epoch);
+  ReplaySetup setup = Setup(o);
+  setup.loader.threads = o.threads;
+  try {
+    setup.plan.EvenLanes(o.world);
+  } catch (const std::invalid_argument& wrong) {
+    throw UsageError(wrong.what());
+  }
+  const std::int64_t steps = StepsOf(setup.plan, o.epoch);
   if (o.from >= steps) {
     throw UsageError(
         fmt::format("--from {}: epoch {} has the steps 0 to {}", o.from, o.epoch, steps - 1));
   }
-  Replay(o, *opened.source, plan);
+  Replay(o, setup);
   return 0;
 }
 

@@ -374,7 +374,7 @@ void ConfigTable::Override(const std::string& word) {
 
 void ConfigTable::CheckRequired(const std::string& where) const {
   for (const Entry& entry : entries_) {
-    if (entry.required && !origin_.contains(entry.key)) {
+    if (entry.required && entry.write() == "''") {
       throw ConfigError(fmt::format("{}: {} has no default and must be set", where, entry.key));
     }
   }
@@ -409,8 +409,10 @@ std::string ConfigTable::Write() const {
     const std::string in = dot == std::string::npos ? "" : entry.key.substr(0, dot);
     if (in != section) text += fmt::format("\n[{}]\n", in);
     section = in;
-    text += fmt::format("{} = {}\n", entry.key.substr(dot == std::string::npos ? 0 : dot + 1),
-                        entry.write());
+    const std::string name = entry.key.substr(dot == std::string::npos ? 0 : dot + 1);
+    text += entry.required && entry.write() == "''"
+                ? fmt::format("# {} = …  has no default: give it\n", name)
+                : fmt::format("{} = {}\n", name, entry.write());
   }
   return text;
 }

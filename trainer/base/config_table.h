@@ -63,7 +63,7 @@ class ConfigTable {
   std::vector<std::string> keys() const;
   /// All keys with their values as TOML.
   std::vector<std::pair<std::string, std::string>> Values() const;
-  /// TOML of all keys with their values.
+  /// TOML of all keys with their values; a required key without one is a comment.
   std::string Write() const;
 
  private:

@@ -1,0 +1,126 @@
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+#include "tools/cli/cli.h"
+#include "tools/cli/command.h"
+#include "trainer/config/config.h"
+#include "trainer/config/config_changes.h"
+#include "trainer/config/config_keys.h"
+#include "trainer/config/idle_keys.h"
+#include "trainer/run/run_setup.h"
+
+namespace fastclip {
+namespace {
+
+/// What another value means to a run that is resumed.
+const char* MeaningOf(KeyChange change) {
+  switch (change) {
+    case KeyChange::kNothing:
+      return "changes no result";
+    case KeyChange::kRounding:
+      return "changes rounding";
+    case KeyChange::kEvaluation:
+      return "changes evaluations";
+    case KeyChange::kNumbers:
+      return "changes results";
+    case KeyChange::kStartOnly:
+      return "read at a start alone";
+    case KeyChange::kSameSample:
+    case KeyChange::kSameState:
+      return "refused at a resume";
+  }
+  return "";
+}
+
+/// All keys with their defaults.
+ConfigTable Defaults(TrainConfig& config) {
+  ConfigTable table;
+  BindConfig(config, table);
+  return table;
+}
+
+int PrintDefaults(int argc, const char* const* argv) {
+  CLI::App app(
+      "Prints every key with its default, as a config file. configs/quickstart.toml\n"
+      "explains each of them.",
+      "fastclip config defaults");
+  app.footer("example: fastclip config defaults > mine.toml");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  TrainConfig config;
+  fmt::print("{}", Defaults(config).Write());
+  return 0;
+}
+
+int PrintKeys(int argc, const char* const* argv) {
+  CLI::App app(
+      "Lists every key: its default, what a change of it means when a run is resumed, and\n"
+      "the names by which other programs know it.",
+      "fastclip config keys");
+  app.footer("example: fastclip config keys | grep learning_rate");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  TrainConfig config;
+  const ConfigTable table = Defaults(config);
+  for (const auto& [name, value] : table.Values()) {
+    const KeyInfo* info = FindKey(name);
+    fmt::print("{:<36} {:<24} {}{}\n", name, value, MeaningOf(info->change),
+               info->other_names.empty() ? "" : fmt::format("; also: {}", info->other_names));
+  }
+  return 0;
+}
+
+int Check(int argc, const char* const* argv) {
+  std::string path;
+  std::vector<std::string> overrides;
+  CLI::App app(
+      "Reads a config and says what is wrong with it, without its data: `train CONFIG\n"
+      "--dry-run` looks at those too.",
+      "fastclip config check");
+  app.add_option("CONFIG", path, "TOML file, or a run folder: its config.toml")->required();
+  app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
+  app.footer("example: fastclip config check mine.toml train.epochs=10");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  const LoadedConfig config(path, overrides);
+  ModelOf(config);
+  for (const std::string& line : KeysWithoutEffect(*config)) fmt::print("{}\n", line);
+  std::size_t set = 0;
+  const std::vector<std::string> keys = config.table().keys();
+  for (const std::string& key : keys) set += config.table().Origin(key) != "the default" ? 1 : 0;
+  fmt::print("{}: {} of {} keys set; no error\n", path, set, keys.size());
+  return 0;
+}
+
+int Diff(int argc, const char* const* argv) {
+  std::string before, now;
+  CLI::App app(
+      "Lists the keys that differ between two configs, and what each change would mean to a\n"
+      "run that is resumed.",
+      "fastclip config diff");
+  app.add_option("BEFORE", before, "TOML file, or a run folder: its config.toml")->required();
+  app.add_option("NOW", now, "the other one")->required();
+  app.footer("example: fastclip config diff runs/a runs/b");
+  if (!ParseArguments(app, argc, argv)) return 0;
+  const LoadedConfig a(before, {}), b(now, {});
+  const std::vector<ChangedKey> changed = ChangedKeys(ValuesOf(*a), ValuesOf(*b));
+  for (const ChangedKey& key : changed) fmt::print("{}\n", Describe(key));
+  if (changed.empty()) fmt::print("no key differs\n");
+  return 0;
+}
+
+const Command kVerbs[] = {
+    {"defaults", "every key with its default, as a config file", PrintDefaults},
+    {"keys", "every key: default, what a change means, other programs' names", PrintKeys},
+    {"check", "what is wrong with a config, without its data", Check},
+    {"diff", "the keys that differ between two configs or runs", Diff},
+};
+
+}  // namespace
+
+/// `fastclip config VERB …`.
+int RunConfig(int argc, const char* const* argv) {
+  return RunVerb("config", kVerbs, "Shows, checks and compares configs.",
+                 "fastclip config check mine.toml", argc, argv);
+}
+
+}  // namespace fastclip

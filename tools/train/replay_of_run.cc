@@ -1,0 +1,26 @@
+#include <filesystem>
+#include <utility>
+
+#include "pipeline/sources/open_source.h"
+#include "tools/cli/tell.h"
+#include "tools/data/replay_setup.h"
+#include "trainer/config/config.h"
+#include "trainer/run/run_setup.h"
+
+namespace fastclip {
+
+ReplaySetup SetupOfRun(const std::string& path, bool verify) {
+  const LoadedConfig config(path, {});
+  SourceOptions options = TrainSourceOf(*config);
+  options.verify_checksums |= verify;
+  // A config whose run has not begun has no folder yet.
+  if (!std::filesystem::is_directory(config->run)) options.manifest_fallback_dir.clear();
+  OpenedSource opened = OpenSourceWithInfo(config->data.train, options);
+  for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
+  auto tokenizer = OpenTokenizer(config->data.tokenizer);
+  LoaderOptions loader = LoaderOf(*config, CheckedModel(config, *tokenizer));
+  OrderPlan plan = PlanOf(config, *opened.source);
+  return {std::move(opened.source), std::move(plan), std::move(tokenizer), std::move(loader)};
+}
+
+}  // namespace fastclip
