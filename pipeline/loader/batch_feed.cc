@@ -8,8 +8,7 @@
 #include <variant>
 
 #include "pipeline/pixels/augment.h"
-#include "pipeline/pixels/image.h"
-#include "pipeline/pixels/resize.h"
+#include "pipeline/pixels/picture_rows.h"
 
 namespace fastclip {
 namespace {
@@ -30,25 +29,28 @@ constexpr std::size_t kKeptBytes = std::size_t{8} << 20;
 /// What both feeds share: a picture and a caption made with the loader's options.
 class RowMaker {
  public:
-  RowMaker(const Tokenizer& tokenizer, const LoaderOptions& options, const LoaderRuntime& runtime)
-      : tokenizer_(tokenizer), options_(options), before_stage_(runtime.before_stage) {}
+  RowMaker(const Tokenizer& tokenizer, PictureRows pictures, const LoaderOptions& options,
+           const LoaderRuntime& runtime)
+      : tokenizer_(tokenizer),
+        pictures_(std::move(pictures)),
+        image_size_(options.image_size),
+        context_length_(options.context_length),
+        before_stage_(runtime.before_stage) {}
 
-  const LoaderOptions& options() const { return options_; }
+  int image_size() const { return image_size_; }
+  int context_length() const { return context_length_; }
 
-  /// Makes a row's picture: `choose` gives the box of the picture's size, `scale` writes the row
-  /// from a part of the picture that holds the box.
-  template <class Scale>
-  std::optional<Skip> MakePicture(const Record& record, const ChooseBox& choose, const Scale& scale,
+  std::optional<Skip> MakePicture(const Record& record, const PictureKey& key,
                                   std::span<std::uint8_t> out, StageCounters& counters) const {
     thread_local PicturePart part;
     const auto start = Clock::now();
     BeginStage(LoaderStage::kDecode);
-    const auto cause = DecodePart(record.image, choose, options_.decode, part);
+    const auto cause = pictures_.Decode(record.image, key, part);
     if (!cause) {
       counters.decode.Add(start, record.image.size());
       const auto decoded = Clock::now();
       BeginStage(LoaderStage::kResize);
-      scale(part);
+      pictures_.Write(part, key, out);
       counters.resize.Add(decoded, out.size());
     }
     if (part.image.pixels.capacity() > kKeptBytes) part = {};
@@ -70,14 +72,11 @@ class RowMaker {
   }
 
   const Tokenizer& tokenizer_;
-  const LoaderOptions options_;
+  const PictureRows pictures_;
+  const int image_size_;
+  const int context_length_;
   const std::function<void(LoaderStage)> before_stage_;
 };
-
-LoaderOptions ForTraining(LoaderOptions options) {
-  options.decode = TrainingDecodeOptions(options);
-  return options;
-}
 
 class TrainingFeed final : public BatchFeed {
  public:
@@ -89,7 +88,10 @@ class TrainingFeed final : public BatchFeed {
         rows_(CheckedRows((lanes.last - lanes.first) * plan.rows_per_lane())),
         first_step_(first_step),
         last_step_(last_step),
-        maker_(tokenizer, ForTraining(options), runtime) {}
+        maker_(tokenizer,
+               PictureRows::ForTraining(options.augment, TrainingDecodeOptions(options),
+                                        options.image_size),
+               options, runtime) {}
 
   std::int64_t batches() const override {
     return std::max<std::int64_t>(0, last_step_ - first_step_);
@@ -99,8 +101,7 @@ class TrainingFeed final : public BatchFeed {
 
   void Open(std::int64_t batch, Batch::Storage& storage) const override {
     const std::int64_t step = first_step_ + batch;
-    storage.Shape(step, plan_.EpochOf(step), rows_, maker_.options().image_size,
-                  maker_.options().context_length);
+    storage.Shape(step, plan_.EpochOf(step), rows_, maker_.image_size(), maker_.context_length());
   }
 
   std::optional<RowPlan> Plan(std::int64_t batch, int row, std::int64_t attempt) const override {
@@ -121,16 +122,8 @@ class TrainingFeed final : public BatchFeed {
                             Batch::Storage& storage, StageCounters& counters) const override {
     if (record.captions.empty()) return Skip::kNoCaption;
     const std::uint64_t seed = plan_.options().seed;
-    const int size = storage.image_size;
-    const std::span<std::uint8_t> out = storage.PixelsOf(row);
-    const auto cause = maker_.MakePicture(
-        record,
-        [&](const ImageSize& picture) {
-          return RandomCrop(picture.width, picture.height, maker_.options().augment, seed,
-                            plan.epoch, plan.index);
-        },
-        [&](const PicturePart& part) { ResizeBicubic(part.image, part.box, size, size, out); }, out,
-        counters);
+    const PictureKey key{.seed = seed, .epoch = plan.epoch, .index = plan.index};
+    const auto cause = maker_.MakePicture(record, key, storage.PixelsOf(row), counters);
     if (cause) return cause;
 
     const int caption = ChooseCaption(record.captions, seed, plan.epoch, plan.index);
@@ -162,7 +155,8 @@ class EvaluationFeed final : public BatchFeed {
       : first_(ToInt(first)),
         records_(std::max<std::int64_t>(0, ToInt(last) - ToInt(first))),
         batch_size_(CheckedRows(batch_size)),
-        maker_(tokenizer, options, runtime) {}
+        maker_(tokenizer, PictureRows::ForEvaluation(options.decode, options.image_size), options,
+               runtime) {}
 
   std::int64_t batches() const override { return (records_ + batch_size_ - 1) / batch_size_; }
   int rows(std::int64_t batch) const override {
@@ -171,8 +165,7 @@ class EvaluationFeed final : public BatchFeed {
   bool substitutes() const override { return false; }
 
   void Open(std::int64_t batch, Batch::Storage& storage) const override {
-    storage.Shape(batch, 0, rows(batch), maker_.options().image_size,
-                  maker_.options().context_length);
+    storage.Shape(batch, 0, rows(batch), maker_.image_size(), maker_.context_length());
     storage.found.assign(rows(batch), {});
   }
 
@@ -186,14 +179,8 @@ class EvaluationFeed final : public BatchFeed {
 
   std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
                             Batch::Storage& storage, StageCounters& counters) const override {
-    const std::span<std::uint8_t> out = storage.PixelsOf(row);
-    const auto cause = maker_.MakePicture(
-        record,
-        [](const ImageSize& picture) {
-          return CropBox{0, 0, picture.height, picture.width};
-        },
-        [&](const PicturePart& part) { ResizeCenterCrop(part.image, storage.image_size, out); },
-        out, counters);
+    const auto cause =
+        maker_.MakePicture(record, {.index = plan.index}, storage.PixelsOf(row), counters);
     if (cause) return cause;
 
     Batch::Storage::FoundRow& found = storage.found[row];

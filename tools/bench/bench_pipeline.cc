@@ -21,7 +21,7 @@
 #include "pipeline/order/order_plan.h"
 #include "pipeline/pixels/augment.h"
 #include "pipeline/pixels/image.h"
-#include "pipeline/pixels/resize.h"
+#include "pipeline/pixels/picture_rows.h"
 #include "pipeline/records/record_source.h"
 #include "pipeline/sources/open_source.h"
 #include "tokenizer/tokenizer.h"
@@ -167,8 +167,8 @@ class PipelineBench {
     for (std::int64_t step = first; step < last; ++step) {
       for (std::int64_t place = 0; place < options_.order.batch_size; ++place) {
         const Row row = ReadRow(step, place);
-        if (!MakeRow(row, options_.loader.decode, exact)) continue;
-        MakeRow(row, TrainingDecodeOptions(options_.loader), fast);
+        if (!MakeRow(row, exact_, exact)) continue;
+        MakeRow(row, training_, fast);
         for (std::size_t i = 0; i < exact.size(); ++i) {
           const int difference = std::abs(exact[i] - fast[i]);
           sum += difference;
@@ -222,20 +222,17 @@ class PipelineBench {
 
   void DecodeAndResize(const Row& row) const {
     thread_local std::vector<std::uint8_t> out;
-    MakeRow(row, TrainingDecodeOptions(options_.loader), out);
+    MakeRow(row, training_, out);
   }
 
   /// A training row's pixels; false where the picture is bad.
-  bool MakeRow(const Row& row, const DecodeOptions& decode, std::vector<std::uint8_t>& out) const {
+  bool MakeRow(const Row& row, const PictureRows& pictures, std::vector<std::uint8_t>& out) const {
     thread_local PicturePart part;
     const int side = options_.loader.image_size;
     out.resize(std::size_t{3} * side * side);
-    const auto crop = [&](const ImageSize& size) {
-      return RandomCrop(size.width, size.height, options_.loader.augment, options_.order.seed,
-                        row.plan.epoch, row.plan.index);
-    };
-    if (DecodePart(row.record().image, crop, decode, part)) return false;
-    ResizeBicubic(part.image, part.box, side, side, out);
+    const PictureKey key{options_.order.seed, row.plan.epoch, row.plan.index};
+    if (pictures.Decode(row.record().image, key, part)) return false;
+    pictures.Write(part, key, out);
     return true;
   }
 
@@ -243,6 +240,10 @@ class PipelineBench {
   const std::unique_ptr<RecordSource> source_;
   const OrderPlan plan_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
+  const PictureRows exact_ = PictureRows::ForTraining(
+      options_.loader.augment, options_.loader.decode, options_.loader.image_size);
+  const PictureRows training_ = PictureRows::ForTraining(
+      options_.loader.augment, TrainingDecodeOptions(options_.loader), options_.loader.image_size);
 };
 
 nlohmann::ordered_json Spread(const std::vector<double>& values) {
