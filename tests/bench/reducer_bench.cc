@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -90,13 +91,14 @@ class Ours final : public Way {
   double megabytes() const { return 1e-6 * static_cast<double>(reducer_.bytes()); }
 
  private:
-  void Begin() override { reducer_.Begin(); }
-  void BeforeLast() override { reducer_.BeginLast(); }
+  void Begin() override { pass_.emplace(reducer_.Begin()); }
+  void BeforeLast() override { pass_->BeginLast(); }
   void Finish() override {
-    reducer_.Add(at::zeros({}));
-    reducer_.Finish();
+    pass_->Add(at::zeros({}));
+    std::move(*pass_).Finish();
   }
   GradientReducer reducer_;
+  std::optional<GradientReducer::Pass> pass_;
 };
 
 class Theirs final : public Way {

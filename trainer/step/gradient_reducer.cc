@@ -115,11 +115,10 @@ std::int64_t GradientReducer::bytes() const {
   return bytes;
 }
 
-void GradientReducer::Begin() {
-  scalars_.clear();
+GradientReducer::Pass GradientReducer::Begin() {
   if (!buckets_) {
     for (const auto& [name, parameter] : parameters_) parameter.mutable_grad().reset();
-    return;
+    return Pass(*this);
   }
   buckets_->next = 0;
   buckets_->last = false;
@@ -133,25 +132,33 @@ void GradientReducer::Begin() {
     // Backward adds to a gradient that is there, in place.
     parameters_[i].second.mutable_grad() = buckets_->buckets[place.bucket].views[place.view];
   }
+  return Pass(*this);
 }
 
-void GradientReducer::BeginLast() {
-  if (buckets_) buckets_->last = true;
+void GradientReducer::Pass::BeginLast() {
+  last_ = true;
+  if (reducer_.buckets_) reducer_.buckets_->last = true;
 }
 
-std::size_t GradientReducer::Add(const at::Tensor& scalar) {
+std::size_t GradientReducer::Pass::Add(const at::Tensor& scalar) {
   scalars_.push_back(scalar.detach().to(at::kDouble).reshape({}));
   return scalars_.size() - 1;
 }
 
-void GradientReducer::Finish() {
+GradientReducer::Sums GradientReducer::Pass::Finish() && {
+  if (!last_) throw std::logic_error("a step's sums end before its last backward began");
+  return reducer_.Finish(scalars_);
+}
+
+GradientReducer::Sums GradientReducer::Finish(const std::vector<at::Tensor>& scalars) {
   if (buckets_) {
     // A parameter that had no part in this step leaves its bucket unfinished on every rank.
     for (auto& bucket : buckets_->buckets) bucket.missing = 0;
     buckets_->StartFull();
   }
-  sums_ = at::stack(scalars_);
-  comm_.AllReduceSum(sums_);
+  Sums sums;
+  sums.tensor_ = at::stack(scalars);
+  comm_.AllReduceSum(sums.tensor_);
   if (buckets_) {
     for (auto& bucket : buckets_->buckets) {
       bucket.sum->Wait();
@@ -165,9 +172,10 @@ void GradientReducer::Finish() {
       if (!buckets_->places[i].complete) parameters_[i].second.mutable_grad().reset();
     }
   }
-  const at::Tensor host = sums_.to(at::kCPU);
+  const at::Tensor host = sums.tensor_.to(at::kCPU);
   const double* values = host.const_data_ptr<double>();
-  host_sums_.assign(values, values + host.numel());
+  sums.host_.assign(values, values + host.numel());
+  return sums;
 }
 
 }  // namespace fastclip

@@ -35,30 +35,52 @@ class GradientReducer {
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  /// Drops the gradients and scalars of the last step.
-  void Begin();
-  /// The next gradient of each parameter is its last of this step: to be called before backward of
-  /// the last micro-batch.
-  void BeginLast();
-  /// A 0-d tensor to sum over the ranks; returns its place for Sum().
-  std::size_t Add(const at::Tensor& scalar);
-  /// Waits for all sums. Parameters without gradient count as zero on this rank.
-  void Finish();
-  double Sum(std::size_t place) const { return host_sums_[place]; }
-  /// The same on the device of the scalars, 0-d float64.
-  at::Tensor SumTensor(std::size_t place) const { return sums_[static_cast<std::int64_t>(place)]; }
+  /// What the ranks have summed, in the order of Pass::Add().
+  class Sums {
+   public:
+    double operator[](std::size_t place) const { return host_[place]; }
+    /// The same on the device of the scalars, 0-d float64.
+    at::Tensor Tensor(std::size_t place) const { return tensor_[static_cast<std::int64_t>(place)]; }
+
+   private:
+    friend class GradientReducer;
+    at::Tensor tensor_;
+    std::vector<double> host_;
+  };
+
+  /// The sums of one step. One at a time; a reducer outlives it.
+  class Pass {
+   public:
+    /// The next gradient of each parameter is its last of this step: to be called before backward
+    /// of the last micro-batch.
+    void BeginLast();
+    /// A 0-d tensor to sum over the ranks; returns its place in the sums.
+    std::size_t Add(const at::Tensor& scalar);
+    /// Waits for all sums, and ends the pass. Parameters without gradient count as zero on this
+    /// rank. Throws std::logic_error where BeginLast() was not called.
+    Sums Finish() &&;
+
+   private:
+    friend class GradientReducer;
+    explicit Pass(GradientReducer& reducer) : reducer_(reducer) {}
+
+    GradientReducer& reducer_;
+    std::vector<at::Tensor> scalars_;
+    bool last_ = false;
+  };
+
+  /// Drops the gradients of the last step.
+  [[nodiscard]] Pass Begin();
   /// Bytes that a step sums: gradients, 0 in a world of one. The scalars are some 50 bytes more.
   std::int64_t bytes() const;
 
  private:
   struct Buckets;
+  Sums Finish(const std::vector<at::Tensor>& scalars);
 
   const NamedTensors parameters_;
   Communicator& comm_;
   std::unique_ptr<Buckets> buckets_;  // none in a world of one
-  std::vector<at::Tensor> scalars_;
-  at::Tensor sums_;
-  std::vector<double> host_sums_;
 };
 
 }  // namespace fastclip

@@ -7,6 +7,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "trainer/objective/temperature.h"
 
@@ -42,6 +43,57 @@ class BuffersBefore {
   std::vector<std::pair<at::Tensor, at::Tensor>> before_;
 };
 
+/// A step's scalars on their way through the sums over the ranks.
+class StepSums {
+ public:
+  /// Adds what the objective gave, as gradients are `scale` times too large, and the wish to talk.
+  StepSums(GradientReducer::Pass& pass, const ObjectiveResult& result, double scale,
+           bool wants_talk) {
+    scale_gradient_ = AddGradient(pass, result.parameters.logit_scale, scale);
+    bias_gradient_ = AddGradient(pass, result.parameters.logit_bias, scale);
+    loss_ = pass.Add(result.report.loss);
+    const bool has_state = result.state.defined();
+    if (has_state) log_u_ = pass.Add(result.report.log_u_mean);
+    if (result.report.tau_mean.defined()) tau_ = pass.Add(result.report.tau_mean);
+    const auto add = [&](double number) {
+      return pass.Add(at::full_like(result.report.loss, number, at::kDouble));
+    };
+    visits_ = add(static_cast<double>(result.report.first_visits));
+    talk_ = add(wants_talk ? 1 : 0);
+  }
+
+  /// Gives the parameters that no tower has their gradients.
+  void GiveGradients(const GradientReducer::Sums& sums, ClipModel& model) const {
+    const auto give = [&](const at::Tensor& parameter, std::optional<std::size_t> place) {
+      if (place) parameter.mutable_grad() = sums.Tensor(*place).to(parameter.dtype());
+    };
+    give(model.logit_scale(), scale_gradient_);
+    give(model.logit_bias(), bias_gradient_);
+  }
+
+  StepReport Report(const GradientReducer::Sums& sums, std::int64_t batch_size) const {
+    const auto value = [&](std::optional<std::size_t> place) {
+      return place ? sums[*place] : std::numeric_limits<double>::quiet_NaN();
+    };
+    return {.loss = sums[loss_],
+            .log_u_mean = value(log_u_),
+            .tau_mean = value(tau_),
+            .first_visits = sums[visits_] / (2.0 * static_cast<double>(batch_size)),
+            .to_talk = sums[talk_] > 0};
+  }
+
+ private:
+  static std::optional<std::size_t> AddGradient(GradientReducer::Pass& pass,
+                                                const at::Tensor& gradient, double scale) {
+    if (!gradient.defined()) return std::nullopt;
+    Scale({gradient}, scale);
+    return pass.Add(gradient);
+  }
+
+  std::optional<std::size_t> scale_gradient_, bias_gradient_, log_u_, tau_;
+  std::size_t loss_ = 0, visits_ = 0, talk_ = 0;
+};
+
 }  // namespace
 
 TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, SampleTable& table,
@@ -70,48 +122,32 @@ Features TrainStep::Gather(const PerSide<at::Tensor>& local) {
           .rows_per_rank = rows_per_rank_};
 }
 
+StepScalars TrainStep::ScalarsOf(const StepInput& input) const {
+  return {.logit_scale = model_.logit_scale().detach().clone(),
+          .logit_bias = model_.logit_bias(),
+          .gamma = input.gamma,
+          .lr_tau = input.rates.tau,
+          .epoch = input.epoch};
+}
+
 StepReport TrainStep::Run(const StepInput& input) {
-  reducer_.Begin();
   const BuffersBefore buffers(model_.buffers());
-  const PerSide<at::Tensor> local = towers_.Forward(input.micro);  // [b, d]
-  const Features features = Gather(local);
+  GradientReducer::Pass pass = reducer_.Begin();
 
-  const double none = std::numeric_limits<double>::quiet_NaN();
+  // Features of all ranks; u of this rank's rows, and the gradient of its features.
+  const Features features = Gather(towers_.Forward(input.micro));
   const bool has_state = !objective_.state_columns().empty();
-  const StepScalars scalars{.logit_scale = model_.logit_scale().detach().clone(),
-                            .logit_bias = model_.logit_bias(),
-                            .gamma = input.gamma,
-                            .lr_tau = input.rates.tau,
-                            .epoch = input.epoch};
   const at::Tensor state =
-      has_state ? table_.Read(input.indices).to(local.image.device()) : at::Tensor();
-  ObjectiveResult result = objective_.Evaluate(features, state, scalars, comm_);
+      has_state ? table_.Read(input.indices).to(features.local.image.device()) : at::Tensor();
+  const ObjectiveResult result = objective_.Evaluate(features, state, ScalarsOf(input), comm_);
 
-  const double scale = options_.precision.scales_gradients ? scaler_.scale : 1;
+  // Back through the towers, and summed over the ranks.
+  const double scale = GradientScale();
   Scale({result.features.image, result.features.text}, scale);
-  towers_.Backward(input.micro, result.features, [this] { reducer_.BeginLast(); });
-  const auto add_gradient = [&](at::Tensor gradient) -> std::optional<std::size_t> {
-    if (!gradient.defined()) return std::nullopt;
-    Scale({gradient}, scale);
-    return reducer_.Add(gradient);
-  };
-  const auto scale_gradient = add_gradient(result.parameters.logit_scale);
-  const auto bias_gradient = add_gradient(result.parameters.logit_bias);
-  const std::size_t loss = reducer_.Add(result.report.loss);
-  const std::size_t log_u = has_state ? reducer_.Add(result.report.log_u_mean) : 0;
-  const bool has_taus = result.report.tau_mean.defined();
-  const std::size_t tau = has_taus ? reducer_.Add(result.report.tau_mean) : 0;
-  const auto add = [&](double number) {
-    return reducer_.Add(at::full_like(result.report.loss, number, at::kDouble));
-  };
-  const std::size_t visits = add(static_cast<double>(result.report.first_visits));
-  const std::size_t talk = add(input.wants_talk && input.wants_talk() ? 1 : 0);
-  reducer_.Finish();
-  const auto take_gradient = [&](const at::Tensor& parameter, std::optional<std::size_t> place) {
-    if (place) parameter.mutable_grad() = reducer_.SumTensor(*place).to(parameter.dtype());
-  };
-  take_gradient(model_.logit_scale(), scale_gradient);
-  take_gradient(model_.logit_bias(), bias_gradient);
+  towers_.Backward(input.micro, result.features, [&] { pass.BeginLast(); });
+  const StepSums scalars(pass, result, scale, input.wants_talk && input.wants_talk());
+  const GradientReducer::Sums sums = std::move(pass).Finish();
+  scalars.GiveGradients(sums, model_);
   Scale(GradientsOf(model_.trainable()), 1 / scale);
 
   // Summed values decide: all ranks alike.
@@ -119,14 +155,9 @@ StepReport TrainStep::Run(const StepInput& input) {
       model_.trainable(),
       options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity(),
       &comm_);
-  StepReport report{
-      .applied = std::isfinite(reducer_.Sum(loss)) && std::isfinite(norm.item<double>()),
-      .loss = reducer_.Sum(loss),
-      .log_u_mean = has_state ? reducer_.Sum(log_u) : none,
-      .tau_mean = has_taus ? reducer_.Sum(tau) : none,
-      .first_visits = reducer_.Sum(visits) / (2.0 * static_cast<double>(batch_size_)),
-      .gradient_norm = norm.item<double>(),
-      .to_talk = reducer_.Sum(talk) > 0};
+  StepReport report = scalars.Report(sums, batch_size_);
+  report.gradient_norm = norm.item<double>();
+  report.applied = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
   if (options_.precision.scales_gradients) {
     report.scale_shrank = !report.applied && scaler_.CanShrink();
     scaler_.Update(report.applied);

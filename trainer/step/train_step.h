@@ -60,6 +60,9 @@ class TrainStep {
 
  private:
   Features Gather(const PerSide<at::Tensor>& local);
+  StepScalars ScalarsOf(const StepInput& input) const;
+  /// What the gradients are multiplied by on their way back.
+  double GradientScale() const { return options_.precision.scales_gradients ? scaler_.scale : 1; }
 
   ClipModel& model_;
   const ContrastiveObjective& objective_;
