@@ -23,7 +23,7 @@
 #include "trainer/run/run_setup.h"
 #include "trainer/state/safetensors.h"
 #include "trainer/step/batch_tensors.h"
-#include "trainer/step/train_step.h"
+#include "trainer/step/learner.h"
 
 namespace fastclip {
 namespace {
@@ -73,21 +73,13 @@ class StepBench {
         model_config_(model),
         rows_(config.train.batch_size),
         plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
-        model_(model_config_, config.train.seed, config.temperature.init, ParameterType(),
-               config.model.lock),
-        objective_(MakeObjective(ObjectiveOf(config))),
-        table_(plan_, {0, 1}, objective_->state_columns(), objective_->initial_state(),
-               ParameterType()),
-        optimizer_(MakeOptimizer(model_.described(), config.optimizer)),
         comm_(WorldOfOne()),
-        step_(model_, *objective_, table_, *optimizer_, *comm_,
-              {config.train.clip_norm, PrecisionOf(config.train.precision)}, {rows_}),
+        learner_(config, model_config_, plan_, {0, 1}, {rows_}, *comm_),
         random_(1),
         pixels_(static_cast<std::size_t>(rows_ * model_config_.vision.image_size *
                                          model_config_.vision.image_size * 3)),
         real_(MakeCaptions(model_config_, rows_, false, random_)),
         full_(MakeCaptions(model_config_, rows_, true, random_)) {
-    model_.set_grad_checkpointing(config.train.grad_checkpointing);
     for (std::uint8_t& pixel : pixels_) pixel = static_cast<std::uint8_t>(random_.Next());
   }
 
@@ -106,11 +98,11 @@ class StepBench {
       const double wall_begin = SecondsOf(CLOCK_MONOTONIC),
                    core_begin = SecondsOf(CLOCK_PROCESS_CPUTIME_ID);
       const std::vector<MicroBatch> micro = MakeMicro(captions, indices);
-      step_.Run({.micro = micro,
-                 .indices = indices,
-                 .epoch = 1,
-                 .gamma = config_.gamma.min,
-                 .rates = {config_.learning_rate.lr, config_.learning_rate.lr}});
+      learner_.step.Run({.micro = micro,
+                         .indices = indices,
+                         .epoch = 1,
+                         .gamma = config_.gamma.min,
+                         .rates = {config_.learning_rate.lr, config_.learning_rate.lr}});
       wall.push_back(SecondsOf(CLOCK_MONOTONIC) - wall_begin);
       core.push_back(SecondsOf(CLOCK_PROCESS_CPUTIME_ID) - core_begin);
     }
@@ -130,9 +122,9 @@ class StepBench {
     NamedTensors tensors = {{"images", images},
                             {"tokens/real", real.tokens},
                             {"tokens/full", tensors_of(full_).tokens},
-                            {"image_features", model_.EncodeImage(images)},
-                            {"text_features", model_.EncodeText(real.tokens, real.pool)}};
-    for (const NamedTensors* list : {&model_.parameters(), &model_.buffers()}) {
+                            {"image_features", learner_.model.EncodeImage(images)},
+                            {"text_features", learner_.model.EncodeText(real.tokens, real.pool)}};
+    for (const NamedTensors* list : {&learner_.model.parameters(), &learner_.model.buffers()}) {
       for (const auto& [name, tensor] : *list) tensors.emplace_back("weight/" + name, tensor);
     }
     const OutputKind kind = {"a file of inputs", [](std::string_view head) {
@@ -174,12 +166,8 @@ class StepBench {
   ModelConfig model_config_;
   std::int64_t rows_;
   OrderPlan plan_;
-  ClipModel model_;
-  std::unique_ptr<ContrastiveObjective> objective_;
-  SampleTable table_;
-  std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Communicator> comm_;
-  TrainStep step_;
+  Learner learner_;
   CounterRandom random_;
   std::vector<std::uint8_t> pixels_;
   Captions real_, full_;

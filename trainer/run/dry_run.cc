@@ -22,12 +22,13 @@
 #include "trainer/run/resume_check.h"
 #include "trainer/run/run_setup.h"
 #include "trainer/run/start_check.h"
-#include "trainer/run/trainer.h"
+#include "trainer/run/zero_shot_set.h"
 #include "trainer/state/checkpoint.h"
 #include "trainer/state/estimator_file.h"
 #include "trainer/state/start_weights.h"
 #include "trainer/state/weights_origin.h"
 #include "trainer/step/activation_bytes.h"
+#include "trainer/step/learner.h"
 
 namespace fastclip {
 namespace {
@@ -116,12 +117,9 @@ class PlannedRun {
   PlannedRun(const LoadedConfig& config, const DryRunOptions& options)
       : config_(config),
         options_(options),
-        tokenizer_(OpenTokenizer(config->data.tokenizer)),
-        model_config_(CheckedModel(config, *tokenizer_)),
-        vocabulary_hash_(VocabularyHash(config->data.tokenizer)),
+        shape_(config),
         precision_(PrecisionOf(config->train.precision)),
-        model_(model_config_, config->train.seed, config->temperature.init, precision_.parameters,
-               config->model.lock, at::kMeta),
+        model_(MakeModel(*config, shape_.model, at::kMeta)),
         found_(CheckedFolder(*config)),
         start_(CheckedStart()),
         data_(OpenTrain(config, options.samples)),
@@ -157,9 +155,9 @@ class PlannedRun {
   std::unique_ptr<StartWeights> CheckedStart() const {
     if (found_) return nullptr;
     const std::string& init = config_->train.init;
-    auto start = std::make_unique<StartWeights>(config_, model_config_, vocabulary_hash_,
+    auto start = std::make_unique<StartWeights>(config_, shape_.model, shape_.vocabulary_hash,
                                                 init.empty() ? "" : ResolveModel(init).file);
-    CheckFit(*start, model_config_);
+    CheckFit(*start, shape_.model);
     return start;
   }
 
@@ -172,10 +170,9 @@ class PlannedRun {
   }
 
   void CheckLoader() const {
-    const LoaderOptions loader = LoaderOf(*config_, model_config_);
-    CheckMemory(config_, loader, largest_rows());
+    CheckMemory(config_, shape_.loader, largest_rows());
     if (!config_->data.val.empty() || !config_->eval.zeroshot.empty()) {
-      CheckMemory(config_, loader, config_->eval.batch_size);
+      CheckMemory(config_, shape_.loader, config_->eval.batch_size);
     }
   }
 
@@ -187,11 +184,11 @@ class PlannedRun {
     const auto image = [](const Parameter& of) { return of.tower == Tower::kImage; };
     lines_.Add("model",
                "{}: {:.1f} M parameters, image {:.1f} M and text {:.1f} M; {:.1f} M are trained",
-               model_config_.name, Millions(model_, [](auto&) { return true; }),
+               shape_.model.name, Millions(model_, [](auto&) { return true; }),
                Millions(model_, image), Millions(model_, [&](auto& of) { return !image(of); }),
                Millions(model_, [](auto& of) { return of.tensor.requires_grad(); }));
     lines_.Add("tokenizer", "{}: {} ids, {} of context", config_->data.tokenizer,
-               tokenizer_->vocab_size(), model_config_.text.context_length);
+               shape_.tokenizer->vocab_size(), shape_.model.text.context_length);
     if (config_->train.device == "cuda") {
       lines_.Add("device", "cuda, a GPU for each of {}", Counted(options_.ranks, "rank"));
     } else {
@@ -336,7 +333,7 @@ class PlannedRun {
     const double weights = BytesOf(model_.parameters()) + BytesOf(model_.buffers());
     const double gradients = BytesOf(model_.trainable()), moments = BytesOf(optimizer_->state());
     const auto row = static_cast<double>(ActivationBytesPerRow(
-        model_config_, config_->model.lock, precision_, config_->train.grad_checkpointing));
+        shape_.model, config_->model.lock, precision_, config_->train.grad_checkpointing));
     const double held = row * std::ceil(static_cast<double>(largest_rows()) /
                                         static_cast<double>(config_->train.micro_batches));
     const double state = largest_share() * StateBytes(*objective_, plan_, precision_);
@@ -378,11 +375,11 @@ class PlannedRun {
     const RunNow now{
         .config = *config_,
         .values = values,
-        .model = model_config_,
+        .model = shape_.model,
         .plan = plan_,
         .data_hash = options_.samples.empty() ? std::optional(data_.source->hash()) : std::nullopt,
         .data_files = data_.files,
-        .vocabulary_hash = vocabulary_hash_};
+        .vocabulary_hash = shape_.vocabulary_hash};
     RefuseOtherRun(*found_, now);
     for (const std::string& reason : found_->passed_over) {
       Warn({"skips a damaged checkpoint: " + reason});
@@ -397,9 +394,7 @@ class PlannedRun {
 
   const LoadedConfig& config_;
   const DryRunOptions& options_;
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  ModelConfig model_config_;
-  std::uint64_t vocabulary_hash_;
+  RunShape shape_;
   Precision precision_;
   ClipModel model_;  // without memory
   std::optional<FoundCheckpoint> found_;

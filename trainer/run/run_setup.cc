@@ -7,6 +7,7 @@
 #include "pipeline/loader/memory_plan.h"
 #include "pipeline/sources/record_sample.h"
 #include "trainer/model/presets.h"
+#include "trainer/state/weights_origin.h"
 
 namespace fastclip {
 namespace {
@@ -25,6 +26,12 @@ OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
 }
 
 }  // namespace
+
+RunShape::RunShape(const LoadedConfig& config)
+    : tokenizer(OpenTokenizer(config->data.tokenizer)),
+      vocabulary_hash(VocabularyHash(config->data.tokenizer)),
+      model(CheckedModel(config, *tokenizer)),
+      loader(LoaderOf(*config, model)) {}
 
 SourceOptions TrainSourceOf(const TrainConfig& config) {
   SourceOptions options = OtherSourceOf(config);

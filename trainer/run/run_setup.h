@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,16 @@ namespace fastclip {
 ModelConfig ModelOf(const LoadedConfig& config);
 /// The same, and it fits the tokenizer.
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
+
+/// What of a run does not depend on its data.
+struct RunShape {
+  explicit RunShape(const LoadedConfig& config);
+
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::uint64_t vocabulary_hash;  ///< of the file that it was read from
+  ModelConfig model;
+  LoaderOptions loader;
+};
 
 /// Of data.train; of other lists of the config.
 SourceOptions TrainSourceOf(const TrainConfig& config);

@@ -17,12 +17,8 @@
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
 #include "trainer/base/versions.h"
-#include "trainer/eval/encode_set.h"
-#include "trainer/eval/gather_set.h"
-#include "trainer/eval/retrieval.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/metrics.h"
-#include "trainer/run/run_setup.h"
 #include "trainer/state/weights_file.h"
 #include "trainer/step/batch_tensors.h"
 
@@ -119,8 +115,8 @@ int Trainer::RunSteps(StopSignal& stop) {
 std::optional<Batch> Trainer::NextBatch(std::optional<BatchLoader>& loader, bool paused,
                                         const std::stop_token& stop) {
   if (!loader) {
-    loader.emplace(*source_, plan_, lanes_, step_, total_steps_, *tokenizer_, loader_options_,
-                   loader_runtime_);
+    loader.emplace(*data_->train, plan(), data_->lanes, step_, total_steps_, *shape_.tokenizer,
+                   shape_.loader, loader_runtime_);
   }
   if (paused || step_ == first_step_) {
     for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
@@ -182,7 +178,7 @@ StopSignal::Words Trainer::StopWords() {
         done_ + under_way_, number == SIGINT ? "; press Ctrl-C again to stop without saving" : ""));
   };
   const auto last = [this] {
-    const std::int64_t saved = saved_step_, done = done_;
+    const std::int64_t saved = folder_->saved_step(), done = done_;
     console_.Say(saved == done ? fmt::format("stopped; step {} is saved", done)
                  : saved < 0
                      ? fmt::format("stopped without saving: no checkpoint was saved yet, {} lost",
@@ -196,9 +192,9 @@ StopSignal::Words Trainer::StopWords() {
 
 void Trainer::SayEnd() {
   const std::string skips = DescribeSkips(TotalSkips());
-  std::string line =
-      fmt::format("{}: {}; {}; skips: {}", refused_in_a_row_ == 0 ? "done" : "ended",
-                  Counted(step_, "step"), last_checkpoint_, skips.empty() ? "none" : skips);
+  std::string line = fmt::format("{}: {}; {}; skips: {}", refused_in_a_row_ == 0 ? "done" : "ended",
+                                 Counted(step_, "step"), folder_->last_checkpoint(),
+                                 skips.empty() ? "none" : skips);
   if (refused_ > 0) {
     line += fmt::format("; {} of the steps changed nothing, as {} loss or gradient was not finite",
                         refused_, refused_ == 1 ? "its" : "their");
@@ -217,13 +213,14 @@ void Trainer::RefuseADivergedEnd() const {
   throw std::runtime_error(fmt::format(
       "the run diverged at its end: loss or gradient was not finite in the last {}; {} holds the "
       "weights from before. A lower learning_rate.lr, a longer warm-up or train.clip_norm may help",
-      refused_in_a_row_ == 1 ? "step" : Counted(refused_in_a_row_, "step"), last_checkpoint_));
+      refused_in_a_row_ == 1 ? "step" : Counted(refused_in_a_row_, "step"),
+      folder_->last_checkpoint()));
 }
 
 /// A checkpoint of weights that are not finite would push the good ones out. Every rank calls it.
 void Trainer::RefuseBrokenWeights() {
   std::string bad;
-  for (const NamedTensors* tensors : {&model_.parameters(), &model_.buffers()}) {
+  for (const NamedTensors* tensors : {&model().parameters(), &model().buffers()}) {
     if (bad.empty()) bad = FirstNotFinite(*tensors);
   }
   for (const std::string& found : GatherTexts(comm_, bad)) {
@@ -232,12 +229,12 @@ void Trainer::RefuseBrokenWeights() {
         "the weights are not finite after step {} ({} is the first): nothing was saved, and the "
         "checkpoints from before stay. The last good one is {}. A lower learning_rate.lr, a longer "
         "warm-up or train.clip_norm may help",
-        step_, found, last_checkpoint_.empty() ? "none" : last_checkpoint_));
+        step_, found, folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
   }
 }
 
 void Trainer::SayWorstShards() {
-  for (const std::string& shard : quarantine_->WorstShards(kWorstShards)) {
+  for (const std::string& shard : folder_->quarantine().WorstShards(kWorstShards)) {
     console_.Say("  " + shard);
   }
 }
@@ -247,8 +244,8 @@ void Trainer::SayWorstShards() {
 /// Every rank calls it.
 void Trainer::SayBadData() {
   try {
-    quarantine_->NoteKnown();
-    quarantine_->Write(comm_);
+    folder_->quarantine().NoteKnown();
+    folder_->quarantine().Write(comm_);
     SayWorstShards();
   } catch (const std::exception& error) {  // the cause of the end is the one to tell
     console_.Say(fmt::format("the bad records could not be written down: {}", error.what()));
@@ -300,16 +297,16 @@ SkipCounts Trainer::TotalSkips() {
 }
 
 bool Trainer::IsDue(std::int64_t every_epochs) const {
-  if (step_ == 0 || step_ != plan_.steps(epoch()) || every_epochs == 0) return false;
+  if (step_ == 0 || step_ != plan().steps(epoch()) || every_epochs == 0) return false;
   return epoch() % every_epochs == 0 || step_ == total_steps_;
 }
 
-bool Trainer::OwesRetrieval() const {
-  return val_source_ && IsDue(config_->eval.every_epochs) && retrieval_at_ != step_;
+bool Trainer::Owes(const Evaluator& evaluator) const {
+  return IsDue(evaluator.every_epochs()) && evaluator.done_at != step_;
 }
 
-bool Trainer::OwesZeroShot() const {
-  return zeroshot_.source && IsDue(config_->eval.zeroshot_every_epochs) && zeroshot_at_ != step_;
+bool Trainer::OwesEvaluation() const {
+  return std::ranges::any_of(evaluators_, [&](const auto& evaluator) { return Owes(*evaluator); });
 }
 
 /// While an evaluation is owed, only a stop saves: a checkpoint holds its line of metrics.
@@ -321,35 +318,35 @@ bool Trainer::OwesCheckpoint() const {
 }
 
 TensorTarget Trainer::Target() const {
-  return {.device = model_.logit_scale().device(),
-          .dtype = model_.logit_scale().scalar_type(),
+  return {.device = model().logit_scale().device(),
+          .dtype = model().logit_scale().scalar_type(),
           .trim_text = config_->model.trim_text};
 }
 
 StepReport Trainer::TrainOn(const Batch& batch, const std::function<bool()>& wants_talk) {
   skips_ += batch.skips();
-  quarantine_->Note(batch.skipped());
+  folder_->quarantine().Note(batch.skipped());
   gamma_ = Gamma(config_->gamma, epoch(), config_->train.epochs);
-  const RunLength run{total_steps_, plan_.mean_steps_per_epoch()};
+  const RunLength run{total_steps_, plan().mean_steps_per_epoch()};
   rates_ = {LearningRate(config_->learning_rate, step_, run),
             TemperatureRate(config_->temperature, config_->learning_rate, step_, run,
-                            model_.logit_scale())};
+                            model().logit_scale())};
   const auto start = std::chrono::steady_clock::now();
   const std::vector<MicroBatch> micro =
       MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), Target(),
                      {.share = config_->model.patch_dropout,
-                      .patches = model_config_.vision.patches(),
+                      .patches = shape_.model.vision.patches(),
                       .seed = config_->train.seed,
-                      .each_step = plan_.repeats_records()});
+                      .each_step = plan().repeats_records()});
   const double uploading =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (DataWindow* window : {&logged_, &watched_}) window->Uploaded(uploading);
-  return train_step_.Run({.micro = micro,
-                          .indices = batch.indices(),
-                          .epoch = epoch(),
-                          .gamma = gamma_,
-                          .rates = rates_,
-                          .wants_talk = wants_talk});
+  return learner_->step.Run({.micro = micro,
+                             .indices = batch.indices(),
+                             .epoch = epoch(),
+                             .gamma = gamma_,
+                             .rates = rates_,
+                             .wants_talk = wants_talk});
 }
 
 void Trainer::CountRefusal(const StepReport& report) {
@@ -367,18 +364,19 @@ void Trainer::CountRefusal(const StepReport& report) {
       "loss or gradient was not finite in {} steps in a row, up to step {}: nothing of them was "
       "written. The last good checkpoint is {}. A lower learning_rate.lr, a longer warm-up or "
       "train.clip_norm may help",
-      kRefusedStepsInARow, step_, last_checkpoint_.empty() ? "none" : last_checkpoint_));
+      kRefusedStepsInARow, step_,
+      folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
 }
 
 double Trainer::Tau(const StepReport& report) const {
-  return std::isnan(report.tau_mean) ? std::exp(-model_.logit_scale().item<double>())
+  return std::isnan(report.tau_mean) ? std::exp(-model().logit_scale().item<double>())
                                      : report.tau_mean;
 }
 
 void Trainer::Log(const StepReport& report, const Batch& batch, const LoaderStats& stats) {
   const SkipCounts skips = TotalSkips();
   described_skips_ = DescribeSkips(skips);
-  if (log_) KeepFailure([&] { WriteMetrics(report, batch, stats, skips); });
+  if (folder_->log() != nullptr) KeepFailure([&] { WriteMetrics(report, batch, stats, skips); });
   logged_.Begin(stats);
   RefuseGarbage(skips);
 }
@@ -397,17 +395,17 @@ void Trainer::WriteMetrics(const StepReport& report, const Batch& batch, const L
                                    {"first_visits", report.first_visits},
                                    {"samples_per_second", rate.samples_per_second},
                                    {"data_wait", rate.data_wait}};
-  log_->Write("train", step_, scalars,
-              {{"epoch", batch.epoch()},
-               {"overflowed_steps", overflowed_},
-               {"samples", step_ * config_->train.batch_size},
-               {"refused_steps", refused_},
-               {"gathered_bytes", comm_.traffic().gathered},
-               {"summed_bytes", comm_.traffic().summed},
-               {"broadcast_bytes", comm_.traffic().broadcast},
-               {"skips", NamedSkips(skips)},
-               {"limit", BottleneckName(Judge(stages, logged_.uploading()).limit)}},
-              {{"data", NamedStages(stages, logged_.uploading())}});
+  folder_->log()->Write("train", step_, scalars,
+                        {{"epoch", batch.epoch()},
+                         {"overflowed_steps", overflowed_},
+                         {"samples", step_ * config_->train.batch_size},
+                         {"refused_steps", refused_},
+                         {"gathered_bytes", comm_.traffic().gathered},
+                         {"summed_bytes", comm_.traffic().summed},
+                         {"broadcast_bytes", comm_.traffic().broadcast},
+                         {"skips", NamedSkips(skips)},
+                         {"limit", BottleneckName(Judge(stages, logged_.uploading()).limit)}},
+                        {{"data", NamedStages(stages, logged_.uploading())}});
 }
 
 // Only what changes is said: a run that trains all the time says nothing.
@@ -432,66 +430,28 @@ void Trainer::ShowProgress(const StepReport& report) {
       Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
 }
 
-EncodeOptions Trainer::EncodeForEval(const char* what, std::int64_t total,
-                                     const std::stop_token& stop) {
-  return {.batch_size = static_cast<int>(config_->eval.batch_size),
-          .target = Target(),
-          .loader = config_->pipeline,
-          .progress =
-              [this, what, total](std::int64_t done) {
-                if (console_.StatusDue())
-                  console_.Status(fmt::format("{}: {} of {} records", what, done, total));
-              },
-          .stop = stop};
-}
-
-void Trainer::Evaluate(const std::stop_token& stop) {
-  const SetShare share = ShareOf(val_source_->size(), comm_.rank(), comm_.world_size());
-  const std::int64_t records = ToInt(share.last) - ToInt(share.first);
-  EncodedSet mine;
-  bool stopped = false;
-  Together(comm_, [&] {
-    try {
-      mine = EncodeSet(model_, *val_source_, share.first, share.last, *tokenizer_,
-                       EncodeForEval("evaluating", records, stop));
-    } catch (const EncodingStopped&) {
-      stopped = true;
-    }
-  });
-  if (AnyStopped(stopped)) throw EncodingStopped();
-  const EncodedSet set = GatherSet(mine, comm_);
-  RetrievalMetrics metrics;
-  Together(comm_, [&] {
-    metrics = ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
-  });
-  retrieval_at_ = step_;
-  if (!log_) return;
-  KeepFailure([&] {
-    log_->Write("retrieval", step_, NamedRetrieval(metrics),
-                {{"epoch", epoch()},
-                 {"images", metrics.images},
-                 {"captions", metrics.captions},
-                 {"skips", NamedSkips(set.skips)}});
-  });
-  std::string captions;
-  if (val_source_->texts_of_several_lines() > 0) {
-    captions = fmt::format(", {}: {}", Counted(metrics.captions, "caption"),
-                           DescribeLines(OtherSourceOf(*config_).caption_lines));
-  }
-  console_.Say(
-      fmt::format("epoch {}: image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 "
-                  "{:.3f} ({}{})",
-                  epoch(), metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
-                  metrics.text_to_image.recall_1, metrics.text_to_image.recall_10,
-                  Counted(metrics.images, "picture"), captions));
+void Trainer::Evaluate(Evaluator& evaluator, const std::stop_token& stop) {
+  EvaluationResult result = evaluator.Run({.model = model(),
+                                           .tokenizer = *shape_.tokenizer,
+                                           .target = Target(),
+                                           .comm = comm_,
+                                           .console = console_,
+                                           .stop = stop});
+  evaluator.done_at = step_;
+  RunLog* const log = folder_->log();
+  if (log == nullptr) return;
+  result.extra["epoch"] = epoch();
+  KeepFailure([&] { log->Write(evaluator.event(), step_, result.scalars, result.extra); });
+  console_.Say(fmt::format("epoch {}: {}", epoch(), result.text));
 }
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {
   const Patience patience(comm_, config_->comm.patience);
-  if (!config_->model.sync_batch_norm) BroadcastFromRank0(model_.buffers());
+  if (!config_->model.sync_batch_norm) BroadcastFromRank0(model().buffers());
   try {
-    if (OwesRetrieval()) Evaluate(stop);
-    if (OwesZeroShot()) EvaluateZeroShot(stop);
+    for (const auto& evaluator : evaluators_) {
+      if (Owes(*evaluator)) Evaluate(*evaluator, stop);
+    }
     saved_ = false;
   } catch (const EncodingStopped&) {
     // The run is saved without its line; a resume evaluates first.
@@ -505,49 +465,48 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
 
 /// A log that cannot be written ends the run, but is no reason not to save it.
 void Trainer::SyncLogs() {
-  if (log_) KeepFailure([&] { log_->Sync(); });
-  KeepFailure([&] { quarantine_->Write(comm_); });
+  if (RunLog* const log = folder_->log()) KeepFailure([&] { log->Sync(); });
+  KeepFailure([&] { folder_->quarantine().Write(comm_); });
 }
 
 void Trainer::Save() {
   const Patience patience(comm_, config_->comm.patience);
   RefuseBrokenWeights();
   SyncLogs();
+  const RunLog* const log = folder_->log();
   std::optional<GradScaler> scaler;
-  if (PrecisionOf(config_->train.precision).scales_gradients) scaler = train_step_.scaler();
+  if (PrecisionOf(config_->train.precision).scales_gradients) scaler = learner_->step.scaler();
   const CheckpointMeta meta{.step = step_,
                             .epoch = epoch(),
-                            .order = plan_.options(),
-                            .data_hash = source_->hash(),
+                            .order = plan().options(),
+                            .data_hash = data_->train->hash(),
                             .objective = config_->objective.name,
                             .mode = config_->objective.mode,
-                            .model = model_config_.name,
-                            .model_config = OpenClipJson(model_config_),
+                            .model = shape_.model.name,
+                            .model_config = OpenClipJson(shape_.model),
                             .tokenizer = config_->data.tokenizer,
-                            .vocabulary_hash = vocabulary_hash_,
+                            .vocabulary_hash = shape_.vocabulary_hash,
                             .scaler = scaler,
                             .skips = TotalSkips(),
                             .refused_steps = refused_,
                             .refused_in_a_row = refused_in_a_row_,
                             .overflowed_steps = overflowed_,
-                            .metrics_bytes = log_ ? log_->metrics().length() : 0,
-                            .metrics_owed = log_ ? log_->metrics().owed() : "",
+                            .metrics_bytes = log != nullptr ? log->metrics().length() : 0,
+                            .metrics_owed = log != nullptr ? log->metrics().owed() : "",
                             .threads = at::get_num_threads(),
                             .world_size = comm_.world_size(),
                             .versions = Versions(),
                             .config = config_values_};
   CheckpointContent content{
-      .model = model_.parameters(), .optimizer = optimizer_->state(), .state = {}};
-  content.model.insert(content.model.end(), model_.buffers().begin(), model_.buffers().end());
-  if (!objective_->state_columns().empty()) {
+      .model = model().parameters(), .optimizer = learner_->optimizer->state(), .state = {}};
+  content.model.insert(content.model.end(), model().buffers().begin(), model().buffers().end());
+  if (!learner_->objective->state_columns().empty()) {
     std::vector<std::int64_t> sizes;
-    for (std::int64_t lane = lanes_.first; lane < lanes_.last; ++lane)
-      sizes.push_back(plan_.lane_size(lane));
-    content.state = {table_.columns(), lanes_, sizes, table_.values()};
+    for (std::int64_t lane = data_->lanes.first; lane < data_->lanes.last; ++lane)
+      sizes.push_back(plan().lane_size(lane));
+    content.state = {learner_->table.columns(), data_->lanes, sizes, learner_->table.values()};
   }
-  SaveCheckpoint(config_->run, meta, content, static_cast<int>(config_->checkpoint.keep), comm_);
-  last_checkpoint_ = fmt::format("{}/checkpoints/step_{}", config_->run, step_);
-  saved_step_ = step_;
+  folder_->Save(meta, content, static_cast<int>(config_->checkpoint.keep));
   saved_ = true;
 }
 

@@ -11,40 +11,23 @@
 
 #include "comm/communicator.h"
 #include "comm/counted_communicator.h"
+#include "pipeline/base/console.h"
 #include "pipeline/files/file.h"
 #include "pipeline/loader/batch_loader.h"
-#include "pipeline/sources/open_source.h"
 #include "trainer/config/config.h"
 #include "trainer/config/config_changes.h"
-#include "trainer/eval/class_prompts.h"
-#include "trainer/eval/encode_set.h"
-#include "pipeline/base/console.h"
 #include "trainer/run/data_window.h"
-#include "trainer/run/quarantine.h"
+#include "trainer/run/evaluator.h"
+#include "trainer/run/opened_data.h"
 #include "trainer/run/ranks.h"
 #include "trainer/run/run_clock.h"
-#include "trainer/run/run_lock.h"
-#include "trainer/run/run_log.h"
+#include "trainer/run/run_folder.h"
+#include "trainer/run/run_setup.h"
 #include "trainer/run/stop_signal.h"
-#include "trainer/state/checkpoint.h"
 #include "trainer/state/start_weights.h"
-#include "trainer/step/train_step.h"
+#include "trainer/step/learner.h"
 
 namespace fastclip {
-
-/// The pictures and classes of eval.zeroshot; no source where it is not asked for.
-struct ZeroShotSet {
-  std::unique_ptr<RecordSource> source;
-  std::vector<PartInfo> parts;  ///< of the source
-  ClassPrompts prompts;
-  std::shared_ptr<const ClassNames> names;
-
-  /// Reads the class file and the templates and looks at some labels. Throws ConfigError, naming
-  /// the key, where they cannot be used.
-  static ZeroShotSet Open(const LoadedConfig& config, SourceOptions options);
-  /// What is wrong with the set, and what of a folder of classes is not used.
-  std::vector<std::string> Remarks() const;
-};
 
 /// A run: epochs of steps with their schedules, evaluation, checkpoints, stop and resume.
 ///
@@ -76,12 +59,14 @@ class Trainer {
   void EndIfAnyFailed();
   [[noreturn]] void SaveAndThrow(const std::exception& error);
   StopSignal::Words StopWords();
-  void SayRanks();
-  void SayWhatWillNotFit();
+  // Opening a run, in this order.
+  void LockFolder();
+  void RefuseUnlikeData();
   void OpenRun(const std::string& command);
-  std::optional<FoundCheckpoint> FindCheckpoint();
+  void SayWhatWillNotFit();
+  void SayWhatItIs();
+  void SayRanks();
   void BroadcastFromRank0(const NamedTensors& tensors);
-  void RefuseAFolderOfItsOwn();
   /// `resumed`: of the checkpoint that the run goes on from, or a new run's.
   void StartLogs(const std::string& command, const CheckpointMeta& resumed);
   TrainConfig UsedConfig() const;
@@ -110,54 +95,36 @@ class Trainer {
                     const SkipCounts& skips);
   void SayVerdict(const LoaderStats& stats);
   void ShowProgress(const StepReport& report);
-  bool OwesRetrieval() const;
-  bool OwesZeroShot() const;
-  bool OwesEvaluation() const { return OwesRetrieval() || OwesZeroShot(); }
+  bool Owes(const Evaluator& evaluator) const;
+  bool OwesEvaluation() const;
   bool OwesCheckpoint() const;
-  EncodeOptions EncodeForEval(const char* what, std::int64_t total, const std::stop_token& stop);
-  void Evaluate(const std::stop_token& stop);
-  void EvaluateZeroShot(const std::stop_token& stop);
+  void Evaluate(Evaluator& evaluator, const std::stop_token& stop);
   void EvaluateOrSave(const std::stop_token& stop);
   void Save();
   void SyncLogs();
   /// Whether `step_` ends an epoch after which something is due that comes every so many epochs.
   bool IsDue(std::int64_t every_epochs) const;
-  std::int64_t epoch() const { return plan_.EpochOf(step_); }
+  const OrderPlan& plan() const { return data_->plan; }
+  const ClipModel& model() const { return learner_->model; }
+  std::int64_t epoch() const { return plan().EpochOf(step_); }
 
   const LoadedConfig& config_;
   ConfigValues config_values_;  // of the resolved config
   CountedCommunicator comm_;
-  std::optional<Patience> opening_;  // while the constructor runs
   Console console_;
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  std::uint64_t vocabulary_hash_ = 0;  // of the file that it was read from
-  ModelConfig model_config_;
-  LoaderOptions loader_options_;
+  RunShape shape_;
   LoaderRuntime loader_runtime_;
-  std::optional<RunLock> lock_;         // before anything is written into the run folder
-  std::vector<ListedFile> data_files_;  // of source_
-  std::unique_ptr<RecordSource> source_;
-  std::unique_ptr<RecordSource> val_source_;
-  ZeroShotSet zeroshot_;
-  OrderPlan plan_;
-  std::vector<std::int64_t> lanes_per_rank_;
-  LaneRange lanes_;
-  ClipModel model_;
-  std::unique_ptr<ContrastiveObjective> objective_;
-  SampleTable table_;
-  std::unique_ptr<Optimizer> optimizer_;
-  TrainStep train_step_;
+  std::optional<RunFolder> folder_;  // what follows is made by the constructor's steps
+  std::optional<OpenedData> data_;
+  std::optional<Learner> learner_;
+  std::vector<std::unique_ptr<Evaluator>> evaluators_;
   std::optional<StartTemperature> start_temperature_;  // of a run that starts anew
   std::optional<TrainConfig> resumed_;                 // of another: what it is computed with
-  std::optional<RunLog> log_;                          // on rank 0
-  std::optional<Quarantine> quarantine_;
 
   std::int64_t step_ = 0;  // steps done
   std::int64_t total_steps_ = 0;
-  LearningRates rates_;             // of the last step
-  double gamma_ = 1;                // of the last step
-  std::int64_t retrieval_at_ = -1;  // step of the last line of each kind
-  std::int64_t zeroshot_at_ = -1;
+  LearningRates rates_;          // of the last step
+  double gamma_ = 1;             // of the last step
   SkipCounts skips_{};           // of this rank; rank 0's begin with those of all before a resume
   SkipCounts skips_before_{};    // of all ranks, before this start
   std::string described_skips_;  // of all ranks, at the last line of metrics
@@ -165,16 +132,14 @@ class Trainer {
   std::int64_t overflowed_ = 0;  // steps that a too large gradient scale cost
   std::int64_t refused_ = 0;
   std::int64_t refused_in_a_row_ = 0;
-  std::string last_checkpoint_;
   bool saved_ = false;                 // the last checkpoint holds all up to here
   std::exception_ptr failure_;         // of this rank, which others have not heard of yet
   double starved_ = 0;                 // seconds that the last batch was waited for
   std::vector<UniqueFd> spare_files_;  // so that a run which has too many files open can be saved
 
   // For the thread of StopSignal.
-  std::atomic<std::int64_t> done_{0};         // as step_
-  std::atomic<std::int64_t> under_way_{0};    // 1 while a step is computed
-  std::atomic<std::int64_t> saved_step_{-1};  // of last_checkpoint_
+  std::atomic<std::int64_t> done_{0};       // as step_
+  std::atomic<std::int64_t> under_way_{0};  // 1 while a step is computed
 
   RunClock clock_;
   DataWindow logged_;   // since the last line of metrics

@@ -33,40 +33,24 @@ bool HoldsCheckpoint(const std::filesystem::path& folder) {
 
 }  // namespace
 
-/// Rank 0 looks and checks every byte; the others take its word.
-std::optional<FoundCheckpoint> Trainer::FindCheckpoint() {
-  std::optional<FoundCheckpoint> found;
-  Together(comm_, [&] {
-    if (comm_.rank() == 0) found = FindNewestCheckpoint(config_->run);
-  });
-  const std::string path = GatherTexts(comm_, found ? found->path : "").front();
-  Together(comm_, [&] {
-    if (comm_.rank() == 0 || path.empty()) return;
-    found.emplace();
-    found->path = path;
-    found->meta = ReadCheckpointMeta(path);
-  });
-  return found;
-}
-
 void Trainer::Resume(const FoundCheckpoint& found) {
   SayPassedOver(found.passed_over, console_);
   const RunNow now{.config = *config_,
                    .values = config_values_,
-                   .model = model_config_,
-                   .plan = plan_,
-                   .data_hash = source_->hash(),
-                   .data_files = data_files_,
-                   .vocabulary_hash = vocabulary_hash_};
+                   .model = shape_.model,
+                   .plan = plan(),
+                   .data_hash = data_->train->hash(),
+                   .data_files = data_->files,
+                   .vocabulary_hash = shape_.vocabulary_hash};
   RefuseOtherRun(found, now);
   const CheckpointMeta& meta = found.meta;
 
-  model_.Load(LoadModel(found.path), found.path);
-  optimizer_->LoadState(LoadOptimizer(found.path), found.path);
-  if (!objective_->state_columns().empty()) {
+  learner_->model.Load(LoadModel(found.path), found.path);
+  learner_->optimizer->LoadState(LoadOptimizer(found.path), found.path);
+  if (!learner_->objective->state_columns().empty()) {
     const auto saved = OpenTable(found.path);
     if (!saved) throw std::runtime_error(fmt::format("{}: holds no state files", found.path));
-    saved->Read(lanes_, table_.values());
+    saved->Read(data_->lanes, learner_->table.values());
   }
   step_ = meta.step;
   if (comm_.rank() == 0) skips_ = meta.skips;
@@ -74,9 +58,8 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   refused_ = meta.refused_steps;
   refused_in_a_row_ = meta.refused_in_a_row;
   overflowed_ = meta.overflowed_steps;
-  if (meta.scaler) train_step_.scaler() = *meta.scaler;
-  last_checkpoint_ = found.path;
-  saved_step_ = step_;
+  if (meta.scaler) learner_->step.scaler() = *meta.scaler;
+  folder_->GoOnFrom(found);
   saved_ = true;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
   for (const std::string& line : DescribeResume(found, now)) console_.Say(line);
@@ -89,23 +72,23 @@ void Trainer::Resume(const FoundCheckpoint& found) {
 /// Their checkpoint has been checked.
 void Trainer::TakeEstimatorsOf(const std::string& weights) {
   const std::string folder = std::filesystem::path(weights).parent_path();
-  if (objective_->state_columns().empty() || !HoldsCheckpoint(folder)) {
+  if (learner_->objective->state_columns().empty() || !HoldsCheckpoint(folder)) {
     console_.Say(fmt::format("weights from {}", weights));
     return;
   }
   const CheckpointMeta meta = ReadCheckpointMeta(folder);
-  if (meta.data_hash != source_->hash()) {
+  if (meta.data_hash != data_->train->hash()) {
     console_.Say(fmt::format(
         "weights from {}; its estimators belong to other data and are not used", weights));
     return;
   }
   const auto saved = OpenTable(folder);
-  if (!saved || saved->columns() != table_.columns()) {
+  if (!saved || saved->columns() != learner_->table.columns()) {
     console_.Say(fmt::format(
         "weights from {}; its estimators belong to another objective and are not used", weights));
     return;
   }
-  CarryOver(*saved, OrderPlan(meta.order), table_);
+  CarryOver(*saved, OrderPlan(meta.order), learner_->table);
   console_.Say(fmt::format("weights and estimators from {}", folder));
   SayIfEstimatorsAreLost();
 }
@@ -130,11 +113,11 @@ void Trainer::TakeEstimators(const std::string& file) {
   }
   ImportedEstimators imported;
   Together(comm_, [&] {
-    if (keys && keys->data_hash() != source_->hash()) {
+    if (keys && keys->data_hash() != data_->train->hash()) {
       throw std::runtime_error(
           fmt::format("{}: changed while {} was read; start again", config_->data.train, field));
     }
-    imported = ImportEstimators(file, keys ? &*keys : nullptr, table_);
+    imported = ImportEstimators(file, keys ? &*keys : nullptr, learner_->table);
   });
   const auto sum = [&](std::int64_t mine) {
     const std::vector<std::int64_t> all = GatherNumbers(comm_, mine);

@@ -1,0 +1,153 @@
+#include "trainer/run/evaluator.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "comm/exchange.h"
+#include "pipeline/base/printable.h"
+#include "trainer/eval/class_hits.h"
+#include "trainer/eval/gather_set.h"
+#include "trainer/eval/retrieval.h"
+#include "trainer/eval/zero_shot.h"
+#include "trainer/run/metrics.h"
+#include "trainer/run/run_setup.h"
+
+namespace fastclip {
+namespace {
+
+EncodeOptions EncodeOf(const TrainConfig& config, const EvaluationInput& input, const char* what,
+                       std::int64_t total) {
+  return {.batch_size = static_cast<int>(config.eval.batch_size),
+          .target = input.target,
+          .loader = config.pipeline,
+          .progress =
+              [&console = input.console, what, total](std::int64_t done) {
+                if (console.StatusDue())
+                  console.Status(fmt::format("{}: {} of {} records", what, done, total));
+              },
+          .stop = input.stop};
+}
+
+/// Runs `encode` on all ranks; what it throws, all throw.
+template <class Encode>
+void EncodeTogether(Communicator& comm, const Encode& encode) {
+  bool stopped = false;
+  Together(comm, [&] {
+    try {
+      encode();
+    } catch (const EncodingStopped&) {
+      stopped = true;
+    }
+  });
+  if (comm.world_size() == 1 ? stopped : AnyRank(comm, stopped)) throw EncodingStopped();
+}
+
+class RetrievalEvaluator final : public Evaluator {
+ public:
+  RetrievalEvaluator(const TrainConfig& config, const RecordSource& source)
+      : Evaluator(config.eval.every_epochs), config_(config), source_(source) {}
+
+  const char* event() const override { return "retrieval"; }
+
+  EvaluationResult Run(const EvaluationInput& input) const override {
+    Communicator& comm = input.comm;
+    const SetShare share = ShareOf(source_.size(), comm.rank(), comm.world_size());
+    const std::int64_t records = ToInt(share.last) - ToInt(share.first);
+    EncodedSet mine;
+    EncodeTogether(comm, [&] {
+      mine = EncodeSet(input.model, source_, share.first, share.last, input.tokenizer,
+                       EncodeOf(config_, input, "evaluating", records));
+    });
+    const EncodedSet set = GatherSet(mine, comm);
+    RetrievalMetrics metrics;
+    Together(comm, [&] {
+      metrics = ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
+    });
+    return {.scalars = NamedRetrieval(metrics),
+            .extra = {{"images", metrics.images},
+                      {"captions", metrics.captions},
+                      {"skips", NamedSkips(set.skips)}},
+            .text = Describe(metrics)};
+  }
+
+ private:
+  std::string Describe(const RetrievalMetrics& metrics) const {
+    std::string captions;
+    if (source_.texts_of_several_lines() > 0) {
+      captions = fmt::format(", {}: {}", Counted(metrics.captions, "caption"),
+                             DescribeLines(OtherSourceOf(config_).caption_lines));
+    }
+    return fmt::format(
+        "image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 {:.3f} ({}{})",
+        metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
+        metrics.text_to_image.recall_1, metrics.text_to_image.recall_10,
+        Counted(metrics.images, "picture"), captions);
+  }
+
+  const TrainConfig& config_;
+  const RecordSource& source_;
+};
+
+class ZeroShotEvaluator final : public Evaluator {
+ public:
+  ZeroShotEvaluator(const TrainConfig& config, const ZeroShotSet& set)
+      : Evaluator(config.eval.zeroshot_every_epochs), config_(config), set_(set) {}
+
+  const char* event() const override { return "zeroshot"; }
+
+  // Each rank makes the class weights, which need no exchange then.
+  EvaluationResult Run(const EvaluationInput& input) const override {
+    Communicator& comm = input.comm;
+    const SetShare share = ShareOf(set_.source->size(), comm.rank(), comm.world_size());
+    const EncodeOptions encode =
+        EncodeOf(config_, input, "zero-shot", ToInt(share.last) - ToInt(share.first));
+    ClassHits hits(static_cast<std::int64_t>(set_.prompts.classes.size()));
+    EncodeTogether(comm, [&] {
+      const auto show = [&](std::int64_t done) {
+        if (input.console.StatusDue())
+          input.console.Status(fmt::format("zero-shot: {} sentences", done));
+      };
+      const at::Tensor weights =
+          ClassWeights(input.model, input.tokenizer, set_.prompts, encode, show);
+      hits = ClassifyPictures(input.model, *set_.source, share.first, share.last, input.tokenizer,
+                              weights, encode);
+    });
+    hits.SumOver(comm);
+    ClassMetrics metrics;
+    Together(comm, [&] { metrics = hits.Metrics(); });
+    nlohmann::ordered_json left_out = NamedSkips(hits.skips());
+    if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
+    return {.scalars = NamedClassMetrics(metrics, ""),
+            .extra = {{"images", metrics.images}, {"classes", hits.classes()}, {"skips", left_out}},
+            .text = Describe(metrics, hits)};
+  }
+
+ private:
+  std::string Describe(const ClassMetrics& metrics, const ClassHits& hits) const {
+    std::string left_out = hits.DescribeLeftOut();
+    if (const std::string unknown = set_.names->DescribeUnknown(); !unknown.empty()) {
+      left_out += fmt::format(" ({})", unknown);
+    }
+    return fmt::format("zero-shot top-1 {:.3f} top-5 {:.3f} ({} of {} classes{})", metrics.top_1,
+                       metrics.top_5, Counted(metrics.images, "picture"), hits.classes(),
+                       left_out.empty() ? "" : "; left out: " + left_out);
+  }
+
+  const TrainConfig& config_;
+  const ZeroShotSet& set_;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<Evaluator>> MakeEvaluators(const TrainConfig& config,
+                                                       const OpenedData& data) {
+  std::vector<std::unique_ptr<Evaluator>> evaluators;
+  if (data.val) evaluators.push_back(std::make_unique<RetrievalEvaluator>(config, *data.val));
+  if (data.zeroshot.source) {
+    evaluators.push_back(std::make_unique<ZeroShotEvaluator>(config, data.zeroshot));
+  }
+  return evaluators;
+}
+
+}  // namespace fastclip

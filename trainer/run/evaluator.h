@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "pipeline/base/console.h"
+#include "tokenizer/tokenizer.h"
+#include "trainer/config/config.h"
+#include "trainer/eval/encode_set.h"
+#include "trainer/model/clip_model.h"
+#include "trainer/run/opened_data.h"
+#include "trainer/run/run_log.h"
+
+namespace fastclip {
+
+/// What an evaluation works with.
+struct EvaluationInput {
+  const ClipModel& model;
+  const Tokenizer& tokenizer;
+  TensorTarget target;
+  Communicator& comm;
+  Console& console;
+  std::stop_token stop;
+};
+
+/// What comes of one: a line of metrics and one for people.
+struct EvaluationResult {
+  RunLog::Scalars scalars;
+  nlohmann::json extra;
+  std::string text;
+};
+
+/// One kind of evaluation during training. Every rank has the same ones and runs them together; the
+/// ranks share the pictures.
+class Evaluator {
+ public:
+  explicit Evaluator(std::int64_t every_epochs) : every_epochs_(every_epochs) {}
+  virtual ~Evaluator() = default;
+  /// Its event in metrics.jsonl: "retrieval".
+  virtual const char* event() const = 0;
+  /// Throws EncodingStopped on all ranks where one of them was stopped.
+  virtual EvaluationResult Run(const EvaluationInput& input) const = 0;
+
+  std::int64_t every_epochs() const { return every_epochs_; }
+  /// The step of its last line; -1: none.
+  std::int64_t done_at = -1;
+
+ private:
+  const std::int64_t every_epochs_;
+};
+
+/// Those that a config asks for, in the order in which they run. Config and data are borrowed.
+std::vector<std::unique_ptr<Evaluator>> MakeEvaluators(const TrainConfig& config,
+                                                       const OpenedData& data);
+
+}  // namespace fastclip

@@ -1,0 +1,61 @@
+#include "trainer/run/opened_data.h"
+
+#include <utility>
+
+#include "trainer/run/ranks.h"
+#include "trainer/run/run_setup.h"
+
+namespace fastclip {
+namespace {
+
+/// Rank 0 has compared each file with its manifest just before the others open it: one look at a
+/// file system that may serve all of them.
+SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
+  options.trust_manifest = comm.rank() != 0;
+  return options;
+}
+
+/// The list of a config's key. Rank 0 looks at some records for all.
+OpenedSource OpenList(const char* key, const std::string& list, const SourceOptions& options,
+                      Communicator& comm, Console& console) {
+  return Rank0First(comm, [&] {
+    OpenedSource opened = OpenSourceWithInfo(list, OfRank(options, comm));
+    for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
+    if (comm.rank() == 0) {
+      for (const auto& line : LookAtData(key, list, *opened.source, options)) console.Say(line);
+    }
+    return opened;
+  });
+}
+
+ZeroShotSet OpenZeroShot(const LoadedConfig& config, Communicator& comm, Console& console) {
+  return Rank0First(comm, [&] {
+    ZeroShotSet set = ZeroShotSet::Open(config, OfRank(OtherSourceOf(*config), comm));
+    for (const std::string& line : set.Remarks()) console.Say(line);
+    return set;
+  });
+}
+
+}  // namespace
+
+OpenedData OpenData(const LoadedConfig& config, Communicator& comm, Console& console) {
+  OpenedSource train =
+      OpenList("data.train", config->data.train, TrainSourceOf(*config), comm, console);
+  std::unique_ptr<RecordSource> val;
+  if (!config->data.val.empty()) {
+    val = OpenList("data.val", config->data.val, OtherSourceOf(*config), comm, console).source;
+  }
+  ZeroShotSet zeroshot = OpenZeroShot(config, comm, console);
+  OrderPlan plan = PlanOf(config, *train.source);
+  std::vector<std::int64_t> lanes_per_rank = LanesPerRank(config, plan, comm.world_size());
+  const LaneRange lanes = plan.LanesOf(comm.rank(), lanes_per_rank);
+  return {.files = std::move(train.files),
+          .train = std::move(train.source),
+          .val = std::move(val),
+          .zeroshot = std::move(zeroshot),
+          .plan = std::move(plan),
+          .lanes_per_rank = std::move(lanes_per_rank),
+          .lanes = lanes};
+}
+
+}  // namespace fastclip

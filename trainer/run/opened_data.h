@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "pipeline/base/console.h"
+#include "pipeline/order/order_plan.h"
+#include "pipeline/sources/open_source.h"
+#include "trainer/config/config.h"
+#include "trainer/run/zero_shot_set.h"
+
+namespace fastclip {
+
+/// What a run reads, and how its records are dealt to the ranks.
+struct OpenedData {
+  std::vector<ListedFile> files;  ///< of `train`
+  std::unique_ptr<RecordSource> train;
+  std::unique_ptr<RecordSource> val;  ///< null: none
+  ZeroShotSet zeroshot;
+  OrderPlan plan;
+  std::vector<std::int64_t> lanes_per_rank;
+  LaneRange lanes;  ///< of this rank
+
+  /// Rows of a batch on this rank.
+  std::int64_t rows() const { return (lanes.last - lanes.first) * plan.rows_per_lane(); }
+};
+
+/// Opens the lists of a config, each on rank 0 first, and says what is wrong with them: truncated,
+/// damaged and vanished shards train on, but not in silence. Every rank calls it. Throws
+/// ConfigError and what OpenSource() throws.
+OpenedData OpenData(const LoadedConfig& config, Communicator& comm, Console& console);
+
+}  // namespace fastclip

@@ -1,0 +1,71 @@
+#include "trainer/run/run_folder.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <stdexcept>
+#include <utility>
+
+#include "comm/exchange.h"
+#include "comm/launch.h"
+#include "trainer/base/file_io.h"
+
+namespace fastclip {
+
+RunFolder::RunFolder(std::string path, Communicator& comm) : path_(std::move(path)), comm_(comm) {
+  if (comm.rank() == 0) lock_.emplace(path_);
+}
+
+/// What rank 0 wrote into its lock tells.
+void RunFolder::RefuseAFolderOfItsOwn() {
+  const std::string lock = path_ + "/lock";
+  std::string seen;
+  Together(comm_, [&] {
+    if (comm_.rank() == 0) seen = ReadWholeFile(lock, 4096);
+  });
+  const std::string expected = GatherTexts(comm_, seen).front();
+  Together(comm_, [&] {
+    std::error_code absent;
+    if (std::filesystem::exists(lock, absent) && ReadWholeFile(lock, 4096) == expected) return;
+    throw std::runtime_error(fmt::format(
+        "the run folder {} on {} is not that of rank 0: it must be on a file system that all ranks "
+        "share",
+        path_, HostName()));
+  });
+}
+
+std::optional<FoundCheckpoint> RunFolder::FindCheckpoint() {
+  std::optional<FoundCheckpoint> found;
+  Together(comm_, [&] {
+    if (comm_.rank() == 0) found = FindNewestCheckpoint(path_);
+  });
+  const std::string path = GatherTexts(comm_, found ? found->path : "").front();
+  Together(comm_, [&] {
+    if (comm_.rank() == 0 || path.empty()) return;
+    found.emplace();
+    found->path = path;
+    found->meta = ReadCheckpointMeta(path);
+  });
+  return found;
+}
+
+void RunFolder::GoOnFrom(const FoundCheckpoint& found) {
+  last_checkpoint_ = found.path;
+  saved_step_ = found.meta.step;
+}
+
+void RunFolder::OpenLog(const CheckpointMeta& resumed, std::int64_t step) {
+  log_.emplace(path_, resumed.metrics_bytes, step, resumed.metrics_owed);
+}
+
+void RunFolder::OpenQuarantine(bool keep, const RecordSource& source) {
+  quarantine_.emplace(path_, keep, source, comm_);
+}
+
+void RunFolder::Save(const CheckpointMeta& meta, const CheckpointContent& content, int keep) {
+  SaveCheckpoint(path_, meta, content, keep, comm_);
+  last_checkpoint_ = fmt::format("{}/checkpoints/step_{}", path_, meta.step);
+  saved_step_ = meta.step;
+}
+
+}  // namespace fastclip

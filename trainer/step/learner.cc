@@ -1,0 +1,27 @@
+#include "trainer/step/learner.h"
+
+#include <utility>
+
+namespace fastclip {
+
+ClipModel MakeModel(const TrainConfig& config, const ModelConfig& model, at::Device device) {
+  return ClipModel(model, config.train.seed, config.temperature.init,
+                   PrecisionOf(config.train.precision).parameters, config.model.lock, device);
+}
+
+Learner::Learner(const TrainConfig& config, const ModelConfig& model_config, const OrderPlan& plan,
+                 LaneRange lanes, std::vector<std::int64_t> rows_per_rank, Communicator& comm,
+                 at::Device device)
+    : model(MakeModel(config, model_config, device)),
+      objective(MakeObjective(ObjectiveOf(config))),
+      table(plan, lanes, objective->state_columns(), objective->initial_state(),
+            PrecisionOf(config.train.precision).parameters),
+      optimizer(MakeOptimizer(model.described(), config.optimizer)),
+      step(model, *objective, table, *optimizer, comm,
+           {config.train.clip_norm, PrecisionOf(config.train.precision)},
+           std::move(rows_per_rank)) {
+  model.set_grad_checkpointing(config.train.grad_checkpointing);
+  if (config.model.sync_batch_norm) model.SyncBatchNormOver(comm);
+}
+
+}  // namespace fastclip

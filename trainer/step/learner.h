@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "pipeline/order/order_plan.h"
+#include "trainer/config/config.h"
+#include "trainer/model/clip_model.h"
+#include "trainer/objective/contrastive_objective.h"
+#include "trainer/objective/sample_table.h"
+#include "trainer/optim/optimizer.h"
+#include "trainer/step/train_step.h"
+
+namespace fastclip {
+
+/// The model of a config with fresh weights on `device`; on at::kMeta it has shapes alone.
+ClipModel MakeModel(const TrainConfig& config, const ModelConfig& model,
+                    at::Device device = at::kCPU);
+
+/// What learns: the model, its objective and per-sample state, the optimizer, and the step that
+/// moves them. `comm` is borrowed.
+struct Learner {
+  /// `lanes`: of this rank, whose rows the table holds. `device` holds model, optimizer and
+  /// features; the table stays on the CPU.
+  Learner(const TrainConfig& config, const ModelConfig& model_config, const OrderPlan& plan,
+          LaneRange lanes, std::vector<std::int64_t> rows_per_rank, Communicator& comm,
+          at::Device device = at::kCPU);
+
+  ClipModel model;
+  std::unique_ptr<ContrastiveObjective> objective;
+  SampleTable table;
+  std::unique_ptr<Optimizer> optimizer;
+  TrainStep step;
+};
+
+}  // namespace fastclip
