@@ -20,6 +20,12 @@ int GpuCount() { return c10::impl::VirtualGuardImpl(c10::kCUDA).deviceCount(); }
 
 void* Open() {
   const fs::path& folder = ProgramFolder();
+  if (folder.empty()) {
+    throw std::runtime_error(
+        "train.device = \"cuda\": the folder of this program is not known (no /proc), so neither "
+        "is "
+        "where its library for GPUs lies");
+  }
   for (const fs::path& file :
        {folder / kCudaLibraryName, folder.parent_path() / "lib" / kCudaLibraryName}) {
     if (!fs::exists(file)) continue;

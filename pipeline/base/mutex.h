@@ -48,7 +48,6 @@ class Condition {
   void WaitUntil(MutexLock& lock, std::chrono::steady_clock::time_point end) {
     condition_.wait_until(lock.lock_, end);
   }
-  void NotifyOne() { condition_.notify_one(); }
   void NotifyAll() { condition_.notify_all(); }
 
  private:

@@ -6,7 +6,6 @@
 #include <map>
 #include <stdexcept>
 
-#include "pipeline/base/ascii.h"
 #include "pipeline/base/mutex.h"
 #include "pipeline/files/local_file.h"
 

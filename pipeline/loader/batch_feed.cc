@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <span>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <variant>
 

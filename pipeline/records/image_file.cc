@@ -6,7 +6,8 @@ namespace fastclip {
 
 ImageFile ReadImageFile(const std::string& path, std::int64_t max_bytes,
                         const std::stop_token& stop, BlockBuilder& memory) {
-  const auto file = OpenFile(path);
+  // A scheme that nobody knows is a property of the record.
+  const auto file = HasFileSystem(path) ? OpenFile(path) : nullptr;
   if (file == nullptr) return {.bytes = {}, .skip = Skip::kMissing};
   const std::int64_t size = file->Stamp().size;
   if (size < 0 || size > max_bytes) return {.bytes = {}, .skip = Skip::kTooLarge};

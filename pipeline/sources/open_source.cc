@@ -60,8 +60,8 @@ void RefuseCaptionKeys(const std::string& part, const SourceOptions& options) {
 void RefuseChecksums(const std::string& part, const SourceOptions& options) {
   if (!options.add_checksums && !options.verify_checksums) return;
   throw std::runtime_error(
-      fmt::format("'{}': checksums are of the records of tar shards; pack the table with fastclip "
-                  "shards convert, or leave them out",
+      fmt::format("'{}': checksums are of the records of tar shards; pack it with fastclip shards "
+                  "convert, or leave them out",
                   part));
 }
 
@@ -130,10 +130,12 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
     info.part = part;
     info.kind = "synthetic";
     SayUnused(options, info);
+    RefuseChecksums(part, options);
     return OpenSynthetic(part, options);
   }
   RefuseRemote(part);
   if (IsFolder(part)) {
+    RefuseChecksums(part, options);
     auto folder = std::make_unique<ImageFolderSource>(part, options);
     info.part = part;
     info.kind = "folder of classes";

@@ -46,8 +46,7 @@ struct OpenedSource {
 /// Opens a list: tar shards with braces and globs ("cc3m/{00000..00331}.tar"), a table (.tsv, .csv,
 /// .jsonl, also with .gz) of image path and caption, a folder of classes, or "synthetic:N" (N pairs
 /// made up from their index). Lists joined by "::" are one source, their records one after the
-/// other. Throws
-/// std::runtime_error that names the part of the list and says what to do.
+/// other. Throws std::runtime_error that names the part of the list and says what to do.
 std::unique_ptr<RecordSource> OpenSource(const std::string& list,
                                          const SourceOptions& options = {});
 

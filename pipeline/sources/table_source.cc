@@ -67,7 +67,8 @@ WalkedFile Walk(const RandomAccessFile& file, const TableWants& wants) {
 
 bool Exists(const std::string& path) {
   std::error_code ignored;
-  return IsUri(path) ? FileSystemOf(path).Find(path).has_value() : fs::exists(path, ignored);
+  if (!IsUri(path)) return fs::exists(path, ignored);
+  return HasFileSystem(path) && FileSystemOf(path).Find(path).has_value();
 }
 
 }  // namespace

@@ -21,14 +21,28 @@ assert set(commands) == {"train", "config", "estimators", "eval", "shards", "ben
 benches = listed(fastclip("bench", "--help").stdout)
 assert set(benches) == {"pipeline", "tokenizer", "step", "objective"}, benches
 
-for words, summary in [([name], text) for name, text in commands.items()] + [
-        (["bench", name], text) for name, text in benches.items()]:
-    result = fastclip(*words, "--help")
+for name, summary in commands.items():
+    result = fastclip(name, "--help")
     if "needs LibTorch" in summary:
-        assert result.returncode == 2 and f"has no '{words[-1]}'; build with" in result.stderr, (words, result)
+        assert result.returncode == 2 and f"has no '{name}'; build with" in result.stderr, (name, result)
     else:
-        assert result.returncode == 0 and "example: " in result.stdout, (words, result)
+        assert result.returncode == 0 and "example: " in result.stdout, (name, result)
+
+# Commands of verbs: every verb.
+verbs = 0
+for name, text in commands.items():
+    help_text = fastclip(name, "--help").stdout
+    if "needs LibTorch" in text or f"fastclip {name} VERB" not in help_text:
+        continue
+    for verb, summary in listed(help_text).items():
+        result = fastclip(name, verb, "--help")
+        if "needs LibTorch" in summary:
+            assert result.returncode == 2 and f"has no '{verb}'" in result.stderr, (name, verb, result)
+        else:
+            assert result.returncode == 0 and "example: " in result.stdout, (name, verb, result)
+        verbs += 1
+assert verbs > 8, verbs
 
 wrong = fastclip("trian")
 assert wrong.returncode == 2 and "no command 'trian'" in wrong.stderr, wrong
-print(len(commands), "commands,", len(benches), "benches")
+print(len(commands), "commands,", verbs, "verbs")

@@ -344,7 +344,12 @@ TEST_F(CommandLine, ReplaysARunAsItsConfigSays) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
   ExpectRefused("shards replay " + (folder_ / "run.toml") + " --epoch 0 --batch 8",
                 "--batch is the run's to say");
-  ExpectRefused("shards replay synthetic:20 --epoch 0 --batch 8", "is neither a run nor a config");
+  ExpectRefused("shards replay synthetic:20 --epoch 0 --batch 8",
+                "is no run's folder and no CONFIG.toml");
+  ExpectRefused("shards replay " + (folder_ / "run.toml") + " --epoch 30", "the epochs 0 to 29");
+  ExpectRefused("shards replay synthetic:20 --epoch 0 --batch 8 --seed 1 --steps 0", "--steps");
+  EXPECT_EQ(Run("shards replay synthetic:20 --epoch 0 --batch 8 --seed 1 --verify"), 1);
+  EXPECT_NE(errors_.find("checksums are of the records of tar shards"), std::string::npos);
 }
 
 TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
@@ -356,18 +361,20 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
       "config check " + mine + " objective.mode=exact data.train=a.tar run=a ";
   ASSERT_EQ(Run(check + "optimizer.name=lion optimizer.eps=1e-3 > " + out), 0) << errors_;
   EXPECT_NE(ReadFile(out).find("optimizer.eps has no effect"), std::string::npos) << ReadFile(out);
-  EXPECT_NE(ReadFile(out).find("keys set; no error"), std::string::npos);
+  EXPECT_NE(ReadFile(out).find("keys set; no error found without the data"), std::string::npos);
   ExpectRefused(check + "train.lr=1", "learning_rate.lr");
 
   ASSERT_EQ(Run("config diff configs/quickstart.toml configs/quickstart.toml > " + out), 0);
   EXPECT_EQ(ReadFile(out), "no key differs\n");
   std::string changed = ReadFile("configs/quickstart.toml");
   changed.replace(changed.find("epochs = 10"), 11, "epochs = 12");
+  changed.replace(changed.find("batch_size = 64"), 15, "batch_size = 96");
   WriteFile(folder_ / "changed.toml", changed);
   ASSERT_EQ(Run("config diff configs/quickstart.toml " + (folder_ / "changed.toml") + " > " + out),
             0);
-  EXPECT_NE(ReadFile(out).find("train.epochs 10 → 12 (changes results"), std::string::npos)
-      << ReadFile(out);
+  EXPECT_EQ(ReadFile(out),
+            "train.epochs 10 → 12 (changes results)\n"
+            "train.batch_size 64 → 96 (refused at a resume, unless it comes to the same)\n");
   ASSERT_EQ(Run("config keys > " + out), 0);
   EXPECT_NE(ReadFile(out).find("learning_rate.lr "), std::string::npos);
   EXPECT_NE(ReadFile(out).find("also: "), std::string::npos);

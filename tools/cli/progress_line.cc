@@ -12,7 +12,7 @@ void ProgressLine::Show(std::int64_t done, std::int64_t total, const std::string
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
   const double rate = static_cast<double>(done) / seconds;
   const double left = static_cast<double>(total - done) / std::max(rate, 1e-9);
-  console_.Status(fmt::format("{}/{} {}, {:.0f} {}/s, {} left{}{}", done, total, what, rate, what,
+  console_.Status(fmt::format("{}/{} {}, {:.3g} {}/s, {} left{}{}", done, total, what, rate, what,
                               Duration(left), more.empty() ? "" : ", ", more));
 }
 

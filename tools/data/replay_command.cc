@@ -80,7 +80,7 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_option("--from", o.from, "first step, from 0 in the epoch")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--steps", o.steps, "number of steps; default: to the epoch's end")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
   app.add_option("--threads", o.threads, "threads that decode, for each rank")
       ->check(CLI::Range(1, kMostThreads))
       ->capture_default_str();
@@ -114,7 +114,9 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
     RefuseKeysOfTheRun(app);
   } else if (seed->count() == 0 || batch->count() == 0) {
     throw UsageError(
-        fmt::format("'{}' is neither a run nor a config: give its --seed and --batch", o.list));
+        fmt::format("'{}' is no run's folder and no CONFIG.toml: give the --seed and --batch of "
+                    "the run that trains on it",
+                    o.list));
   }
   return true;
 }
@@ -174,9 +176,9 @@ ReplaySetup SetupOf(ReplayOptions& o) {
   OpenedSource opened = OpenSourceWithInfo(o.list, o.source);
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   o.order_words.Apply(*opened.source, o.order);
+  auto tokenizer = OpenTokenizer(o.tokenizer);
   try {
-    OrderPlan plan(o.order);
-    return {std::move(opened.source), std::move(plan), OpenTokenizer(o.tokenizer), o.loader};
+    return {std::move(opened.source), OrderPlan(o.order), std::move(tokenizer), o.loader, 0};
   } catch (const std::invalid_argument& wrong) {
     throw UsageError(wrong.what());
   }
@@ -208,6 +210,10 @@ int RunReplay(int argc, const char* const* argv) {
     setup.plan.EvenLanes(o.world);
   } catch (const std::invalid_argument& wrong) {
     throw UsageError(wrong.what());
+  }
+  if (setup.epochs > 0 && o.epoch >= setup.epochs) {
+    throw UsageError(fmt::format("--epoch {}: the run has the epochs 0 to {} (train.epochs)",
+                                 o.epoch, setup.epochs - 1));
   }
   const std::int64_t steps = StepsOf(setup.plan, o.epoch);
   if (o.from >= steps) {

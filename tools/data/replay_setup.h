@@ -16,6 +16,7 @@ struct ReplaySetup {
   OrderPlan plan;
   std::shared_ptr<const Tokenizer> tokenizer;
   LoaderOptions loader;
+  std::int64_t epochs = 0;  ///< of the run; 0: not known
 };
 
 /// Whether the words name a config or the folder of a run.

@@ -195,7 +195,7 @@ const Command kVerbs[] = {
 
 }  // namespace
 
-/// `fastclip shards VERB …`: makes, indexes and shows shards. Verbs are a table in the .cc.
+/// `fastclip shards VERB …`: makes, indexes and shows shards. Verbs are a table here.
 int RunShards(int argc, const char* const* argv) {
   return RunVerb("shards", kVerbs, "", "fastclip shards info 'cc3m/{00000..00331}.tar'", argc,
                  argv);

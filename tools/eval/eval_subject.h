@@ -61,7 +61,7 @@ class EvalSubject {
   const std::string& file() const { return file_; }
   const ModelConfig& model() const { return model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  /// With a progress line "encoding 512 of 1000 PICTURES …" where someone watches.
+  /// With a ProgressLine, unless --json is given.
   EncodeOptions Encode(const std::string& what, std::int64_t total) const;
   /// A ProgressLine, unless --json is given; `done` == total removes it.
   std::function<void(std::int64_t done)> Progress(const std::string& what,

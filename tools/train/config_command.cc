@@ -29,7 +29,7 @@ const char* MeaningOf(KeyChange change) {
       return "read at a start alone";
     case KeyChange::kSameSample:
     case KeyChange::kSameState:
-      return "refused at a resume";
+      return "refused at a resume, unless it comes to the same";
   }
   return "";
 }
@@ -62,6 +62,7 @@ int PrintKeys(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
   TrainConfig config;
   const ConfigTable table = Defaults(config);
+  fmt::print("{:<36} {:<24} {}\n", "key", "default", "a change of it");
   for (const auto& [name, value] : table.Values()) {
     const KeyInfo* info = FindKey(name);
     fmt::print("{:<36} {:<24} {}{}\n", name, value, MeaningOf(info->change),
@@ -87,7 +88,7 @@ int Check(int argc, const char* const* argv) {
   std::size_t set = 0;
   const std::vector<std::string> keys = config.table().keys();
   for (const std::string& key : keys) set += config.table().Origin(key) != "the default" ? 1 : 0;
-  fmt::print("{}: {} of {} keys set; no error\n", path, set, keys.size());
+  fmt::print("{}: {} of {} keys set; no error found without the data\n", path, set, keys.size());
   return 0;
 }
 
@@ -103,7 +104,9 @@ int Diff(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig a(before, {}), b(now, {});
   const std::vector<ChangedKey> changed = ChangedKeys(ValuesOf(*a), ValuesOf(*b));
-  for (const ChangedKey& key : changed) fmt::print("{}\n", Describe(key));
+  for (const ChangedKey& key : changed) {
+    fmt::print("{} {} → {} ({})\n", key.name, key.before, key.now, MeaningOf(key.change));
+  }
   if (changed.empty()) fmt::print("no key differs\n");
   return 0;
 }

@@ -20,7 +20,8 @@ ReplaySetup SetupOfRun(const std::string& path, bool verify) {
   auto tokenizer = OpenTokenizer(config->data.tokenizer);
   LoaderOptions loader = LoaderOf(*config, CheckedModel(config, *tokenizer));
   OrderPlan plan = PlanOf(config, *opened.source);
-  return {std::move(opened.source), std::move(plan), std::move(tokenizer), std::move(loader)};
+  return {std::move(opened.source), std::move(plan), std::move(tokenizer), std::move(loader),
+          config->train.epochs};
 }
 
 }  // namespace fastclip

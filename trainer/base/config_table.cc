@@ -129,7 +129,8 @@ void ConfigTable::Choice(std::string key, std::string& field, std::vector<std::s
                         field = *text;
                         return "";
                       },
-                      [&field] { return TomlString(field); }, required});
+                      [&field] { return TomlString(field); }, required,
+                      [&field] { return field.empty(); }});
 }
 
 void ConfigTable::Flag(std::string key, bool& field) {
@@ -374,7 +375,7 @@ void ConfigTable::Override(const std::string& word) {
 
 void ConfigTable::CheckRequired(const std::string& where) const {
   for (const Entry& entry : entries_) {
-    if (entry.required && entry.write() == "''") {
+    if (entry.required && !origin_.contains(entry.key)) {
       throw ConfigError(fmt::format("{}: {} has no default and must be set", where, entry.key));
     }
   }
@@ -410,7 +411,7 @@ std::string ConfigTable::Write() const {
     if (in != section) text += fmt::format("\n[{}]\n", in);
     section = in;
     const std::string name = entry.key.substr(dot == std::string::npos ? 0 : dot + 1);
-    text += entry.required && entry.write() == "''"
+    text += entry.required && entry.is_empty()
                 ? fmt::format("# {} = …  has no default: give it\n", name)
                 : fmt::format("{} = {}\n", name, entry.write());
   }

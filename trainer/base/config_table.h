@@ -73,6 +73,7 @@ class ConfigTable {
     std::function<std::string(const Value&)> set;  // "" or what is wrong with the value
     std::function<std::string()> write;            // the value as TOML
     bool required = false;
+    std::function<bool()> is_empty{};  // of a required one
   };
   /// Calls `set(key, value, where)` for each.
   template <class SetKey>

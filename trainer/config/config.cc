@@ -112,7 +112,7 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Choice("temperature.schedule", c.temperature.schedule,
                {"cosine", "model", "const", "step_thresh"});
 
-  table.Choice("optimizer.name", c.optimizer.name, {"adamw", "lamb", "lion", "sgdm"});
+  table.Choice("optimizer.name", c.optimizer.name, OptimizerNames());
   table.Real("optimizer.beta1", c.optimizer.beta1, 0, 0.999999);
   table.Real("optimizer.beta2", c.optimizer.beta2, 0, 0.999999);
   table.Real("optimizer.eps", c.optimizer.eps, 1e-15, 1);

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <stdexcept>
@@ -18,13 +19,45 @@ void CheckNotNegative(const char* key, double value) {
   throw std::invalid_argument(fmt::format("optimizer.{} is {}; it must be 0 or more", key, value));
 }
 
+template <class Form>
+std::unique_ptr<Optimizer> Make(const std::vector<Parameter>& parameters,
+                                const OptimizerOptions& options) {
+  return std::make_unique<Form>(parameters, options);
+}
+
+struct Kind {
+  const char* name;
+  std::unique_ptr<Optimizer> (*make)(const std::vector<Parameter>& parameters,
+                                     const OptimizerOptions& options);
+};
+
+constexpr Kind kKinds[] = {
+    {"adamw", Make<FusedAdamW>},
+    {"lamb", Make<Lamb>},
+    {"lion", Make<Lion>},
+    {"sgdm", Make<FusedSgd>},
+};
+
+const Kind* KindOf(const std::string& name) {
+  for (const Kind& kind : kKinds) {
+    if (kind.name == name) return &kind;
+  }
+  return nullptr;
+}
+
 }  // namespace
+
+std::vector<std::string> OptimizerNames() {
+  std::vector<std::string> names;
+  for (const Kind& kind : kKinds) names.emplace_back(kind.name);
+  return names;
+}
 
 void CheckOptimizer(const OptimizerOptions& options) {
   const std::string& name = options.name;
-  if (name != "adamw" && name != "lamb" && name != "lion" && name != "sgdm") {
-    throw std::invalid_argument(
-        fmt::format("optimizer.name is \"{}\"; there are adamw, lamb, lion, sgdm", name));
+  if (KindOf(name) == nullptr) {
+    throw std::invalid_argument(fmt::format("optimizer.name is \"{}\"; there are {}", name,
+                                            fmt::join(OptimizerNames(), ", ")));
   }
   if (!IsShare(options.beta1) || !IsShare(options.beta2)) {
     throw std::invalid_argument(
@@ -52,10 +85,7 @@ void CheckOptimizer(const OptimizerOptions& options) {
 std::unique_ptr<Optimizer> MakeOptimizer(const std::vector<Parameter>& parameters,
                                          const OptimizerOptions& options) {
   CheckOptimizer(options);
-  if (options.name == "lamb") return std::make_unique<Lamb>(parameters, options);
-  if (options.name == "lion") return std::make_unique<Lion>(parameters, options);
-  if (options.name == "sgdm") return std::make_unique<FusedSgd>(parameters, options);
-  return std::make_unique<FusedAdamW>(parameters, options);
+  return KindOf(options.name)->make(parameters, options);
 }
 
 }  // namespace fastclip

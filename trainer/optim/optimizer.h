@@ -42,6 +42,9 @@ struct OptimizerOptions {
   bool nesterov = false;
 };
 
+/// adamw, lamb, lion, sgdm.
+std::vector<std::string> OptimizerNames();
+
 /// Throws std::invalid_argument with the reason, or with the optimizers there are.
 void CheckOptimizer(const OptimizerOptions& options);
 

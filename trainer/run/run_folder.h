@@ -43,7 +43,6 @@ class RunFolder {
   const std::string& last_checkpoint() const { return last_checkpoint_; }
   /// Its step, or -1. For any thread.
   std::int64_t saved_step() const { return saved_step_; }
-  const std::string& path() const { return path_; }
 
  private:
   const std::string path_;

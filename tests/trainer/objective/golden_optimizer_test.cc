@@ -99,5 +99,19 @@ TEST(GoldenOptimizer, StepsAndClippingAgree) {
   });
 }
 
+// GroupOf is compared with PublishedGroup for every parameter of our towers (optimizer_test).
+TEST(GoldenOptimizer, PublishedGroupsAgree) {
+  ForEachGolden("optimizers", [](const GoldenFile& file) {
+    int cases = 0;
+    for (const std::string& name : ParameterNames(file)) {
+      EXPECT_EQ(static_cast<int>(PublishedGroup(name, file.At("init/" + name))),
+                file.about.at("config").at("params").at(name).at("group").get<int>())
+          << name;
+      ++cases;
+    }
+    return cases;
+  });
+}
+
 }  // namespace
 }  // namespace fastclip
