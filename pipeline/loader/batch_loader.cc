@@ -1,12 +1,9 @@
 #include "pipeline/loader/batch_loader.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <deque>
 #include <exception>
-#include <stdexcept>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -31,27 +28,6 @@ static void __tsan_release(void*) {}
 #endif
 
 namespace fastclip {
-namespace {
-
-const LoaderOptions& Checked(const LoaderOptions& options) {
-  const auto in_range = [](int value, int least, int most) {
-    return value >= least && value <= most;
-  };
-  if (!in_range(options.threads, 1, kMostThreads) ||
-      !in_range(options.io_threads, 1, kMostThreads) || options.prefetch < 1 ||
-      !in_range(options.image_size, 1, kMaxImageSize) || options.context_length < 2) {
-    throw std::invalid_argument(fmt::format(
-        "a loader needs 1 to {} threads and as many readers, a batch ahead, a picture of 1 to {} "
-        "pixels a side and two ids a caption: threads {}, io_threads {}, prefetch {}, image_size "
-        "{}, context_length {}",
-        kMostThreads, kMaxImageSize, options.threads, options.io_threads, options.prefetch,
-        options.image_size, options.context_length));
-  }
-  return options;
-}
-
-}  // namespace
-
 // A row is a Job: a reader takes it, reads its record and passes it to the compute pool, which
 // writes the row. A bad record sends the job back to the readers with the next attempt.
 struct BatchLoader::Impl {
@@ -64,7 +40,7 @@ struct BatchLoader::Impl {
   Impl(const RecordSource& source, std::unique_ptr<BatchFeed> feed, const LoaderOptions& options,
        const LoaderRuntime& runtime)
       : feed(std::move(feed)),
-        options(Checked(options)),
+        options(CheckedOptions(options)),
         runtime(runtime),
         memory(PlanMemory(options, this->feed->batches() > 0 ? this->feed->rows(0) : 0)),
         row_reader(source, *this->feed, this->options, this->runtime, counters),

@@ -46,4 +46,7 @@ struct LoaderOptions {
 /// How training decodes: with fast_pixels smaller, down to image_size.
 DecodeOptions TrainingDecodeOptions(const LoaderOptions& options);
 
+/// The same options. Throws std::invalid_argument where no loader can have them.
+const LoaderOptions& CheckedOptions(const LoaderOptions& options);
+
 }  // namespace fastclip

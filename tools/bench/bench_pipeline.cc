@@ -25,6 +25,7 @@
 #include "pipeline/records/record_source.h"
 #include "pipeline/sources/open_source.h"
 #include "tokenizer/tokenizer.h"
+#include "tools/bench/pipeline_bench_options.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/measure.h"
 #include "tools/cli/usage_error.h"
@@ -35,62 +36,6 @@ namespace {
 constexpr double kSliceSeconds = 3;
 // Records that are held at once while the bare kernels are measured.
 constexpr std::int64_t kHeldBytes = std::int64_t{256} << 20;
-
-struct BenchOptions {
-  std::string list;
-  std::string tokenizer = "clip";
-  OrderOptions order{.batch_size = 64, .seed = 1};
-  SourceOptions source;
-  LoaderOptions loader;
-  double seconds = 30;
-  bool json = false;
-};
-
-bool Parse(int argc, const char* const* argv, BenchOptions& o) {
-  CLI::App app(
-      "Training batches made from shards as fast as the machine can, and in the same run, in "
-      "slices\n"
-      "of 3 seconds that take turns, on the same records: decoding alone (whole pictures), and "
-      "the\n"
-      "bare kernels (decode, crop, resize of the very same boxes). The ratios say what the "
-      "pipeline\n"
-      "around them costs. Memory is the peak above the process's start.",
-      "fastclip bench pipeline");
-  app.add_option("--shards", o.list, "shards (braces, globs, ::), a table, or synthetic:N")
-      ->required();
-  app.add_option("--size", o.loader.image_size, "side of the training crop, pixels")
-      ->check(CLI::Range(1, kMaxImageSize))
-      ->capture_default_str();
-  app.add_option("--threads", o.loader.threads, "threads that decode")
-      ->check(CLI::Range(1, kMostThreads))
-      ->capture_default_str();
-  app.add_option("--io-threads", o.loader.io_threads, "threads that read")
-      ->check(CLI::Range(1, kMostThreads))
-      ->capture_default_str();
-  app.add_option("--memory", o.loader.memory_bytes,
-                 "bytes, as pipeline.memory of a run; 0: by rule")
-      ->capture_default_str();
-  app.add_option("--batch", o.order.batch_size, "rows of a batch")
-      ->check(CLI::Range(1, kMaxBatchRows))
-      ->capture_default_str();
-  app.add_option("--seconds", o.seconds, "measure for about this long")
-      ->check(CLI::Range(0.0, 1e6))
-      ->capture_default_str();
-  app.add_option("--tokenizer", o.tokenizer, "clip, clip:VOCABULARY or sentencepiece:MODEL")
-      ->check(WrongTokenizer)
-      ->capture_default_str();
-  PictureOptions pictures;
-  pictures.AddTo(app);
-  TableOptions table;
-  table.AddTo(app);
-  AddPixelsTo(app, o.loader.fast_pixels);
-  app.add_flag("--json", o.json, "one JSON object");
-  app.footer("example: fastclip bench pipeline --shards 'cc3m/{00000..00031}.tar' --threads 8");
-  if (!ParseArguments(app, argc, argv)) return false;
-  pictures.Apply(o.source, o.loader.decode);
-  o.source.table = table.Parsed();
-  return true;
-}
 
 void OnThreads(int threads, std::size_t count, const std::function<void(std::size_t)>& run) {
   std::atomic<std::size_t> next = 0;
@@ -111,7 +56,7 @@ struct LoaderTime {
 
 class PipelineBench {
  public:
-  explicit PipelineBench(const BenchOptions& options)
+  explicit PipelineBench(const PipelineBenchOptions& options)
       : options_(options),
         source_(OpenSource(options.list, options.source)),
         plan_(WithSize(options.order, source_->size())),
@@ -236,7 +181,7 @@ class PipelineBench {
     return true;
   }
 
-  const BenchOptions& options_;
+  const PipelineBenchOptions& options_;
   const std::unique_ptr<RecordSource> source_;
   const OrderPlan plan_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
@@ -267,7 +212,7 @@ double ProbeSeconds() {
   return (SecondsOf(CLOCK_MONOTONIC) - begin) / kTimes;
 }
 
-nlohmann::ordered_json Measure(const BenchOptions& o, double start_mb) {
+nlohmann::ordered_json Measure(const PipelineBenchOptions& o, double start_mb) {
   const PipelineBench bench(o);
   const auto rows_of = [&](std::int64_t steps) {
     return static_cast<double>(steps * o.order.batch_size);
@@ -377,8 +322,8 @@ void Print(const nlohmann::ordered_json& json) {
 /// kernels on the same records.
 int RunBenchPipeline(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
-  BenchOptions options;
-  if (!Parse(argc, argv, options)) return 0;
+  PipelineBenchOptions options;
+  if (!ParsePipelineBench(argc, argv, options)) return 0;
   nlohmann::ordered_json json;
   try {
     json = Measure(options, start_mb);

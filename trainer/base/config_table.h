@@ -86,8 +86,4 @@ class ConfigTable {
   std::function<std::string(const std::string&)> hint_;
 };
 
-/// The candidate with the smallest edit distance to `word`, of at most `at_most`; empty: none has.
-std::string Nearest(const std::string& word, const std::vector<std::string>& candidates,
-                    std::size_t at_most = std::string::npos);
-
 }  // namespace fastclip

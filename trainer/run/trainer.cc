@@ -27,7 +27,6 @@ namespace {
 
 constexpr int kRefusedStepsInARow = 5;
 constexpr double kVerdictSeconds = 10;
-constexpr std::size_t kWorstShards = 10;
 // Of fewer records a share says nothing.
 constexpr std::int64_t kFewestTried = 1000;
 
@@ -190,23 +189,6 @@ StopSignal::Words Trainer::StopWords() {
   return {first, last};
 }
 
-void Trainer::SayEnd() {
-  const std::string skips = DescribeSkips(TotalSkips());
-  std::string line = fmt::format("{}: {}; {}; skips: {}", refused_in_a_row_ == 0 ? "done" : "ended",
-                                 Counted(step_, "step"), folder_->last_checkpoint(),
-                                 skips.empty() ? "none" : skips);
-  if (refused_ > 0) {
-    line += fmt::format("; {} of the steps changed nothing, as {} loss or gradient was not finite",
-                        refused_, refused_ == 1 ? "its" : "their");
-  }
-  if (overflowed_ > 0) {
-    line += fmt::format("; {} of the steps changed nothing while the gradient scale was too large",
-                        overflowed_);
-  }
-  console_.Say(line);
-  SayWorstShards();
-}
-
 /// A run whose last step came to nothing has not ended well, though its weights are sound.
 void Trainer::RefuseADivergedEnd() const {
   if (refused_in_a_row_ == 0) return;
@@ -215,41 +197,6 @@ void Trainer::RefuseADivergedEnd() const {
       "weights from before. A lower learning_rate.lr, a longer warm-up or train.clip_norm may help",
       refused_in_a_row_ == 1 ? "step" : Counted(refused_in_a_row_, "step"),
       folder_->last_checkpoint()));
-}
-
-/// A checkpoint of weights that are not finite would push the good ones out. Every rank calls it.
-void Trainer::RefuseBrokenWeights() {
-  std::string bad;
-  for (const NamedTensors* tensors : {&model().parameters(), &model().buffers()}) {
-    if (bad.empty()) bad = FirstNotFinite(*tensors);
-  }
-  for (const std::string& found : GatherTexts(comm_, bad)) {
-    if (found.empty()) continue;
-    throw std::runtime_error(fmt::format(
-        "the weights are not finite after step {} ({} is the first): nothing was saved, and the "
-        "checkpoints from before stay. The last good one is {}. A lower learning_rate.lr, a longer "
-        "warm-up or train.clip_norm may help",
-        step_, found, folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
-  }
-}
-
-void Trainer::SayWorstShards() {
-  for (const std::string& shard : folder_->quarantine().WorstShards(kWorstShards)) {
-    console_.Say("  " + shard);
-  }
-}
-
-/// When the run dies, of its data as like as not: all that was found bad is written down, be it on
-/// the way to a batch that never came (but for what is missing or changed, which nobody keeps).
-/// Every rank calls it.
-void Trainer::SayBadData() {
-  try {
-    folder_->quarantine().NoteKnown();
-    folder_->quarantine().Write(comm_);
-    SayWorstShards();
-  } catch (const std::exception& error) {  // the cause of the end is the one to tell
-    console_.Say(fmt::format("the bad records could not be written down: {}", error.what()));
-  }
 }
 
 // All ranks have the same sums, and stop alike.
@@ -294,27 +241,6 @@ SkipCounts Trainer::TotalSkips() {
   SkipCounts total{};
   std::copy_n(counts.const_data_ptr<std::int64_t>(), kSkipCauses, total.values().begin());
   return total;
-}
-
-bool Trainer::IsDue(std::int64_t every_epochs) const {
-  if (step_ == 0 || step_ != plan().steps(epoch()) || every_epochs == 0) return false;
-  return epoch() % every_epochs == 0 || step_ == total_steps_;
-}
-
-bool Trainer::Owes(const Evaluator& evaluator) const {
-  return IsDue(evaluator.every_epochs()) && evaluator.done_at != step_;
-}
-
-bool Trainer::OwesEvaluation() const {
-  return std::ranges::any_of(evaluators_, [&](const auto& evaluator) { return Owes(*evaluator); });
-}
-
-/// While an evaluation is owed, only a stop saves: a checkpoint holds its line of metrics.
-bool Trainer::OwesCheckpoint() const {
-  if (saved_ || step_ == 0 || OwesEvaluation()) return false;
-  const std::int64_t every = config_->checkpoint.every_steps;
-  return IsDue(config_->checkpoint.every_epochs) || step_ == total_steps_ ||
-         (every > 0 && step_ % every == 0);
 }
 
 TensorTarget Trainer::Target() const {
@@ -366,148 +292,6 @@ void Trainer::CountRefusal(const StepReport& report) {
       "train.clip_norm may help",
       kRefusedStepsInARow, step_,
       folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
-}
-
-double Trainer::Tau(const StepReport& report) const {
-  return std::isnan(report.tau_mean) ? std::exp(-model().logit_scale().item<double>())
-                                     : report.tau_mean;
-}
-
-void Trainer::Log(const StepReport& report, const Batch& batch, const LoaderStats& stats) {
-  const SkipCounts skips = TotalSkips();
-  described_skips_ = DescribeSkips(skips);
-  if (folder_->log() != nullptr) KeepFailure([&] { WriteMetrics(report, batch, stats, skips); });
-  logged_.Begin(stats);
-  RefuseGarbage(skips);
-}
-
-void Trainer::WriteMetrics(const StepReport& report, const Batch& batch, const LoaderStats& stats,
-                           const SkipCounts& skips) {
-  const RunClock::Rate rate = clock_.Look();
-  const StageReport stages = logged_.Report(stats);
-  const RunLog::Scalars scalars = {{"loss", report.loss},
-                                   {"gradient_norm", report.gradient_norm},
-                                   {"lr", rates_.model},
-                                   {"lr_tau", rates_.tau},
-                                   {"gamma", gamma_},
-                                   {"tau", Tau(report)},
-                                   {"log_u_mean", report.log_u_mean},
-                                   {"first_visits", report.first_visits},
-                                   {"samples_per_second", rate.samples_per_second},
-                                   {"data_wait", rate.data_wait}};
-  folder_->log()->Write("train", step_, scalars,
-                        {{"epoch", batch.epoch()},
-                         {"overflowed_steps", overflowed_},
-                         {"samples", step_ * config_->train.batch_size},
-                         {"refused_steps", refused_},
-                         {"gathered_bytes", comm_.traffic().gathered},
-                         {"summed_bytes", comm_.traffic().summed},
-                         {"broadcast_bytes", comm_.traffic().broadcast},
-                         {"skips", NamedSkips(skips)},
-                         {"limit", BottleneckName(Judge(stages, logged_.uploading()).limit)}},
-                        {{"data", NamedStages(stages, logged_.uploading())}});
-}
-
-// Only what changes is said: a run that trains all the time says nothing.
-void Trainer::SayVerdict(const LoaderStats& stats) {
-  const StageVerdict verdict = Judge(watched_.Report(stats), watched_.uploading());
-  if (verdict.limit != said_) console_.Say("held back by " + verdict.text);
-  said_ = verdict.limit;
-  watched_.Begin(stats);
-}
-
-void Trainer::ShowProgress(const StepReport& report) {
-  if (!console_.StatusDue()) return;
-  console_.Status(fmt::format(
-      "epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait "
-      "{:.0f}%{}{}{}  {} left",
-      std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_, total_steps_,
-      report.loss, Tau(report),
-      static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
-      100 * clock_.DataWait(), described_skips_.empty() ? "" : "  skipped " + described_skips_,
-      refused_ == 0 ? "" : fmt::format("  not finite {}", refused_),
-      overflowed_ == 0 ? "" : fmt::format("  overflowed {}", overflowed_),
-      Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
-}
-
-void Trainer::Evaluate(Evaluator& evaluator, const std::stop_token& stop) {
-  EvaluationResult result = evaluator.Run({.model = model(),
-                                           .tokenizer = *shape_.tokenizer,
-                                           .target = Target(),
-                                           .comm = comm_,
-                                           .console = console_,
-                                           .stop = stop});
-  evaluator.done_at = step_;
-  RunLog* const log = folder_->log();
-  if (log == nullptr) return;
-  result.extra["epoch"] = epoch();
-  KeepFailure([&] { log->Write(evaluator.event(), step_, result.scalars, result.extra); });
-  console_.Say(fmt::format("epoch {}: {}", epoch(), result.text));
-}
-
-void Trainer::EvaluateOrSave(const std::stop_token& stop) {
-  const Patience patience(comm_, config_->comm.patience);
-  if (!config_->model.sync_batch_norm) BroadcastFromRank0(model().buffers());
-  try {
-    for (const auto& evaluator : evaluators_) {
-      if (Owes(*evaluator)) Evaluate(*evaluator, stop);
-    }
-    saved_ = false;
-  } catch (const EncodingStopped&) {
-    // The run is saved without its line; a resume evaluates first.
-  } catch (const SharedError& error) {  // of the evaluation's data
-    SaveAndThrow(error);
-  } catch (const std::exception& error) {
-    if (comm_.world_size() == 1) SaveAndThrow(error);
-    throw;
-  }
-}
-
-/// A log that cannot be written ends the run, but is no reason not to save it.
-void Trainer::SyncLogs() {
-  if (RunLog* const log = folder_->log()) KeepFailure([&] { log->Sync(); });
-  KeepFailure([&] { folder_->quarantine().Write(comm_); });
-}
-
-void Trainer::Save() {
-  const Patience patience(comm_, config_->comm.patience);
-  RefuseBrokenWeights();
-  SyncLogs();
-  const RunLog* const log = folder_->log();
-  std::optional<GradScaler> scaler;
-  if (PrecisionOf(config_->train.precision).scales_gradients) scaler = learner_->step.scaler();
-  const CheckpointMeta meta{.step = step_,
-                            .epoch = epoch(),
-                            .order = plan().options(),
-                            .data_hash = data_->train->hash(),
-                            .objective = config_->objective.name,
-                            .mode = config_->objective.mode,
-                            .model = shape_.model.name,
-                            .model_config = OpenClipJson(shape_.model),
-                            .tokenizer = config_->data.tokenizer,
-                            .vocabulary_hash = shape_.vocabulary_hash,
-                            .scaler = scaler,
-                            .skips = TotalSkips(),
-                            .refused_steps = refused_,
-                            .refused_in_a_row = refused_in_a_row_,
-                            .overflowed_steps = overflowed_,
-                            .metrics_bytes = log != nullptr ? log->metrics().length() : 0,
-                            .metrics_owed = log != nullptr ? log->metrics().owed() : "",
-                            .threads = at::get_num_threads(),
-                            .world_size = comm_.world_size(),
-                            .versions = Versions(),
-                            .config = config_values_};
-  CheckpointContent content{
-      .model = model().parameters(), .optimizer = learner_->optimizer->state(), .state = {}};
-  content.model.insert(content.model.end(), model().buffers().begin(), model().buffers().end());
-  if (!learner_->objective->state_columns().empty()) {
-    std::vector<std::int64_t> sizes;
-    for (std::int64_t lane = data_->lanes.first; lane < data_->lanes.last; ++lane)
-      sizes.push_back(plan().lane_size(lane));
-    content.state = {learner_->table.columns(), data_->lanes, sizes, learner_->table.values()};
-  }
-  folder_->Save(meta, content, static_cast<int>(config_->checkpoint.keep));
-  saved_ = true;
 }
 
 }  // namespace fastclip

@@ -16,6 +16,7 @@
 #include "pipeline/files/file.h"
 #include "trainer/base/file_io.h"
 #include "trainer/state/checkpoint_meta.h"
+#include "trainer/state/checkpoint_names.h"
 #include "trainer/state/safetensors.h"
 #include "trainer/state/weights_file.h"
 
@@ -25,10 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* kFolder = "checkpoints";
-constexpr const char* kModel = "model.safetensors";
-constexpr const char* kOptimizer = "optimizer.safetensors";
-constexpr const char* kDocument = "checkpoint.json";
 constexpr std::int64_t kDocumentLimit = std::int64_t{64} << 20;
 constexpr std::string_view kUnfinished = ".tmp";
 // What a new checkpoint of the same step is about to replace: whole, and gone a moment later.
@@ -73,10 +70,11 @@ std::vector<Candidate> ListCheckpoints(const fs::path& folder) {
 }
 
 CheckpointDocument ReadDocument(const fs::path& checkpoint) {
-  if (!fs::exists(checkpoint / kDocument)) throw std::runtime_error("checkpoint.json is missing");
+  if (!fs::exists(checkpoint / kCheckpointFile))
+    throw std::runtime_error("checkpoint.json is missing");
   CheckpointDocument document =
-      ParseDocument(ReadWholeFile(checkpoint / kDocument, kDocumentLimit));
-  for (const char* name : {kModel, kOptimizer}) {
+      ParseDocument(ReadWholeFile(checkpoint / kCheckpointFile, kDocumentLimit));
+  for (const char* name : {kModelFile, kOptimizerFile}) {
     if (!document.files.contains(name)) {
       throw std::runtime_error(fmt::format("checkpoint.json does not list {}", name));
     }
@@ -109,7 +107,7 @@ CheckpointDocument Check(const fs::path& checkpoint, bool hashes) {
 
 /// Of a run that diverged, as earlier versions saved it. One tensor at a time.
 void RequireFinite(const fs::path& checkpoint) {
-  const SafetensorsReader model(checkpoint / kModel);
+  const SafetensorsReader model(checkpoint / kModelFile);
   for (const SafetensorsEntry& entry : model.entries()) {
     if (FirstNotFinite({{entry.name, model.Read(entry)}}).empty()) continue;
     throw std::runtime_error(fmt::format(
@@ -163,9 +161,9 @@ std::map<std::string, FileDigest> WriteOwn(const fs::path& folder, const Checkpo
     WriteState(folder / names.back(), *content.state, meta);
   }
   if (rank == 0) {
-    WriteSafetensors(folder / kModel, content.model, {{"format", "pt"}});
-    WriteSafetensors(folder / kOptimizer, content.optimizer);
-    names.insert(names.end(), {kModel, kOptimizer});
+    WriteSafetensors(folder / kModelFile, content.model, {{"format", "pt"}});
+    WriteSafetensors(folder / kOptimizerFile, content.optimizer);
+    names.insert(names.end(), {kModelFile, kOptimizerFile});
   }
   std::map<std::string, FileDigest> digests;
   for (const std::string& name : names) digests[name] = DigestFile(folder / name);
@@ -247,7 +245,7 @@ void Write(const fs::path& folder, const CheckpointMeta& meta, const CheckpointC
         document.files[name] = {.size = digest.at(0), .xxh3 = digest.at(1)};
       }
     }
-    ReplaceFile(unfinished / kDocument, FormatDocument(document));
+    ReplaceFile(unfinished / kCheckpointFile, FormatDocument(document));
     SyncFolder(unfinished);
     PutInPlace(unfinished, folder);
   });
@@ -258,7 +256,7 @@ void Write(const fs::path& folder, const CheckpointMeta& meta, const CheckpointC
 void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
                     const CheckpointContent& content, int keep_last, Communicator& comm) {
   if (keep_last < 2) throw std::invalid_argument("at least the last 2 checkpoints are kept");
-  const fs::path folder = fs::path(run_folder) / kFolder;
+  const fs::path folder = fs::path(run_folder) / kCheckpointFolder;
   const fs::path final = folder / fmt::format("step_{}", meta.step);
   try {
     Write(final, meta, content, comm);
@@ -283,7 +281,7 @@ void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
 
 std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folder) {
   FoundCheckpoint found;
-  for (const Candidate& candidate : ListCheckpoints(fs::path(run_folder) / kFolder)) {
+  for (const Candidate& candidate : ListCheckpoints(fs::path(run_folder) / kCheckpointFolder)) {
     try {
       found.meta = Check(candidate.path, /*hashes=*/true).meta;
       RequireFinite(candidate.path);
@@ -317,11 +315,11 @@ CheckpointMeta ReadCheckpointMeta(const std::string& checkpoint) {
 }
 
 NamedTensors LoadModel(const std::string& checkpoint) {
-  return ReadSafetensors(fs::path(checkpoint) / kModel).tensors;
+  return ReadSafetensors(fs::path(checkpoint) / kModelFile).tensors;
 }
 
 NamedTensors LoadOptimizer(const std::string& checkpoint) {
-  return ReadSafetensors(fs::path(checkpoint) / kOptimizer).tensors;
+  return ReadSafetensors(fs::path(checkpoint) / kOptimizerFile).tensors;
 }
 
 std::optional<SavedTable> OpenTable(const std::string& checkpoint) {
@@ -332,27 +330,6 @@ std::optional<SavedTable> OpenTable(const std::string& checkpoint) {
   }
   if (files.empty()) return std::nullopt;
   return SavedTable(std::move(files));
-}
-
-ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
-  const fs::path path(run_checkpoint_or_file);
-  if (fs::is_directory(path / kFolder)) {
-    if (auto found = FindNewestCheckpoint(path)) {
-      return {fs::path(found->path) / kModel, path, std::move(found->passed_over)};
-    }
-    throw std::runtime_error(fmt::format(
-        "{}: the run has no checkpoint yet; wait for its first, or name a .safetensors file",
-        path.string()));
-  }
-  if (fs::exists(path / kDocument)) {
-    CheckCheckpoint(path);
-    return {path / kModel, fs::canonical(path).parent_path().parent_path(), {}};
-  }
-  if (fs::is_regular_file(path)) return {path, "", {}};
-  throw std::runtime_error(
-      fmt::format("{}: is neither a run folder, nor a checkpoint in one (RUN/checkpoints/step_N), "
-                  "nor a .safetensors file",
-                  path.string()));
 }
 
 }  // namespace fastclip

@@ -1,0 +1,137 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "comm/exchange.h"
+#include "trainer/base/versions.h"
+#include "trainer/model/presets.h"
+#include "trainer/run/trainer.h"
+#include "trainer/state/weights_file.h"
+
+// Evaluations and checkpoints: when they are due, and how they are done.
+
+namespace fastclip {
+
+/// A checkpoint of weights that are not finite would push the good ones out. Every rank calls it.
+void Trainer::RefuseBrokenWeights() {
+  std::string bad;
+  for (const NamedTensors* tensors : {&model().parameters(), &model().buffers()}) {
+    if (bad.empty()) bad = FirstNotFinite(*tensors);
+  }
+  for (const std::string& found : GatherTexts(comm_, bad)) {
+    if (found.empty()) continue;
+    throw std::runtime_error(fmt::format(
+        "the weights are not finite after step {} ({} is the first): nothing was saved, and the "
+        "checkpoints from before stay. The last good one is {}. A lower learning_rate.lr, a longer "
+        "warm-up or train.clip_norm may help",
+        step_, found, folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
+  }
+}
+
+bool Trainer::IsDue(std::int64_t every_epochs) const {
+  if (step_ == 0 || step_ != plan().steps(epoch()) || every_epochs == 0) return false;
+  return epoch() % every_epochs == 0 || step_ == total_steps_;
+}
+
+bool Trainer::Owes(const Evaluator& evaluator) const {
+  return IsDue(evaluator.every_epochs()) && evaluator.done_at != step_;
+}
+
+bool Trainer::OwesEvaluation() const {
+  return std::ranges::any_of(evaluators_, [&](const auto& evaluator) { return Owes(*evaluator); });
+}
+
+/// While an evaluation is owed, only a stop saves: a checkpoint holds its line of metrics.
+bool Trainer::OwesCheckpoint() const {
+  if (saved_ || step_ == 0 || OwesEvaluation()) return false;
+  const std::int64_t every = config_->checkpoint.every_steps;
+  return IsDue(config_->checkpoint.every_epochs) || step_ == total_steps_ ||
+         (every > 0 && step_ % every == 0);
+}
+
+void Trainer::Evaluate(Evaluator& evaluator, const std::stop_token& stop) {
+  EvaluationResult result = evaluator.Run({.model = model(),
+                                           .tokenizer = *shape_.tokenizer,
+                                           .target = Target(),
+                                           .comm = comm_,
+                                           .console = console_,
+                                           .stop = stop});
+  evaluator.done_at = step_;
+  RunLog* const log = folder_->log();
+  if (log == nullptr) return;
+  result.extra["epoch"] = epoch();
+  KeepFailure([&] { log->Write(evaluator.event(), step_, result.scalars, result.extra); });
+  console_.Say(fmt::format("epoch {}: {}", epoch(), result.text));
+}
+
+void Trainer::EvaluateOrSave(const std::stop_token& stop) {
+  const Patience patience(comm_, config_->comm.patience);
+  if (!config_->model.sync_batch_norm) BroadcastFromRank0(model().buffers());
+  try {
+    for (const auto& evaluator : evaluators_) {
+      if (Owes(*evaluator)) Evaluate(*evaluator, stop);
+    }
+    saved_ = false;
+  } catch (const EncodingStopped&) {
+    // The run is saved without its line; a resume evaluates first.
+  } catch (const SharedError& error) {  // of the evaluation's data
+    SaveAndThrow(error);
+  } catch (const std::exception& error) {
+    if (comm_.world_size() == 1) SaveAndThrow(error);
+    throw;
+  }
+}
+
+/// A log that cannot be written ends the run, but is no reason not to save it.
+void Trainer::SyncLogs() {
+  if (RunLog* const log = folder_->log()) KeepFailure([&] { log->Sync(); });
+  KeepFailure([&] { folder_->quarantine().Write(comm_); });
+}
+
+void Trainer::Save() {
+  const Patience patience(comm_, config_->comm.patience);
+  RefuseBrokenWeights();
+  SyncLogs();
+  const RunLog* const log = folder_->log();
+  std::optional<GradScaler> scaler;
+  if (PrecisionOf(config_->train.precision).scales_gradients) scaler = learner_->step.scaler();
+  const CheckpointMeta meta{.step = step_,
+                            .epoch = epoch(),
+                            .order = plan().options(),
+                            .data_hash = data_->train->hash(),
+                            .objective = config_->objective.name,
+                            .mode = config_->objective.mode,
+                            .model = shape_.model.name,
+                            .model_config = OpenClipJson(shape_.model),
+                            .tokenizer = config_->data.tokenizer,
+                            .vocabulary_hash = shape_.vocabulary_hash,
+                            .scaler = scaler,
+                            .skips = TotalSkips(),
+                            .refused_steps = refused_,
+                            .refused_in_a_row = refused_in_a_row_,
+                            .overflowed_steps = overflowed_,
+                            .metrics_bytes = log != nullptr ? log->metrics().length() : 0,
+                            .metrics_owed = log != nullptr ? log->metrics().owed() : "",
+                            .threads = at::get_num_threads(),
+                            .world_size = comm_.world_size(),
+                            .versions = Versions(),
+                            .config = config_values_};
+  CheckpointContent content{
+      .model = model().parameters(), .optimizer = learner_->optimizer->state(), .state = {}};
+  content.model.insert(content.model.end(), model().buffers().begin(), model().buffers().end());
+  if (!learner_->objective->state_columns().empty()) {
+    std::vector<std::int64_t> sizes;
+    for (std::int64_t lane = data_->lanes.first; lane < data_->lanes.last; ++lane)
+      sizes.push_back(plan().lane_size(lane));
+    content.state = {learner_->table.columns(), data_->lanes, sizes, learner_->table.values()};
+  }
+  folder_->Save(meta, content, static_cast<int>(config_->checkpoint.keep));
+  saved_ = true;
+}
+
+}  // namespace fastclip

@@ -1,0 +1,36 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "trainer/state/checkpoint.h"
+#include "trainer/state/checkpoint_names.h"
+
+namespace fastclip {
+
+namespace fs = std::filesystem;
+
+ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
+  const fs::path path(run_checkpoint_or_file);
+  if (fs::is_directory(path / kCheckpointFolder)) {
+    if (auto found = FindNewestCheckpoint(path)) {
+      return {fs::path(found->path) / kModelFile, path, std::move(found->passed_over)};
+    }
+    throw std::runtime_error(fmt::format(
+        "{}: the run has no checkpoint yet; wait for its first, or name a .safetensors file",
+        path.string()));
+  }
+  if (fs::exists(path / kCheckpointFile)) {
+    CheckCheckpoint(path);
+    return {path / kModelFile, fs::canonical(path).parent_path().parent_path(), {}};
+  }
+  if (fs::is_regular_file(path)) return {path, "", {}};
+  throw std::runtime_error(
+      fmt::format("{}: is neither a run folder, nor a checkpoint in one (RUN/checkpoints/step_N), "
+                  "nor a .safetensors file",
+                  path.string()));
+}
+
+}  // namespace fastclip
