@@ -363,6 +363,8 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
   EXPECT_NE(ReadFile(out).find("optimizer.eps has no effect"), std::string::npos) << ReadFile(out);
   EXPECT_NE(ReadFile(out).find("keys set; no error found without the data"), std::string::npos);
   ExpectRefused(check + "train.lr=1", "learning_rate.lr");
+  ExpectRefused(check + "data.lanes=7", "data.lanes 7 does not divide batch_size");
+  ExpectRefused(check + "data.weights=[1,2]", "one source cannot be mixed");
 
   ASSERT_EQ(Run("config diff configs/quickstart.toml configs/quickstart.toml > " + out), 0);
   EXPECT_EQ(ReadFile(out), "no key differs\n");

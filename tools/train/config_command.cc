@@ -1,14 +1,17 @@
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "pipeline/shards/shard_list.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/command.h"
 #include "trainer/config/config.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/config/config_keys.h"
 #include "trainer/config/idle_keys.h"
+#include "trainer/run/planned_data.h"
 #include "trainer/run/run_setup.h"
 
 namespace fastclip {
@@ -84,6 +87,9 @@ int Check(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides);
   ModelOf(config);
+  // Whether batch, lanes and mix go together: of sources that are large enough.
+  const std::vector<std::int64_t> records(SplitList(config->data.train).size(), 1'000'000'000);
+  PlanOf(config, *OpenPlanned(config, records).source);
   for (const std::string& line : KeysWithoutEffect(*config)) fmt::print("{}\n", line);
   std::size_t set = 0;
   const std::vector<std::string> keys = config.table().keys();

@@ -117,9 +117,8 @@ OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
   try {
     return OrderPlan(OrderOf(*config, source));
   } catch (const std::invalid_argument& error) {
-    throw ConfigError(fmt::format("{}: the data of {} ({} records) do not fit: {}",
-                                  config.table().Origin("train.batch_size"), config->data.train,
-                                  source.size(), error.what()));
+    throw ConfigError(fmt::format("{}: {}: {}", config.table().Origin("train.batch_size"),
+                                  config->data.train, error.what()));
   }
 }
 
