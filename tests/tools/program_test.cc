@@ -380,6 +380,13 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
   ASSERT_EQ(Run("config keys > " + out), 0);
   EXPECT_NE(ReadFile(out).find("learning_rate.lr "), std::string::npos);
   EXPECT_NE(ReadFile(out).find("also: "), std::string::npos);
+  ASSERT_EQ(Run("config keys warmup_steps > " + out), 0) << errors_;  // OpenCLIP's name
+  EXPECT_EQ(ReadFile(out),
+            "learning_rate.warmup = 0\n"
+            "    a whole number from 0 to 1000000000000; a change: changes results; also: "
+            "warmup_steps\n"
+            "    Steps in which the rate rises to lr.\n");
+  ExpectRefused("config keys warm-up-steps", "did you mean learning_rate.warmup?");
 }
 
 TEST_F(CommandLine, ReplaysRunsWithReplacement) {

@@ -9,8 +9,10 @@
 #include <iterator>
 
 #include "tests/support/paths.h"
+#include "trainer/base/file_io.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/config/config_keys.h"
+#include "trainer/config/explained_config.h"
 #include "trainer/config/idle_keys.h"
 
 namespace fastclip {
@@ -176,6 +178,20 @@ TEST(QuickstartConfig, ExplainsEveryKeyAndIsValid) {
   for (const std::string& key : config.table().keys()) {
     EXPECT_NE(config.table().Origin(key), "the default") << key << " is not in " << path;
   }
+  // After what it says of itself: what the program says of each key.
+  TrainConfig read;
+  ConfigTable table;
+  BindConfig(read, table);
+  const std::string text = ReadWholeFile(path, 1 << 20);
+  table.ReadText(text, path);
+  EXPECT_EQ(text.substr(text.find("\n\n") + 2), ExplainedConfig(table));
+}
+
+TEST(ConfigKeys, AreExplainedByThemselvesOrByTheKeyBefore) {
+  for (const KeyInfo& key : ConfigKeys()) EXPECT_GT(TextOf(key).size(), 20u) << key.name;
+  EXPECT_EQ(TextOf(*FindKey("optimizer.beta2")), FindKey("optimizer.beta1")->text);
+  EXPECT_EQ(Wrapped("one two three", "# ", 9), "# one two\n# three\n");
+  EXPECT_EQ(Wrapped("", "# ", 9), "");
 }
 
 TEST_F(ConfigFile, AFolderInItsPlaceIsNamedAsOne) {

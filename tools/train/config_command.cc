@@ -7,9 +7,11 @@
 #include "pipeline/shards/shard_list.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/command.h"
+#include "tools/cli/usage_error.h"
 #include "trainer/config/config.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/config/config_keys.h"
+#include "trainer/config/explained_config.h"
 #include "trainer/config/idle_keys.h"
 #include "trainer/run/planned_data.h"
 #include "trainer/run/run_setup.h"
@@ -29,7 +31,7 @@ const char* MeaningOf(KeyChange change) {
     case KeyChange::kNumbers:
       return "changes results";
     case KeyChange::kStartOnly:
-      return "read at a start alone";
+      return "counts at a start alone";
     case KeyChange::kSameSample:
     case KeyChange::kSameState:
       return "refused at a resume, unless it comes to the same";
@@ -45,33 +47,43 @@ ConfigTable Defaults(TrainConfig& config) {
 }
 
 int PrintDefaults(int argc, const char* const* argv) {
-  CLI::App app(
-      "Prints every key with its default, as a config file. configs/quickstart.toml\n"
-      "explains each of them.",
-      "fastclip config defaults");
+  CLI::App app("Prints every key with its default, explained, as a config file.",
+               "fastclip config defaults");
   app.footer("example: fastclip config defaults > mine.toml");
   if (!ParseArguments(app, argc, argv)) return 0;
   TrainConfig config;
-  fmt::print("{}", Defaults(config).Write());
+  fmt::print("{}", ExplainedConfig(Defaults(config)));
   return 0;
 }
 
 int PrintKeys(int argc, const char* const* argv) {
+  std::string word;
   CLI::App app(
-      "Lists every key: its default, what a change of it means when a run is resumed, and\n"
-      "the names by which other programs know it.",
+      "Explains keys: default, type and bounds, effect, what a change of it means when a run is\n"
+      "resumed, and the names by which other programs know it.",
       "fastclip config keys");
-  app.footer("example: fastclip config keys | grep learning_rate");
+  app.add_option("WORD", word, "only keys with this in their name or their other names");
+  app.footer("example: fastclip config keys learning_rate");
   if (!ParseArguments(app, argc, argv)) return 0;
   TrainConfig config;
   const ConfigTable table = Defaults(config);
-  fmt::print("{:<36} {:<24} {}\n", "key", "default", "a change of it");
+  bool found = false;
   for (const auto& [name, value] : table.Values()) {
-    const KeyInfo* info = FindKey(name);
-    fmt::print("{:<36} {:<24} {}{}\n", name, value, MeaningOf(info->change),
-               info->other_names.empty() ? "" : fmt::format("; also: {}", info->other_names));
+    const KeyInfo& info = *FindKey(name);
+    if (name.find(word) == std::string::npos &&
+        info.other_names.find(word) == std::string_view::npos) {
+      continue;
+    }
+    found = true;
+    fmt::print("{} = {}\n    {}; a change: {}{}\n{}", name, value, table.KindOf(name),
+               MeaningOf(info.change),
+               info.other_names.empty() ? "" : fmt::format("; also: {}", info.other_names),
+               Wrapped(TextOf(info), "    ", 100));
   }
-  return 0;
+  if (found) return 0;
+  const std::string meant = KeyMeantBy(word);
+  throw UsageError(fmt::format("no key has '{}' in its name{}", word,
+                               meant.empty() ? "" : "; did you mean " + meant + "?"));
 }
 
 int Check(int argc, const char* const* argv) {
@@ -119,7 +131,8 @@ int Diff(int argc, const char* const* argv) {
 
 const Command kVerbs[] = {
     {"defaults", "every key with its default, as a config file", PrintDefaults},
-    {"keys", "every key: default, what a change means, other programs' names", PrintKeys},
+    {"keys", "keys explained: default, bounds, effect, what a change means, other names",
+     PrintKeys},
     {"check", "what is wrong with a config, without its data", Check},
     {"diff", "the keys that differ between two configs or runs", Diff},
 };

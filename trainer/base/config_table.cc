@@ -55,10 +55,11 @@ void ConfigTable::Set(const std::string& key, const Value& value, const std::str
     throw ConfigError(
         fmt::format("{}: unknown key {}; did you mean {}?", where, key, KeyLike(key)));
   }
-  if (const std::string wrong = entry->set(value); !wrong.empty()) {
+  if (!entry->set(value)) {
     std::ostringstream given;
     given << toml::node_view<const toml::node>(value.node);
-    throw ConfigError(fmt::format("{}: {} {}, not {}", where, key, wrong, given.str()));
+    throw ConfigError(
+        fmt::format("{}: {} must be {}, not {}", where, key, entry->kind, given.str()));
   }
   origin_[key] = where;
 }
@@ -165,13 +166,20 @@ std::vector<std::string> ConfigTable::keys() const {
   return keys;
 }
 
+const std::string& ConfigTable::KindOf(const std::string& key) const {
+  const auto found = std::ranges::find(entries_, key, &Entry::key);
+  if (found == entries_.end()) throw std::out_of_range(key + " is no key");
+  return found->kind;
+}
+
 std::vector<std::pair<std::string, std::string>> ConfigTable::Values() const {
   std::vector<std::pair<std::string, std::string>> values;
   for (const Entry& entry : entries_) values.emplace_back(entry.key, entry.write());
   return values;
 }
 
-std::string ConfigTable::Write() const {
+std::string ConfigTable::Write(
+    const std::function<std::string(const std::string&)>& explain) const {
   std::string text;
   std::string section;
   for (const Entry& entry : entries_) {
@@ -180,6 +188,7 @@ std::string ConfigTable::Write() const {
     if (in != section) text += fmt::format("\n[{}]\n", in);
     section = in;
     const std::string name = entry.key.substr(dot == std::string::npos ? 0 : dot + 1);
+    if (explain) text += explain(entry.key);
     text += entry.required && entry.is_empty()
                 ? fmt::format("# {} = …  has no default: give it\n", name)
                 : fmt::format("{} = {}\n", name, entry.write());

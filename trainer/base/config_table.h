@@ -61,20 +61,26 @@ class ConfigTable {
   /// A ConfigError about the value of `key`, with its origin.
   ConfigError Error(const std::string& key, const std::string& what) const;
   std::vector<std::string> keys() const;
+  /// What a key takes: "a whole number from 1 to 8". Throws std::out_of_range for no key.
+  const std::string& KindOf(const std::string& key) const;
   /// All keys with their values as TOML.
   std::vector<std::pair<std::string, std::string>> Values() const;
-  /// TOML of all keys with their values; a required key without one is a comment.
-  std::string Write() const;
+  /// TOML of all keys with their values; a required key without one is a comment. `explain(key)`:
+  /// lines of comment before it.
+  std::string Write(const std::function<std::string(const std::string&)>& explain = {}) const;
 
  private:
   struct Value;  // a parsed TOML value
   struct Entry {
     std::string key;
-    std::function<std::string(const Value&)> set;  // "" or what is wrong with the value
-    std::function<std::string()> write;            // the value as TOML
+    std::string kind;                       // "a whole number from 1 to 8"
+    std::function<bool(const Value&)> set;  // false: the value is not of that kind
+    std::function<std::string()> write;     // the value as TOML
     bool required = false;
     std::function<bool()> is_empty{};  // of a required one
   };
+  template <class IntegerType>
+  void AddInteger(std::string key, IntegerType& field, std::int64_t least, std::int64_t most);
   /// Calls `set(key, value, where)` for each.
   template <class SetKey>
   void ReadEach(const std::string& toml, const std::string& where, const SetKey& set);

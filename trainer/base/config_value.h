@@ -1,8 +1,9 @@
 #pragma once
 
-#include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -17,30 +18,41 @@ namespace fastclip {
 struct ConfigTable::Value {
   const toml::node& node;
 
-  template <class Integer>
-  std::string ReadInto(Integer& field, std::int64_t least, std::int64_t most) const {
+  /// False where the value is of another type or out of bounds; the field stays then.
+  template <class IntegerType>
+  bool ReadInto(IntegerType& field, std::int64_t least, std::int64_t most) const {
     const auto number = node.value<std::int64_t>();
-    if (!node.is_integer() || *number < least || *number > most) {
-      return fmt::format("must be a whole number from {} to {}", least, most);
-    }
-    field = static_cast<Integer>(*number);
-    return "";
+    if (!node.is_integer() || *number < least || *number > most) return false;
+    field = static_cast<IntegerType>(*number);
+    return true;
   }
 
-  std::string ReadInto(std::vector<std::int64_t>& list, std::size_t count, std::int64_t least,
-                       std::int64_t most) const {
+  bool ReadInto(double& field, double least, double most) const {
+    const auto number = node.value<double>();
+    if (!node.is_number() || !std::isfinite(*number) || *number < least || *number > most) {
+      return false;
+    }
+    field = *number;
+    return true;
+  }
+
+  bool ReadInto(std::string& field) const {
+    const auto text = node.value_exact<std::string>();
+    if (text) field = *text;
+    return text.has_value();
+  }
+
+  /// `read(element, value)` for each of a list's.
+  template <class Element, class Read>
+  bool ReadList(std::vector<Element>& list, const Read& read) const {
     const toml::array* given = node.as_array();
-    std::vector<std::int64_t> numbers(given == nullptr ? 0 : given->size());
-    bool good = !numbers.empty() && numbers.size() == count;
-    for (std::size_t i = 0; good && i < count; ++i) {
-      good = Value{(*given)[i]}.ReadInto(numbers[i], least, most).empty();
+    if (given == nullptr) return false;
+    std::vector<Element> elements(given->size());
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+      if (!read(elements[i], Value{*given->get(i)})) return false;
     }
-    if (!good) {
-      return fmt::format("must be a whole number, or a list of {} of them, from {} to {}", count,
-                         least, most);
-    }
-    list = std::move(numbers);
-    return "";
+    list = std::move(elements);
+    return true;
   }
 };
 

@@ -37,7 +37,6 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Text("data.tokenizer", c.data.tokenizer);
   table.Integer("data.chunk", c.data.chunk, 0, 1 << 20);
   table.Integer("data.lanes", c.data.lanes, 0, 1 << 24);
-  table.IntegerList("data.lanes_per_rank", c.data.lanes_per_rank, 1, 1 << 24);
   table.Integer("data.window", c.data.window, 0, kMany);
   table.Choice("data.tail", c.data.tail, {"drop", "pad", "carry"});
   MixOptions& mix = c.data.mix;
@@ -46,15 +45,16 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.IntegerList("data.counts", mix.counts, 0, kMany);
   table.Integer("data.epoch_samples", mix.epoch_samples, 0, kMany);
   table.Flag("data.resampled", mix.resampled);
-  table.Integer("data.max_record_bytes", c.data.max_record_bytes, 1 << 10, std::int64_t{1} << 31);
-  table.Flag("data.verify_checksums", c.data.verify_checksums);
-  table.Text("data.index_by", c.data.index_by);
+  table.IntegerList("data.lanes_per_rank", c.data.lanes_per_rank, 1, 1 << 24);
   table.TextList("data.captions", c.data.captions);
   table.RealList("data.caption_weights", c.data.caption_weights, 0, 1e6);
   table.Text("data.image_key", c.data.image_key);
   table.Text("data.caption_key", c.data.caption_key);
   table.Text("data.separator", c.data.separator);
   table.Choice("data.caption_lines", c.data.caption_lines, {"auto", "split", "whole"});
+  table.Flag("data.verify_checksums", c.data.verify_checksums);
+  table.Text("data.index_by", c.data.index_by);
+  table.Integer("data.max_record_bytes", c.data.max_record_bytes, 1 << 10, std::int64_t{1} << 31);
   table.Real("data.max_skips_per_mille", c.data.max_skips_per_mille, 0, 1000);
 
   table.Text("model.name", c.model.name);
@@ -84,9 +84,9 @@ void BindConfig(TrainConfig& c, ConfigTable& table) {
   table.Real("temperature.init", c.temperature.init, 0.01, 1);
   table.Choice("temperature.from", c.temperature.from, {"auto", "config", "weights"});
   table.Real("temperature.lr", c.temperature.lr, -1, kInfinite);
-  table.Real("temperature.logit_bias", c.temperature.logit_bias, -1000, 1000);
   table.Choice("temperature.schedule", c.temperature.schedule,
                {"cosine", "model", "const", "step_thresh"});
+  table.Real("temperature.logit_bias", c.temperature.logit_bias, -1000, 1000);
 
   table.Choice("optimizer.name", c.optimizer.name, OptimizerNames());
   table.Real("optimizer.beta1", c.optimizer.beta1, 0, 0.999999);

@@ -67,7 +67,8 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
     table_.Override(word);
   }
   table_.CheckRequired(file);
-  Check(file, local_ranks);
+  Resolve(local_ranks);
+  Validate(file);
 }
 
 /// RUN/config.toml names the folder where the run was when it started.
@@ -83,7 +84,23 @@ void LoadedConfig::MoveRunTo(const std::string& file) {
   config_.run = folder;
 }
 
-void LoadedConfig::Check(const std::string& path, int local_ranks) {
+void LoadedConfig::Resolve(int local_ranks) {
+  try {
+    config_.pipeline.decode.formats = ParsePictureFormats(config_.formats);
+  } catch (const std::invalid_argument& error) {
+    throw table_.Error("pipeline.formats", error.what());
+  }
+  config_.pipeline.fast_pixels = config_.pixels == "fast";
+  if (config_.gamma.schedule == "advice") {
+    config_.gamma.min = AdvisedGammaMin(config_.train.epochs);
+  }
+  if (config_.train.threads == 0) {
+    config_.train.threads = std::clamp(
+        static_cast<int>(std::thread::hardware_concurrency()) / local_ranks, 1, kMostThreads);
+  }
+}
+
+void LoadedConfig::Validate(const std::string& path) const {
   const auto need = [&](const std::string& key, const std::string& value, const char* example) {
     if (value.empty()) {
       throw ConfigError(fmt::format("{}: {} is not set; for example {}", path, key, example));
@@ -126,12 +143,6 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
     TableKeysOf(config_);
   } catch (const std::runtime_error& error) {
     throw table_.Error("data.separator", error.what());
-  }
-  checked("pipeline.formats",
-          [&] { config_.pipeline.decode.formats = ParsePictureFormats(config_.formats); });
-  config_.pipeline.fast_pixels = config_.pixels == "fast";
-  if (config_.gamma.schedule == "advice") {
-    config_.gamma.min = AdvisedGammaMin(config_.train.epochs);
   }
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
@@ -182,10 +193,6 @@ void LoadedConfig::Check(const std::string& path, int local_ranks) {
   }
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
     throw table_.Error("train.init", "model.pretrained is set too; a run starts from one of them");
-  }
-  if (config_.train.threads == 0) {
-    config_.train.threads = std::clamp(
-        static_cast<int>(std::thread::hardware_concurrency()) / local_ranks, 1, kMostThreads);
   }
 }
 

@@ -121,7 +121,10 @@ class LoadedConfig {
 
  private:
   void MoveRunTo(const std::string& file);
-  void Check(const std::string& path, int local_ranks);
+  /// Fills in what the keys stand for: "advice", names of formats, the cores of this host.
+  void Resolve(int local_ranks);
+  /// Whether what was resolved goes together.
+  void Validate(const std::string& path) const;
   void CheckTemperatureFits() const;
 
   TrainConfig config_;

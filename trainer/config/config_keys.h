@@ -18,21 +18,25 @@ enum class KeyChange {
   kSameState,   ///< refused: the saved optimizer state is of the old value
 };
 
-/// One key of a config, by what must be known of it beyond its type and bounds, which BindConfig
-/// holds.
+/// One key of a config. Its type, bounds and default are its row's in BindConfig.
 struct KeyInfo {
   std::string_view name;
   KeyChange change;
-  /// Ranks may have values of their own: it fits the host and no result depends on it.
-  bool per_host = false;
+  /// Unit and effect, as `fastclip config` prints them. Empty: the key before explains it, too.
+  std::string_view text;
   /// Names that other programs, OpenCLIP first, give to it; spaces between them.
   std::string_view other_names = "";
+  /// Ranks may have values of their own: it fits the host and no result depends on it.
+  bool per_host = false;
 };
 
 /// All keys that BindConfig binds.
 std::span<const KeyInfo> ConfigKeys();
 /// Null for a name that is no key.
 const KeyInfo* FindKey(std::string_view name);
+
+/// Its text, or where it has none that of the key before it.
+std::string_view TextOf(const KeyInfo& key);
 
 /// "changes numbers", for the line of a changed key.
 std::string_view DescribeChange(KeyChange change);

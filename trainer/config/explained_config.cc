@@ -1,0 +1,31 @@
+#include "trainer/config/explained_config.h"
+
+#include <ranges>
+
+#include "trainer/config/config_keys.h"
+
+namespace fastclip {
+
+std::string ExplainedConfig(const ConfigTable& table) {
+  constexpr std::size_t kWidth = 110;
+  return table.Write([](const std::string& key) {
+    const KeyInfo* info = FindKey(key);
+    return info == nullptr ? "" : Wrapped(info->text, "# ", kWidth);
+  });
+}
+
+std::string Wrapped(std::string_view text, std::string_view indent, std::size_t width) {
+  std::string lines, line;
+  for (const auto part : std::views::split(text, ' ')) {
+    const std::string_view word(part.begin(), part.end());
+    if (!line.empty() && line.size() + 1 + word.size() > width) {
+      lines += line + "\n";
+      line.clear();
+    }
+    line += line.empty() ? std::string(indent) : " ";
+    line += word;
+  }
+  return line.empty() ? lines : lines + line + "\n";
+}
+
+}  // namespace fastclip

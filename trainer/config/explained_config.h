@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "trainer/base/config_table.h"
+
+namespace fastclip {
+
+/// All keys with their values as TOML, each after a comment that explains it: the form of
+/// configs/quickstart.toml.
+std::string ExplainedConfig(const ConfigTable& table);
+
+/// `text` in lines of at most `width` bytes, each after `indent`. Empty for an empty text.
+std::string Wrapped(std::string_view text, std::string_view indent, std::size_t width);
+
+}  // namespace fastclip
