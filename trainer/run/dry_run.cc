@@ -20,6 +20,7 @@
 #include "trainer/objective/robustness.h"
 #include "trainer/run/planned_data.h"
 #include "trainer/run/ranks.h"
+#include "trainer/run/report_lines.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/run/run_setup.h"
 #include "trainer/run/start_check.h"
@@ -41,18 +42,6 @@ double Millions(const ClipModel& model, const std::function<bool(const Parameter
   }
   return 1e-6 * count;
 }
-
-class Lines {
- public:
-  template <class... Args>
-  void Add(const char* name, fmt::format_string<Args...> text, Args&&... args) {
-    text_ += fmt::format("{:<11} {}\n", name, fmt::format(text, std::forward<Args>(args)...));
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
 
 /// A run as it would be opened, in the order in which a start opens it.
 class PlannedRun {
@@ -241,11 +230,11 @@ class PlannedRun {
   void DescribeObjective() {
     const GammaOptions& gamma = config_->gamma;
     const std::int64_t epochs = config_->train.epochs;
-    const bool has_estimators = !objective_->state_columns().empty();
+    const std::vector<std::string> columns = objective_->state_columns();
     lines_.Add("objective", "{}, {}{}{}", config_->objective.name, config_->objective.mode,
-               has_estimators ? fmt::format("; gamma {} from {:.3g} to {:.3g}", gamma.schedule,
-                                            gamma.start, Gamma(gamma, epochs - 1, epochs))
-                              : "",
+               !columns.empty() ? fmt::format("; gamma {} from {:.3g} to {:.3g}", gamma.schedule,
+                                              gamma.start, Gamma(gamma, epochs - 1, epochs))
+                                : "",
                start_ ? fmt::format("; tau {:.3g} at the start", start_->temperature().tau) : "");
     for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
     if (start_) {
@@ -260,7 +249,6 @@ class PlannedRun {
     const std::string rho =
         RhoWarning(config_->objective, gamma, plan_.options().batch_size, plan_.options().size);
     if (!rho.empty()) Warn({rho});
-    const std::vector<std::string> columns = objective_->state_columns();
     if (columns.empty()) {
       lines_.Add("state", "none");
     } else {
@@ -347,7 +335,7 @@ class PlannedRun {
   std::vector<std::int64_t> lanes_per_rank_;
   std::unique_ptr<ContrastiveObjective> objective_;
   std::unique_ptr<Optimizer> optimizer_;
-  Lines lines_;
+  ReportLines lines_;
   bool only_tars_ = true;  // in data.train
   double bytes_ = 0;       // of data.train
 };
