@@ -96,10 +96,11 @@ TEST_P(EveryOptimizer, LeavesParametersWithoutGradientAlone) {
   double of_the_moved = 0;
   for (const auto& [name, tensor] : optimizer->state()) {
     const double sum = tensor.abs().sum().item<double>();
-    if (name.ends_with(".b.weight"))
+    if (name.ends_with(".b.weight")) {
       of_the_moved += sum;
-    else if (name != "step")
+    } else if (name != "step") {
       EXPECT_EQ(sum, 0) << name;
+    }
   }
   EXPECT_GT(of_the_moved, 0);
 }
