@@ -135,7 +135,6 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
   }
   RefuseRemote(part);
   if (IsFolder(part)) {
-    RefuseChecksums(part, options);
     auto folder = std::make_unique<ImageFolderSource>(part, options);
     info.part = part;
     info.kind = "folder of classes";

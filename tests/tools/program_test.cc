@@ -386,7 +386,7 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
             "    a whole number from 0 to 1000000000000; a change: changes results; also: "
             "warmup_steps\n"
             "    Steps in which the rate rises to lr.\n");
-  ExpectRefused("config keys warm-up-steps", "did you mean learning_rate.warmup?");
+  ExpectRefused("config keys warmup-steps", "did you mean learning_rate.warmup?");
 }
 
 TEST_F(CommandLine, ReplaysRunsWithReplacement) {

@@ -1,5 +1,6 @@
 #include "trainer/config/explained_config.h"
 
+#include <algorithm>
 #include <ranges>
 
 #include "trainer/config/config_keys.h"
@@ -8,10 +9,19 @@ namespace fastclip {
 
 std::string ExplainedConfig(const ConfigTable& table) {
   constexpr std::size_t kWidth = 110;
-  return table.Write([](const std::string& key) {
+  const std::string text = table.Write([](const std::string& key) {
     const KeyInfo* info = FindKey(key);
     return info == nullptr ? "" : Wrapped(info->text, "# ", kWidth);
   });
+  // Values come in TOML's literal quotes, where nothing is to be escaped.
+  std::string usual;
+  for (const auto part : std::views::split(text, '\n')) {
+    std::string line(part.begin(), part.end());
+    if (line.find_first_of("#\"\\") == std::string::npos) std::ranges::replace(line, '\'', '"');
+    usual += line + "\n";
+  }
+  usual.pop_back();  // the last part is empty
+  return usual;
 }
 
 std::string Wrapped(std::string_view text, std::string_view indent, std::size_t width) {
