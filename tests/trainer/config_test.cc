@@ -219,6 +219,125 @@ TEST_F(ConfigFile, AKeyByTheNameThatAnotherProgramGivesItIsUnderstood) {
   }
 }
 
+struct Flag {
+  const char* name;
+  const char* key;  // null: none
+};
+// All of open_clip_train 3.3's params.py, but for --resume, which is a key of that name.
+constexpr Flag kOpenClipFlags[] = {
+    {"train_data", "data.train"},
+    {"train_data_upsampling_factors", "data.repeats"},
+    {"val_data", "data.val"},
+    {"train_num_samples", "data.epoch_samples"},
+    {"val_num_samples", nullptr},
+    {"dataset_type", nullptr},
+    {"dataset_resampled", "data.resampled"},
+    {"csv_separator", "data.separator"},
+    {"csv_img_key", "data.image_key"},
+    {"csv_caption_key", "data.caption_key"},
+    {"imagenet_val", "eval.zeroshot"},
+    {"imagenet_v2", "eval.zeroshot"},
+    {"cache_dir", nullptr},
+    {"logs", "run"},
+    {"log_local", nullptr},
+    {"name", "run"},
+    {"workers", "pipeline.threads"},
+    {"batch_size", "train.batch_size"},
+    {"epochs", "train.epochs"},
+    {"epochs_cooldown", "learning_rate.cooldown_epochs"},
+    {"lr", "learning_rate.lr"},
+    {"beta1", "optimizer.beta1"},
+    {"beta2", "optimizer.beta2"},
+    {"eps", "optimizer.eps"},
+    {"wd", "optimizer.weight_decay"},
+    {"momentum", "optimizer.momentum"},
+    {"warmup", "learning_rate.warmup"},
+    {"opt", "optimizer.name"},
+    {"use_bn_sync", "model.sync_batch_norm"},
+    {"skip_scheduler", "learning_rate.schedule"},
+    {"lr_scheduler", "learning_rate.schedule"},
+    {"lr_cooldown_end", "learning_rate.cooldown_end"},
+    {"lr_cooldown_power", "learning_rate.cooldown_power"},
+    {"save_frequency", "checkpoint.every_epochs"},
+    {"save_most_recent", "checkpoint.keep"},
+    {"zeroshot_frequency", "eval.zeroshot_every_epochs"},
+    {"val_frequency", "eval.every_epochs"},
+    {"precision", "train.precision"},
+    {"model", "model.name"},
+    {"pretrained", "model.pretrained"},
+    {"pretrained_image", nullptr},
+    {"lock_image", "model.lock_image"},
+    {"lock_image_unlocked_groups", "model.lock_image_unlocked_groups"},
+    {"lock_image_freeze_bn_stats", "model.lock_image_freeze_bn_stats"},
+    {"image_mean", nullptr},
+    {"image_std", nullptr},
+    {"image_interpolation", nullptr},
+    {"image_resize_mode", nullptr},
+    {"aug_cfg", "pipeline.scale_min"},
+    {"grad_checkpointing", "train.grad_checkpointing"},
+    {"local_loss", nullptr},
+    {"gather_with_grad", nullptr},
+    {"force_context_length", nullptr},
+    {"force_image_size", nullptr},
+    {"force_quick_gelu", nullptr},
+    {"force_patch_dropout", "model.patch_dropout"},
+    {"force_custom_text", nullptr},
+    {"torchscript", nullptr},
+    {"torchcompile", nullptr},
+    {"trace", nullptr},
+    {"accum_freq", "train.micro_batches"},
+    {"device", "train.device"},
+    {"dist_url", nullptr},
+    {"dist_backend", nullptr},
+    {"report_to", nullptr},
+    {"wandb_notes", nullptr},
+    {"wandb_project_name", nullptr},
+    {"debug", nullptr},
+    {"copy_codebase", nullptr},
+    {"horovod", nullptr},
+    {"ddp_static_graph", nullptr},
+    {"no_set_device_rank", nullptr},
+    {"seed", "train.seed"},
+    {"grad_clip_norm", "train.clip_norm"},
+    {"lock_text", "model.lock_text"},
+    {"lock_text_unlocked_layers", "model.lock_text_unlocked_layers"},
+    {"lock_text_freeze_layer_norm", "model.lock_text_freeze_layer_norm"},
+    {"log_every_n_steps", "train.log_every"},
+    {"coca_caption_loss_weight", nullptr},
+    {"coca_contrastive_loss_weight", nullptr},
+    {"remote_sync", nullptr},
+    {"remote_sync_frequency", nullptr},
+    {"remote_sync_protocol", nullptr},
+    {"delete_previous_checkpoint", "checkpoint.keep"},
+    {"distill_model", nullptr},
+    {"distill_pretrained", nullptr},
+    {"use_bnb_linear", nullptr},
+    {"siglip", "objective.name"},
+    {"loss_dist_impl", nullptr},
+};
+
+TEST_F(ConfigFile, AnOptionOfOpenClipIsUnderstoodOrSaidToHaveNoKey) {
+  LoadedConfig config(Write(kMode), {});
+  const std::vector<std::string> keys = config.table().keys();
+  for (const auto& [name, key] : kOpenClipFlags) {
+    std::string dashed = name;
+    std::ranges::replace(dashed, '_', '-');
+    const std::string says = key == nullptr ? "OpenCLIP's --" + dashed + " has no counterpart: "
+                                            : "did you mean " + std::string(key) + "?";
+    std::vector<std::string> typed = {name, dashed, "--" + dashed};
+    const std::string section = key == nullptr ? "train" : std::string(key);
+    for (const std::string& in : {section.substr(0, section.find('.')), std::string("comm")}) {
+      typed.push_back(in + "." + name);
+      typed.push_back(in + "." + dashed);
+    }
+    for (const std::string& word : typed) {
+      if (std::ranges::find(keys, word) != keys.end()) continue;  // it is the key
+      const std::string error = ErrorOf(kMode, {word + "=1"});
+      EXPECT_NE(error.find(says), std::string::npos) << error;
+    }
+  }
+}
+
 TEST_F(ConfigFile, NamesTheKeysThatHaveNoEffectBesideTheOthers) {
   TrainConfig config;
   config.objective.mode = "exact";

@@ -81,9 +81,9 @@ int PrintKeys(int argc, const char* const* argv) {
                Wrapped(TextOf(info), "    ", 100));
   }
   if (found) return 0;
-  const std::string meant = KeyMeantBy(word);
-  throw UsageError(fmt::format("no key has '{}' in its name{}", word,
-                               meant.empty() ? "" : "; did you mean " + meant + "?"));
+  const std::string advice = AdviceOn(word);
+  throw UsageError(
+      fmt::format("no key has '{}' in its name{}{}", word, advice.empty() ? "" : "; ", advice));
 }
 
 int Check(int argc, const char* const* argv) {

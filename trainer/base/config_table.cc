@@ -39,21 +39,23 @@ int FirstDeepKey(std::string_view text) {
 
 }  // namespace
 
-std::string ConfigTable::KeyLike(const std::string& unknown) const {
+std::string ConfigTable::AdviceOn(const std::string& unknown) const {
   // In a section, a slip of the pen goes before another program's name: optimiser.name.
   constexpr std::size_t kSlip = 2;
   const bool in_section = unknown.find('.') != std::string::npos;
-  std::string meant = in_section ? Nearest(unknown, keys(), kSlip) : "";
-  if (meant.empty() && hint_) meant = hint_(unknown);
-  return meant.empty() ? Nearest(unknown, keys()) : meant;
+  if (in_section) {
+    const std::string key = Nearest(unknown, keys(), kSlip);
+    if (!key.empty()) return DidYouMean(key);
+  }
+  const std::string advice = advice_ ? advice_(unknown) : "";
+  return advice.empty() ? DidYouMean(Nearest(unknown, keys())) : advice;
 }
 
 void ConfigTable::Set(const std::string& key, const Value& value, const std::string& where) {
   const auto entry = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& candidate) { return candidate.key == key; });
   if (entry == entries_.end()) {
-    throw ConfigError(
-        fmt::format("{}: unknown key {}; did you mean {}?", where, key, KeyLike(key)));
+    throw ConfigError(fmt::format("{}: unknown key {}; {}", where, key, AdviceOn(key)));
   }
   if (!entry->set(value)) {
     std::ostringstream given;

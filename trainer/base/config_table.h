@@ -51,8 +51,10 @@ class ConfigTable {
   void ReadKnownKeys(const std::string& toml, const std::string& where);
   /// Applies `section.key=value`. The value is TOML, or a bare string.
   void Override(const std::string& word);
-  /// Gives the key that an unknown one stands for, or "": better than the nearest by letters.
-  void HintBy(std::function<std::string(const std::string&)> hint) { hint_ = std::move(hint); }
+  /// Gives what to say of an unknown key, or "": better than naming the nearest by letters.
+  void AdviseBy(std::function<std::string(const std::string&)> advice) {
+    advice_ = std::move(advice);
+  }
   /// Throws for a required key that nobody set.
   void CheckRequired(const std::string& where) const;
 
@@ -85,11 +87,11 @@ class ConfigTable {
   template <class SetKey>
   void ReadEach(const std::string& toml, const std::string& where, const SetKey& set);
   void Set(const std::string& key, const Value& value, const std::string& where);
-  std::string KeyLike(const std::string& unknown) const;
+  std::string AdviceOn(const std::string& unknown) const;
 
   std::vector<Entry> entries_;
   std::map<std::string, std::string> origin_;
-  std::function<std::string(const std::string&)> hint_;
+  std::function<std::string(const std::string&)> advice_;
 };
 
 }  // namespace fastclip

@@ -14,7 +14,7 @@ constexpr double kInfinite = std::numeric_limits<double>::max();
 }  // namespace
 
 void BindConfig(TrainConfig& c, ConfigTable& table) {
-  table.HintBy(KeyMeantBy);
+  table.AdviseBy(AdviceOn);
   table.Text("run", c.run);
   table.Flag("resume", c.resume);
 

@@ -1,9 +1,14 @@
 #include "trainer/config/config_keys.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <ranges>
+
+#include "trainer/base/nearest.h"
+#include "trainer/config/openclip_flags.h"
 
 namespace fastclip {
 namespace {
@@ -25,7 +30,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Passes over the data."},
     {"train.batch_size", kSameSample,
      "Rows of a global batch, over all ranks.",
-     "batch global_batch_size"},
+     "batch global_batch_size batch_size"},
     {"train.seed", kSameSample,
      "Order, crops, caption choice and fresh weights are functions of it."},
     {"train.threads", kRounding,
@@ -174,7 +179,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"objective.name", kSameSample,
      "fastclip_v0, fastclip_v1, fastclip_v2, fastclip_v3, sogclr, isogclr, openclip or "
      "siglip: which to take for what is in configs/README.md.",
-     "loss loss_type"},
+     "loss loss_type siglip"},
     {"objective.mode", kSameSample,
      "\"exact\": the paper's gradients. \"reference\": those of the published code, with "
      "which its rho was tuned. No default: the choice is yours."},
@@ -249,7 +254,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"learning_rate.schedule", kNumbers,
      "\"cosine\": from lr down to lr_min at the end. \"const\": lr. \"const-cooldown\": lr, "
      "then down to cooldown_end over the last cooldown_epochs.",
-     "lr_scheduler scheduler"},
+     "lr_scheduler scheduler skip_scheduler"},
     {"learning_rate.lr", kNumbers, "", "lr learning_rate"},
     {"learning_rate.lr_min", kNumbers, "", "min_lr"},
     {"learning_rate.warmup", kNumbers,
@@ -291,7 +296,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"pipeline.max_skips_in_a_row", kNothing,
      "Unusable records in a row that end the run: the data is not what you think."},
     {"pipeline.scale_min", kNumbers,
-     "Share of the picture that a training crop covers, and its width/height."},
+     "Share of the picture that a training crop covers, and its width/height.",
+     "aug_cfg"},
     {"pipeline.scale_max", kNumbers, ""},
     {"pipeline.ratio_min", kNumbers, ""},
     {"pipeline.ratio_max", kNumbers, ""},
@@ -334,7 +340,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "always."},
     {"checkpoint.every_epochs", kNothing, "", "save_frequency"},
     {"checkpoint.keep", kNothing,
-     "How many are kept, 2 or more."},
+     "How many are kept, 2 or more.",
+     "save_most_recent delete_previous_checkpoint"},
 });
 // clang-format on
 
@@ -404,6 +411,14 @@ std::string KeyMeantBy(std::string_view unknown) {
     meant = &key;
   }
   return meant == nullptr ? "" : std::string(meant->name);
+}
+
+std::string AdviceOn(std::string_view unknown) {
+  if (const std::string key = KeyMeantBy(unknown); !key.empty()) return DidYouMean(key);
+  std::string flag = Plain(unknown);
+  const std::string_view why = WithoutCounterpart(flag);
+  std::ranges::replace(flag, '_', '-');
+  return why.empty() ? "" : fmt::format("OpenCLIP's --{} has no counterpart: {}", flag, why);
 }
 
 }  // namespace fastclip

@@ -45,4 +45,8 @@ std::string_view DescribeChange(KeyChange change);
 /// under another section: "train.lr" is learning_rate.lr. Empty: none is known.
 std::string KeyMeantBy(std::string_view unknown);
 
+/// What to say to one who gave `unknown`: that key, or why an option of OpenCLIP has none. Empty:
+/// nothing is known.
+std::string AdviceOn(std::string_view unknown);
+
 }  // namespace fastclip
