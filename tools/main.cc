@@ -1,3 +1,4 @@
+#include <fastclip_commit.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include "tools/commands.h"
 #ifdef FASTCLIP_HAS_TORCH
 #include "tools/torch_guard.h"
+#include "trainer/base/versions.h"
 #endif
 
 namespace fastclip {
@@ -40,6 +42,19 @@ void PrintHelp() {
   fmt::print(
       "\nexample: fastclip train configs/quickstart.toml data.train='shards/{{00000..00099}}.tar'\n"
       "exit code: 0 done, 1 failed, 2 wrong use\n");
+}
+
+void PrintVersion() {
+  fmt::print("fastclip {}\ncommit {}\n", FASTCLIP_VERSION, FASTCLIP_COMMIT);
+#ifdef FASTCLIP_HAS_TORCH
+  fmt::print("LibTorch {}\n", Versions().at("torch"));
+#else
+  fmt::print("without LibTorch: data tools alone\n");
+#endif
+#ifdef FASTCLIP_HAS_CUDA
+  fmt::print("with train.device = \"cuda\"\n");
+#endif
+  fmt::print("compiler {}\n", __VERSION__);
 }
 
 /// A file that is opened later must not get the number of a descriptor that is closed now: messages
@@ -77,13 +92,14 @@ int Dispatch(int argc, const char* const* argv) {
     return 0;
   }
   if (name == "--version") {
-    fmt::print("fastclip {}\n", FASTCLIP_VERSION);
+    PrintVersion();
     return 0;
   }
   try {
     const Command* command = FindCommand(Commands(), name);
     if (command == nullptr) {
-      Tell("fastclip: there is no command '{}'; fastclip --help lists them\n", name);
+      Tell("fastclip: there is no command '{}'{}; fastclip --help lists them\n", name,
+           NearCommand(Commands(), name));
       return 2;
     }
     return RunGuarded(*command, argc - 1, argv + 1);

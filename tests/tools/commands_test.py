@@ -44,5 +44,14 @@ for name, text in commands.items():
 assert verbs > 8, verbs
 
 wrong = fastclip("trian")
-assert wrong.returncode == 2 and "no command 'trian'" in wrong.stderr, wrong
+assert wrong.returncode == 2 and "no command 'trian'; did you mean train?" in wrong.stderr, wrong
+wrong = fastclip("shards", "inof")
+assert wrong.returncode == 2 and "there is no 'inof'; did you mean info?" in wrong.stderr, wrong
+wrong = fastclip("quickstart")
+assert wrong.returncode == 2 and "did you mean" not in wrong.stderr, wrong
+
+version = fastclip("--version").stdout.splitlines()
+assert re.fullmatch(r"fastclip \d+\.\d+\.\d+", version[0]), version
+assert re.fullmatch(r"commit ([0-9a-f]{7,}(-dirty)?|unknown)", version[1]), version
+assert re.fullmatch(r"LibTorch \d.*|without LibTorch.*", version[2]), version
 print(len(commands), "commands,", verbs, "verbs")

@@ -90,7 +90,7 @@ def prepare(work, validation):
 
 def origin_of(shards):
     """What a result of a phase comes from, besides its words: {"program": version, "train": hash, "test": hash}."""
-    program = run([PROGRAM, "--version"]).strip()
+    program = run([PROGRAM, "--version"]).splitlines()[0]
 
     def hash_of(part):
         return json.loads(run([PROGRAM, "shards", "info", part, "--json"]))["hash"]

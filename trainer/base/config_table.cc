@@ -10,7 +10,7 @@
 
 #include "trainer/base/config_value.h"
 #include "trainer/base/file_io.h"
-#include "trainer/base/nearest.h"
+#include "pipeline/base/nearest.h"
 
 namespace fastclip {
 

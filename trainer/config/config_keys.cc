@@ -7,7 +7,7 @@
 #include <cctype>
 #include <ranges>
 
-#include "trainer/base/nearest.h"
+#include "pipeline/base/nearest.h"
 #include "trainer/config/openclip_flags.h"
 
 namespace fastclip {

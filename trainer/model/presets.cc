@@ -13,7 +13,7 @@
 
 #include "pipeline/files/program_folder.h"
 #include "trainer/base/config_table.h"
-#include "trainer/base/nearest.h"
+#include "pipeline/base/nearest.h"
 
 namespace fastclip {
 namespace {

@@ -1,4 +1,4 @@
-#include "trainer/base/nearest.h"
+#include "pipeline/base/nearest.h"
 
 #include <algorithm>
 #include <cstddef>
