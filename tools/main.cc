@@ -98,7 +98,7 @@ int Dispatch(int argc, const char* const* argv) {
   try {
     const Command* command = FindCommand(Commands(), name);
     if (command == nullptr) {
-      Tell("fastclip: there is no command '{}'{}; fastclip --help lists them\n", name,
+      Tell("fastclip: there is no command '{}'; {}fastclip --help lists them\n", name,
            NearCommand(Commands(), name));
       return 2;
     }

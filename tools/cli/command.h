@@ -18,7 +18,7 @@ struct Command {
 /// The command of that name; nullptr where there is none. Throws UsageError where it is not in this
 /// build.
 const Command* FindCommand(std::span<const Command> commands, std::string_view name);
-/// "; did you mean train?" where one has nearly that name, else "".
+/// "did you mean train? " where one has nearly that name, else "".
 std::string NearCommand(std::span<const Command> commands, std::string_view name);
 /// A line each: name and summary.
 std::string ListCommands(std::span<const Command> commands);

@@ -24,7 +24,7 @@ std::string NearCommand(std::span<const Command> commands, std::string_view name
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.name);
   const std::string near = Nearest(std::string(name), names, name.size() < 4 ? 1 : 2);
-  return near.empty() ? "" : "; " + DidYouMean(near);
+  return near.empty() ? "" : DidYouMean(near) + " ";
 }
 
 std::string ListCommands(std::span<const Command> commands) {
@@ -48,7 +48,7 @@ int RunVerb(const std::string& command, std::span<const Command> verbs, const st
     return argc > 1 ? 0 : 2;
   }
   if (const Command* verb = FindCommand(verbs, name)) return verb->run(argc - 1, argv + 1);
-  throw UsageError(fmt::format("there is no '{}'{}; fastclip {} --help lists what there is", name,
+  throw UsageError(fmt::format("there is no '{}'; {}fastclip {} --help lists what there is", name,
                                NearCommand(verbs, name), command));
 }
 

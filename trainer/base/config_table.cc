@@ -8,9 +8,9 @@
 #include <optional>
 #include <sstream>
 
+#include "pipeline/base/nearest.h"
 #include "trainer/base/config_value.h"
 #include "trainer/base/file_io.h"
-#include "pipeline/base/nearest.h"
 
 namespace fastclip {
 
@@ -40,10 +40,12 @@ int FirstDeepKey(std::string_view text) {
 }  // namespace
 
 std::string ConfigTable::AdviceOn(const std::string& unknown) const {
-  // In a section, a slip of the pen goes before another program's name: optimiser.name.
+  // In a section that is misspelt, a slip of the pen goes before another program's name:
+  // optimiser.name.
   constexpr std::size_t kSlip = 2;
-  const bool in_section = unknown.find('.') != std::string::npos;
-  if (in_section) {
+  const std::string section = unknown.substr(0, unknown.find('.') + 1);
+  const auto in_section = [&](const Entry& entry) { return entry.key.starts_with(section); };
+  if (std::ranges::none_of(entries_, in_section)) {
     const std::string key = Nearest(unknown, keys(), kSlip);
     if (!key.empty()) return DidYouMean(key);
   }
