@@ -1,4 +1,4 @@
-#include "trainer/run/metrics.h"
+#include "trainer/log/metrics.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -11,7 +11,7 @@
 
 #include "tests/support/paths.h"
 #include "trainer/base/file_io.h"
-#include "trainer/run/run_log.h"
+#include "trainer/log/run_log.h"
 
 namespace fastclip {
 namespace {

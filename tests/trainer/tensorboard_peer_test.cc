@@ -6,7 +6,7 @@
 
 #include "tests/support/paths.h"
 #include "tests/support/peers.h"
-#include "trainer/run/tensorboard.h"
+#include "trainer/log/tensorboard.h"
 
 namespace fastclip {
 namespace {

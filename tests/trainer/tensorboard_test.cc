@@ -1,4 +1,4 @@
-#include "trainer/run/tensorboard.h"
+#include "trainer/log/tensorboard.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 #include "tests/support/paths.h"
 #include "trainer/base/file_io.h"
-#include "trainer/run/run_log.h"
+#include "trainer/log/run_log.h"
 
 namespace fastclip {
 namespace {

@@ -16,8 +16,8 @@
 #include "tools/cli/cli.h"
 #include "trainer/eval/class_hits.h"
 #include "trainer/eval/encode_set.h"
+#include "trainer/log/metrics.h"
 #include "trainer/model/clip_model.h"
-#include "trainer/run/metrics.h"
 
 namespace fastclip {
 

@@ -10,7 +10,7 @@
 #include "trainer/eval/gather_set.h"
 #include "trainer/eval/retrieval.h"
 #include "trainer/eval/zero_shot.h"
-#include "trainer/run/metrics.h"
+#include "trainer/log/metrics.h"
 #include "trainer/run/run_setup.h"
 
 namespace fastclip {

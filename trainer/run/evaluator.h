@@ -12,9 +12,9 @@
 #include "tokenizer/tokenizer.h"
 #include "trainer/config/config.h"
 #include "trainer/eval/encode_set.h"
+#include "trainer/log/run_log.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/run/opened_data.h"
-#include "trainer/run/run_log.h"
 
 namespace fastclip {
 

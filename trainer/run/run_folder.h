@@ -6,9 +6,9 @@
 #include <string>
 
 #include "comm/communicator.h"
-#include "trainer/run/quarantine.h"
+#include "trainer/log/quarantine.h"
+#include "trainer/log/run_log.h"
 #include "trainer/run/run_lock.h"
-#include "trainer/run/run_log.h"
 #include "trainer/state/checkpoint.h"
 
 namespace fastclip {

@@ -17,8 +17,8 @@
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
 #include "trainer/base/versions.h"
+#include "trainer/log/metrics.h"
 #include "trainer/model/presets.h"
-#include "trainer/run/metrics.h"
 #include "trainer/state/weights_file.h"
 #include "trainer/step/batch_tensors.h"
 

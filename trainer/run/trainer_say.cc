@@ -7,7 +7,7 @@
 
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
-#include "trainer/run/metrics.h"
+#include "trainer/log/metrics.h"
 #include "trainer/run/trainer.h"
 
 // What a run says while it trains: status line, metrics, what its data lacked, its last line.

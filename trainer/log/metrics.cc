@@ -1,4 +1,4 @@
-#include "trainer/run/metrics.h"
+#include "trainer/log/metrics.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

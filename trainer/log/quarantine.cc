@@ -1,4 +1,4 @@
-#include "trainer/run/quarantine.h"
+#include "trainer/log/quarantine.h"
 
 #include <fmt/format.h>
 

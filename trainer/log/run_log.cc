@@ -1,4 +1,4 @@
-#include "trainer/run/run_log.h"
+#include "trainer/log/run_log.h"
 
 #include <fmt/format.h>
 

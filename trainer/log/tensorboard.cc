@@ -1,4 +1,4 @@
-#include "trainer/run/tensorboard.h"
+#include "trainer/log/tensorboard.h"
 
 #include <fmt/format.h>
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "trainer/run/metrics.h"
-#include "trainer/run/tensorboard.h"
+#include "trainer/log/metrics.h"
+#include "trainer/log/tensorboard.h"
 
 namespace fastclip {
 
