@@ -1,6 +1,8 @@
 # Writes OUT, a header with the commit of SOURCE, and leaves it alone where it says that already.
-execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=10
-                OUTPUT_VARIABLE COMMIT OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(EXISTS ${SOURCE}/.git)
+  execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=10 --exclude *
+                  OUTPUT_VARIABLE COMMIT OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
 if(NOT COMMIT)
   set(COMMIT "unknown")
 endif()

@@ -54,7 +54,11 @@ void PrintVersion() {
 #ifdef FASTCLIP_HAS_CUDA
   fmt::print("with train.device = \"cuda\"\n");
 #endif
+#ifdef __clang__
   fmt::print("compiler {}\n", __VERSION__);
+#else
+  fmt::print("compiler GCC {}\n", __VERSION__);
+#endif
 }
 
 /// A file that is opened later must not get the number of a descriptor that is closed now: messages

@@ -386,7 +386,13 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
             "    a whole number from 0 to 1000000000000; a change: changes results; also: "
             "warmup_steps\n"
             "    Steps in which the rate rises to lr.\n");
-  ExpectRefused("config keys warmup-steps", "did you mean learning_rate.warmup?");
+  EXPECT_EQ(Run("config keys warmup-steps > " + out), 0) << errors_;
+  ExpectRefused("config keys nothing-like-it", "no key has 'nothing_like_it' in its name");
+  ExpectRefused("config keys torchcompile", "OpenCLIP's --torchcompile has no counterpart");
+  ExpectRefused("train configs/quickstart.toml --accum-freq 4",
+                "there is no option --accum-freq, keys are given as section.key=value; did you "
+                "mean train.micro_batches?");
+  ExpectRefused("config check configs/quickstart.toml data.train=synthetic:10", "10 records");
 }
 
 TEST_F(CommandLine, ReplaysRunsWithReplacement) {

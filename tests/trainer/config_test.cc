@@ -236,7 +236,7 @@ constexpr Flag kOpenClipFlags[] = {
     {"csv_img_key", "data.image_key"},
     {"csv_caption_key", "data.caption_key"},
     {"imagenet_val", "eval.zeroshot"},
-    {"imagenet_v2", "eval.zeroshot"},
+    {"imagenet_v2", nullptr},
     {"cache_dir", nullptr},
     {"logs", "run"},
     {"log_local", nullptr},

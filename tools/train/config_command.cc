@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "tools/cli/cli.h"
 #include "tools/cli/command.h"
 #include "tools/cli/usage_error.h"
+#include "tools/train/config_words.h"
 #include "trainer/config/config.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/config/config_keys.h"
@@ -64,7 +66,9 @@ int PrintKeys(int argc, const char* const* argv) {
       "fastclip config keys");
   app.add_option("WORD", word, "only keys with this in their name or their other names");
   app.footer("example: fastclip config keys learning_rate");
+  AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
+  std::ranges::replace(word, '-', '_');  // as OpenCLIP's options become names
   TrainConfig config;
   const ConfigTable table = Defaults(config);
   bool found = false;
@@ -96,11 +100,15 @@ int Check(int argc, const char* const* argv) {
   app.add_option("CONFIG", path, "TOML file, or a run folder: its config.toml")->required();
   app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
   app.footer("example: fastclip config check mine.toml train.epochs=10");
+  AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides);
   ModelOf(config);
   // Whether batch, lanes and mix go together: of sources that are large enough.
-  const std::vector<std::int64_t> records(SplitList(config->data.train).size(), 1'000'000'000);
+  const std::vector<std::string> sources = SplitList(config->data.train);
+  const auto made_up = [](const std::string& part) { return part.starts_with("synthetic:"); };
+  const std::vector<std::int64_t> records(
+      std::ranges::all_of(sources, made_up) ? 0 : sources.size(), 1'000'000'000);
   PlanOf(config, *OpenPlanned(config, records).source);
   for (const std::string& line : KeysWithoutEffect(*config)) fmt::print("{}\n", line);
   std::size_t set = 0;

@@ -11,6 +11,7 @@
 #include "tools/bench/bench_step.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/usage_error.h"
+#include "tools/train/config_words.h"
 #include "tools/train/train_ranks.h"
 #include "trainer/config/config.h"
 #include "trainer/run/dry_run.h"
@@ -71,6 +72,7 @@ int RunTrain(int argc, const char* const* argv) {
   app.footer(
       "example: fastclip train configs/quickstart.toml run=runs/mine "
       "data.train='shards/{00000..00099}.tar' train.epochs=10");
+  AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
 
   const TrainRequest request{config_path, overrides,

@@ -1,11 +1,9 @@
 #include "trainer/base/config_table.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 #include <sstream>
 
 #include "pipeline/base/nearest.h"

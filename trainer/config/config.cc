@@ -12,8 +12,6 @@
 #include "pipeline/loader/compute_pool.h"
 #include "pipeline/sources/record_keys.h"
 #include "tokenizer/tokenizer_spec.h"
-#include "trainer/base/precision.h"
-#include "trainer/config/config_keys.h"
 
 namespace fastclip {
 namespace {

@@ -319,7 +319,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Labelled pictures for zero-shot classification during training, a list as data.train, "
      "or a folder of classes (a folder for each class, as torchvision's ImageFolder); empty: "
      "none.",
-     "imagenet_val imagenet_v2"},
+     "imagenet_val"},
     {"eval.zeroshot_classes", kEvaluation,
      "Class names, one a line, the first of label 0; or \"imagenet\", which set-up fetched. "
      "Empty: the names of a folder of classes. Equal names stay classes of their own. A label "

@@ -14,15 +14,19 @@ struct Flags {
 
 constexpr auto kFlags = std::to_array<Flags>({
     {"val_num_samples", "all records of data.val are evaluated; name fewer shards there"},
-    {"dataset_type", "what data.train names shows its kind: tar shards, a table, a folder"},
+    {"dataset_type", "what data.train names shows its kind: tar shards, a table, synthetic:N"},
+    {"imagenet_v2",
+     "its folders are named by numbers, which are not sorted as their classes are; pack it with "
+     ".cls labels for eval.zeroshot"},
     {"cache_dir", "nothing is downloaded; model.pretrained is a file"},
     {"log_local", "rank 0 writes the one log of a run"},
     {"pretrained_image",
      "weights of the image tower alone are not read; model.pretrained names a file of both towers"},
     {"image_mean image_std image_interpolation image_resize_mode",
      "pictures are prepared as for OpenAI's CLIP: bicubic, its mean and deviation"},
-    {"force_context_length force_image_size force_quick_gelu force_custom_text",
+    {"force_context_length force_image_size force_custom_text",
      "copy the preset in configs/models, change it there, and give model.name=FILE.toml"},
+    {"force_quick_gelu", "it is a model of its own: model.name=ViT-B-32-quickgelu and so on"},
     {"local_loss gather_with_grad loss_dist_impl",
      "gradients are exact for any number of ranks, and there is nothing to choose"},
     {"torchscript torchcompile trace", "the towers are C++, and nothing is compiled at a start"},

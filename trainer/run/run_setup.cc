@@ -6,6 +6,7 @@
 
 #include "pipeline/loader/memory_plan.h"
 #include "pipeline/sources/record_sample.h"
+#include "trainer/config/config_keys.h"
 #include "trainer/model/presets.h"
 #include "trainer/state/weights_origin.h"
 
@@ -117,8 +118,13 @@ OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
   try {
     return OrderPlan(OrderOf(*config, source));
   } catch (const std::invalid_argument& error) {
-    throw ConfigError(fmt::format("{}: {}: {}", config.table().Origin("train.batch_size"),
-                                  config->data.train, error.what()));
+    const std::string reason = error.what();  // it begins with the key, but for a mix
+    const std::string word = reason.substr(0, reason.find(' '));
+    const std::string key = word == "batch_size"       ? "train.batch_size"
+                            : FindKey(word) == nullptr ? "data.train"
+                                                       : word;
+    throw ConfigError(
+        fmt::format("{}: {}: {}", config.table().Origin(key), config->data.train, reason));
   }
 }
 
