@@ -127,6 +127,9 @@ TEST_F(ConfigFile, RulesThatContradictEachOtherAreRefusedByName) {
   refused({"optimizer.name=sgdm", "optimizer.nesterov=true", "optimizer.momentum=0"},
           "Nesterov's form needs momentum");
   refused({"learning_rate.schedule=const-cooldown"}, "cooldown_epochs must be 1 or more");
+  refused({"gamma.start=0.1", "gamma.min=0.5"}, "set gamma.start higher, or gamma.min lower");
+  const std::string advised = ErrorOf(kMode, {"gamma.schedule=advice", "gamma.start=0.1"});
+  EXPECT_TRUE(advised.ends_with("set gamma.start higher")) << advised;  // it sets gamma.min itself
   refused({"learning_rate.schedule=const-cooldown", "learning_rate.cooldown_epochs=4",
            "train.epochs=3"},
           "learning_rate.cooldown_epochs: 4 is more than train.epochs = 3");

@@ -24,10 +24,9 @@ void CheckGamma(const GammaOptions& options) {
         fmt::format("γ starts at {}; it must be above 0 and at most 1", options.start));
   }
   if (options.start < options.min) {
-    throw std::invalid_argument(
-        fmt::format("γ starts at {}, below its smallest value {}: set gamma.start higher, or "
-                    "gamma.min lower",
-                    options.start, options.min));
+    throw std::invalid_argument(fmt::format(
+        "γ starts at {}, below its smallest value {}: set gamma.start higher{}", options.start,
+        options.min, options.schedule == "advice" ? "" : ", or gamma.min lower"));
   }
   if (options.decay_epochs < 0) {
     throw std::invalid_argument(

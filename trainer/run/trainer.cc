@@ -1,7 +1,6 @@
 #include "trainer/run/trainer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -10,16 +9,11 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "comm/comm_error.h"
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
-#include "trainer/base/versions.h"
-#include "trainer/log/metrics.h"
-#include "trainer/model/presets.h"
-#include "trainer/state/weights_file.h"
 #include "trainer/step/batch_tensors.h"
 
 namespace fastclip {
