@@ -46,7 +46,7 @@ assert verbs > 8, verbs
 wrong = fastclip("trian")
 assert wrong.returncode == 2 and "no command 'trian'; did you mean train?" in wrong.stderr, wrong
 wrong = fastclip("shards", "inof")
-assert wrong.returncode == 2 and "there is no 'inof'; did you mean info?" in wrong.stderr, wrong
+assert wrong.returncode == 2 and "unknown command 'shards inof'; did you mean info?" in wrong.stderr, wrong
 wrong = fastclip("quickstart")
 assert wrong.returncode == 2 and "did you mean" not in wrong.stderr, wrong
 

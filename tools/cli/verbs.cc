@@ -48,8 +48,9 @@ int RunVerb(const std::string& command, std::span<const Command> verbs, const st
     return argc > 1 ? 0 : 2;
   }
   if (const Command* verb = FindCommand(verbs, name)) return verb->run(argc - 1, argv + 1);
-  throw UsageError(fmt::format("there is no '{}'; {}fastclip {} --help lists what there is", name,
-                               NearCommand(verbs, name), command));
+  throw UsageError(
+      fmt::format("unknown command '{2} {0}'; {1}fastclip {2} --help lists the commands", name,
+                  NearCommand(verbs, name), command));
 }
 
 }  // namespace fastclip

@@ -49,8 +49,9 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Keep only the inputs of transformer blocks and compute them again in the backward pass: "
      "less memory, a third more work, the same numbers."},
     {"train.micro_batches", kNumbers,
-     "Parts that a batch is worked on in, to save memory: two passes, the same result (but "
-     "for ResNets, which normalise each part by its own statistics). A divisor of batch_size.",
+     "Number of parts that a batch is split into to save memory, in two passes. The result is "
+     "the same, except for ResNets: their batch norm uses the statistics of each part. Must "
+     "divide batch_size.",
      "accum_freq"},
     {"train.clip_norm", kNumbers,
      "Global L2 norm that gradients are clipped to; 0: off, as in all published recipes.",
@@ -80,14 +81,15 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "\"clip\" (set-up's vocabulary), \"clip:VOCABULARY_FILE\" or "
      "\"sentencepiece:MODEL_FILE\"."},
     {"data.chunk", kSameSample,
-     "The order (README of pipeline/): records dealt together, lanes, records shuffled "
-     "together; 0: by rule. They are fixed for the life of a run."},
+     "The order of the records (pipeline/README.md): consecutive records that stay together, "
+     "number of lanes, records shuffled together; 0: chosen automatically. Fixed for the life "
+     "of a run."},
     {"data.lanes", kSameSample, ""},
     {"data.window", kSameSample, ""},
     {"data.tail", kSameSample,
-     "What does not fill a last batch of an epoch: \"drop\": it sits that epoch out; \"pad\": "
-     "the batch is filled up with records seen already; \"carry\": it begins the next epoch. "
-     "Fixed for the life of a run."},
+     "What happens to the records that do not fill the last batch of an epoch: \"drop\": they "
+     "are left out of this epoch; \"pad\": the batch is filled up with records seen already; "
+     "\"carry\": they start the next epoch. Fixed for the life of a run."},
     {"data.weights", kSameSample,
      "How the sources of `train` that :: joins are mixed, a number a source; at most one of: "
      "shares of an epoch's samples ([0.7, 0.3]), how often an epoch takes each record ([1, "
@@ -100,9 +102,9 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "records, or what the repeats give. With it repeats are OpenCLIP's upsampling factors.",
      "train_num_samples"},
     {"data.resampled", kSameSample,
-     "Records with replacement, as OpenCLIP's --dataset-resampled: each window draws its "
-     "records anew from all, and an epoch is a number of samples alone. To compare with such "
-     "runs: without it each record comes once an epoch.",
+     "Sample with replacement, as OpenCLIP's --dataset-resampled does: each window draws its "
+     "records anew from all of them, and an epoch is only a number of samples. Without it, "
+     "each record is used once per epoch.",
      "dataset_resampled"},
     {"data.lanes_per_rank", kRounding,
      "Lanes of each rank, for ranks of unlike speed: [5, 2, 3, 1] for four ranks and 11 "
@@ -115,9 +117,9 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "json.captions, else txt, else json.caption."},
     {"data.caption_weights", kNumbers, ""},
     {"data.image_key", kNumbers,
-     "Columns (of a .jsonl: fields) of tables with the image's path and its caption, for "
-     "train, val and zeroshot; empty: those called filepath, image, path, file_name, …, and "
-     "caption, title, text.",
+     "Names of the table columns (of a .jsonl: fields) that hold the image path and the "
+     "caption, for train, val and zeroshot; empty: the usual names are tried: filepath, "
+     "image, path, file_name, …, and caption, title, text.",
      "csv_img_key"},
     {"data.caption_key", kNumbers, "", "csv_caption_key"},
     {"data.separator", kNumbers,
@@ -146,9 +148,9 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "for weights of OpenAI's ViT-B-32-quickgelu and so on) or a model file like them.",
      "model"},
     {"model.pretrained", kStartOnly,
-     "Weights to start from, under OpenCLIP's names: a .safetensors file; empty: fresh ones. "
-     "Where a checkpoint.json or open_clip_config.json lies beside it, activation, heads and "
-     "vocabulary are compared with the model's."},
+     "Weights to start from: a .safetensors file with OpenCLIP's tensor names; empty: random "
+     "initialization. If a checkpoint.json or open_clip_config.json lies next to it, its "
+     "activation, heads and vocabulary are compared with the model's."},
     {"model.trim_text", kRounding,
      "Compute text up to the longest caption of a batch, rounded up to 8, instead of the "
      "whole context: the same result, faster."},
@@ -214,10 +216,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "samples never seen.",
      "temperature tau"},
     {"temperature.from", kStartOnly,
-     "Whose temperature (and bias) a run has that starts from weights (model.pretrained, "
-     "train.init): \"config\": init; \"weights\": theirs; \"auto\": theirs where the "
-     "objective learns it, as in OpenCLIP, and init where it stays constant or each sample "
-     "has its own. RUN/config.toml shows the number that was used."},
+     "Whose temperature (and bias) is used when a run starts from weights (model.pretrained, "
+     "train.init): \"config\": init; \"weights\": that of the weights; \"auto\": that of the "
+     "weights if the objective learns the temperature, as in OpenCLIP, otherwise init. "
+     "RUN/config.toml shows the value that was used."},
     {"temperature.lr", kNumbers,
      "Learning rate of ln(1/tau); -1: the model's.",
      "lr_tau"},

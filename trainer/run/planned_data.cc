@@ -27,7 +27,8 @@ std::int64_t EpochRows(const OrderPlan& plan) {
 std::string DescribeTail(const OrderPlan& plan) {
   const OrderOptions& order = plan.options();
   const std::int64_t rows = plan.steps_per_epoch() * order.batch_size;
-  if (order.tail == Tail::kCarry) return "what fills no batch begins the next epoch";
+  if (order.tail == Tail::kCarry)
+    return "records that do not fill the last batch start the next epoch";
   if (order.resampled) return fmt::format("an epoch is {} rows, drawn with replacement", rows);
   if (!order.parts.empty()) return fmt::format("an epoch is {} rows", rows);
   return order.tail == Tail::kPad
