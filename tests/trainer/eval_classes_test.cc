@@ -128,7 +128,7 @@ TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
   ExpectError(Run({"eval", "zeroshot", folder_ / "run", "--shards", "synthetic:4", "--templates",
                    "simple"}),
               2, "--classes is needed");
-  ExpectError(Run({"eval", "zero"}), 2, "there is no 'zero'");
+  ExpectError(Run({"eval", "zero"}), 2, "unknown command 'eval zero'; did you mean zeroshot?");
 }
 
 /// FOLDER/ring/0.png, … of some records of a synthetic set; the label is the folder's name.

@@ -22,7 +22,10 @@ const Command* FindCommand(std::span<const Command> commands, std::string_view n
 
 std::string NearCommand(std::span<const Command> commands, std::string_view name) {
   std::vector<std::string> names;
-  for (const Command& command : commands) names.push_back(command.name);
+  for (const Command& command : commands) {
+    names.push_back(command.name);
+    if (name.size() >= 3 && command.name.starts_with(name)) return DidYouMean(command.name) + " ";
+  }
   const std::string near = Nearest(std::string(name), names, name.size() < 4 ? 1 : 2);
   return near.empty() ? "" : DidYouMean(near) + " ";
 }
