@@ -16,6 +16,7 @@ int RunBenchStep(int argc, const char* const* argv);
 int RunBenchObjective(int argc, const char* const* argv);
 int RunTokenize(int argc, const char* const* argv);
 int RunTokenizer(int argc, const char* const* argv);
+int RunCompletion(int argc, const char* const* argv);
 
 namespace {
 
@@ -51,6 +52,7 @@ const std::array kCommands = {
     Command{"bench", "measure speed and memory", RunBench},
     Command{"tokenize", "lines in, a line of token ids out each", RunTokenize},
     Command{"tokenizer", "learn a SentencePiece model from captions", RunTokenizer},
+    Command{"completion", "print a completion script for bash, zsh or fish", RunCompletion},
 };
 
 }  // namespace

@@ -1,10 +1,15 @@
 #include "pipeline/base/console.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
 
 #include "pipeline/base/printable.h"
 
@@ -17,20 +22,65 @@ void Put(const std::string& text) {
   std::fflush(stderr);
 }
 
+constexpr std::chrono::seconds kCopiedStatusApart{30};
+
+std::size_t TerminalColumns() {
+  constexpr std::size_t kUnknown = 80, kFewest = 20;
+  winsize size{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? std::max<std::size_t>(size.ws_col, kFewest) : kUnknown;
+}
+
+std::string Coloured(const std::string& line, bool colour) {
+  static constexpr std::string_view kWarning = "warning:";
+  if (!colour || !line.starts_with(kWarning)) return line;
+  return fmt::format("\033[33m{}\033[0m{}", kWarning, line.substr(kWarning.size()));
+}
+
 }  // namespace
 
-Console::Console(bool silent) : silent_(silent), terminal_(isatty(STDERR_FILENO) == 1) {}
+bool ColoursWanted(int descriptor) {
+  const char* const none = std::getenv("NO_COLOR");
+  const char* const kind = std::getenv("TERM");
+  return isatty(descriptor) == 1 && (none == nullptr || *none == '\0') &&
+         (kind == nullptr || std::string_view(kind) != "dumb");
+}
+
+Console::Console(bool silent, Copy copy)
+    : silent_(silent),
+      terminal_(isatty(STDERR_FILENO) == 1),
+      colour_(ColoursWanted(STDERR_FILENO)),
+      copy_(std::move(copy)) {}
 
 std::chrono::milliseconds Console::Apart() const {
   return terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10);
 }
 
-void Console::Status(const std::string& line) {
+void Console::Show(const std::string& line) {
+  Put("\r\033[K" + line);
+  status_shown_ = true;
+}
+
+void Console::Status(const StatusLine& line) {
   if (silent_) return;
   const MutexLock lock(mutex_);
   next_ = Clock::now() + Apart();
-  Put(terminal_ ? "\r\033[K" + line : line + "\n");
-  status_shown_ = terminal_;
+  if (terminal_) {
+    // The last column stays free: some terminals begin a new line when it is filled.
+    Show(line.Fit(TerminalColumns() - 1, colour_));
+  } else {
+    Put(line.Whole() + "\n");
+  }
+  if (copy_ && Clock::now() >= next_copy_) {
+    next_copy_ = Clock::now() + kCopiedStatusApart;
+    copy_(line.Whole());
+  }
+}
+
+void Console::Busy(const std::string& line) {
+  if (silent_ || !terminal_) return;
+  const MutexLock lock(mutex_);
+  Show(StatusLine(line).Fit(TerminalColumns() - 1, colour_));
 }
 
 void Console::Clear() {
@@ -42,8 +92,10 @@ void Console::Clear() {
 void Console::Say(const std::string& line) {
   if (silent_) return;
   const MutexLock lock(mutex_);
-  Put((status_shown_ ? "\r\033[K" : "") + PrintableLines(line) + "\n");
+  const std::string printable = PrintableLines(line);
+  Put((status_shown_ ? "\r\033[K" : "") + Coloured(printable, colour_) + "\n");
   status_shown_ = false;
+  if (copy_) copy_(printable);
 }
 
 std::string Duration(double seconds) {

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "pipeline/files/system_memory.h"
 
@@ -63,8 +64,8 @@ RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) 
       continue;
     }
     row.plan = *plan;
-    if (const auto cause = KnownCause(plan->index)) {
-      if (!Next(row, *cause)) return Outcome::kLeftOut;
+    if (auto known = Known(plan->index)) {
+      if (!Next(row, std::move(*known))) return Outcome::kLeftOut;
       continue;
     }
     if (runtime_.before_stage) runtime_.before_stage(LoaderStage::kRead);
@@ -84,14 +85,15 @@ RowReader::Outcome RowReader::Read(RowSearch& row, const std::stop_token& stop) 
 bool RowReader::PassOver(RowSearch& row, Skip cause) const {
   // What is missing may come back, and what changed may be put right: that is a matter of the disk,
   // and of what was asked for, not of the data.
+  SkippedRecord skipped{row.plan.index, cause, std::string(row.block.records.at(0).key)};
   if (runtime_.known_bad != nullptr && cause != Skip::kMissing && cause != Skip::kChanged) {
-    runtime_.known_bad->Add({row.plan.index, cause});
+    runtime_.known_bad->Add(skipped);
   }
-  return Next(row, cause);
+  return Next(row, std::move(skipped));
 }
 
-bool RowReader::Next(RowSearch& row, Skip cause) const {
-  row.skipped.push_back({row.plan.index, cause});
+bool RowReader::Next(RowSearch& row, SkippedRecord skipped) const {
+  row.skipped.push_back(std::move(skipped));
   ++row.attempt;
   row.block = {};
   if (!feed_.substitutes()) return false;
@@ -111,7 +113,7 @@ std::optional<RowPlan> RowReader::PlanOf(const RowSearch& row) const {
   }
 }
 
-std::optional<Skip> RowReader::KnownCause(SampleIndex index) const {
+std::optional<SkippedRecord> RowReader::Known(SampleIndex index) const {
   return runtime_.known_bad == nullptr ? std::nullopt : runtime_.known_bad->Find(index);
 }
 

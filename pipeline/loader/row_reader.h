@@ -47,8 +47,8 @@ class RowReader {
  private:
   void ReadAhead(const RowSearch& row) const;
   std::optional<RowPlan> PlanOf(const RowSearch& row) const;
-  std::optional<Skip> KnownCause(SampleIndex index) const;
-  bool Next(RowSearch& row, Skip cause) const;
+  std::optional<SkippedRecord> Known(SampleIndex index) const;
+  bool Next(RowSearch& row, SkippedRecord skipped) const;
 
   const RecordSource& source_;
   const BatchFeed& feed_;

@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "pipeline/base/printable.h"
+
 namespace fastclip {
 namespace {
 
@@ -31,13 +33,13 @@ StageVerdict JudgeConsumer(const StageReport& report, double uploading) {
   const double training = 1 - report.starved - uploading;
   if (uploading > training) {
     return {Bottleneck::kUpload,
-            fmt::format("upload: batches become tensors in {} of the time; fewer pixels "
-                        "(the model's image_size) or more train.threads help",
+            fmt::format("Bottleneck: upload ({} of the time turns batches into tensors). More "
+                        "train.threads or a smaller image_size of the model help.",
                         Percent(uploading))};
   }
   return {Bottleneck::kTraining,
-          fmt::format("training: batches wait for it {} of the time; the data could come faster, "
-                      "only a faster model or device helps",
+          fmt::format("Bottleneck: the model ({} of the time). The data keeps up; loader settings "
+                      "will not help.",
                       Percent(1 - report.starved))};
 }
 
@@ -46,19 +48,19 @@ StageVerdict JudgeWorkers(const StageReport& report) {
   struct Part {
     Bottleneck limit;
     double busy;
-    const char* knob;
+    const char* advice;
   };
   const std::array parts = {
       Part{Bottleneck::kDecode, report.decode.busy,
-           "raise pipeline.threads, or store smaller pictures (shards convert --resize)"},
-      Part{Bottleneck::kResize, report.resize.busy, "raise pipeline.threads"},
-      Part{Bottleneck::kTokenize, report.tokenize.busy, "raise pipeline.threads"}};
+           "Raise pipeline.threads, or store smaller images (shards convert --resize)."},
+      Part{Bottleneck::kResize, report.resize.busy, "Raise pipeline.threads."},
+      Part{Bottleneck::kTokenize, report.tokenize.busy, "Raise pipeline.threads."}};
   const Part& most = *std::ranges::max_element(parts, {}, &Part::busy);
-  return {most.limit, fmt::format("{}: training waits {} of the time and takes {} of what {} "
-                                  "computing threads do; {}",
-                                  BottleneckName(most.limit), Percent(report.starved),
-                                  Percent(most.busy / std::max(1e-9, WorkersBusy(report))),
-                                  report.threads, most.knob)};
+  return {most.limit,
+          fmt::format("Bottleneck: {} ({} of the work of {}; the model waited {} of the time). {}",
+                      BottleneckName(most.limit),
+                      Percent(most.busy / std::max(1e-9, WorkersBusy(report))),
+                      Counted(report.threads, "thread"), Percent(report.starved), most.advice)};
 }
 
 }  // namespace
@@ -91,12 +93,12 @@ StageVerdict Judge(const StageReport& report, double uploading) {
   // Reading and computing overlap: the one with less time to spare sets the pace.
   const double readers_busy = report.read.busy / std::max(1, report.io_threads);
   if (readers_busy > WorkersBusy(report) / std::max(1, report.threads)) {
-    return {Bottleneck::kDisk,
-            fmt::format("disk: training waits {} of the time and the {} reading threads work {} of "
-                        "it, at {:.0f} MB/s; raise pipeline.io_threads, or put the shards on a "
-                        "faster disk",
-                        Percent(report.starved), report.io_threads, Percent(readers_busy),
-                        report.read.mb_per_second)};
+    return {
+        Bottleneck::kDisk,
+        fmt::format("Bottleneck: disk ({} busy {} of the time, {:.0f} MB/s; the model waited {}). "
+                    "Raise pipeline.io_threads, or put the shards on a faster disk.",
+                    Counted(report.io_threads, "reading thread"), Percent(readers_busy),
+                    report.read.mb_per_second, Percent(report.starved))};
   }
   return JudgeWorkers(report);
 }

@@ -37,7 +37,7 @@ const char* BottleneckName(Bottleneck limit);
 
 struct StageVerdict {
   Bottleneck limit{};
-  std::string text;  ///< one sentence: what, by how much, and the knob to turn
+  std::string text;  ///< "Bottleneck: decode (…). Raise …": what, by how much, what to change
 };
 
 /// `uploading`: share of the time, 0 to 1, in which the consumer turned batches into tensors.

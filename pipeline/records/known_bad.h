@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -15,35 +16,36 @@ namespace fastclip {
 struct SkippedRecord {
   SampleIndex index{};
   Skip cause{};
+  std::string key{};
   bool operator==(const SkippedRecord&) const = default;
 };
 
-/// Records that are known to be of no use. A loader that knows one goes straight to its substitute,
-/// which is what it would find by itself: batches do not depend on what is known, only the reads
-/// that it saves. Some 50 bytes a record. Thread-safe.
+/// Records that are known to be bad. A loader that knows one takes its substitute at once, which is
+/// what it would find by itself: batches do not depend on what is known, only the reads that it
+/// saves. Some 100 bytes per record. Thread-safe.
 class KnownBad {
  public:
-  std::optional<Skip> Find(SampleIndex index) const {
+  std::optional<SkippedRecord> Find(SampleIndex index) const {
     const MutexLock lock(mutex_);
-    const auto found = causes_.find(ToInt(index));
-    return found == causes_.end() ? std::nullopt : std::optional(found->second);
+    const auto found = records_.find(ToInt(index));
+    return found == records_.end() ? std::nullopt : std::optional(found->second);
   }
   void Add(const SkippedRecord& record) {
     const MutexLock lock(mutex_);
-    causes_.emplace(ToInt(record.index), record.cause);
+    records_.emplace(ToInt(record.index), record);
   }
   /// By index.
   std::vector<SkippedRecord> All() const {
     const MutexLock lock(mutex_);
     std::vector<SkippedRecord> all;
-    for (const auto& [index, cause] : causes_) all.push_back({SampleIndex{index}, cause});
+    for (const auto& [index, record] : records_) all.push_back(record);
     std::ranges::sort(all, {}, &SkippedRecord::index);
     return all;
   }
 
  private:
   mutable Mutex mutex_;
-  std::unordered_map<std::int64_t, Skip> causes_ FASTCLIP_GUARDED_BY(mutex_);
+  std::unordered_map<std::int64_t, SkippedRecord> records_ FASTCLIP_GUARDED_BY(mutex_);
 };
 
 }  // namespace fastclip

@@ -19,7 +19,9 @@ void ExpectNamed(const Delays& delays, const std::string& limit) {
                      {.before_stage = [&](LoaderStage stage) { delays.Before(stage); }});
   int named = 0;
   for (const StageVerdict& verdict : Verdicts(loader, delays, kWindows, 0.16)) {
-    EXPECT_EQ(verdict.text.find(BottleneckName(verdict.limit)), 0u) << verdict.text;
+    const bool model = verdict.limit == Bottleneck::kTraining;
+    const std::string name = model ? "the model" : BottleneckName(verdict.limit);
+    EXPECT_TRUE(verdict.text.starts_with("Bottleneck: " + name + " (")) << verdict.text;
     named += BottleneckName(verdict.limit) == limit;
   }
   EXPECT_GE(named, kWindows - 1) << limit;

@@ -17,7 +17,8 @@ def listed(help_text):
 
 
 commands = listed(fastclip("--help").stdout)
-assert set(commands) == {"train", "config", "estimators", "eval", "shards", "bench", "tokenize", "tokenizer"}, commands
+assert set(commands) == {"train", "config", "estimators", "eval", "shards", "bench", "tokenize", "tokenizer",
+                         "completion"}, commands
 benches = listed(fastclip("bench", "--help").stdout)
 assert set(benches) == {"pipeline", "tokenizer", "step", "objective"}, benches
 
@@ -49,6 +50,29 @@ wrong = fastclip("shards", "inof")
 assert wrong.returncode == 2 and "unknown command 'shards inof'; did you mean info?" in wrong.stderr, wrong
 wrong = fastclip("quickstart")
 assert wrong.returncode == 2 and "did you mean" not in wrong.stderr, wrong
+
+# Completion, as bash asks for it.
+with_keys = "needs LibTorch" not in commands["train"]
+
+
+def completed(*words):
+    script = 'source <("$0" completion bash); COMP_WORDS=("$0" "$@"); COMP_CWORD=$#; _fastclip; printf "%s\\n" "${COMPREPLY[@]}"'
+    result = subprocess.run(["bash", "-c", script, PROGRAM, *words], capture_output=True, text=True)
+    assert result.stderr == "", result
+    return result.stdout.split()
+
+
+assert set(completed("")) == {*commands, "--help", "--version"}, completed("")
+assert completed("sha") == ["shards"], completed("sha")
+assert "lint" in completed("shards", ""), completed("shards", "")
+assert completed("shards", "lint", "--max") == ["--max-pixels"], completed("shards", "lint", "--max")
+assert completed("completion", "z") == ["zsh"], completed("completion", "z")
+if with_keys:
+    assert completed("train", "x.toml", "train.ep") == ["train.epochs="], completed("train", "x.toml", "train.ep")
+    assert completed("train", "--dry") == ["--dry-run"], completed("train", "--dry")
+    assert completed("train", "configs/quickst") == ["configs/quickstart.toml"], completed("train", "configs/quickst")
+wrong = fastclip("completion", "csh")
+assert wrong.returncode == 2 and "unknown shell 'csh'; use bash, zsh or fish" in wrong.stderr, wrong
 
 version = fastclip("--version").stdout.splitlines()
 assert re.fullmatch(r"fastclip \d+\.\d+\.\d+", version[0]), version

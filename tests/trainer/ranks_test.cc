@@ -56,7 +56,8 @@ TEST_F(Ranks, CountTheBytesThatTheReadmeTells) {
   const auto per_step = [&](const char* key) {
     return (metrics[19].at(key).get<std::int64_t>() - metrics[9].at(key).get<std::int64_t>()) / 10;
   };
-  const std::int64_t rows = 32, width = 16, scalars = 4;  // loss, ln u, first visits, dL/dt
+  // Loss, contrastive loss, in-batch accuracy, ln u, first visits, dL/dt.
+  const std::int64_t rows = 32, width = 16, scalars = 6;
   EXPECT_EQ(per_step("gathered_bytes"), 2 * rows * width * 4 + 2 * rows * 4);
   // Besides gradients and scalars: the wish to talk, the skips of the line itself, and where some
   // rank's batch was not at hand the agreement to go on.

@@ -45,7 +45,7 @@ class TrainingOnShards : public Training {
     std::ifstream file(folder_ / (run + "/quarantine.jsonl"));
     for (std::string text; std::getline(file, text);) {
       const auto line = nlohmann::json::parse(text);
-      EXPECT_TRUE(std::filesystem::path(line["shard"]).extension() == ".tar") << text;
+      EXPECT_TRUE(std::filesystem::path(line["file"]).extension() == ".tar") << text;
       EXPECT_TRUE(causes.emplace(line["index"], line["cause"]).second) << text;
     }
     return causes;
@@ -260,10 +260,10 @@ TEST_F(TrainingOnShards, AQuarantineThatIsNoneIsNamed) {
   const std::string sound = ReadText(file);
   auto on = Train("run", words);
   on.insert(on.end(), {"resume=true", "train.epochs=2"});
-  WriteFile(file, sound + R"({"shard":"0.tar","offset":0,"index":240,"cause":"missing"})" + "\n");
+  WriteFile(file, sound + R"({"file":"0.tar","offset":0,"index":240,"cause":"missing"})" + "\n");
   ASSERT_EQ(Run(on), 1);
   EXPECT_NE(errors_.find("quarantine.jsonl:"), std::string::npos) << errors_;
-  WriteFile(file, sound + R"({"shard":"0.t)");  // a crash
+  WriteFile(file, sound + R"({"file":"0.t)");  // a crash
   ASSERT_EQ(Run(on), 0) << errors_;
   EXPECT_TRUE(ReadText(file).starts_with(sound));
 }

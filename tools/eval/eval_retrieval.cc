@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -8,6 +9,7 @@
 #include "pipeline/sources/record_sample.h"
 #include "tools/eval/eval_subject.h"
 #include "trainer/eval/retrieval.h"
+#include "trainer/eval/validation_loss.h"
 
 namespace fastclip {
 namespace {
@@ -23,8 +25,14 @@ struct ReadSet {
   std::int64_t of_several_lines = 0;  // .txt, of which `lines` says what became
 };
 
+struct Figures {
+  RetrievalMetrics retrieval;
+  double loss = 0;  // ValidationLoss
+};
+
 void PrintTable(const EvalSubject& subject, const Options& options, const ReadSet& set,
-                const RetrievalMetrics& metrics) {
+                const Figures& figures) {
+  const RetrievalMetrics& metrics = figures.retrieval;
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
   fmt::print("data      {}: {}, {}", options.shards, Counted(metrics.images, "picture"),
              Counted(metrics.captions, "caption"));
@@ -43,13 +51,18 @@ void PrintTable(const EvalSubject& subject, const Options& options, const ReadSe
   const auto images = static_cast<double>(metrics.images);
   fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>8.4f}   (text to image)\n", "chance",
              std::min(1.0, 1 / images), std::min(1.0, 5 / images), std::min(1.0, 10 / images));
-  fmt::print("\ntook {:.1f} s\n", subject.Seconds());
+  fmt::print("\nvalidation loss {:.4f} (in batches of {}; chance {:.4f})\ntook {:.1f} s\n",
+             figures.loss, options.batch_size,
+             std::log(std::min(images, static_cast<double>(options.batch_size))),
+             subject.Seconds());
 }
 
 nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options,
-                              const ReadSet& set, const RetrievalMetrics& metrics) {
+                              const ReadSet& set, const Figures& figures) {
+  const RetrievalMetrics& metrics = figures.retrieval;
   nlohmann::ordered_json json;
   for (const auto& [name, value] : NamedRetrieval(metrics)) json[name] = value;
+  json["clip_val_loss"] = figures.loss;
   json["num_samples"] = metrics.images;
   json["num_captions"] = metrics.captions;
   if (set.of_several_lines > 0) {
@@ -96,12 +109,13 @@ int RunEvalRetrieval(int argc, const char* const* argv) {
               .of_several_lines = -looked_at};
   set.of_several_lines += source->texts_of_several_lines();
   const PerSide<at::Tensor>& features = set.encoded.features;
-  const RetrievalMetrics metrics =
-      ComputeRetrieval(features.image, features.text, set.encoded.caption_row);
+  const Figures figures{
+      .retrieval = ComputeRetrieval(features.image, features.text, set.encoded.caption_row),
+      .loss = ValidationLoss(set.encoded, model->logit_scale().item<double>(), options.batch_size)};
   if (options.json) {
-    PrintJson(ToJson(subject, options, set, metrics));
+    PrintJson(ToJson(subject, options, set, figures));
   } else {
-    PrintTable(subject, options, set, metrics);
+    PrintTable(subject, options, set, figures);
   }
   return 0;
 }

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "comm/exchange.h"
+#include "pipeline/base/printable.h"
 
 namespace fastclip {
 namespace {
@@ -23,15 +24,17 @@ struct Entry {
 std::optional<Entry> ParseLine(const std::string& text, std::int64_t records) {
   const auto line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!line.is_object()) return std::nullopt;
-  const auto shard = line.find("shard"), index = line.find("index"), cause = line.find("cause");
-  if (shard == line.end() || !shard->is_string() || index == line.end() ||
+  // Before 2026-12 the file was named "shard".
+  const auto file = line.find(line.contains("file") ? "file" : "shard");
+  const auto index = line.find("index"), cause = line.find("cause");
+  if (file == line.end() || !file->is_string() || index == line.end() ||
       !index->is_number_integer() || cause == line.end() || !cause->is_string()) {
     return std::nullopt;
   }
   const auto number = index->get<std::int64_t>();
   const auto named = SkipOfName(cause->get<std::string>());
   if (number < 0 || number >= records || !named) return std::nullopt;
-  return Entry{shard->get<std::string>(), {SampleIndex{number}, *named}};
+  return Entry{file->get<std::string>(), {SampleIndex{number}, *named}};
 }
 
 }  // namespace
@@ -56,8 +59,8 @@ void Quarantine::Read() {
     const auto entry = ParseLine(text, source_.size());
     if (!entry) {
       throw std::runtime_error(
-          fmt::format("{}:{}: not a line of a quarantine of this data; remove the file, and what "
-                      "is bad is found again",
+          fmt::format("{}:{}: not a quarantine line of this data; remove the file, and the bad "
+                      "records are found again",
                       path_, number));
     }
     noted_.insert(ToInt(entry->record.index));
@@ -75,9 +78,10 @@ void Quarantine::Note(std::span<const SkippedRecord> skipped) {
 
 std::string Quarantine::LineOf(const SkippedRecord& record) const {
   const RecordOrigin origin = source_.OriginOf(record.index);
-  const nlohmann::ordered_json line{{"shard", origin.file},
+  const nlohmann::ordered_json line{{"file", origin.file},
                                     {"offset", origin.offset},
                                     {"index", ToInt(record.index)},
+                                    {"key", record.key},
                                     {"cause", SkipName(record.cause)}};
   // A file's name need not be UTF-8.
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -115,12 +119,20 @@ std::vector<std::string> Quarantine::WorstShards(std::size_t most) const {
   std::vector<std::string> lines;
   for (const auto& [shard, counts] : shards) {
     if (lines.size() == most) {
-      lines.push_back(fmt::format("and {} more: {}", shards.size() - most, path_));
+      lines.push_back(
+          fmt::format("and {} more; see {}", Counted(shards.size() - most, "file"), path_));
       break;
     }
-    lines.push_back(fmt::format("{}: bad records: {}", shard, DescribeSkips(counts)));
+    lines.push_back(fmt::format("{}: {} ({})", shard, Counted(counts.total(), "bad record"),
+                                DescribeSkips(counts)));
   }
   return lines;
+}
+
+SkipCounts Quarantine::Records() const {
+  SkipCounts all{};
+  for (const auto& [shard, counts] : shards_) all += counts;
+  return all;
 }
 
 }  // namespace fastclip

@@ -15,10 +15,11 @@
 
 namespace fastclip {
 
-/// RUN/quarantine.jsonl: the records that a run met and could not use, each once:
-/// {"shard": file, "offset": byte of its first header or row, "index": SampleIndex, "cause": name}.
-/// Nothing depends on the file: a run that goes on reads what it names once more, as data and caps
-/// may have been mended meanwhile, and does not name it again.
+/// RUN/quarantine.jsonl: the records that a run found bad, each once, with the fields of `fastclip
+/// shards lint --out`: {"file": name, "offset": byte of its first header or row, "index":
+/// SampleIndex, "key": name in the file, "cause": name}. Nothing depends on the file: a resumed run
+/// reads these records again, as data and caps may have been repaired, and does not list them
+/// again.
 class Quarantine {
  public:
   /// Every rank makes one. Reads what earlier starts of the run wrote, where `keep`; else rank 0
@@ -36,9 +37,12 @@ class Quarantine {
   /// Every rank's notes since the last call, into the file; rank 0 syncs it. Every rank calls it.
   /// Throws on all where the file cannot be written; the next call tries again.
   void Write(Communicator& comm);
-  /// "a.tar: 12 undecodable, 3 missing", the worst shards first, at most `most`; then how many more
-  /// there are. For rank 0, of what Write() was given.
+  /// "a.tar: 15 bad records (12 undecodable, 3 missing)", the worst files first, at most `most`;
+  /// then how many more there are. For rank 0, of what Write() was given.
   std::vector<std::string> WorstShards(std::size_t most) const;
+  /// How many records the file names, by cause. For rank 0, of what Write() was given.
+  SkipCounts Records() const;
+  const std::string& path() const { return path_; }
 
  private:
   void Read();

@@ -29,25 +29,32 @@ bool RunLog::Has(std::string_view event, std::int64_t step) const {
 }
 
 void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& scalars,
-                   const nlohmann::json& extra, const std::vector<Group>& groups) {
+                   const nlohmann::json& extra, const Board& board,
+                   const std::vector<Group>& groups) {
   nlohmann::json line = {{"event", event}, {"step", step}};
-  std::vector<std::pair<std::string, double>> named;
-  const auto add = [&](std::string_view group, const Scalars& values, nlohmann::json& object) {
-    for (const auto& [name, value] : values) {
-      object[name] = value;
-      named.emplace_back(fmt::format("{}/{}", group, name), value);
-    }
+  Scalars tags;
+  const auto tag = [&](const std::string& group, const std::string& name, double value) {
+    tags.emplace_back(fmt::format("{}/{}", group, name), value);
   };
-  add(event, scalars, line);
+  for (const auto& [name, value] : scalars) {
+    line[name] = value;
+    tag(board.group, board.prefix + name, value);
+  }
   line.update(extra);
   for (const auto& [object, fields] : extra.items()) {
     if (!fields.is_object()) continue;
     for (const auto& [name, value] : fields.items()) {
-      named.emplace_back(fmt::format("{}/{}/{}", event, object, name), value.get<double>());
+      tag(board.group, fmt::format("{}{}/{}", board.prefix, object, name), value.get<double>());
     }
   }
-  for (const Group& group : groups) add(group.name, group.scalars, line[group.name]);
-  std::vector<TensorboardWriter::Scalar> board(named.begin(), named.end());
+  for (const auto& [name, value] : board.more) tag(board.group, name, value);
+  for (const Group& group : groups) {
+    for (const auto& [name, value] : group.scalars) {
+      line[group.name][name] = value;
+      tag(group.name, name, value);
+    }
+  }
+  const std::vector<TensorboardWriter::Scalar> named(tags.begin(), tags.end());
   std::exception_ptr failure;
   const auto attempt = [&](const auto& write) {
     try {
@@ -57,7 +64,7 @@ void RunLog::Write(std::string_view event, std::int64_t step, const Scalars& sca
     }
   };
   attempt([&] { metrics_.Write(line); });
-  attempt([&] { board_.Write(step, board); });
+  attempt([&] { board_.Write(board.at, named); });
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -12,8 +12,8 @@
 
 namespace fastclip {
 
-/// What a run writes down about itself: RUN/metrics.jsonl, RUN/tensorboard/, and RUN/starts.jsonl
-/// with one line a start (when, where, by which command and build).
+/// The figures of a run: RUN/metrics.jsonl and RUN/tensorboard/; and RUN/starts.jsonl with one line
+/// per start (when, where, by which command and build).
 class RunLog {
  public:
   using Scalars = std::vector<std::pair<std::string, double>>;
@@ -30,11 +30,20 @@ class RunLog {
     Scalars scalars;
   };
 
-  /// A line {"event": event, "step": …, each scalar, each field of `extra`, each group}, and
-  /// EVENT/NAME scalars for TensorBoard, and EVENT/OBJECT/NAME of the objects of numbers among
-  /// `extra`. Throws std::runtime_error where the disk is full, after trying both.
+  /// How an event is named for TensorBoard, so that its curves lie over OpenCLIP's.
+  struct Board {
+    std::string group;     ///< GROUP/NAME
+    std::string prefix{};  ///< of the names: "imagenet-zeroshot-val-"
+    std::int64_t at = 0;   ///< place on the horizontal axis: the step; the epoch for evaluations
+    Scalars more{};        ///< scalars that metrics.jsonl has under other names
+  };
+  /// A line {"event": event, "step": …, each scalar, each field of `extra`, each group} of
+  /// metrics.jsonl. For TensorBoard each scalar as Board says, GROUP/OBJECT/NAME of the objects of
+  /// numbers in `extra`, and the groups. Throws std::runtime_error where the disk is full, after
+  /// trying both.
   void Write(std::string_view event, std::int64_t step, const Scalars& scalars,
-             const nlohmann::json& extra, const std::vector<Group>& groups = {});
+             const nlohmann::json& extra, const Board& board,
+             const std::vector<Group>& groups = {});
   /// Syncs metrics.jsonl. Throws as Write() does.
   void Sync() { metrics_.Sync(); }
   const MetricsLog& metrics() const { return metrics_; }

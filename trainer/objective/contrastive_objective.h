@@ -35,6 +35,13 @@ struct LossReport {
   at::Tensor loss;  ///< 0-d; this rank's share, so that a sum over ranks is the global value. For
                     ///< the compositional objectives τ·½·mean(ln(ε+u1)+ln(ε+u2)) (spec: a loss that
                     ///< means something)
+  /// 0-d share of CLIP's loss on the global batch, ½·mean of both directions' cross-entropies: the
+  /// same quantity for every objective. Of siglip its own loss, which OpenCLIP logs under that
+  /// name.
+  at::Tensor contrastive_loss;
+  /// 0-d share of the batch's anchors, of both directions, whose positive has the highest
+  /// similarity, ties excluded.
+  at::Tensor in_batch_accuracy;
   at::Tensor log_u_mean;  ///< 0-d share of ½·mean(ln u1 + ln u2)
   at::Tensor tau_mean;  ///< 0-d share of ½·mean(τ1 + τ2); undefined where all samples share τ
   std::int64_t first_visits = 0;  ///< this rank's sides whose estimator was unseen or broken
@@ -95,6 +102,9 @@ std::vector<std::string> ObjectiveNames();
 /// What kind of temperature an objective has.
 enum class TemperatureKind { kConstant, kLearned, kIndividual };
 TemperatureKind TemperatureOf(const std::string& objective);
+
+/// Whether it minimizes something else than LossReport::contrastive_loss.
+bool HasItsOwnLoss(const std::string& objective);
 
 /// Throws std::invalid_argument with the reason and the values that exist.
 std::unique_ptr<ContrastiveObjective> MakeObjective(const ObjectiveOptions& options);

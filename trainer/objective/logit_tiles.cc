@@ -45,17 +45,15 @@ at::Tensor LogitTiles::Logits(std::int64_t k) const {
   return logits;
 }
 
-at::Tensor LogitTiles::LogSumExp(at::Tensor* largest) {
-  at::Tensor total;
+LogitTiles::RowSums LogitTiles::LogSumExp() {
+  RowSums sums;
   for (std::int64_t k = 0; k < count_; ++k) {
     held_ = Logits(k);
-    const at::Tensor part = at::logsumexp(held_, 1);
-    total = total.defined() ? at::logaddexp(total, part) : part;
-    if (largest == nullptr) continue;
-    const at::Tensor top = at::amax(held_, 1);
-    *largest = k == 0 ? top : at::maximum(*largest, top);
+    const at::Tensor part = at::logsumexp(held_, 1), top = at::amax(held_, 1);
+    sums.log_sum = k == 0 ? part : at::logaddexp(sums.log_sum, part);
+    sums.largest = k == 0 ? top : at::maximum(sums.largest, top);
   }
-  return total;
+  return sums;
 }
 
 at::Tensor LogitTiles::WeightedSum(const Weights& by, const at::Tensor& from,

@@ -22,9 +22,12 @@ class LogitTiles {
   /// `rows` [b, d] carry their scale already; `columns` [B, d]. A tile of 0 picks the width from b.
   LogitTiles(at::Tensor rows, at::Tensor columns, std::int64_t first_row, std::int64_t tile);
 
-  /// ln Σ_j exp(z_ij), [b]; −inf where there is no other column. `largest`, where given, gets
-  /// max_j z_ij, [b].
-  at::Tensor LogSumExp(at::Tensor* largest = nullptr);
+  /// Of each row, [b]; −inf where there is no other column.
+  struct RowSums {
+    at::Tensor log_sum;  ///< ln Σ_j exp(z_ij)
+    at::Tensor largest;  ///< max_j z_ij
+  };
+  RowSums LogSumExp();
 
   /// What the second pass weighs the columns with.
   struct Weights {

@@ -76,6 +76,10 @@ TemperatureKind TemperatureOf(const std::string& objective) {
   return KindOf(objective).temperature;
 }
 
+bool HasItsOwnLoss(const std::string& objective) {
+  return objective != "openclip" && objective != "siglip";
+}
+
 std::unique_ptr<ContrastiveObjective> MakeObjective(const ObjectiveOptions& options) {
   const Kind& kind = KindOf(options.name);
   if (options.mode != "reference" && options.mode != "exact") {

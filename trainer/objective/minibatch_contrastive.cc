@@ -33,6 +33,7 @@ ObjectiveResult MinibatchContrastive::Evaluate(const Features& features, const a
   result.report.loss = loss.sum().div_(2 * rows);
   const at::Tensor none = at::full({}, std::numeric_limits<double>::quiet_NaN(), loss.options());
   result.report.log_u_mean = none;
+  passes.Report(result.report);
   return result;
 }
 

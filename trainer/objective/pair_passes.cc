@@ -40,15 +40,20 @@ at::Tensor PairPasses::OwnRows(const at::Tensor& all) const {
   return all.narrow(-1, first_row_, local_.image.size(0));
 }
 
-const at::Tensor& PairPasses::LogSumExp(at::Tensor* largest) {
+const at::Tensor& PairPasses::LogSumExp() {
   const at::Tensor positive = OwnRows(positive_) * scale_;  // [b] or [2, b]
-  PerSide<at::Tensor> top;
-  const auto wanted = [&](at::Tensor& side) { return largest == nullptr ? nullptr : &side; };
-  log_sum_ =
-      at::stack({image_rows_.LogSumExp(wanted(top.image)), text_rows_.LogSumExp(wanted(top.text))})
-          .sub_(positive);
-  if (largest != nullptr) *largest = at::stack({top.image, top.text}).sub_(positive);
+  const LogitTiles::RowSums image = image_rows_.LogSumExp(), text = text_rows_.LogSumExp();
+  log_sum_ = at::stack({image.log_sum, text.log_sum}).sub_(positive);
+  largest_ = at::stack({image.largest, text.largest}).sub_(positive);
   return log_sum_;
+}
+
+void PairPasses::Report(LossReport& report) const {
+  // An anchor's cross-entropy is ln(1 + Σ_{j≠i} exp(d_ij)); its own d_ii is 0.
+  const double anchors = 2.0 * static_cast<double>(positive_.size(0));
+  report.contrastive_loss =
+      at::logaddexp(log_sum_, at::zeros({}, log_sum_.options())).sum().div_(anchors);
+  report.in_batch_accuracy = largest_.lt(0).sum().to(log_sum_.scalar_type()).div_(anchors);
 }
 
 PerSide<at::Tensor> PairPasses::Gradients(const at::Tensor& log_denominator,

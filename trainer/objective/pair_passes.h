@@ -17,8 +17,12 @@ class PairPasses {
   /// `scale` is 1/τ: 0-d where all anchors share it, else this rank's, [2, b].
   PairPasses(const Features& features, const at::Tensor& scale, std::int64_t tile);
 
-  /// The first pass: ln Σ_j exp(d_ij), [2, b]. `largest`, where given, gets max_j d_ij, [2, b].
-  const at::Tensor& LogSumExp(at::Tensor* largest = nullptr);
+  /// The first pass: ln Σ_j exp(d_ij), [2, b].
+  const at::Tensor& LogSumExp();
+  /// max_j d_ij, [2, b]. After LogSumExp().
+  const at::Tensor& largest() const { return largest_; }
+  /// Sets contrastive_loss and in_batch_accuracy. After LogSumExp().
+  void Report(LossReport& report) const;
   /// The second: with W_ij = exp(d_ij)/D_i held as they are, this rank's rows of
   ///     ½·∂/∂features of (1/N) Σ_ij (τ1_i·W1_ij + τ2_i·W2_ij)
   /// from `log_denominator`, ln D of all rows, [2, B], and `scale` of all rows, 0-d or [2, B].
@@ -37,6 +41,7 @@ class PairPasses {
   LogitTiles image_rows_;
   LogitTiles text_rows_;
   at::Tensor log_sum_;  // [2, b]
+  at::Tensor largest_;  // [2, b]
 };
 
 }  // namespace fastclip

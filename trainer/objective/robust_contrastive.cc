@@ -80,16 +80,15 @@ ObjectiveResult RobustContrastive::Evaluate(const Features& features, const at::
 
   // Everything below is computed with τ before its step, on all ranks.
   PairPasses passes(features, old.tau.reciprocal(), options_.tile);
-  at::Tensor largest;
   const double log_negatives = std::log(rows - 1);
-  const at::Tensor log_g = passes.LogSumExp(reference_ ? &largest : nullptr) - log_negatives;
+  const at::Tensor log_g = passes.LogSumExp() - log_negatives;
   const at::Tensor seen = Seen(old_log_u);
   const at::Tensor log_u = MovedLogU(old_log_u, seen, log_g, scalars.gamma);  // [2, b]
 
   at::Tensor log_epsilon = at::full({}, std::log(options_.epsilon), log_u.options());
   at::Tensor bound;
   if (reference_) {  // its u is u·e^−β, and ε is added there; d_ii = 0 counts
-    bound = at::maximum(pair(8), largest.clamp_min(0));
+    bound = at::maximum(pair(8), passes.largest().clamp_min(0));
     log_epsilon = log_epsilon + bound;
   }
   const at::Tensor log_u_epsilon = at::logaddexp(log_u, log_epsilon);
@@ -117,6 +116,7 @@ ObjectiveResult RobustContrastive::Evaluate(const Features& features, const at::
   result.state = at::cat(written).t().to(state.options()).contiguous();
 
   result.report.loss = (old.tau * log_u_epsilon).sum().div_(2 * rows);
+  passes.Report(result.report);
   result.report.log_u_mean = log_u.sum().div_(2 * rows);
   result.report.tau_mean = old.tau.sum().div_(2 * rows);
   result.report.first_visits = seen.numel() - seen.sum().item<std::int64_t>();

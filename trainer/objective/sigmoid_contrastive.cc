@@ -16,13 +16,18 @@ struct Sums {
   at::Tensor features;  // Σ_j dL_ij/dz·y_j, [b, d]
   at::Tensor loss;      // Σ_ij −ln σ(y_ij·z_ij), 0-d
   at::Tensor slope;     // Σ_ij dL_ij/dz, 0-d
+  at::Tensor found;     // rows whose positive has the largest logit, 0-d
 };
 
 Sums SumTiles(const at::Tensor& rows, const at::Tensor& columns, const at::Tensor& bias,
               std::int64_t first_row, std::int64_t tile) {
   const std::int64_t b = rows.size(0), n = columns.size(0);
   const std::int64_t width = TileWidth(b, n, tile);
-  Sums sums{at::zeros_like(rows), at::zeros({}, rows.options()), at::zeros({}, rows.options())};
+  Sums sums{.features = at::zeros_like(rows),
+            .loss = at::zeros({}, rows.options()),
+            .slope = at::zeros({}, rows.options()),
+            .found = {}};
+  at::Tensor largest, positive;  // logits, [b]
   for (std::int64_t first = 0; first < n; first += width) {
     const at::Tensor here = columns.narrow(0, first, std::min(width, n - first));
     // −z_ij·y_ij: the negatives' z as it is, the positives' with the sign turned.
@@ -34,13 +39,21 @@ Sums SumTiles(const at::Tensor& rows, const at::Tensor& columns, const at::Tenso
           .narrow(1, from - first, to - from)
           .diagonal();
     };
-    if (from < to) positives(wrong).neg_();
+    const at::Tensor own = from < to ? positives(wrong).clone() : at::Tensor();
+    if (from < to) positives(wrong).fill_(-std::numeric_limits<double>::infinity());
+    const at::Tensor top = at::amax(wrong, 1);
+    largest = first == 0 ? top : at::maximum(largest, top);
+    if (from < to) {
+      positive = positive.defined() ? at::cat({positive, own}) : own;
+      positives(wrong).copy_(-own);
+    }
     sums.loss.sub_(at::log_sigmoid(-wrong).sum());
     at::Tensor slope = wrong.sigmoid_();
     if (from < to) positives(slope).neg_();
     sums.slope.add_(slope.sum());
     sums.features.addmm_(slope, here);
   }
+  sums.found = positive.gt(largest).sum();
   return sums;
 }
 
@@ -63,6 +76,8 @@ ObjectiveResult SigmoidContrastive::Evaluate(const Features& features, const at:
   result.parameters = {.logit_scale = (features.local.image * result.features.image).sum(),
                        .logit_bias = image.slope / rows};
   result.report.loss = image.loss / rows;  // each pair once, where its image is
+  result.report.contrastive_loss = result.report.loss;
+  result.report.in_batch_accuracy = (image.found + text.found).to(options).div_(2 * rows);
   const at::Tensor none = at::full({}, std::numeric_limits<double>::quiet_NaN(), options);
   result.report.log_u_mean = none;
   return result;

@@ -9,6 +9,7 @@
 #include "trainer/eval/class_hits.h"
 #include "trainer/eval/gather_set.h"
 #include "trainer/eval/retrieval.h"
+#include "trainer/eval/validation_loss.h"
 #include "trainer/eval/zero_shot.h"
 #include "trainer/log/metrics.h"
 #include "trainer/run/run_setup.h"
@@ -23,8 +24,10 @@ EncodeOptions EncodeOf(const TrainConfig& config, const EvaluationInput& input, 
           .loader = config.pipeline,
           .progress =
               [&console = input.console, what, total](std::int64_t done) {
-                if (console.StatusDue())
-                  console.Status(fmt::format("{}: {} of {} records", what, done, total));
+                if (!console.StatusDue()) return;
+                console.Status(
+                    StatusLine(fmt::format("{}: {} of {}", what, done, Counted(total, "record")))
+                        .Bar(static_cast<double>(done) / static_cast<double>(total)));
               },
           .stop = input.stop};
 }
@@ -61,14 +64,19 @@ class RetrievalEvaluator final : public Evaluator {
     });
     const EncodedSet set = GatherSet(mine, comm);
     RetrievalMetrics metrics;
+    double loss = 0;
     Together(comm, [&] {
       metrics = ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
+      loss = ValidationLoss(set, input.model.logit_scale().item<double>(), config_.eval.batch_size);
     });
-    return {.scalars = NamedRetrieval(metrics),
+    RunLog::Scalars scalars = NamedRetrieval(metrics);
+    scalars.emplace_back("clip_val_loss", loss);
+    return {.scalars = scalars,
             .extra = {{"images", metrics.images},
                       {"captions", metrics.captions},
                       {"skips", NamedSkips(set.skips)}},
-            .text = Describe(metrics)};
+            .text = fmt::format("validation loss {:.3f}, {}", loss, Describe(metrics)),
+            .brief = fmt::format("R@1 {:.3f}", metrics.image_to_text.recall_1)};
   }
 
  private:
@@ -82,7 +90,7 @@ class RetrievalEvaluator final : public Evaluator {
         "image to text R@1 {:.3f} R@10 {:.3f}, text to image R@1 {:.3f} R@10 {:.3f} ({}{})",
         metrics.image_to_text.recall_1, metrics.image_to_text.recall_10,
         metrics.text_to_image.recall_1, metrics.text_to_image.recall_10,
-        Counted(metrics.images, "picture"), captions);
+        Counted(metrics.images, "image"), captions);
   }
 
   const TrainConfig& config_;
@@ -106,7 +114,7 @@ class ZeroShotEvaluator final : public Evaluator {
     EncodeTogether(comm, [&] {
       const auto show = [&](std::int64_t done) {
         if (input.console.StatusDue())
-          input.console.Status(fmt::format("zero-shot: {} sentences", done));
+          input.console.Status(fmt::format("zero-shot: {} prompts encoded", done));
       };
       const at::Tensor weights =
           ClassWeights(input.model, input.tokenizer, set_.prompts, encode, show);
@@ -120,7 +128,11 @@ class ZeroShotEvaluator final : public Evaluator {
     if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
     return {.scalars = NamedClassMetrics(metrics, ""),
             .extra = {{"images", metrics.images}, {"classes", hits.classes()}, {"skips", left_out}},
-            .text = Describe(metrics, hits)};
+            .text = Describe(metrics, hits),
+            .brief = fmt::format("top-1 {:.3f}", metrics.top_1),
+            // OpenCLIP's tag where the set is ImageNet.
+            .board_prefix = config_.eval.zeroshot_classes == "imagenet" ? "imagenet-zeroshot-val-"
+                                                                        : "zeroshot-val-"};
   }
 
  private:
@@ -130,7 +142,7 @@ class ZeroShotEvaluator final : public Evaluator {
       left_out += fmt::format(" ({})", unknown);
     }
     return fmt::format("zero-shot top-1 {:.3f} top-5 {:.3f} ({} of {} classes{})", metrics.top_1,
-                       metrics.top_5, Counted(metrics.images, "picture"), hits.classes(),
+                       metrics.top_5, Counted(metrics.images, "image"), hits.classes(),
                        left_out.empty() ? "" : "; left out: " + left_out);
   }
 

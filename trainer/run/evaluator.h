@@ -28,11 +28,13 @@ struct EvaluationInput {
   std::stop_token stop;
 };
 
-/// What comes of one: a line of metrics and one for people.
+/// Its figures, for metrics.jsonl and for people.
 struct EvaluationResult {
   RunLog::Scalars scalars;
   nlohmann::json extra;
-  std::string text;
+  std::string text;            ///< a line of its own
+  std::string brief;           ///< for the status line: "R@1 0.136"
+  std::string board_prefix{};  ///< RunLog::Board
 };
 
 /// One kind of evaluation during training. Every rank has the same ones and runs them together; the
@@ -49,6 +51,8 @@ class Evaluator {
   std::int64_t every_epochs() const { return every_epochs_; }
   /// The step of its last line; -1: none.
   std::int64_t done_at = -1;
+  /// EvaluationResult::brief of the last one of this start.
+  std::string brief;
 
  private:
   const std::int64_t every_epochs_;

@@ -27,13 +27,16 @@ class RunClock {
 
   struct Rate {
     double samples_per_second = 0;
-    double data_wait = 0;  ///< share of the time, 0 to 1
+    double data_wait = 0;         ///< share of the time, 0 to 1
+    double seconds_per_step = 0;  ///< NaN where no step was done
   };
   /// Since the last look.
   Rate Look() {
     const double seconds = std::max(1e-9, Seconds(Steady::now() - last_));
-    const Rate rate{static_cast<double>(samples_) / seconds, std::min(1.0, waited_ / seconds)};
+    const Rate rate{static_cast<double>(samples_) / seconds, std::min(1.0, waited_ / seconds),
+                    seconds / static_cast<double>(steps_ - steps_at_look_)};
     last_ = Steady::now();
+    steps_at_look_ = steps_;
     samples_ = 0;
     waited_ = 0;
     return rate;
@@ -57,6 +60,7 @@ class RunClock {
   Steady::time_point last_ = start_;
   std::int64_t samples_ = 0;
   std::int64_t steps_ = 0;
+  std::int64_t steps_at_look_ = 0;
   double waited_ = 0;
   double total_waited_ = 0;
 };

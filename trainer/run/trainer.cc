@@ -42,10 +42,12 @@ int Trainer::Run(StopSignal& stop) {
   } attention(stop, StopWords());
   try {
     return RunSteps(stop);
-  } catch (const SharedError&) {
+  } catch (const SharedError& error) {
+    console_log_.Add(fmt::format("error: {}", error.what()));
     SayBadData();
     throw;
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
+    console_log_.Add(fmt::format("error: {}", ErrorText(error)));
     if (comm_.world_size() == 1) SayBadData();
     throw;
   }

@@ -16,6 +16,7 @@
 #include "pipeline/loader/batch_loader.h"
 #include "trainer/config/config.h"
 #include "trainer/config/config_changes.h"
+#include "trainer/log/console_log.h"
 #include "trainer/run/data_window.h"
 #include "trainer/run/evaluator.h"
 #include "trainer/run/opened_data.h"
@@ -82,6 +83,7 @@ class Trainer {
   SkipCounts TotalSkips();
   void RefuseGarbage(const SkipCounts& skips);
   void SayEnd();
+  std::string DescribeBadRecords();
   void RefuseADivergedEnd() const;
   void RefuseBrokenWeights();
   void SayWorstShards();
@@ -111,6 +113,7 @@ class Trainer {
   const LoadedConfig& config_;
   ConfigValues config_values_;  // of the resolved config
   CountedCommunicator comm_;
+  ConsoleLog console_log_;
   Console console_;
   RunShape shape_;
   LoaderRuntime loader_runtime_;
@@ -127,7 +130,7 @@ class Trainer {
   double gamma_ = 1;             // of the last step
   SkipCounts skips_{};           // of this rank; rank 0's begin with those of all before a resume
   SkipCounts skips_before_{};    // of all ranks, before this start
-  std::string described_skips_;  // of all ranks, at the last line of metrics
+  std::int64_t replaced_ = 0;    // of all ranks, at the last line of metrics
   std::int64_t first_step_ = 0;  // of this start
   std::int64_t overflowed_ = 0;  // steps that a too large gradient scale cost
   std::int64_t refused_ = 0;

@@ -62,10 +62,13 @@ void Trainer::Evaluate(Evaluator& evaluator, const std::stop_token& stop) {
                                            .console = console_,
                                            .stop = stop});
   evaluator.done_at = step_;
+  evaluator.brief = result.brief;
   RunLog* const log = folder_->log();
   if (log == nullptr) return;
   result.extra["epoch"] = epoch();
-  KeepFailure([&] { log->Write(evaluator.event(), step_, result.scalars, result.extra); });
+  // OpenCLIP logs evaluations over epochs.
+  const RunLog::Board board{.group = "val", .prefix = result.board_prefix, .at = epoch()};
+  KeepFailure([&] { log->Write(evaluator.event(), step_, result.scalars, result.extra, board); });
   console_.Say(fmt::format("epoch {}: {}", epoch(), result.text));
 }
 
@@ -95,6 +98,7 @@ void Trainer::SyncLogs() {
 
 void Trainer::Save() {
   const Patience patience(comm_, config_->comm.patience);
+  console_.Busy(fmt::format("saving step {} …", step_));
   RefuseBrokenWeights();
   SyncLogs();
   const RunLog* const log = folder_->log();

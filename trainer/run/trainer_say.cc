@@ -10,30 +10,46 @@
 #include "trainer/log/metrics.h"
 #include "trainer/run/trainer.h"
 
-// What a run says while it trains: status line, metrics, what its data lacked, its last line.
+// What a run prints and logs while it trains: status line, metrics, bad records, its last line.
 
 namespace fastclip {
 namespace {
 
 constexpr std::size_t kWorstShards = 10;
+constexpr double kNoticedWait = 0.05;  // share of the time
+
+/// "1350", "142", "8.41", "0.0213": three figures at least, no exponent.
+std::string Figures(double value) {
+  const double digits = value > 0 ? std::floor(std::log10(value)) : 0;
+  return fmt::format("{:.{}f}", value, static_cast<int>(std::clamp(2 - digits, 0.0, 6.0)));
+}
 
 }  // namespace
 
 void Trainer::SayEnd() {
-  const std::string skips = DescribeSkips(TotalSkips());
-  std::string line = fmt::format("{}: {}; {}; skips: {}", refused_in_a_row_ == 0 ? "done" : "ended",
-                                 Counted(step_, "step"), folder_->last_checkpoint(),
-                                 skips.empty() ? "none" : skips);
+  std::string line =
+      fmt::format("{}: {}; {}; {}", refused_in_a_row_ == 0 ? "done" : "ended",
+                  Counted(step_, "step"), folder_->last_checkpoint(), DescribeBadRecords());
   if (refused_ > 0) {
-    line += fmt::format("; {} of the steps changed nothing, as {} loss or gradient was not finite",
-                        refused_, refused_ == 1 ? "its" : "their");
+    line += fmt::format("; {} not applied, as {} loss or gradient was not finite",
+                        Counted(refused_, "step"), refused_ == 1 ? "its" : "their");
   }
   if (overflowed_ > 0) {
-    line += fmt::format("; {} of the steps changed nothing while the gradient scale was too large",
-                        overflowed_);
+    line += fmt::format("; {} not applied while the gradient scale was too large",
+                        Counted(overflowed_, "step"));
   }
   console_.Say(line);
   SayWorstShards();
+}
+
+/// Records are counted once; every epoch may replace them again. Every rank calls it.
+std::string Trainer::DescribeBadRecords() {
+  const std::int64_t replaced = TotalSkips().total();
+  if (replaced == 0) return "no bad records";
+  const SkipCounts records = folder_->quarantine().Records();
+  return fmt::format("{} ({}), replaced {}; see {}", Counted(records.total(), "bad record"),
+                     DescribeSkips(records), Counted(replaced, "time"),
+                     folder_->quarantine().path());
 }
 
 void Trainer::SayWorstShards() {
@@ -42,16 +58,16 @@ void Trainer::SayWorstShards() {
   }
 }
 
-/// When the run dies, of its data as like as not: all that was found bad is written down, be it on
-/// the way to a batch that never came (but for what is missing or changed, which nobody keeps).
+/// A run that fails has often failed by its data: all records that were found bad are listed, also
+/// those of a batch that was never made (but for missing and changed ones, which are not kept).
 /// Every rank calls it.
 void Trainer::SayBadData() {
   try {
     folder_->quarantine().NoteKnown();
     folder_->quarantine().Write(comm_);
     SayWorstShards();
-  } catch (const std::exception& error) {  // the cause of the end is the one to tell
-    console_.Say(fmt::format("the bad records could not be written down: {}", error.what()));
+  } catch (const std::exception& error) {  // what ended the run is reported by the caller
+    console_.Say(fmt::format("warning: the bad records could not be listed: {}", error.what()));
   }
 }
 
@@ -62,7 +78,7 @@ double Trainer::Tau(const StepReport& report) const {
 
 void Trainer::Log(const StepReport& report, const Batch& batch, const LoaderStats& stats) {
   const SkipCounts skips = TotalSkips();
-  described_skips_ = DescribeSkips(skips);
+  replaced_ = skips.total();
   if (folder_->log() != nullptr) KeepFailure([&] { WriteMetrics(report, batch, stats, skips); });
   logged_.Begin(stats);
   RefuseGarbage(skips);
@@ -73,6 +89,8 @@ void Trainer::WriteMetrics(const StepReport& report, const Batch& batch, const L
   const RunClock::Rate rate = clock_.Look();
   const StageReport stages = logged_.Report(stats);
   const RunLog::Scalars scalars = {{"loss", report.loss},
+                                   {"contrastive_loss", report.contrastive_loss},
+                                   {"in_batch_accuracy", report.in_batch_accuracy},
                                    {"gradient_norm", report.gradient_norm},
                                    {"lr", rates_.model},
                                    {"lr_tau", rates_.tau},
@@ -92,29 +110,47 @@ void Trainer::WriteMetrics(const StepReport& report, const Batch& batch, const L
                          {"broadcast_bytes", comm_.traffic().broadcast},
                          {"skips", NamedSkips(skips)},
                          {"limit", BottleneckName(Judge(stages, logged_.uploading()).limit)}},
+                        {.group = "train",
+                         .at = step_,
+                         .more = {{"scale", 1 / Tau(report)},
+                                  {"batch_time", rate.seconds_per_step},
+                                  {"data_time", rate.data_wait * rate.seconds_per_step}}},
                         {{"data", NamedStages(stages, logged_.uploading())}});
 }
 
-// Only what changes is said: a run that trains all the time says nothing.
+// Only a change is printed: nothing while the model is the bottleneck all the time.
 void Trainer::SayVerdict(const LoaderStats& stats) {
   const StageVerdict verdict = Judge(watched_.Report(stats), watched_.uploading());
-  if (verdict.limit != said_) console_.Say("held back by " + verdict.text);
+  if (verdict.limit != said_) console_.Say(verdict.text);
   said_ = verdict.limit;
   watched_.Begin(stats);
 }
 
+/// Fields of a higher rank go first on a narrow terminal.
 void Trainer::ShowProgress(const StepReport& report) {
   if (!console_.StatusDue()) return;
-  console_.Status(fmt::format(
-      "epoch {}/{}  step {}/{}  loss {:.4f}  tau {:.4f}  {:.0f} samples/s  data wait "
-      "{:.0f}%{}{}{}  {} left",
-      std::min(epoch() + 1, config_->train.epochs), config_->train.epochs, step_, total_steps_,
-      report.loss, Tau(report),
-      static_cast<double>(config_->train.batch_size) / clock_.SecondsAStep(),
-      100 * clock_.DataWait(), described_skips_.empty() ? "" : "  skipped " + described_skips_,
-      refused_ == 0 ? "" : fmt::format("  not finite {}", refused_),
-      overflowed_ == 0 ? "" : fmt::format("  overflowed {}", overflowed_),
-      Duration(clock_.SecondsAStep() * static_cast<double>(total_steps_ - step_))));
+  const double seconds = clock_.SecondsAStep();
+  const double waited = clock_.DataWait();
+  StatusLine line;
+  line.Add(3, fmt::format("epoch {}/{}", std::min(epoch() + 1, config_->train.epochs),
+                          config_->train.epochs))
+      .Add(0, fmt::format("step {}/{}", step_, total_steps_))
+      .Bar(static_cast<double>(step_) / static_cast<double>(total_steps_))
+      .Add(0, fmt::format("loss {:.3f}", report.contrastive_loss))
+      .Add(5, fmt::format("accuracy {:.1f}%", 100 * report.in_batch_accuracy))
+      .Add(9, HasItsOwnLoss(config_->objective.name) ? fmt::format("objective {:.4f}", report.loss)
+                                                     : "")
+      .Add(8, fmt::format("tau {:.4f}", Tau(report)))
+      .Add(4, fmt::format("lr {:.2e}", rates_.model))
+      .Add(1, fmt::format("{} samples/s",
+                          Figures(static_cast<double>(config_->train.batch_size) / seconds)))
+      .Add(waited >= kNoticedWait ? 3 : 10, fmt::format("data wait {:.0f}%", 100 * waited));
+  for (const auto& evaluator : evaluators_) line.Add(6, evaluator->brief);
+  if (replaced_ > 0) line.Add(7, fmt::format("{} replaced", replaced_));
+  if (refused_ > 0) line.Add(2, fmt::format("not finite {}", refused_));
+  if (overflowed_ > 0) line.Add(2, fmt::format("overflowed {}", overflowed_));
+  line.Add(1, Duration(seconds * static_cast<double>(total_steps_ - step_)) + " left");
+  console_.Status(line);
 }
 
 }  // namespace fastclip

@@ -39,6 +39,18 @@ double Millions(const NamedTensors& tensors) {
                          [](double sum, const auto& named) { return sum + named.second.numel(); });
 }
 
+/// What the figures of the status line and of metrics.jsonl mean.
+std::string DescribeLoss(const TrainConfig& config) {
+  const std::string& name = config.objective.name;
+  std::string text = name == "siglip"
+                         ? "loss: SigLIP's loss on the batch"
+                         : fmt::format("loss: CLIP's contrastive loss on the batch (chance {:.2f})",
+                                       std::log(static_cast<double>(config.train.batch_size)));
+  text += "; accuracy: share of the batch's images and captions that find each other";
+  if (HasItsOwnLoss(name)) text += fmt::format("; objective: what {} minimizes", name);
+  return text;
+}
+
 }  // namespace
 
 // Steps with collectives: every rank takes them in this order.
@@ -47,7 +59,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
     : config_(config),
       config_values_(ValuesOf(ResolvedConfig(*config))),
       comm_(comm),
-      console_(comm.rank() != 0),
+      console_(comm.rank() != 0, [this](const std::string& line) { console_log_.Add(line); }),
       shape_(config) {
   const Patience patience(comm_, config->comm.patience);
   LockFolder();
@@ -101,6 +113,7 @@ void Trainer::SayWhatItIs() {
       Counted(config_->train.epochs, "epoch"), Counted(plan().steps_per_epoch(), "step"),
       config_->train.batch_size, Counted(at::get_num_threads(), "thread"),
       config_->pipeline.threads));
+  console_.Say(DescribeLoss(*config_));
   if (const auto equal = FindEqualNames(data_->zeroshot.prompts.classes); !equal.empty()) {
     console_.Say(fmt::format("eval.zeroshot_classes: classes with equal names are kept apart: {}",
                              DescribeEqualNames(equal)));
@@ -239,6 +252,7 @@ void Trainer::StartLogs(const std::string& command, const CheckpointMeta& resume
                           {"world_size", comm_.world_size()},
                           {"versions", Versions()}});
   folder_->OpenLog(resumed, step_);
+  console_log_.Open(config_->run + "/console.log");
 }
 
 }  // namespace fastclip

@@ -52,6 +52,8 @@ class StepSums {
     scale_gradient_ = AddGradient(pass, result.parameters.logit_scale, scale);
     bias_gradient_ = AddGradient(pass, result.parameters.logit_bias, scale);
     loss_ = pass.Add(result.report.loss);
+    contrastive_ = pass.Add(result.report.contrastive_loss);
+    accuracy_ = pass.Add(result.report.in_batch_accuracy);
     const bool has_state = result.state.defined();
     if (has_state) log_u_ = pass.Add(result.report.log_u_mean);
     if (result.report.tau_mean.defined()) tau_ = pass.Add(result.report.tau_mean);
@@ -76,6 +78,8 @@ class StepSums {
       return place ? sums[*place] : std::numeric_limits<double>::quiet_NaN();
     };
     return {.loss = sums[loss_],
+            .contrastive_loss = sums[contrastive_],
+            .in_batch_accuracy = sums[accuracy_],
             .log_u_mean = value(log_u_),
             .tau_mean = value(tau_),
             .first_visits = sums[visits_] / (2.0 * static_cast<double>(batch_size)),
@@ -91,7 +95,7 @@ class StepSums {
   }
 
   std::optional<std::size_t> scale_gradient_, bias_gradient_, log_u_, tau_;
-  std::size_t loss_ = 0, visits_ = 0, talk_ = 0;
+  std::size_t loss_ = 0, contrastive_ = 0, accuracy_ = 0, visits_ = 0, talk_ = 0;
 };
 
 }  // namespace

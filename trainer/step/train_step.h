@@ -33,12 +33,14 @@ struct StepInput {
 struct StepReport {
   bool applied = true;        ///< false: loss or gradient not finite, nothing was written
   bool scale_shrank = false;  ///< not applied, but the gradient scaler may be at fault and gave way
-  double loss = 0;
-  double log_u_mean = 0;     ///< ½·mean(ln u1 + ln u2); NaN without estimators
-  double tau_mean = 0;       ///< of the batch's samples; NaN where all share logit_scale
-  double first_visits = 0;   ///< share of estimators seen for the first time, 0 to 1
-  double gradient_norm = 0;  ///< before clipping
-  bool to_talk = false;      ///< whether any rank wants it
+  double loss = 0;            ///< the objective's own value
+  double contrastive_loss = 0;   ///< CLIP's loss on the batch; LossReport
+  double in_batch_accuracy = 0;  ///< share of the batch's anchors that find their pair, 0 to 1
+  double log_u_mean = 0;         ///< ½·mean(ln u1 + ln u2); NaN without estimators
+  double tau_mean = 0;           ///< of the batch's samples; NaN where all share logit_scale
+  double first_visits = 0;       ///< share of estimators seen for the first time, 0 to 1
+  double gradient_norm = 0;      ///< before clipping
+  bool to_talk = false;          ///< whether any rank wants it
 };
 
 struct StepOptions {

@@ -66,6 +66,35 @@ void ExpectNear(const ObjectiveResult& ours, const ObjectiveResult& exact, doubl
   }
 }
 
+TEST(ContrastiveObjective, ReportsClipsLossAndTheBatchsAccuracyForEveryObjective) {
+  const PerSide<at::Tensor> all = RandomFeatures(9, 5);
+  const double tau = 0.07;
+  const at::Tensor logits = all.image.mm(all.text.t()) / tau;
+  const auto loss = [](const at::Tensor& z) { return at::logsumexp(z, 1) - z.diagonal(); };
+  const double clip = 0.5 * (loss(logits).mean() + loss(logits.t()).mean()).item<double>();
+  const auto found = [](const at::Tensor& z) {
+    return z.argmax(1).eq(at::arange(z.size(0), at::kLong)).to(at::kDouble).mean().item<double>();
+  };
+  const double accuracy = 0.5 * (found(logits) + found(logits.t()));
+  ASSERT_GT(accuracy, 0);
+  const auto comm = WorldOfOne();
+  for (const std::string& name : ObjectiveNames()) {
+    for (const std::int64_t tile : {0, 4}) {
+      const auto objective =
+          MakeObjective({.name = name, .mode = "reference", .tile = tile, .tau_init = tau});
+      StepScalars scalars = At(tau, 1);
+      scalars.logit_bias = at::full({}, -2.0, at::kDouble);
+      const auto initial = objective->initial_state();
+      const at::Tensor state = at::tensor(initial, at::kDouble).repeat({9, 1});  // [9, columns]
+      const LossReport report = objective->Evaluate(OneRank(all), state, scalars, *comm).report;
+      EXPECT_NEAR(report.in_batch_accuracy.item<double>(), accuracy, 1e-12) << name;
+      // SigLIP's own loss stands under that name, as in OpenCLIP.
+      const double expected = name == "siglip" ? report.loss.item<double>() : clip;
+      EXPECT_NEAR(report.contrastive_loss.item<double>(), expected, 1e-12) << name;
+    }
+  }
+}
+
 TEST(GlobalContrastive, StaysFiniteWhereTheReferenceOverflows) {
   const auto comm = WorldOfOne();
   // ΔS/τ = ±200: exp overflows float32, or vanishes.
