@@ -11,7 +11,7 @@ import tempfile
 
 FASTCLIP = sys.argv[1]
 # Steps in bfloat16: float16 convolutions take a CPU a minute each.
-SHORT = ["train.batch_size=4", "train.epochs=1", "train.precision=amp_bf16", "train.log_every=1",
+SHORT = ["train.device=cpu", "train.batch_size=4", "train.epochs=1", "train.precision=amp_bf16", "train.log_every=1",
          "data.train=synthetic:8", "gamma.decay_epochs=1", "checkpoint.every_epochs=0"]
 
 
@@ -26,7 +26,7 @@ def main():
     for recipe in recipes:
         with tempfile.TemporaryDirectory() as folder:
             run = pathlib.Path(folder) / "run"
-            said = fastclip("train", str(recipe), "--dry-run", "--samples", "2723840", f"run={run}")
+            said = fastclip("train", str(recipe), "--dry-run", "--samples", "2723840", f"run={run}", "train.device=cpu")
             assert said.returncode == 0, said.stderr
             for word in ("M parameters", "device", "planned for 2723840 records", "steps", "memory", "state",
                          "reads", "checkpoint"):

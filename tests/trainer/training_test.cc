@@ -1,13 +1,20 @@
 #include <ATen/ATen.h>
 
+#include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "tests/trainer/training_fixture.h"
 #include "trainer/state/safetensors.h"
 
 namespace fastclip {
 namespace {
+
+std::string BytesOf(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 TEST_F(Training, SaysWhatItsDataDoesAndWhatHoldsItBack) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=1", "pipeline.io_threads=2"})), 0) << errors_;
@@ -44,6 +51,45 @@ TEST_F(Training, WritesARunFolderAndLowersTheLoss) {
     EXPECT_TRUE(std::filesystem::exists(folder_ / (std::string("run/") + file))) << file;
   }
   EXPECT_EQ(Checkpoints("run"), (std::vector<std::string>{"step_72", "step_84", "step_96"}));
+}
+
+TEST_F(Training, WritesOpenClipsTagsForTensorBoard) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1", "data.val=synthetic:40", "eval.every_epochs=1"})),
+            0)
+      << errors_;
+  std::string events;  // tags stand in it as they are
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "run/tensorboard")) {
+    events += BytesOf(entry.path());
+  }
+  for (const char* tag :
+       {"train/loss", "train/contrastive_loss", "train/scale", "train/lr", "train/data_time",
+        "train/batch_time", "train/samples_per_second", "val/clip_val_loss",
+        "val/image_to_text_R@1", "val/image_to_text_R@5", "val/image_to_text_R@10",
+        "val/image_to_text_mean_rank", "val/image_to_text_median_rank", "val/text_to_image_R@1"}) {
+    EXPECT_NE(events.find(tag), std::string::npos) << tag;
+  }
+}
+
+TEST_F(Training, KeepsWhatItPrintedInConsoleLog) {
+  ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
+  EXPECT_EQ(Run(Train("run", {"train.epochs=1", "resume=true"})), 0) << errors_;
+  const std::string log = BytesOf(folder_ / "run/console.log");
+  const auto times = [&](const std::string& text) {
+    int count = 0;
+    for (std::size_t at = 0; (at = log.find(text, at)) != std::string::npos; at += text.size())
+      ++count;
+    return count;
+  };
+  EXPECT_EQ(times("  model "), 2) << log;
+  EXPECT_EQ(times("  loss: CLIP's contrastive loss on the batch (chance 2.77)"), 2) << log;
+  EXPECT_EQ(times("  done: 12 steps"), 2) << log;
+  std::istringstream lines(log);
+  for (std::string line; std::getline(lines, line);) {  // "2026-11-30 05:15:35  …"
+    ASSERT_GT(line.size(), 21u);
+    EXPECT_EQ(line[4], '-');
+    EXPECT_EQ(line[13], ':');
+    EXPECT_EQ(line.substr(19, 2), "  ");
+  }
 }
 
 TEST_F(Training, ResumesToTheBitAfterATermSignal) {

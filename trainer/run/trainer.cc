@@ -112,6 +112,7 @@ std::optional<Batch> Trainer::NextBatch(std::optional<BatchLoader>& loader, bool
   if (!loader) {
     loader.emplace(*data_->train, plan(), data_->lanes, step_, total_steps_, *shape_.tokenizer,
                    shape_.loader, loader_runtime_);
+    console_.Busy("reading the first batch …");
   }
   if (paused || step_ == first_step_) {
     for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
