@@ -1,6 +1,5 @@
 #include <ATen/ATen.h>
 
-#include <iterator>
 #include <map>
 #include <set>
 #include <sstream>
@@ -10,11 +9,6 @@
 
 namespace fastclip {
 namespace {
-
-std::string BytesOf(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 TEST_F(Training, SaysWhatItsDataDoesAndWhatHoldsItBack) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=1", "pipeline.io_threads=2"})), 0) << errors_;
@@ -59,7 +53,7 @@ TEST_F(Training, WritesOpenClipsTagsForTensorBoard) {
       << errors_;
   std::string events;  // tags stand in it as they are
   for (const auto& entry : std::filesystem::directory_iterator(folder_ / "run/tensorboard")) {
-    events += BytesOf(entry.path());
+    events += ReadText(entry.path());
   }
   for (const char* tag :
        {"train/loss", "train/contrastive_loss", "train/scale", "train/lr", "train/data_time",
@@ -73,7 +67,7 @@ TEST_F(Training, WritesOpenClipsTagsForTensorBoard) {
 TEST_F(Training, KeepsWhatItPrintedInConsoleLog) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
   EXPECT_EQ(Run(Train("run", {"train.epochs=1", "resume=true"})), 0) << errors_;
-  const std::string log = BytesOf(folder_ / "run/console.log");
+  const std::string log = ReadText(folder_ / "run/console.log");
   const auto times = [&](const std::string& text) {
     int count = 0;
     for (std::size_t at = 0; (at = log.find(text, at)) != std::string::npos; at += text.size())
