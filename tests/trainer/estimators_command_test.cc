@@ -113,7 +113,7 @@ TEST_F(Estimators, AreImportedByTheirIntegersOnAnyRanks) {
 
 TEST_F(Estimators, HaveIntegersThatAreReadBeforehand) {
   ASSERT_EQ(Run({"shards", "index", list_, "--index-by", "json.key"}), 0) << errors_;
-  EXPECT_NE(errors_.find("json.key: 200 records, the largest is 1000; 0 without one"),
+  EXPECT_NE(errors_.find("json.key: 200 records, largest value 1000; 0 without a value"),
             std::string::npos)
       << errors_;
   EXPECT_EQ(Run({"shards", "index", list_, "--index-by", "json.uid"}), 1);
