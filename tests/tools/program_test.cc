@@ -382,13 +382,13 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
       "config check " + mine + " objective.mode=exact data.train=a.tar run=a ";
   ASSERT_EQ(Run(check + "optimizer.name=lion optimizer.eps=1e-3 > " + out), 0) << errors_;
   EXPECT_NE(ReadFile(out).find("optimizer.eps has no effect"), std::string::npos) << ReadFile(out);
-  EXPECT_NE(ReadFile(out).find("keys set; no error found without the data"), std::string::npos);
+  EXPECT_NE(ReadFile(out).find("keys set; no errors (data not checked)"), std::string::npos);
   ExpectRefused(check + "train.lr=1", "learning_rate.lr");
   ExpectRefused(check + "data.lanes=7", "data.lanes 7 does not divide batch_size");
   ExpectRefused(check + "data.weights=[1,2]", "one source cannot be mixed");
 
   ASSERT_EQ(Run("config diff configs/quickstart.toml configs/quickstart.toml > " + out), 0);
-  EXPECT_EQ(ReadFile(out), "no key differs\n");
+  EXPECT_EQ(ReadFile(out), "no keys differ\n");
   std::string changed = ReadFile("configs/quickstart.toml");
   changed.replace(changed.find("epochs = 10"), 11, "epochs = 12");
   changed.replace(changed.find("batch_size = 64"), 15, "batch_size = 96");
@@ -397,7 +397,7 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
             0);
   EXPECT_EQ(ReadFile(out),
             "train.epochs 10 → 12 (changes results)\n"
-            "train.batch_size 64 → 96 (refused at a resume, unless it comes to the same)\n");
+            "train.batch_size 64 → 96 (refused on resume, unless the result is the same)\n");
   ASSERT_EQ(Run("config keys > " + out), 0);
   EXPECT_NE(ReadFile(out).find("learning_rate.lr "), std::string::npos);
   EXPECT_NE(ReadFile(out).find("also: "), std::string::npos);
@@ -408,10 +408,10 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
             "warmup_steps\n"
             "    Steps in which the rate rises to lr.\n");
   EXPECT_EQ(Run("config keys warmup-steps > " + out), 0) << errors_;
-  ExpectRefused("config keys nothing-like-it", "no key has 'nothing_like_it' in its name");
+  ExpectRefused("config keys nothing-like-it", "no key contains 'nothing_like_it'");
   ExpectRefused("config keys torchcompile", "OpenCLIP's --torchcompile has no counterpart");
   ExpectRefused("train configs/quickstart.toml --accum-freq 4",
-                "there is no option --accum-freq, keys are given as section.key=value; did you "
+                "unknown option --accum-freq; keys are set as section.key=value; did you "
                 "mean train.micro_batches?");
   ExpectRefused("config check configs/quickstart.toml data.train=synthetic:10", "10 records");
 }
