@@ -84,10 +84,8 @@ void PrintJson(const ConvertReport& report, const std::string& out_dir, double s
 int RunConvert(int argc, const char* const* argv) {
   CLI::App app(
       "Packs image-caption pairs into WebDataset shards: OUT_DIR/00000.tar, 00001.tar, …\n"
-      "If TABLE is a list of shards, records keep all their files, names and bytes; only images "
-      "that\n"
-      "are encoded again change. OUT_DIR appears when it is complete. Skipped rows are counted "
-      "and\n"
+      "If TABLE is a list of shards, records keep all their files, names and bytes, except images\n"
+      "that are encoded again. OUT_DIR appears when it is complete. Skipped rows are counted and\n"
       "listed.",
       "fastclip shards convert");
   std::string table, out_dir, background;
