@@ -1,4 +1,4 @@
-"""Compares the loaders of FastCLIP, DALI on the CPU, and OpenCLIP in Python (webdataset, Pillow): samples/s, CPU, memory.
+"""Compares the loaders of FastCLIP, DALI on the CPU, and OpenCLIP (webdataset, Pillow): samples/s, CPU and memory.
 
 The loaders alternate on the same shards, with the same crop: RandomResizedCrop, area 0.9 to 1, ratio 3/4 to 4/3,
 bicubic. Each slice is a process of its own; its imports, setup and first batches are not measured. The list is repeated
