@@ -36,7 +36,7 @@ int RunGuarded(const Command& command, int argc, const char* const* argv) {
 void PrintHelp() {
   fmt::print(
       "fastclip – train CLIP models on web-scale tar shards\n\n"
-      "usage: fastclip COMMAND [ARGUMENTS]        see fastclip COMMAND --help\n\ncommands:\n");
+      "usage: fastclip COMMAND [ARGUMENTS]\n       fastclip COMMAND --help\n\ncommands:\n");
   fmt::print("{}", ListCommands(Commands()));
   fmt::print(
       "\nexample: fastclip train configs/quickstart.toml data.train='shards/{{00000..00099}}.tar'\n"

@@ -212,8 +212,8 @@ int RunBenchObjective(int argc, const char* const* argv) {
   app.footer("example: fastclip bench objective --local 512 --global 32768 --dim 512 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   if (options.local > options.global) {
-    throw UsageError(fmt::format("--local must be at most --global {}, not {}", options.global,
-                                 options.local));
+    throw UsageError(
+        fmt::format("--local must be at most --global {}, not {}", options.global, options.local));
   }
   if (options.threads > 0) at::set_num_threads(options.threads);
   const nlohmann::ordered_json result = Measure(options);

@@ -44,7 +44,7 @@ int RunVerb(const std::string& command, std::span<const Command> verbs, const st
   const std::string_view name = argc > 1 ? argv[1] : "--help";
   if (name == "--help" || name == "-h") {
     fmt::print(
-        "{3}\nusage: fastclip {0} VERB …        see fastclip {0} VERB --help\n\n{1}\n"
+        "{3}\nusage: fastclip {0} VERB …\n       fastclip {0} VERB --help\n\n{1}\n"
         "example: {2}\n",
         command, ListCommands(verbs), example, about);
     return argc > 1 ? 0 : 2;
