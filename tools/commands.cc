@@ -37,7 +37,7 @@ const std::array kBenches = {
 
 int RunBench(int argc, const char* const* argv) {
   return RunVerb("bench", kBenches, "Measures speed and memory.",
-                 "fastclip bench pipeline --shards 'cc3m/{00000..00031}.tar'", argc, argv);
+                 "fastclip bench pipeline --shards 'build/quickstart/train/*.tar'", argc, argv);
 }
 
 const std::array kCommands = {

@@ -39,7 +39,7 @@ void PrintHelp() {
       "usage: fastclip COMMAND [ARGUMENTS]\n       fastclip COMMAND --help\n\ncommands:\n");
   fmt::print("{}", ListCommands(Commands()));
   fmt::print(
-      "\nexample: fastclip train configs/quickstart.toml data.train='shards/{{00000..00099}}.tar'\n"
+      "\nexample: fastclip train configs/quickstart.toml run=runs/mine train.epochs=30\n"
       "exit code: 0 success, 1 failure, 2 wrong arguments or config\n");
 }
 

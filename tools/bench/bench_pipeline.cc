@@ -291,9 +291,10 @@ void Print(const nlohmann::ordered_json& json) {
     }
     fmt::print("\n");
   };
-  fmt::print("{}, {} px, {} of {:.0f} samples; ratio: pipeline / this, median (quartiles)\n",
+  fmt::print("{}, {} px, {} of {}; ratio: pipeline / this, median (quartiles)\n",
              Counted(json["threads"].get<int>(), "thread"), json["size"].get<int>(),
-             Counted(json["slices"].get<int>(), "slice"), json["samples_per_slice"].get<double>());
+             Counted(json["slices"].get<int>(), "slice"),
+             Counted(json["samples_per_slice"].get<std::int64_t>(), "sample"));
   line("pipeline", json["samples_per_second"], nullptr);
   line("kernels alone", json["kernels_only_per_second"], &json["of_kernels_only"]);
   line("decoding whole images", json["decode_only_per_second"], &json["of_decode_only"]);

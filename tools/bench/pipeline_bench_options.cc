@@ -41,7 +41,9 @@ bool ParsePipelineBench(int argc, const char* const* argv, PipelineBenchOptions&
   table.AddTo(app);
   AddPixelsTo(app, o.loader.fast_pixels);
   app.add_flag("--json", o.json, kJsonHelp);
-  app.footer("example: fastclip bench pipeline --shards 'cc3m/{00000..00031}.tar' --threads 8");
+  app.footer(
+      "example: fastclip bench pipeline --shards 'build/quickstart/train/*.tar' --size 64 "
+      "--threads 8");
   if (!ParseArguments(app, argc, argv)) return false;
   pictures.Apply(o.source, o.loader.decode);
   o.source.table = table.Parsed();

@@ -107,9 +107,10 @@ int RunConvert(int argc, const char* const* argv) {
   app.add_option("OUT_DIR", out_dir, "folder to create, or an empty folder")->required();
   app.add_option("--records-per-shard", options.records_per_shard, "maximum records per shard")
       ->capture_default_str();
-  app.add_option("--max-bytes", options.max_bytes,
-                 "start a new shard after the record that exceeds this many bytes, as in 256MB; "
-                 "default: no limit")
+  app.add_option(
+         "--max-bytes", options.max_bytes,
+         "start a new shard after the record that takes a shard over this size, as in 256MB; "
+         "default: no limit")
       ->transform(AsBytes())
       ->type_name("SIZE");
   app.add_option("--resize", options.resize,
@@ -131,7 +132,8 @@ int RunConvert(int argc, const char* const* argv) {
       ->capture_default_str();
   app.add_flag("--json", json, kJsonHelp);
   app.footer(
-      "example: fastclip shards convert train.tsv shards/train --resize 256 --encode jpg "
+      "example: fastclip shards convert build/quickstart/train.tsv shards/train --resize 256 "
+      "--encode jpg "
       "--background ffffff");
   if (!ParseArguments(app, argc, argv)) return 0;
   if (!background.empty()) options.background = ParseColour(background);

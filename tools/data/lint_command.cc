@@ -88,7 +88,7 @@ int RunLint(int argc, const char* const* argv) {
       ->check(Between(1, kMostThreads))
       ->capture_default_str();
   app.add_flag("--json", json, kJsonHelp);
-  app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
+  app.footer("example: fastclip shards lint 'build/quickstart/train/*.tar' --out bad.jsonl");
   if (!ParseArguments(app, argc, argv)) return 0;
 
   if (labels || !label_key.empty()) {

@@ -101,7 +101,7 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
       ->capture_default_str();
   app.add_option("--lanes", o.order.lanes, "lanes of the shuffle (data.lanes); default: automatic");
   app.add_option("--chunk", o.order.chunk,
-                 "consecutive records read together (data.chunk); default: automatic");
+                 "consecutive records that stay together (data.chunk); default: automatic");
   app.add_option("--window", o.order.window,
                  "records shuffled together (data.window); default: automatic");
   o.order_words.AddTo(app);
@@ -112,9 +112,9 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   app.add_option("--manifest", o.source.manifest, kManifestHelp);
   app.add_flag("--verify", o.source.verify_checksums, kVerifyHelp);
   app.footer(
-      "example: fastclip shards replay runs/mine --epoch 3 --steps 10\n"
-      "         fastclip shards replay 'shards/{00000..00099}.tar' --seed 1 --epoch 0 "
-      "--batch 1024 --world 4 --steps 10");
+      "example: fastclip shards replay runs/quickstart --epoch 3 --steps 10\n"
+      "         fastclip shards replay 'build/quickstart/train/*.tar' --seed 1 --epoch 0 "
+      "--batch 64 --world 4 --steps 10");
   if (!ParseArguments(app, argc, argv)) return false;
   o.of_run = IsConfigOrRun(o.list);
   if (o.of_run) {
@@ -167,10 +167,10 @@ void Replay(const ReplayOptions& o, const ReplaySetup& setup) {
   }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const auto samples = static_cast<double>((last - o.from) * plan.options().batch_size);
+  const std::int64_t samples = (last - o.from) * plan.options().batch_size;
   const std::string skipped = DescribeSkips(skips);
-  Tell("{}, {:.0f} samples in {:.1f} s: {:.0f} samples/s; skipped: {}\n",
-       Counted(last - o.from, "step"), samples, seconds, samples / seconds,
+  Tell("{}, {} in {:.1f} s: {:.0f} samples/s; skipped: {}\n", Counted(last - o.from, "step"),
+       Counted(samples, "sample"), seconds, static_cast<double>(samples) / seconds,
        skipped.empty() ? "none" : skipped);
 }
 

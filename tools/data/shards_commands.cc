@@ -154,7 +154,7 @@ int RunIndex(int argc, const char* const* argv) {
   app.add_option("--index-by", index_by,
                  "read all records and save the integer in this .json field, as in json.key, for a "
                  "run's data.index_by and fastclip estimators");
-  app.footer("example: fastclip shards index 'cc3m/{00000..00331}.tar'");
+  app.footer("example: fastclip shards index 'build/quickstart/train/*.tar' --checksum");
   if (!ParseArguments(app, argc, argv)) return 0;
   const OpenedSource opened = OpenList(options);
   for (const PartInfo& part : opened.parts) {
@@ -175,7 +175,9 @@ int RunInfo(int argc, const char* const* argv) {
       "fastclip shards info");
   ListOptions options;
   AddListOptions(app, options);
-  app.footer("example: fastclip shards info 'cc3m/*.tar::mine.tsv' --json");
+  app.footer(
+      "example: fastclip shards info 'build/quickstart/train/*.tar::build/quickstart/heldout.tsv' "
+      "--json");
   if (!ParseArguments(app, argc, argv)) return 0;
   const OpenedSource opened = OpenList(options);
   PrintSource(opened, options.json, SampleRecords(*opened.source));
@@ -195,7 +197,7 @@ const Command kVerbs[] = {
 /// `fastclip shards VERB …`.
 int RunShards(int argc, const char* const* argv) {
   return RunVerb("shards", kVerbs, "Converts, indexes, inspects and checks tar shards.",
-                 "fastclip shards info 'cc3m/{00000..00331}.tar'", argc, argv);
+                 "fastclip shards info 'build/quickstart/train/*.tar'", argc, argv);
 }
 
 }  // namespace fastclip

@@ -18,9 +18,10 @@ const Command kVerbs[] = {
 
 /// `fastclip eval retrieval|zeroshot|linear`: evaluates a trained model on held-out data.
 int RunEval(int argc, const char* const* argv) {
-  return RunVerb("eval", kVerbs, "Evaluates a trained model on held-out data.",
-                 "fastclip eval retrieval runs/quickstart --shards 'heldout/*.tar' --json", argc,
-                 argv);
+  return RunVerb(
+      "eval", kVerbs, "Evaluates a trained model on held-out data.",
+      "fastclip eval retrieval runs/quickstart --shards 'build/quickstart/heldout/*.tar'", argc,
+      argv);
 }
 
 }  // namespace fastclip

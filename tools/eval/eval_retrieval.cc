@@ -73,7 +73,8 @@ int RunEvalRetrieval(int argc, const char* const* argv) {
   AddEvalOptions(app, options);
   options.captions.AddTo(app);
   app.footer(
-      "example: fastclip eval retrieval runs/quickstart --shards 'shards/heldout-*.tar' --json");
+      "example: fastclip eval retrieval runs/quickstart --shards 'build/quickstart/heldout/*.tar' "
+      "--json");
   if (!ParseArguments(app, argc, argv)) return 0;
 
   const EvalSubject subject(options);

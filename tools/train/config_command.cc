@@ -99,7 +99,7 @@ int Check(int argc, const char* const* argv) {
       "fastclip config check");
   app.add_option("CONFIG", path, kConfigHelp)->required();
   app.add_option("OVERRIDES", overrides, kOverridesHelp);
-  app.footer("example: fastclip config check mine.toml train.epochs=10");
+  app.footer("example: fastclip config check configs/quickstart.toml train.epochs=10");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides);
@@ -126,7 +126,7 @@ int Diff(int argc, const char* const* argv) {
       "fastclip config diff");
   app.add_option("BEFORE", before, kConfigHelp)->required();
   app.add_option("NOW", now, kConfigHelp)->required();
-  app.footer("example: fastclip config diff runs/a runs/b");
+  app.footer("example: fastclip config diff configs/quickstart.toml runs/quickstart");
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig a(before, {}), b(now, {});
   const std::vector<ChangedKey> changed = ChangedKeys(ValuesOf(*a), ValuesOf(*b));
@@ -149,7 +149,7 @@ const Command kVerbs[] = {
 /// `fastclip config VERB …`.
 int RunConfig(int argc, const char* const* argv) {
   return RunVerb("config", kVerbs, "Shows, checks and compares configs.",
-                 "fastclip config check mine.toml", argc, argv);
+                 "fastclip config check configs/quickstart.toml", argc, argv);
 }
 
 }  // namespace fastclip

@@ -56,7 +56,8 @@ class RunState {
     const std::string config_file = found.run + "/config.toml";
     if (found.run.empty() || !std::filesystem::exists(config_file)) {
       throw UsageError(
-          fmt::format("{}: not in a run folder with a config.toml, which names the training data",
+          fmt::format("{}: needs the run's config.toml, which names the training data; use a "
+                      "checkpoint in its run folder",
                       options.run));
     }
     const LoadedConfig config(config_file, {});
@@ -141,7 +142,7 @@ int RunShow(int argc, const char* const* argv) {
       "fastclip estimators show");
   AddOptions(app, options);
   app.add_option("KEY", wanted, "integer keys of the records")->required()->check(AtLeast(0));
-  app.footer("example: fastclip estimators show runs/mine 120034 --index-by json.key");
+  app.footer("example: fastclip estimators show runs/quickstart 0 1 2");
   if (!ParseArguments(app, argc, argv)) return 0;
   const RunState state(options);
   const auto found = state.Find(wanted);
@@ -182,8 +183,7 @@ int RunExport(int argc, const char* const* argv) {
         }
         return std::string();
       });
-  app.footer(
-      "example: fastclip estimators export runs/mine --index-by json.key --out u.safetensors");
+  app.footer("example: fastclip estimators export runs/quickstart --out u.safetensors");
   if (!ParseArguments(app, argc, argv)) return 0;
   const OutputKind kind = {"a file of estimators", [](std::string_view head) {
                              return head.find("\"u_im\"") != head.npos && head.substr(8, 1) == "{";
@@ -220,7 +220,7 @@ const Command kVerbs[] = {
 int RunEstimators(int argc, const char* const* argv) {
   return RunVerb("estimators", kVerbs,
                  "Shows or exports the per-sample state of a run or checkpoint.",
-                 "fastclip estimators export runs/mine --out u.safetensors", argc, argv);
+                 "fastclip estimators export runs/quickstart --out u.safetensors", argc, argv);
 }
 
 }  // namespace fastclip

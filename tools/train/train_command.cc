@@ -69,8 +69,8 @@ int RunTrain(int argc, const char* const* argv) {
       ->check(Between(1, 1024))
       ->capture_default_str();
   app.footer(
-      "example: fastclip train configs/quickstart.toml run=runs/mine "
-      "data.train='shards/{00000..00099}.tar' train.epochs=10");
+      "example: fastclip train configs/quickstart.toml run=runs/mine train.epochs=30\n"
+      "         fastclip train mine.toml data.train='shards/{00000..00099}.tar' --dry-run");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
 
