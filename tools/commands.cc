@@ -28,30 +28,30 @@ namespace {
 #endif
 
 const std::array kBenches = {
-    Command{"pipeline", "samples/s from shards to batches, against the bare decoder",
+    Command{"pipeline", "samples/s from shards to batches, compared with the decoder alone",
             RunBenchPipeline},
-    Command{"tokenizer", "microseconds a caption", RunBenchTokenizer},
-    Command{"step", "samples/s and memory of whole training steps", NEEDS_TORCH(RunBenchStep)},
-    Command{"objective", "loss and feature gradients alone, against their matrix products",
+    Command{"tokenizer", "microseconds per caption", RunBenchTokenizer},
+    Command{"step", "samples/s and memory of complete training steps", NEEDS_TORCH(RunBenchStep)},
+    Command{"objective", "loss and feature gradients, compared with their matrix products",
             NEEDS_TORCH(RunBenchObjective)},
 };
 
 int RunBench(int argc, const char* const* argv) {
-  return RunVerb("bench", kBenches, "",
-                 "fastclip bench pipeline --shards 'cc3m/{00000..00031}.tar'", argc, argv);
+  return RunVerb("bench", kBenches, "Measures speed and memory.",
+                 "fastclip bench pipeline --shards 'build/quickstart/train/*.tar'", argc, argv);
 }
 
 const std::array kCommands = {
-    Command{"train", "train a model from a config; resume, stop and go on", NEEDS_TORCH(RunTrain)},
+    Command{"train", "train a model from a config, or resume a run", NEEDS_TORCH(RunTrain)},
     Command{"config", "show, check and compare configs", NEEDS_TORCH(RunConfig)},
-    Command{"estimators", "the per-sample state of a run: shown, exported",
+    Command{"estimators", "show or export the per-sample state of a run",
             NEEDS_TORCH(RunEstimators)},
-    Command{"eval", "retrieval, zero-shot and linear-probe figures of a trained model",
+    Command{"eval", "evaluate a trained model: retrieval, zero-shot, linear probe",
             NEEDS_TORCH(RunEval)},
-    Command{"shards", "make, index and show tar shards", RunShards},
+    Command{"shards", "convert, index, inspect and check tar shards", RunShards},
     Command{"bench", "measure speed and memory", RunBench},
-    Command{"tokenize", "lines in, a line of token ids out each", RunTokenize},
-    Command{"tokenizer", "learn a SentencePiece model from captions", RunTokenizer},
+    Command{"tokenize", "print the token ids of each input line", RunTokenize},
+    Command{"tokenizer", "train a SentencePiece model on captions", RunTokenizer},
     Command{"completion", "print a completion script for bash, zsh or fish", RunCompletion},
 };
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Fuzzes what reads bytes from outside, under ASan and UBSan. What it finds is written to build/fuzz/found/; a file
-# that is put among tests/fuzz/seeds/TARGET is tried by every build's tests from then on.
+# Fuzzes all parsers of external data, under ASan and UBSan. Findings are written to build/fuzz/found/. Every build's
+# tests run the files in tests/fuzz/seeds/TARGET.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 targets=(tar manifest jpeg png webp image table tokenizer)
 usage() {
   cat <<TEXT
+Fuzzes the parsers under ASan and UBSan; findings are written to build/fuzz/found/.
 usage: tools/fuzz.sh [--seconds N] [TARGET …]
-  --seconds N  for each target (900)
-  TARGET       of ${targets[*]}; default: all, one after the other;
-               jpeg, png and webp begin with pictures of that kind alone, image with all kinds
+  --seconds N  seconds per target (default: 900)
+  TARGET       any of ${targets[*]} (default: all, one after the other);
+               jpeg, png and webp start with images of that format, image with all formats
 example: tools/fuzz.sh --seconds 60 image
 TEXT
 }
@@ -20,7 +21,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --seconds) seconds=${2:?--seconds needs a number}; shift ;;
     --help|-h) usage; exit 0 ;;
-    *) [[ " ${targets[*]} " = *" $1 "* ]] || { echo "fuzz: there is no target '$1'" >&2; usage >&2; exit 2; }
+    *) [[ " ${targets[*]} " = *" $1 "* ]] || { echo "fuzz: unknown target '$1'" >&2; usage >&2; exit 2; }
        chosen+=("$1") ;;
   esac
   shift
@@ -43,7 +44,7 @@ for target in "${chosen[@]}"; do
     *) program=$target seeds=tests/fuzz/seeds/$target ;;
   esac
   echo "fuzz: $target for $seconds s"
-  # Leaks are looked for at the end of the process: a skip that keeps memory would show.
+  # Leaks are checked at the end of the process, which shows skips that keep memory.
   build/fuzz/tests/fuzz_"$program" "$corpus" "$seeds" -max_total_time="$seconds" -max_len=65536 \
     -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=build/fuzz/found/"$target"- \
     >build/fuzz/"$target".log 2>&1 || { tail -40 build/fuzz/"$target".log; exit 1; }

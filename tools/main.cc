@@ -36,12 +36,11 @@ int RunGuarded(const Command& command, int argc, const char* const* argv) {
 void PrintHelp() {
   fmt::print(
       "fastclip – train CLIP models on web-scale tar shards\n\n"
-      "usage: fastclip COMMAND [ARGUMENTS]        fastclip COMMAND --help tells "
-      "more\n\ncommands:\n");
+      "usage: fastclip COMMAND [ARGUMENTS]\n       fastclip COMMAND --help\n\ncommands:\n");
   fmt::print("{}", ListCommands(Commands()));
   fmt::print(
-      "\nexample: fastclip train configs/quickstart.toml data.train='shards/{{00000..00099}}.tar'\n"
-      "exit code: 0 done, 1 failed, 2 wrong use\n");
+      "\nexample: fastclip train configs/quickstart.toml run=runs/mine train.epochs=30\n"
+      "exit code: 0 success, 1 failure, 2 wrong arguments or config\n");
 }
 
 void PrintVersion() {
@@ -49,7 +48,7 @@ void PrintVersion() {
 #ifdef FASTCLIP_HAS_TORCH
   fmt::print("LibTorch {}\n", Versions().at("torch"));
 #else
-  fmt::print("without LibTorch: data tools alone\n");
+  fmt::print("without LibTorch: data tools only\n");
 #endif
 #ifdef FASTCLIP_HAS_CUDA
   fmt::print("with train.device = \"cuda\"\n");
@@ -102,7 +101,7 @@ int Dispatch(int argc, const char* const* argv) {
   try {
     const Command* command = FindCommand(Commands(), name);
     if (command == nullptr) {
-      Tell("fastclip: there is no command '{}'; {}fastclip --help lists them\n", name,
+      Tell("fastclip: unknown command '{}'; {}fastclip --help lists the commands\n", name,
            NearCommand(Commands(), name));
       return 2;
     }
@@ -111,8 +110,8 @@ int Dispatch(int argc, const char* const* argv) {
     Tell("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 2;
   } catch (const std::bad_alloc&) {
-    Tell("fastclip {}: this machine's memory is used up; {}\n", name,
-         "a smaller batch, smaller pictures or fewer threads need less");
+    Tell("fastclip {}: out of memory; use a smaller batch, smaller images or fewer threads\n",
+         name);
     return 1;
   } catch (const std::exception& error) {
     if (std::ferror(stdout) != 0) throw;

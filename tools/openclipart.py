@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Tables of picture and caption from Debian's openclipart-png and openclipart-svg (public domain).
+"""Writes tables of images and captions from Debian's openclipart-png and openclipart-svg (public domain).
 
 usage: tools/openclipart.py OUT_DIR [--root /usr/share/openclipart] [--held-out 1000]
 
 Writes OUT_DIR/train.tsv and OUT_DIR/heldout.tsv for `fastclip shards convert`, and OUT_DIR/classes.txt. Symlinks
-and equal bytes are one picture. Its label is the line, from 0, of classes.txt that names its topmost folder. Its caption is the title, the words of its path, and the keywords, from the SVG's metadata. Held out
-are the pictures with the smallest content hash among those whose caption no other picture has and which are
-within the 25 megapixels that the trainer reads. The same packages give the same bytes.
+and files with equal bytes count as one image. The label is the line of classes.txt, from 0, with the image's top
+folder. The caption is the title and keywords of the SVG's metadata and the words of the path. The held-out images have
+the smallest content hashes among those with a unique caption and at most the 25 megapixels that the trainer reads.
+The same packages give the same bytes.
+
+example: tools/openclipart.py build/quickstart
 """
 
 import argparse
@@ -30,7 +33,7 @@ IDENTIFIER = re.compile(r"\b[a-z]{0,4}\d{5,}\b")
 
 
 def clean(text):
-    """One line without markup, dates and identifiers."""
+    """The text in one line without markup, dates and identifiers."""
     text = html.unescape(re.sub(r"<[^>]*>", " ", text)).replace("_", " ")
     for pattern in (PERL_HASH, DATE, IDENTIFIER):
         text = pattern.sub(" ", text)
@@ -42,7 +45,7 @@ def decode(raw):
 
 
 def metadata(svg_path):
-    """Title and keywords of an SVG, by pattern: not every file of the collection is well-formed XML."""
+    """Title and keywords of an SVG, by pattern: some files of the collection are not well-formed XML."""
     try:
         with open(svg_path, "rb") as file:
             svg = file.read()
@@ -79,7 +82,7 @@ def pixels(png):
 
 
 def pictures(root):
-    """(content hash, path, caption, pixels) of each distinct picture, by path."""
+    """(content hash, path, caption, pixels) of each distinct image, in the order of paths."""
     folder = os.path.join(root, "png")
     paths = [
         os.path.join(parent, name)
@@ -96,7 +99,7 @@ def pictures(root):
         if digest not in seen:
             seen.add(digest)
             yield digest, path, caption(root, os.path.relpath(path, folder)), pixels(png)
-    print(f"{len(paths)} files, {len(links)} of them links: {len(seen)} pictures")
+    print(f"{len(paths)} files, {len(links)} of them symlinks: {len(seen)} images")
 
 
 def class_name(root, path):
@@ -121,24 +124,26 @@ def write_table(path, rows, root, classes):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("out_dir")
-    parser.add_argument("--root", default="/usr/share/openclipart")
-    parser.add_argument("--held-out", type=int, default=1000)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], epilog=__doc__.strip().split("\n")[-1])
+    parser.add_argument("out_dir", help="folder for the tables")
+    parser.add_argument("--root", default="/usr/share/openclipart",
+                        help="folder with png/ and svg/ (default: %(default)s)")
+    parser.add_argument("--held-out", type=int, default=1000,
+                        help="number of held-out images (default: %(default)s)")
     arguments = parser.parse_args()
     for package in ("png", "svg"):
         if not os.path.isdir(os.path.join(arguments.root, package)):
             sys.exit(
-                f"openclipart.py: no folder {arguments.root}/{package}; "
-                f"install Debian's package openclipart-{package}"
+                f"openclipart.py: {arguments.root}/{package} is missing; "
+                f"install the Debian package openclipart-{package}"
             )
     rows = list(pictures(arguments.root))
     uses = collections.Counter(text.lower() for _, _, text, _ in rows)
     unique = [row for row in rows if uses[row[2].lower()] == 1 and row[3] <= MAX_PIXELS]
     if len(unique) < arguments.held_out:
-        sys.exit(f"openclipart.py: only {len(unique)} pictures have a caption of their own")
+        sys.exit(f"openclipart.py: only {len(unique)} images have a unique caption; lower --held-out")
     held_out = {row[0] for row in sorted(unique)[: arguments.held_out]}
-    print(f"{len(unique)} captions are unique; {sum(row[3] > MAX_PIXELS for row in rows)} pictures over 25 megapixels")
+    print(f"{len(unique)} images with a unique caption; {sum(row[3] > MAX_PIXELS for row in rows)} over 25 megapixels")
     os.makedirs(arguments.out_dir, exist_ok=True)
     classes = sorted({class_name(arguments.root, row[1]) for row in rows})
     write_lines(os.path.join(arguments.out_dir, "classes.txt"), classes)

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# Comparisons with the reference in Python. They need an environment of their own, build/venv-peers (about 4 GB),
-# and `pipeline` another for DALI (0.7 GB), which this makes on first use; set-up, build and the default tests never do.
+# Compares FastCLIP with the Python reference. The comparisons need the environment build/venv-peers (about 4 GB), and
+# `pipeline` another for DALI (0.7 GB). Both are created on first use, never by setup, build or the default tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'TEXT'
+Compares FastCLIP with the Python reference, in Python environments that it creates under build/.
 usage: tools/peers.sh [VERB …]
-  (no verb)                 make the environment, nothing else
-  step CONFIG [KEY=VALUE …] samples/s of `fastclip bench step` and of OpenCLIP, in turn, and their ratios
+  (no verb)                 only create the environment build/venv-peers (about 4 GB)
+  step CONFIG [KEY=VALUE …] samples/s of `fastclip bench step` and of OpenCLIP, alternating, and their ratios
   pipeline [SHARDS] [SECONDS] [--json]
-                            training batches by our loader, DALI on the CPU, and webdataset with Pillow, in turn
-  checkpoint [CHECKPOINT]   OpenCLIP loads our weights (a run, a checkpoint, or fresh ones) and we load its
+                            samples/s of FastCLIP's loader, DALI on the CPU, and webdataset with Pillow, alternating
+                            (creates another environment, 0.7 GB)
+  checkpoint [CHECKPOINT]   OpenCLIP loads FastCLIP's weights (a run, a checkpoint, or new ones), and vice versa
   zeroshot MODEL.safetensors MODEL.toml SHARDS CLASSES TEMPLATES
-                            OpenCLIP's zero-shot figures with our weights, as one JSON object
-  pixels [N]                N pictures of all kinds (1000), decoded, cropped and scaled by Pillow and by us
-  foreign                   the test tars of CPython, libarchive and webdataset, and Pillow's test pictures, as their
-                            packages ship them, read by Python and by us (an environment of its own, 0.2 GB)
-  train CONFIG [KEY=VALUE …] OpenCLIP's Python model trained on a config's shards, and its retrieval figures
+                            OpenCLIP's zero-shot metrics with FastCLIP's weights, as one JSON object
+  pixels [N]                decode, crop and resize N images of all formats (default: 1000) with Pillow and FastCLIP
+  foreign                   read the test tars of CPython, libarchive and webdataset, and Pillow's test images, with
+                            Python and FastCLIP (creates another environment, 0.2 GB)
+  train CONFIG [KEY=VALUE …] train OpenCLIP's Python model on a config's shards and print its retrieval metrics
 example: tools/peers.sh step configs/quickstart.toml
 TEXT
 }
@@ -30,7 +32,7 @@ case "$verb" in
 esac
 [ $# -eq 0 ] || shift
 
-# Said before gigabytes are fetched.
+# Checked before gigabytes are downloaded.
 case "$verb" in
   step|pipeline) program=build/fastclip ;;
   checkpoint) program=build/tests/openclip_peer_test ;;
@@ -38,11 +40,11 @@ case "$verb" in
   *) program='' ;;
 esac
 if [ -n "$program" ] && [ ! -x "$program" ]; then
-  echo "peers: $program is not built: tools/setup.sh && cmake --preset release && cmake --build build" >&2
+  echo "peers: $program is not built; run tools/setup.sh && cmake --preset release && cmake --build build" >&2
   exit 1
 fi
 
-# An environment in FOLDER with the packages, whole when its stamp is there: that is made last.
+# Creates an environment in FOLDER with the packages. Its stamp is created last, when it is complete.
 environment() {  # FOLDER PACKAGE…
   local folder=$1 stamp
   shift
@@ -55,7 +57,7 @@ environment() {  # FOLDER PACKAGE…
   touch "$stamp"
 }
 
-# Debian's package lists with the sources, apart from the machine's own, and from them SOURCE's files in FOLDER.
+# Downloads the files of the Debian source package SOURCE to FOLDER, with package lists separate from the machine's.
 debian_source() {  # FOLDER SOURCE
   local apt
   apt=$(realpath "$1")/apt
@@ -95,7 +97,7 @@ environment "$venv" torch==2.15.0 torchvision==0.29.2 open_clip_torch==3.3.0 pil
   safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2 pandas==3.1.1
 
 case "$verb" in
-  '') echo "peers: ready, $venv" ;;
+  '') echo "peers: $venv is ready" ;;
   step) exec "$venv/bin/python" tools/peers/compare_step.py "$@" ;;
   pipeline)
     dali=${FASTCLIP_PEERS_DALI:-build/venv-peers-dali}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to a trained and evaluated CLIP model: set-up, build, shards from Debian's openclipart, training,
-# retrieval and zero-shot classification on 1,000 pairs that it never saw. Words behind it go to `fastclip train`:
-#   tools/quickstart.sh train.epochs=30 run=runs/longer
+# Trains and evaluates a CLIP model: setup, build, shards from Debian's openclipart, training, then retrieval and
+# zero-shot classification on 1,000 held-out pairs. Arguments section.key=value are passed to `fastclip train`.
+# example: tools/quickstart.sh train.epochs=30 run=runs/longer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,14 +24,14 @@ cmake --build --preset release --target fastclip
 started=$SECONDS
 tools/quickstart_data.sh
 
-# A run that was stopped goes on; one that is done is only evaluated again.
+# A stopped run is resumed; a finished one is only evaluated again.
 resume=false
 [ ! -e "$run/metrics.jsonl" ] || resume=true
 code=0
 build/fastclip train "$config" resume=$resume eval.zeroshot="$data/heldout/*.tar" \
   eval.zeroshot_classes="$data/classes.txt" eval.zeroshot_templates=simple "$@" || code=$?
 if [ "$code" -gt 128 ]; then
-  echo "quickstart: stopped. To go on where it stopped, run it again: tools/quickstart.sh $*" >&2
+  echo "quickstart: stopped; run tools/quickstart.sh $* again to resume" >&2
 fi
 [ "$code" = 0 ] || exit "$code"
 
@@ -43,9 +43,9 @@ echo
 build/fastclip eval zeroshot "$run" --shards "$data/heldout/*.tar" --classes "$data/classes.txt" --templates simple
 cat <<TEXT
 
-quickstart: done in $((SECONDS - started)) s after set-up and build. What to try next:
-  build/fastclip train $config run=runs/openclip objective.name=openclip     OpenCLIP's loss, to compare
+quickstart: done in $((SECONDS - started)) s after setup and build. Next steps:
+  build/fastclip train $config run=runs/openclip objective.name=openclip     train with OpenCLIP's loss
   build/fastclip train $config run=runs/mine data.train='your/{00000..00099}.tar' data.val= model.name=ViT-B-32
-  build/fastclip shards convert --help      your own table of pictures and captions into shards
-  build/venv-peers/bin/tensorboard --logdir runs      curves (tools/peers.sh makes that environment)
+  build/fastclip shards convert --help      pack your own images and captions into shards
+  build/venv-peers/bin/tensorboard --logdir runs      training curves (tools/peers.sh creates the environment)
 TEXT

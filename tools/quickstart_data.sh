@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The quickstart's shards: Debian's openclipart, packed by the binary under build/ into build/quickstart. What is
-# there is left alone. tools/quickstart.sh and tools/study.sh call it after set-up and build.
+# Packs Debian's openclipart into the quickstart's shards in build/quickstart, unless they exist. It needs
+# build/fastclip; tools/quickstart.sh and tools/study.sh call it after setup and build.
+# example: tools/quickstart_data.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
   '') ;;
-  --help|-h) sed -n '2,3s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) echo "quickstart_data: unknown word '$1'" >&2; exit 2 ;;
+  --help|-h) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "quickstart_data: unknown argument '$1'" >&2; exit 2 ;;
 esac
 
 data=build/quickstart
@@ -16,7 +17,7 @@ if [ ! -e "$data/complete" ] || [ ! -e "$data/classes.txt" ]; then
   rm -rf "$data"
   python3 tools/openclipart.py "$data"
   for part in train heldout; do
-    # Transparent pictures are put on white; the loader, like Pillow, would just drop the alpha.
+    # Transparent images get a white background; the loader, like Pillow, would drop the alpha channel.
     build/fastclip shards convert "$data/$part.tsv" "$data/$part" --resize 80 --background ffffff \
       --records-per-shard 1000
   done

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Installs all that building and testing need: Debian packages (with sudo where you are not root), LibTorch in
-# build/venv, CLIP's vocabulary, ImageNet's class names and prompt templates in build/share. Run it as often as you like: what is there is left alone.
-# A bare machine takes some 3 to 5 minutes, a second run a second.
+# Installs everything that building and testing need: Debian packages (with sudo unless you are root), LibTorch in
+# build/venv, CLIP's vocabulary, ImageNet's class names and prompt templates in build/share. It skips what is installed.
+# The first run takes 3 to 5 minutes, later ones about a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'TEXT'
+Installs everything that building and testing need; skips what is installed.
 usage: tools/setup.sh [--no-torch] [--openclipart] [--cuda] [--clang] [--fuzz]
-  --no-torch     only what the data tools need (build them with -DFASTCLIP_TRAINER=OFF)
-  --openclipart  also the pictures that the quickstart trains on (Debian's openclipart, 320 MB on the disk)
-  --clang        also clang, for tests/check_locks.sh
-  --fuzz         also clang with libFuzzer, for tools/fuzz.sh
-  --cuda         also torch's NVIDIA wheels, in build/venv-cuda (some 3 GB): configure with -DFASTCLIP_CUDA=ON then
+  --no-torch     install only what the data tools need (build with -DFASTCLIP_TRAINER=OFF)
+  --openclipart  also install the quickstart's training images (Debian's openclipart, 320 MB on disk)
+  --clang        also install clang, for tests/check_locks.sh
+  --fuzz         also install clang with libFuzzer, for tools/fuzz.sh
+  --cuda         also install PyTorch's NVIDIA wheels in build/venv-cuda (about 3 GB; build with -DFASTCLIP_CUDA=ON)
 example: tools/setup.sh && cmake --preset release && cmake --build build
 TEXT
 }
@@ -54,7 +55,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 venv=build/venv
-# The newest file of this list is made last: its presence says that the environment is whole.
+# A stamp file is created last: it marks a complete environment.
 stamp() { sha256sum <<<"$*" | cut -c1-16; }
 if [ ! -x "$venv/bin/pip" ]; then
   step "Python environment $venv"
@@ -63,7 +64,7 @@ if [ ! -x "$venv/bin/pip" ]; then
   done_step
 fi
 if [ "$torch" = 1 ]; then
-  # The CPU build needs these three wheels alone: libtorch_cpu.so links libcudart and libcupti.
+  # The CPU build needs only these three wheels: libtorch_cpu.so links libcudart and libcupti.
   wheels=(torch==2.15.0 nvidia-cuda-runtime==13.2.86 nvidia-cuda-cupti==13.2.86)
   if [ ! -e "$venv/torch-$(stamp "${wheels[@]}")" ]; then
     step "LibTorch, from the torch wheel (539 MB): ${wheels[*]}"
@@ -76,7 +77,7 @@ if [ "$cuda" = 1 ]; then
   venv_cuda=build/venv-cuda
   mark=$venv_cuda/cuda-$(sha256sum tools/requirements-cuda.txt | cut -c1-16)
   if [ ! -e "$mark" ]; then
-    step "LibTorch for NVIDIA GPUs in $venv_cuda, some 3 GB: tools/requirements-cuda.txt"
+    step "LibTorch for NVIDIA GPUs in $venv_cuda (about 3 GB): tools/requirements-cuda.txt"
     [ -x "$venv_cuda/bin/pip" ] || /usr/bin/python3 -m venv "$venv_cuda"
     "$venv_cuda/bin/pip" install --quiet --disable-pip-version-check --no-deps -r tools/requirements-cuda.txt
     touch "$mark"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The FastCLIP study, repeated small: searches settings, trains, and writes the table and the plot.
+# Repeats the FastCLIP study at a small scale: searches settings, trains, and writes a table and a plot.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Set-up, release build, tests. `--all` adds the slow tests and ASan+UBSan over what links LibTorch.
+# Runs setup, the release build and the tests. --all adds the slow tests, and ASan+UBSan with LibTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
   ''|--all) ;;
-  --help|-h) echo "usage: tools/test.sh [--all]   --all: the slow tests and ASan+UBSan too"; exit 0 ;;
+  --help|-h)
+    echo "Runs setup, the release build and the tests."
+    echo "usage: tools/test.sh [--all]"
+    echo "  --all  also run the slow tests, and the tests under ASan and UBSan"
+    echo "example: tools/test.sh --all"
+    exit 0 ;;
   *) echo "usage: tools/test.sh [--all]" >&2; exit 2 ;;
 esac
 
@@ -18,6 +23,6 @@ if [ "${1:-}" = --all ]; then
   ctest --test-dir build -j "$(nproc)" --output-on-failure --no-tests=error -L slow
   cmake --preset asan-all >build/configure.log || { cat build/configure.log; exit 1; }
   cmake --build --preset asan-all
-  # LibTorch keeps what it allocates until the end of the process: leaks are looked for in the build without it.
+  # LibTorch keeps its allocations until the process ends, so leaks are checked in the build without it.
   ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/asan-all -j "$(nproc)" --output-on-failure --no-tests=error -LE slow
 fi

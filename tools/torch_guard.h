@@ -4,8 +4,8 @@ namespace fastclip {
 
 struct Command;
 
-/// Runs a command. What goes wrong in LibTorch is one line, and a config that cannot be used wrong
-/// use. In a build without LibTorch there is neither.
+/// Runs a command. An error in LibTorch becomes a one-line std::runtime_error, and a ConfigError a
+/// UsageError. A build without LibTorch has neither error.
 int RunGuarded(const Command& command, int argc, const char* const* argv);
 
 }  // namespace fastclip

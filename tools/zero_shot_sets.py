@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""ImageNet's class names and CLIP's prompt templates as text files, out of the package open_clip_torch.
+"""Writes ImageNet's class names and CLIP's prompt templates from the package open_clip_torch to text files.
 
 usage: tools/zero_shot_sets.py OPEN_CLIP_FOLDER SHARE_FOLDER
 
-Writes SHARE_FOLDER/classes/imagenet.txt (1,000 names, the line is the label), SHARE_FOLDER/templates/openai.txt
-(80) and simple.txt (7), with {} where the name goes. Only the package's zero_shot_metadata.py is run: it imports
-nothing, so the package's own requirements need not be there.
+Writes SHARE_FOLDER/classes/imagenet.txt (1,000 names in the order of the labels), SHARE_FOLDER/templates/openai.txt
+(80) and simple.txt (7), with {} for the name. It runs only the package's zero_shot_metadata.py, which has no imports,
+so the package's requirements need not be installed.
 """
 
 import os

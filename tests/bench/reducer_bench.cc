@@ -1,8 +1,8 @@
-// GradientReducer beside c10d::Reducer (what DistributedDataParallel runs) and beside sums that
-// begin after backward, in the same run: the towers of the quickstart, two processes over Gloo. It
+// Compares GradientReducer with c10d::Reducer (which DistributedDataParallel uses) and with sums
+// after backward, alternating in one run: the towers of the quickstart, two processes over Gloo. It
 // first checks that all give the same gradients.
 //
-//   build/tests/reducer_bench [--ranks K] [--rounds N] [--batch ROWS_A_RANK]
+//   build/tests/reducer_bench [--ranks K] [--rounds N] [--batch ROWS_PER_RANK]
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -205,8 +205,8 @@ void RunRank(const Settings& settings, const Launch& launch) {
         "  no sums                 {:7.1f} ms\n"
         "  sums after backward     {:7.1f} ms\n"
         "  c10d::Reducer           {:7.1f} ms\n"
-        "  GradientReducer         {:7.1f} ms   {:.2f} of the better of those two\n"
-        "hidden under backward: {:.0f}% of the time of the sums\n",
+        "  GradientReducer         {:7.1f} ms   {:.2f} of the faster of those two\n"
+        "overlapped with backward: {:.0f}% of the time of the sums\n",
         launch.world_size, overlapped.megabytes(), settings.rounds, 1e3 * none, 1e3 * late,
         1e3 * c10d, 1e3 * ours, ours / std::min(late, c10d), 100 * (late - ours) / (late - none));
   }

@@ -1,7 +1,7 @@
-// Does the verdict name what holds a run back? The loader on real shards, with each stage delayed
-// in turn, each record alike, and the consumer's two: how many windows named the delayed one.
+// Does the verdict name the bottleneck? Runs the loader on real shards, delays each stage, and each
+// of the consumer's two, by the same time per record, and counts the windows that named it.
 //
-//   build/tests/verdict_bench SHARDS [--windows N] [--seconds S] [--delay MS_A_RECORD]
+//   build/tests/verdict_bench SHARDS [--windows N] [--seconds S] [--delay MS_PER_RECORD]
 
 #include <fmt/format.h>
 
@@ -32,7 +32,7 @@ struct Settings {
   double delay = 10;
 };
 
-/// Whether enough of the windows named each.
+/// Whether enough windows named each bottleneck.
 bool NamesEach(const Settings& settings) {
   const double batch = settings.delay * kBatch / LoaderOptions().threads;
   const std::vector<std::pair<Bottleneck, Delays>> all = {
@@ -70,7 +70,7 @@ bool NamesEach(const Settings& settings) {
 int main(int argc, char** argv) {
   if (argc % 2 != 0 || argc < 2) {
     fmt::print(stderr,
-               "usage: verdict_bench SHARDS [--windows N] [--seconds S] [--delay MS_A_RECORD]\n");
+               "usage: verdict_bench SHARDS [--windows N] [--seconds S] [--delay MS_PER_RECORD]\n");
     return 2;
   }
   fastclip::Settings settings{.list = argv[1]};

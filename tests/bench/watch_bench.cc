@@ -1,10 +1,10 @@
-// How long until each of many ranks knows why the run failed, and whether all say the same? Ranks
-// are threads of a few processes, each with its two connections to one real TCPStore and the watch
-// that a run has.
+// How long does it take until each of many ranks knows why a run failed, and do all report the same
+// verdict? Ranks are threads of a few processes, each with the watch of a run and two connections
+// to one real TCPStore.
 //
-//   build/tests/watch_bench [--ranks N] [--processes N] [--seconds MOST]
+//   build/tests/watch_bench [--ranks N] [--processes N] [--seconds LIMIT]
 //
-// Fails where a rank gets another verdict, or gets it later.
+// Fails if a rank gets a wrong verdict, or gets it after --seconds.
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -54,7 +54,7 @@ enum class Failure {
   kHung,      // the same, and one of them alone notices
 };
 constexpr Failure kFailures[] = {Failure::kOwnError, Failure::kGone, Failure::kHung};
-constexpr const char* kNames[] = {"a rank fails", "a rank is gone", "a rank hangs"};
+constexpr const char* kNames[] = {"a rank fails", "a rank is lost", "a rank hangs"};
 
 int BoundSocket(int& port) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -163,9 +163,9 @@ bool Judge(Failure failure, const Settings& settings, Store& store) {
     const std::string verdict = line->substr(line->find(' ') + 1);
     if (verdict == expected) continue;
     right = false;
-    fmt::print("  a wrong verdict: {}\n", verdict);
+    fmt::print("  wrong verdict: {}\n", verdict);
   }
-  fmt::print("{:<15} {} ranks in {} processes: the last knew after {:.2f} s\n",
+  fmt::print("{:<15} {} ranks in {} processes: all knew after {:.2f} s\n",
              kNames[static_cast<int>(failure)], settings.ranks, settings.processes, slowest);
   std::fflush(stdout);
   return right && slowest <= settings.seconds;
@@ -238,7 +238,7 @@ int main(int argc, char** argv) {
     if (word == "--last") settings.last = static_cast<int>(value);
   }
   if (argc % 2 == 0 || settings.processes < 1 || settings.ranks < 2 * settings.processes) {
-    fmt::print(stderr, "usage: watch_bench [--ranks N] [--processes N] [--seconds MOST]\n");
+    fmt::print(stderr, "usage: watch_bench [--ranks N] [--processes N] [--seconds LIMIT]\n");
     return 2;
   }
   try {

@@ -66,14 +66,16 @@ TEST_F(TokenizerCommands, TokenizeSaysWhatIsWrong) {
   EXPECT_EQ(no_kind.code, 2);
   const Result no_option = Run("tokenize --tokeniser clip");
   EXPECT_EQ(no_option.code, 2);
-  EXPECT_NE(no_option.error.find("--tokeniser"), std::string::npos);
+  EXPECT_NE(no_option.error.find("unknown option --tokeniser; did you mean --tokenizer? see"),
+            std::string::npos)
+      << no_option.error;
 }
 
 TEST_F(TokenizerCommands, TrainMakesAModelThatTokenizeTakes) {
   WriteText(folder / "captions.txt", Captions());
   const Result train = Run("tokenizer train --input captions.txt --model m --vocab-size 20");
   ASSERT_EQ(train.code, 0) << train.error;
-  EXPECT_EQ(train.out, "m: 20 ids from 12 captions; use it as sentencepiece:m\n");
+  EXPECT_EQ(train.out, "m: 20 ids, trained on 12 captions; use it with sentencepiece:m\n");
   EXPECT_EQ(train.error, "");
   const Result ids = Run("tokenize --tokenizer sentencepiece:m", "a photo of a cat\n");
   EXPECT_EQ(ids.code, 0) << ids.error;

@@ -45,7 +45,7 @@ for name, text in commands.items():
 assert verbs > 8, verbs
 
 wrong = fastclip("trian")
-assert wrong.returncode == 2 and "no command 'trian'; did you mean train?" in wrong.stderr, wrong
+assert wrong.returncode == 2 and "unknown command 'trian'; did you mean train?" in wrong.stderr, wrong
 wrong = fastclip("shards", "inof")
 assert wrong.returncode == 2 and "unknown command 'shards inof'; did you mean info?" in wrong.stderr, wrong
 wrong = fastclip("quickstart")

@@ -62,7 +62,7 @@ class OpenclipartTest(unittest.TestCase):
     def test_captions_and_split(self):
         done = self.run_script("--held-out", "2")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("6 files, 1 of them links: 5 pictures", done.stdout)
+        self.assertIn("6 files, 1 of them symlinks: 5 images", done.stdout)
         self.assertEqual(
             self.table("heldout.tsv"),
             {"food/red_apple_01.png": "Red Apple, food red apple, fruit", "icons/a.png": "Part of it, icons a, x & y"},
@@ -77,9 +77,9 @@ class OpenclipartTest(unittest.TestCase):
         )
 
     def test_says_what_is_missing(self):
-        self.assertIn("only 2 pictures have a caption of their own", self.run_script("--held-out", "3").stderr)
+        self.assertIn("only 2 images have a unique caption; lower --held-out", self.run_script("--held-out", "3").stderr)
         self.root = os.path.join(self.folder.name, "nowhere")
-        self.assertIn("install Debian's package openclipart-png", self.run_script().stderr)
+        self.assertIn("install the Debian package openclipart-png", self.run_script().stderr)
 
 
 if __name__ == "__main__":

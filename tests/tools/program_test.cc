@@ -49,6 +49,25 @@ TEST_F(CommandLine, RefusesNumbersThatWouldWrapOrSwamp) {
   ExpectRefused("train configs/quickstart.toml train.threads=257", "train.threads");
 }
 
+TEST_F(CommandLine, SaysInPlainWordsWhatIsWrongWithAnOption) {
+  const std::string replay = "shards replay synthetic:100 --seed 1 --epoch 0 --batch 8 ";
+  ExpectRefused("shards convert a.tsv out --encode webp",
+                "--encode must be jpg or png, not 'webp'; see fastclip shards convert --help");
+  ExpectRefused("shards convert a.tsv out --max-bytes 5XB",
+                "--max-bytes must be a number of bytes, as in 256MB, not '5XB'");
+  ExpectRefused("shards convert a.tsv", "OUT_DIR is required");
+  ExpectRefused(replay + "--threads 300", "--threads must be an integer from 1 to 256, not '300'");
+  ExpectRefused(replay + "--from -1", "--from must be an integer of at least 0, not '-1'");
+  ExpectRefused(replay + "--tail x", "--tail must be drop, pad or carry, not 'x'");
+  ExpectRefused(replay + "--weights 1,x", "--weights: '1,x' is not a valid number");
+  ExpectRefused(replay + "--lanes x", "--lanes: 'x' is not a valid integer");
+  ExpectRefused(replay + "--size 8 --size 9", "--size takes one value; set it once");
+  ExpectRefused(replay + "--size", "--size needs a value");
+  ExpectRefused(replay + "--verify=x", "--verify takes no value");
+  ExpectRefused(replay + "--thread 3", "unknown option --thread; did you mean --threads? see");
+  ExpectRefused(replay + "more", "unexpected argument 'more'");
+}
+
 TEST_F(CommandLine, TakesAMalformedTokenizerForWrongUse) {
   ExpectRefused("tokenize --tokenizer bert < /dev/null", "sentencepiece:MODEL");
   ExpectRefused("eval retrieval run --shards synthetic:5 --tokenizer clip:", "sentencepiece:MODEL");
@@ -143,7 +162,7 @@ TEST_F(CommandLine, TakesASetOfLabelsForWhatItIs) {
       << ReadFile(folder_ / "out");
   EXPECT_EQ(Run("shards lint " + shard + " > " + (folder_ / "out")), 1);
   EXPECT_NE(ReadFile(folder_ / "out")
-                .find("30 records, 29 healthy; bad: 1 no_label (judged as pictures with labels"),
+                .find("30 records, 29 healthy; bad: 1 no_label (checked for labels, not captions)"),
             std::string::npos)
       << ReadFile(folder_ / "out");
   members[15].second = "1";
@@ -169,7 +188,8 @@ TEST_F(CommandLine, SaysWhatAFolderOfClassesHasNot) {
       << errors_;
   EXPECT_NE(ReadFile(folder_ / "out").find("  files     1\n"), std::string::npos);
   EXPECT_NE(ReadFile(folder_ / "out").find("it has no manifest"), std::string::npos);
-  ExpectRefused("shards lint synthetic:9 --labels --captions txt", "does not go with --captions");
+  ExpectRefused("shards lint synthetic:9 --labels --captions txt",
+                "cannot be combined with --captions");
 }
 
 TEST_F(CommandLine, LintsShards) {
@@ -184,7 +204,7 @@ TEST_F(CommandLine, LintsShards) {
   const std::string bad = ReadFile(folder_ / "bad.jsonl");
   EXPECT_EQ(std::count(bad.begin(), bad.end(), '\n'), 40);
   EXPECT_NE(bad.find("\"offset\":0,\"index\":0,"), std::string::npos) << bad;
-  EXPECT_NE(ReadFile(folder_ / "out").find("and 20 more: --out FILE names all"), std::string::npos);
+  EXPECT_NE(ReadFile(folder_ / "out").find("and 20 more; --out FILE lists all"), std::string::npos);
   EXPECT_EQ(Run("shards lint synthetic:50 --json > " + (folder_ / "out")), 0);
   EXPECT_EQ(ReadFile(folder_ / "out"),
             "{\"records\":50,\"healthy\":50,\"bad\":{},\"warnings\":[]}\n");
@@ -343,10 +363,11 @@ TEST_F(CommandLine, ReplaysARunAsItsConfigSays) {
   EXPECT_EQ(other.substr(0, 18), lines.substr(0, 18));  // the same records
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
   ExpectRefused("shards replay " + (folder_ / "run.toml") + " --epoch 0 --batch 8",
-                "--batch is the run's to say");
+                "--batch cannot be combined with a run or config");
   ExpectRefused("shards replay synthetic:20 --epoch 0 --batch 8",
-                "is no run's folder and no CONFIG.toml");
-  ExpectRefused("shards replay " + (folder_ / "run.toml") + " --epoch 30", "the epochs 0 to 29");
+                "is not a run folder or CONFIG.toml; set --seed and --batch");
+  ExpectRefused("shards replay " + (folder_ / "run.toml") + " --epoch 30",
+                "--epoch must be from 0 to 29");
   ExpectRefused("shards replay synthetic:20 --epoch 0 --batch 8 --seed 1 --steps 0", "--steps");
   EXPECT_EQ(Run("shards replay synthetic:20 --epoch 0 --batch 8 --seed 1 --verify"), 1);
   EXPECT_NE(errors_.find("checksums are of the records of tar shards"), std::string::npos);
@@ -361,13 +382,13 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
       "config check " + mine + " objective.mode=exact data.train=a.tar run=a ";
   ASSERT_EQ(Run(check + "optimizer.name=lion optimizer.eps=1e-3 > " + out), 0) << errors_;
   EXPECT_NE(ReadFile(out).find("optimizer.eps has no effect"), std::string::npos) << ReadFile(out);
-  EXPECT_NE(ReadFile(out).find("keys set; no error found without the data"), std::string::npos);
+  EXPECT_NE(ReadFile(out).find("keys set; no errors (data not checked)"), std::string::npos);
   ExpectRefused(check + "train.lr=1", "learning_rate.lr");
   ExpectRefused(check + "data.lanes=7", "data.lanes 7 does not divide batch_size");
   ExpectRefused(check + "data.weights=[1,2]", "one source cannot be mixed");
 
   ASSERT_EQ(Run("config diff configs/quickstart.toml configs/quickstart.toml > " + out), 0);
-  EXPECT_EQ(ReadFile(out), "no key differs\n");
+  EXPECT_EQ(ReadFile(out), "no keys differ\n");
   std::string changed = ReadFile("configs/quickstart.toml");
   changed.replace(changed.find("epochs = 10"), 11, "epochs = 12");
   changed.replace(changed.find("batch_size = 64"), 15, "batch_size = 96");
@@ -376,7 +397,7 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
             0);
   EXPECT_EQ(ReadFile(out),
             "train.epochs 10 → 12 (changes results)\n"
-            "train.batch_size 64 → 96 (refused at a resume, unless it comes to the same)\n");
+            "train.batch_size 64 → 96 (refused on resume, unless the result is the same)\n");
   ASSERT_EQ(Run("config keys > " + out), 0);
   EXPECT_NE(ReadFile(out).find("learning_rate.lr "), std::string::npos);
   EXPECT_NE(ReadFile(out).find("also: "), std::string::npos);
@@ -387,10 +408,10 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
             "warmup_steps\n"
             "    Steps in which the rate rises to lr.\n");
   EXPECT_EQ(Run("config keys warmup-steps > " + out), 0) << errors_;
-  ExpectRefused("config keys nothing-like-it", "no key has 'nothing_like_it' in its name");
+  ExpectRefused("config keys nothing-like-it", "no key contains 'nothing_like_it'");
   ExpectRefused("config keys torchcompile", "OpenCLIP's --torchcompile has no counterpart");
   ExpectRefused("train configs/quickstart.toml --accum-freq 4",
-                "there is no option --accum-freq, keys are given as section.key=value; did you "
+                "unknown option --accum-freq; keys are set as section.key=value; did you "
                 "mean train.micro_batches?");
   ExpectRefused("config check configs/quickstart.toml data.train=synthetic:10", "10 records");
 }

@@ -70,8 +70,7 @@ TEST_F(EvalClasses, ZeroShotPrintsOneJsonObject) {
   ASSERT_EQ(ZeroShot({"--json", "--batch", "7", "--threads", "1"}), 0) << errors_;
   EXPECT_EQ(Figures(), json);
   ASSERT_EQ(ZeroShot(), 0) << errors_;
-  for (const char* part :
-       {"zero-shot", "chance", "top-5", "60 pictures", "6 names in 3 templates"}) {
+  for (const char* part : {"zero-shot", "chance", "top-5", "60 images", "6 names in 3 templates"}) {
     EXPECT_NE(output_.find(part), std::string::npos) << output_;
   }
 }
@@ -93,8 +92,9 @@ TEST_F(EvalClasses, CountEqualNamesAsClassesThatTieAndTellOfThem) {
   TrainOne();
   Write("classes.txt", "circle\nsquare\ntriangle\nring\nCircle\ncircle\n");
   ASSERT_EQ(ZeroShot(), 0) << errors_;
-  EXPECT_NE(output_.find("classes with equal names are kept apart: 'circle' (lines 1, 5, 6)"),
-            std::string::npos)
+  EXPECT_NE(
+      output_.find("classes with the same name are counted separately: 'circle' (lines 1, 5, 6)"),
+      std::string::npos)
       << output_;
   ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
   EXPECT_EQ(Figures()["num_classes"], 6);
@@ -249,10 +249,10 @@ TEST_F(EvalClasses, LinearProbePrintsOneJsonObjectTheSameEachTime) {
   ASSERT_EQ(Linear({"--json"}), 0) << errors_;
   EXPECT_EQ(Figures(), json);
   ASSERT_EQ(Linear({"--l2", "0.001"}), 0) << errors_;
-  for (const char* part : {"linear probe", "l2 1.0e-03 (given)", "300 pictures, 6 classes"}) {
+  for (const char* part : {"linear probe", "l2 1.0e-03 (given)", "300 images, 6 classes"}) {
     EXPECT_NE(output_.find(part), std::string::npos) << output_;
   }
-  ExpectError(Linear({"--l2=-1"}), 2, "--l2");
+  ExpectError(Linear({"--l2=-1"}), 2, "--l2 must be a number of at least 0, not '-1'");
   Write("ids.tsv", "path\tlabel\nx.png\t40000\n");
   Write("x.png", "x");
   shards_ = folder_ / "ids.tsv";

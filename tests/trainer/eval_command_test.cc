@@ -65,7 +65,7 @@ TEST_F(EvalRetrieval, GivesTheSameFromRunCheckpointAndFileForAnyBatchAndThreads)
 
 TEST_F(EvalRetrieval, PrintsATableForPeople) {
   ASSERT_EQ(Eval(folder_ / "run"), 0) << errors_;
-  for (const char* part : {"R@10", "image to text", "text to image", "50 pictures", "step_24"}) {
+  for (const char* part : {"R@10", "image to text", "text to image", "50 images", "step_24"}) {
     EXPECT_NE(output_.find(part), std::string::npos) << output_;
   }
 }
@@ -85,14 +85,14 @@ TEST_F(EvalRetrieval, ReadsATxtOfSeveralLinesAsOneCaptionALineAndSaysSo) {
     return Run(all);
   };
   ASSERT_EQ(eval({}), 0) << errors_;
-  EXPECT_NE(output_.find("8 pictures, 24 captions (.txt read as one caption a line)"),
+  EXPECT_NE(output_.find("8 images, 24 captions (.txt read as one caption a line)"),
             std::string::npos)
       << output_;
   ASSERT_EQ(eval({"--json"}), 0) << errors_;
   EXPECT_EQ(nlohmann::json::parse(output_)["num_captions"], 24);
   EXPECT_EQ(nlohmann::json::parse(output_)["texts_of_several_lines"], 8);
   ASSERT_EQ(eval({"--caption-lines", "whole"}), 0) << errors_;
-  EXPECT_NE(output_.find("8 pictures, 8 captions (.txt of several lines read as one caption)"),
+  EXPECT_NE(output_.find("8 images, 8 captions (.txt of several lines read as one caption)"),
             std::string::npos)
       << output_;
   EXPECT_EQ(eval({"--caption-lines", "some"}), 2);
@@ -108,7 +108,7 @@ TEST_F(EvalRetrieval, ReadsATxtOfSeveralLinesAsOneCaptionALineAndSaysSo) {
       << errors_;
   // As the run reads it, unless the command says otherwise.
   ASSERT_EQ(Run({"eval", "retrieval", folder_ / "whole", "--shards", shard}), 0) << errors_;
-  EXPECT_NE(output_.find("8 pictures, 8 captions"), std::string::npos) << output_;
+  EXPECT_NE(output_.find("8 images, 8 captions"), std::string::npos) << output_;
 }
 
 TEST_F(EvalRetrieval, TakesShardsThatWereReplacedAsTheyAreNow) {
@@ -139,16 +139,18 @@ TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {
 TEST_F(EvalRetrieval, SaysWhatToDoOnOneLine) {
   ExpectError(1, folder_ / "nothing", {}, "neither a run folder");
   std::filesystem::copy_file(At("step_24/model.safetensors"), folder_ / "alone.safetensors");
-  ExpectError(2, folder_ / "alone.safetensors", {}, "add --model, one of");
+  ExpectError(2, folder_ / "alone.safetensors", {},
+              "alone.safetensors: unknown model; set --model to one of");
   ExpectError(2, folder_ / "run", {"--model", "ViT-B-32"}, "ViT-B-32");  // another model's weights
   EXPECT_EQ(Run({"eval", "retrieval", folder_ / "run", "--shards", folder_ / "none-{0..3}.tar"}),
             1);
   EXPECT_NE(errors_.find("none-"), std::string::npos) << errors_;
-  ExpectError(2, folder_ / "run", {"--batch", "0"}, "--batch");
+  ExpectError(2, folder_ / "run", {"--batch", "0"},
+              "--batch must be an integer from 1 to 65536, not '0'");
   std::string model = ReadText(folder_ / "model.toml");
   model.replace(model.find("49408"), 5, "1000");
   std::ofstream(folder_ / "small.toml") << model;
-  ExpectError(1, folder_ / "run", {"--model", folder_ / "small.toml"}, "embeds 1000");
+  ExpectError(1, folder_ / "run", {"--model", folder_ / "small.toml"}, "has 1000 embeddings");
 }
 
 }  // namespace

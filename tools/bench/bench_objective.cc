@@ -160,12 +160,12 @@ nlohmann::ordered_json Measure(const Options& options) {
 }
 
 void Print(const nlohmann::ordered_json& result) {
-  fmt::print("{} of {} rows of {} numbers, {}: the six bare products take {:.1f} ms\n",
+  fmt::print("{} of {} rows, {} dimensions, {}: the six matrix products take {:.1f} ms\n",
              result["local"].get<std::int64_t>(), result["global"].get<std::int64_t>(),
              result["dim"].get<std::int64_t>(), Counted(result["threads"].get<int>(), "thread"),
              result["six_products_ms"].get<double>());
   for (const auto& one : result["objectives"]) {
-    fmt::print("  {:<12} {:8.1f} ms, {:.2f} of it the products'; at most {:.1f} MB of tensors\n",
+    fmt::print("  {:<12} {:8.1f} ms, products / objective {:.2f}, peak {:.1f} MB of tensors\n",
                one["name"].get<std::string>(), one["ms"].get<double>(),
                one["products_share"].get<double>(), one["peak_mb"].get<double>());
   }
@@ -173,46 +173,47 @@ void Print(const nlohmann::ordered_json& result) {
 
 }  // namespace
 
-/// `fastclip bench objective`: the objective alone, against the matrix products that it consists
-/// of.
+/// `fastclip bench objective`: the objective compared with the matrix products that it consists of.
 int RunBenchObjective(int argc, const char* const* argv) {
   Options options;
   CLI::App app(
-      "Loss and feature gradients of one rank, in float32 on the CPU, next to the six matrix\n"
-      "products that they consist of, in turns. Memory is what the tensors take at most beside\n"
-      "the features, which are there. The other ranks are not there: no network is timed.",
+      "Measures the loss and feature gradients of one rank, in float32 on the CPU.\n"
+      "It alternates with the six matrix products that they consist of. Memory is the peak of the\n"
+      "tensors beyond the features. The other ranks are not simulated: no communication is timed.",
       "fastclip bench objective");
   app.add_option("--local", options.local, "rows of this rank")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
+      ->check(Between(1, 1 << 24))
       ->capture_default_str();
   app.add_option("--global", options.global, "rows of all ranks")
-      ->check(CLI::Range(std::int64_t{2}, std::int64_t{1} << 24))
+      ->check(Between(2, 1 << 24))
       ->capture_default_str();
-  app.add_option("--dim", options.dim, "numbers of a feature")
-      ->check(CLI::Range(1, 1 << 16))
+  app.add_option("--dim", options.dim, "embedding width")
+      ->check(Between(1, 1 << 16))
       ->capture_default_str();
-  app.add_option("--objectives", options.objectives, "as objective.name of a config")
-      ->check(CLI::IsMember(ObjectiveNames()))
+  app.add_option("--objectives", options.objectives,
+                 "objectives to measure (objective.name), separated by commas")
+      ->check(OneOf(ObjectiveNames()))
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--mode", options.mode, "objective.mode of a config")
-      ->check(CLI::IsMember({"exact", "reference"}))
+  app.add_option("--mode", options.mode, "exact or reference (objective.mode)")
+      ->check(OneOf({"exact", "reference"}))
       ->capture_default_str();
-  app.add_option("--tile", options.tile, "columns worked on at once; 0 picks it")
-      ->check(CLI::NonNegativeNumber)
+  app.add_option("--tile", options.tile, "columns per tile; 0: automatic (objective.tile)")
+      ->check(AtLeast(0))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "0: as LibTorch chooses")
-      ->check(CLI::Range(0, 1024))
+  app.add_option("--threads", options.threads,
+                 std::string(kThreadsHelp) + "; 0: LibTorch's default")
+      ->check(Between(0, 1024))
       ->capture_default_str();
-  app.add_option("--seconds", options.seconds, "measure for this long, 3 rounds at least")
-      ->check(CLI::NonNegativeNumber)
+  app.add_option("--seconds", options.seconds, "seconds to measure, at least 3 rounds")
+      ->check(NumberAtLeast(0))
       ->capture_default_str();
-  app.add_flag("--json", options.json, "one JSON object");
+  app.add_flag("--json", options.json, kJsonHelp);
   app.footer("example: fastclip bench objective --local 512 --global 32768 --dim 512 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   if (options.local > options.global) {
-    throw UsageError(fmt::format("--local {} is more than --global {}: a rank's rows are among all",
-                                 options.local, options.global));
+    throw UsageError(
+        fmt::format("--local must be at most --global {}, not {}", options.global, options.local));
   }
   if (options.threads > 0) at::set_num_threads(options.threads);
   const nlohmann::ordered_json result = Measure(options);

@@ -47,7 +47,7 @@ void OnThreads(int threads, std::size_t count, const std::function<void(std::siz
   }
 }
 
-/// What the loader did for some rows.
+/// The loader's time and statistics for some rows.
 struct LoaderTime {
   double seconds = 0;
   double core_seconds = 0;
@@ -62,7 +62,7 @@ class PipelineBench {
         plan_(WithSize(options.order, source_->size())),
         tokenizer_(OpenTokenizer(options.tokenizer)) {}
 
-  /// The steps [first, last) by the loader, from its start to its last batch.
+  /// Loads the steps [first, last), from the start of the loader to its last batch.
   LoaderTime Load(std::int64_t first, std::int64_t last) const {
     const double begin = SecondsOf(CLOCK_MONOTONIC);
     const double core_begin = SecondsOf(CLOCK_PROCESS_CPUTIME_ID);
@@ -79,7 +79,7 @@ class PipelineBench {
     double kernels = 0;
   };
 
-  /// The pictures of the same steps by the kernels alone, from memory.
+  /// Runs only the kernels on the images of the same steps, from memory.
   BareSeconds Bare(std::int64_t first, std::int64_t last) const {
     BareSeconds seconds;
     std::vector<Row> rows;
@@ -100,7 +100,7 @@ class PipelineBench {
     return seconds;
   }
 
-  /// How far bytes of fast pixels are from exact ones.
+  /// Differences between fast and exact pixels, of 255.
   struct Drift {
     double mean = 0;
     int max = 0;
@@ -140,7 +140,7 @@ class PipelineBench {
     return order;
   }
 
-  /// As the loader finds it, but for pictures whose damage lies behind the header.
+  /// The record that the loader uses, except for images that are damaged after the header.
   Row ReadRow(std::int64_t step, std::int64_t row) const {
     for (std::int64_t attempt = 0;; ++attempt) {
       const auto plan = plan_.Row(step, row, attempt);
@@ -170,7 +170,7 @@ class PipelineBench {
     MakeRow(row, training_, out);
   }
 
-  /// A training row's pixels; false where the picture is bad.
+  /// Writes the pixels of a training row; false if the image is bad.
   bool MakeRow(const Row& row, const PictureRows& pictures, std::vector<std::uint8_t>& out) const {
     thread_local PicturePart part;
     const int side = options_.loader.image_size;
@@ -203,7 +203,7 @@ nlohmann::ordered_json StageJson(const LoaderStats::Stage& stage, double samples
        stage.busy_seconds == 0 ? 0 : 1e-6 * static_cast<double>(stage.bytes) / stage.busy_seconds}};
 }
 
-/// What a stage's probe costs: two looks at the clock, three sums.
+/// Seconds per probe of a stage: two clock reads and three additions.
 double ProbeSeconds() {
   constexpr int kTimes = 1'000'000;
   StageCounter counter;
@@ -291,25 +291,23 @@ void Print(const nlohmann::ordered_json& json) {
     }
     fmt::print("\n");
   };
-  fmt::print(
-      "{}, {} px, {} of {:.0f} samples; ratios: pipeline / bare, median and "
-      "quartiles\n",
-      Counted(json["threads"].get<int>(), "thread"), json["size"].get<int>(),
-      Counted(json["slices"].get<int>(), "slice"), json["samples_per_slice"].get<double>());
+  fmt::print("{}, {} px, {} of {}; ratio: pipeline / this, median (quartiles)\n",
+             Counted(json["threads"].get<int>(), "thread"), json["size"].get<int>(),
+             Counted(json["slices"].get<int>(), "slice"),
+             Counted(json["samples_per_slice"].get<std::int64_t>(), "sample"));
   line("pipeline", json["samples_per_second"], nullptr);
   line("kernels alone", json["kernels_only_per_second"], &json["of_kernels_only"]);
-  line("decoding alone, whole", json["decode_only_per_second"], &json["of_decode_only"]);
-  fmt::print("  {:<22} {:8.3f} ms of a core a sample", "CPU",
-             json["cpu_ms_per_sample"].get<double>());
+  line("decoding whole images", json["decode_only_per_second"], &json["of_decode_only"]);
+  fmt::print("  {:<22} {:8.3f} core-ms per sample", "CPU", json["cpu_ms_per_sample"].get<double>());
   for (const auto& [name, stage] : json["stages"].items()) {
     fmt::print("{} {} {:.3f}", name == "read" ? ":" : ",", name,
                stage["ms_per_sample"].get<double>());
   }
   if (json.contains("drift")) {
-    fmt::print("\n  {:<22} {:8.2f} of 255 a byte from exact ones, {} at most", "fast pixels",
-               json["drift"]["mean"].get<double>(), json["drift"]["max"].get<int>());
+    fmt::print("\n  {:<22} {:8.2f} of 255 mean difference from exact pixels, at most {}",
+               "fast pixels", json["drift"]["mean"].get<double>(), json["drift"]["max"].get<int>());
   }
-  fmt::print("\n  {:<22} {:8.0f} ns each, {:.1f} a sample: {:.3f}% of its CPU", "probes",
+  fmt::print("\n  {:<22} {:8.0f} ns each, {:.1f} per sample: {:.3f}% of the CPU time", "probes",
              json["probes"]["ns"].get<double>(), json["probes"]["per_sample"].get<double>(),
              100 * json["probes"]["share_of_cpu"].get<double>());
   fmt::print("\n  {:<22} {:8.0f} MB above the start\n", "memory",
@@ -318,8 +316,8 @@ void Print(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
-/// `fastclip bench pipeline --shards LIST …`: training batches from shards, against the bare
-/// kernels on the same records.
+/// `fastclip bench pipeline --shards LIST …`: the loader compared with its kernels on the same
+/// records.
 int RunBenchPipeline(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
   PipelineBenchOptions options;
@@ -327,8 +325,7 @@ int RunBenchPipeline(int argc, const char* const* argv) {
   nlohmann::ordered_json json;
   try {
     json = Measure(options, start_mb);
-  } catch (
-      const std::invalid_argument& error) {  // batches that the data or the memory does not hold
+  } catch (const std::invalid_argument& error) {  // too little data or memory for the batches
     throw UsageError(error.what());
   }
   if (options.json) {

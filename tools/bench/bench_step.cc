@@ -203,7 +203,7 @@ void Print(const nlohmann::ordered_json& json) {
   for (const char* length : {"real", "full"}) {
     const auto& timing = json[length];
     fmt::print(
-        "  captions of {} length  {:8.1f} samples/s  {:8.1f} ms a step  {:7.0f} MB above the "
+        "  captions of {} length  {:8.1f} samples/s  {:8.1f} ms per step  {:7.0f} MB above the "
         "start\n",
         length, timing["samples_per_second"].get<double>(), timing["step_ms"].get<double>(),
         timing["peak_mb"].get<double>());
@@ -220,7 +220,7 @@ double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds
   return bench.Time(bench.real(), seconds).step_seconds;
 }
 
-/// `fastclip bench step CONFIG …`: whole training steps of a config on synthetic pictures and
+/// `fastclip bench step CONFIG …`: complete training steps of a config on synthetic images and
 /// captions.
 int RunBenchStep(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
@@ -229,25 +229,25 @@ int RunBenchStep(int argc, const char* const* argv) {
   double seconds = 10;
   bool json = false;
   CLI::App app(
-      "Whole training steps of a config, on synthetic pictures and captions: towers, objective, "
-      "backward, optimizer. Captions of real length (mostly 17 to 22 ids), and of full length, "
-      "where "
-      "trimming gains nothing. Memory is the peak above the process's start. On the processor "
-      "alone.",
+      "Measures complete training steps of a config on the CPU, with synthetic data.\n"
+      "A step is towers, objective, backward and optimizer. It is measured with captions of real\n"
+      "length (mostly 17 to 22 tokens) and of full length, where trimming gains nothing.\n"
+      "Memory is the peak above the start of the process.",
       "fastclip bench step");
-  app.add_option("CONFIG", path, "TOML file")->required();
-  app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
-  app.add_option("--seconds", seconds, "measure each for this long, two steps at least")
+  app.add_option("CONFIG", path, kConfigHelp)->required();
+  app.add_option("OVERRIDES", overrides, kOverridesHelp);
+  app.add_option("--seconds", seconds, "seconds to measure each length, at least two steps")
       ->capture_default_str();
-  app.add_option("--inputs", inputs,
-                 "write weights and inputs there, for a peer to do the same steps");
-  app.add_flag("--json", json, "one JSON object");
+  app.add_option(
+      "--inputs", inputs,
+      "write weights and inputs to this .safetensors file, to run the same steps elsewhere");
+  app.add_flag("--json", json, kJsonHelp);
   app.footer("example: fastclip bench step configs/quickstart.toml train.batch_size=256 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides);
   if (config->train.device != "cpu") {
     throw config.table().Error("train.device",
-                               "bench step measures the processor alone; add train.device=cpu");
+                               "bench step runs on the CPU only; add train.device=cpu");
   }
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   StepBench bench(*config, ModelOf(config), start_mb);

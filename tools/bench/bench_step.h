@@ -6,8 +6,8 @@
 
 namespace fastclip {
 
-/// Median seconds of a training step of `rows` rows of this config on the CPU, over some `seconds`:
-/// on synthetic pictures and captions of real length, without loading and exchange.
+/// Median seconds of a training step of `rows` rows of this config on the CPU, measured for about
+/// `seconds` on synthetic images and captions of real length, without loading and communication.
 double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds);
 
 }  // namespace fastclip

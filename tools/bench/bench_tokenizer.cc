@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/base/printable.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/measure.h"
@@ -23,35 +24,33 @@ std::vector<std::string> ReadCaptions(const std::string& path) {
     if (!line.empty()) captions.push_back(line);
   }
   if (captions.empty()) {
-    throw std::runtime_error(fmt::format("{}: no captions; it needs one a line", path));
+    throw std::runtime_error(fmt::format("{}: no captions; put one on each line", path));
   }
   return captions;
 }
 
 }  // namespace
 
-/// `fastclip bench tokenizer --captions FILE …`: microseconds that a caption takes.
+/// `fastclip bench tokenizer --captions FILE …`: microseconds per caption.
 int RunBenchTokenizer(int argc, const char* const* argv) {
   CLI::App app(
-      "Microseconds that one thread takes to turn a caption into the ids of a context: each "
-      "caption "
-      "of\n"
-      "a file is timed by itself, in several passes; a caption's time is its best.",
+      "Measures the microseconds that one thread takes to tokenize a caption.\n"
+      "Each caption of a file is timed separately in several passes; its time is the best of them.",
       "fastclip bench tokenizer");
   std::string spec = "clip", path;
   int context = 77, passes = 5;
   bool json = false;
-  app.add_option("--captions", path, "file with a caption a line")->required();
-  app.add_option("--tokenizer", spec, "clip, clip:VOCABULARY or sentencepiece:MODEL")
-      ->check(WrongTokenizer)
-      ->capture_default_str();
-  app.add_option("--context", context, "ids of a caption")
-      ->check(CLI::Range(2, 1 << 20))
+  app.add_option("--captions", path,
+                 "text file with one caption per line; the first 1,000,000 are used")
+      ->required();
+  app.add_option("--tokenizer", spec, kTokenizerHelp)->check(WrongTokenizer)->capture_default_str();
+  app.add_option("--context", context, kContextHelp)
+      ->check(Between(2, 1 << 20))
       ->capture_default_str();
   app.add_option("--passes", passes, "passes over the file")
-      ->check(CLI::Range(1, 1000))
+      ->check(Between(1, 1000))
       ->capture_default_str();
-  app.add_flag("--json", json, "one JSON object");
+  app.add_flag("--json", json, kJsonHelp);
   app.footer("example: fastclip bench tokenizer --captions captions.txt --json");
   if (!ParseArguments(app, argc, argv)) return 0;
 
@@ -83,9 +82,9 @@ int RunBenchTokenizer(int argc, const char* const* argv) {
     fmt::print("{}\n", result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print(
-        "{}: {} captions of {:.0f} bytes: median {:.2f} us, 95% below {:.2f} us, mean {:.2f} "
-        "us, {:.0f} MB/s\n",
-        spec, captions.size(), result["bytes_per_caption"].get<double>(),
+        "{}: {} of {:.0f} bytes on average: median {:.2f} us, p95 {:.2f} us, mean {:.2f} us, "
+        "{:.0f} MB/s\n",
+        spec, Counted(std::ssize(captions), "caption"), result["bytes_per_caption"].get<double>(),
         result["median_us"].get<double>(), result["p95_us"].get<double>(),
         result["mean_us"].get<double>(), result["mb_per_second"].get<double>());
   }

@@ -8,35 +8,31 @@ namespace fastclip {
 
 bool ParsePipelineBench(int argc, const char* const* argv, PipelineBenchOptions& o) {
   CLI::App app(
-      "Training batches made from shards as fast as the machine can, and in the same run, in "
-      "slices\n"
-      "of 3 seconds that take turns, on the same records: decoding alone (whole pictures), and "
-      "the\n"
-      "bare kernels (decode, crop, resize of the very same boxes). The ratios say what the "
-      "pipeline\n"
-      "around them costs. Memory is the peak above the process's start.",
+      "Measures the samples/s of the data pipeline, from shards to training batches.\n"
+      "In slices of 3 seconds it alternates with, on the same records, decoding alone (whole\n"
+      "images) and the bare kernels (decode, crop and resize of the same boxes). The ratios show\n"
+      "the overhead of the pipeline. Memory is the peak above the start of the process.",
       "fastclip bench pipeline");
-  app.add_option("--shards", o.list, "shards (braces, globs, ::), a table, or synthetic:N")
-      ->required();
-  app.add_option("--size", o.loader.image_size, "side of the training crop, pixels")
-      ->check(CLI::Range(1, kMaxImageSize))
+  app.add_option("--shards", o.list, kListHelp)->required();
+  app.add_option("--size", o.loader.image_size, kCropHelp)
+      ->check(Between(1, kMaxImageSize))
       ->capture_default_str();
-  app.add_option("--threads", o.loader.threads, "threads that decode")
-      ->check(CLI::Range(1, kMostThreads))
+  app.add_option("--threads", o.loader.threads, kThreadsHelp)
+      ->check(Between(1, kMostThreads))
       ->capture_default_str();
-  app.add_option("--io-threads", o.loader.io_threads, "threads that read")
-      ->check(CLI::Range(1, kMostThreads))
+  app.add_option("--io-threads", o.loader.io_threads, "threads that read files")
+      ->check(Between(1, kMostThreads))
       ->capture_default_str();
   app.add_option("--memory", o.loader.memory_bytes,
-                 "bytes, as pipeline.memory of a run; 0: by rule")
+                 "memory of the loader in bytes; 0: automatic (pipeline.memory)")
       ->capture_default_str();
-  app.add_option("--batch", o.order.batch_size, "rows of a batch")
-      ->check(CLI::Range(1, kMaxBatchRows))
+  app.add_option("--batch", o.order.batch_size, "samples per batch")
+      ->check(Between(1, kMaxBatchRows))
       ->capture_default_str();
-  app.add_option("--seconds", o.seconds, "measure for about this long")
-      ->check(CLI::Range(0.0, 1e6))
+  app.add_option("--seconds", o.seconds, "approximate seconds to measure")
+      ->check(NumberBetween(0, 1e6))
       ->capture_default_str();
-  app.add_option("--tokenizer", o.tokenizer, "clip, clip:VOCABULARY or sentencepiece:MODEL")
+  app.add_option("--tokenizer", o.tokenizer, kTokenizerHelp)
       ->check(WrongTokenizer)
       ->capture_default_str();
   PictureOptions pictures;
@@ -44,8 +40,10 @@ bool ParsePipelineBench(int argc, const char* const* argv, PipelineBenchOptions&
   TableOptions table;
   table.AddTo(app);
   AddPixelsTo(app, o.loader.fast_pixels);
-  app.add_flag("--json", o.json, "one JSON object");
-  app.footer("example: fastclip bench pipeline --shards 'cc3m/{00000..00031}.tar' --threads 8");
+  app.add_flag("--json", o.json, kJsonHelp);
+  app.footer(
+      "example: fastclip bench pipeline --shards 'build/quickstart/train/*.tar' --size 64 "
+      "--threads 8");
   if (!ParseArguments(app, argc, argv)) return false;
   pictures.Apply(o.source, o.loader.decode);
   o.source.table = table.Parsed();

@@ -18,7 +18,7 @@ struct PipelineBenchOptions {
   bool json = false;
 };
 
-/// As ParseArguments(); fills in what the options stand for.
+/// Like ParseArguments(), and fills in `options`.
 bool ParsePipelineBench(int argc, const char* const* argv, PipelineBenchOptions& options);
 
 }  // namespace fastclip

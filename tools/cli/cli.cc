@@ -1,16 +1,136 @@
 #include "tools/cli/cli.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iostream>
+#include <limits>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 
+#include "pipeline/base/nearest.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "tools/cli/usage_error.h"
 
 namespace fastclip {
+namespace {
+
+/// `kind`: "an integer" or "a number".
+template <class Number>
+CLI::Validator NumberCheck(Number least, Number most, std::string_view kind) {
+  const bool open = most == std::numeric_limits<Number>::max();
+  const std::string need = open ? fmt::format("must be {} of at least {}", kind, least)
+                                : fmt::format("must be {} from {} to {}", kind, least, most);
+  return {[=](const std::string& text) {
+            Number value{};
+            const bool fits =
+                CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+            return fits ? "" : fmt::format("{}, not '{}'", need, text);
+          },
+          open ? fmt::format(">={}", least) : fmt::format("{}..{}", least, most)};
+}
+
+/// "a", "a or b", "a, b or c".
+std::string Either(const std::vector<std::string>& words) {
+  if (words.size() < 2) return fmt::format("{}", fmt::join(words, ""));
+  return fmt::format("{} or {}", fmt::join(words.begin(), words.end() - 1, ", "), words.back());
+}
+
+/// The option whose name `text` begins with.
+const CLI::Option* NamedIn(const CLI::App& app, std::string_view text) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (text.starts_with(name) && text.find_first_of(": ") == name.size()) return option;
+  }
+  return nullptr;
+}
+
+bool IsFlag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
+
+/// A word that no option and no argument takes.
+std::string DescribeExtra(const CLI::App& app) {
+  const std::vector<std::string> extra = app.remaining();
+  const auto option = std::ranges::find_if(
+      extra, [](const std::string& word) { return word.starts_with('-') && word.size() > 1; });
+  if (option == extra.end()) {
+    return fmt::format("unexpected argument '{}'", extra.empty() ? "" : extra.front());
+  }
+  const std::string name = option->substr(0, option->find('='));
+  std::vector<std::string> names;
+  for (const CLI::Option* known : app.get_options()) {
+    if (known->get_name().starts_with("--")) names.push_back(known->get_name());
+  }
+  const std::string near = Nearest(name, names, name.size() < 7 ? 1 : 2);
+  return fmt::format("unknown option {}{}", name, near.empty() ? "" : "; " + DidYouMean(near));
+}
+
+/// A value that is not of the option's type.
+std::string DescribeConversion(const CLI::App& app, std::string_view reason) {
+  static constexpr std::string_view kHead = "Could not convert: ";
+  if (reason.starts_with(kHead)) reason.remove_prefix(kHead.size());
+  const CLI::Option* const option = NamedIn(app, reason);
+  if (option == nullptr) return std::string(reason);
+  if (IsFlag(*option)) return option->get_name() + " takes no value";
+  return fmt::format("{}: '{}' is not a valid {}", option->get_name(),
+                     fmt::join(option->results(), ","),
+                     option->get_type_name().starts_with("FLOAT") ? "number" : "integer");
+}
+
+/// Too few values, or too many.
+std::string DescribeMismatch(const CLI::App& app, std::string_view reason) {
+  const CLI::Option* const option = NamedIn(app, reason);
+  if (option == nullptr) return std::string(reason);
+  if (IsFlag(*option)) return option->get_name() + " takes no value";
+  return option->get_name() +
+         (option->results().size() > 1 ? " takes one value; set it once" : " needs a value");
+}
+
+[[noreturn]] void ThrowUsage(const CLI::App& app, std::string reason) {
+  std::ranges::replace(reason, '\n', ' ');
+  throw UsageError(
+      fmt::format("{}{} see {} --help", reason, reason.ends_with('?') ? "" : ";", app.get_name()));
+}
+
+}  // namespace
+
+CLI::Validator OneOf(std::vector<std::string> words) {
+  const std::string name = fmt::format("{{{}}}", fmt::join(words, ","));
+  return {[words = std::move(words)](const std::string& text) {
+            const bool known = std::ranges::find(words, text) != words.end();
+            return known ? "" : fmt::format("must be {}, not '{}'", Either(words), text);
+          },
+          name};
+}
+
+CLI::Validator Between(std::int64_t least, std::int64_t most) {
+  return NumberCheck(least, most, "an integer");
+}
+
+CLI::Validator NumberBetween(double least, double most) {
+  return NumberCheck(least, most, "a number");
+}
+
+CLI::Validator AtLeast(std::int64_t least) {
+  return Between(least, std::numeric_limits<std::int64_t>::max());
+}
+
+CLI::Validator NumberAtLeast(double least) {
+  return NumberBetween(least, std::numeric_limits<double>::max());
+}
+
+CLI::Validator AsBytes() {
+  return {[convert = CLI::AsSizeValue(/*kb_is_1000=*/false)](std::string& text) -> std::string {
+            const std::string typed = text;
+            try {
+              return convert(text);
+            } catch (const CLI::ValidationError&) {
+              return fmt::format("must be a number of bytes, as in 256MB, not '{}'", typed);
+            }
+          },
+          ""};
+}
 
 std::string WrongTokenizer(const std::string& spec) {
   try {
@@ -23,14 +143,16 @@ std::string WrongTokenizer(const std::string& spec) {
 
 void CaptionOptions::AddTo(CLI::App& app) {
   app.add_option("--captions", keys,
-                 "where captions are, txt or json.NAME, as the run's data.captions; default: the "
-                 "usual places")
+                 "where captions are stored: txt or json.NAME (data.captions); default: a list "
+                 "json.captions, else txt, else json.caption")
       ->delimiter(',');
-  app.add_option("--caption-weights", weights, "how often each is taken")->delimiter(',');
+  app.add_option("--caption-weights", weights,
+                 "weight of each of --captions (data.caption_weights)")
+      ->delimiter(',');
   app.add_option("--caption-lines", lines,
-                 "a .txt is one caption (whole), or one a line (split); auto: split where a model "
-                 "is evaluated, else whole")
-      ->check(CLI::IsMember({"auto", "split", "whole"}))
+                 "a .txt is one caption (whole) or has one per line (split); auto: split for eval, "
+                 "whole otherwise")
+      ->check(OneOf({"auto", "split", "whole"}))
       ->capture_default_str();
 }
 
@@ -47,15 +169,21 @@ std::vector<CaptionKey> CaptionOptions::Parsed() const {
 }
 
 void OrderWords::AddTo(CLI::App& app) {
-  app.add_option("--tail", tail, "the run's data.tail: drop, pad or carry")
-      ->check(CLI::IsMember({"drop", "pad", "carry"}))
+  app.add_option("--tail", tail, "records that do not fill the last batch of an epoch (data.tail)")
+      ->check(OneOf({"drop", "pad", "carry"}))
       ->capture_default_str();
-  app.add_option("--weights", mix.weights, "the run's data.weights")->delimiter(',');
-  app.add_option("--repeats", mix.repeats, "the run's data.repeats")->delimiter(',');
-  app.add_option("--counts", mix.counts, "the run's data.counts")->delimiter(',');
-  app.add_option("--epoch-samples", mix.epoch_samples, "the run's data.epoch_samples")
-      ->check(CLI::NonNegativeNumber);
-  app.add_flag("--resampled", mix.resampled, "the run's data.resampled");
+  app.add_option("--weights", mix.weights, "sampling weight of each source (data.weights)")
+      ->delimiter(',');
+  app.add_option("--repeats", mix.repeats,
+                 "how often an epoch takes each record, per source (data.repeats)")
+      ->delimiter(',');
+  app.add_option("--counts", mix.counts, "records per epoch of each source (data.counts)")
+      ->delimiter(',');
+  app.add_option("--epoch-samples", mix.epoch_samples,
+                 "samples per epoch; 0: automatic (data.epoch_samples)")
+      ->check(AtLeast(0))
+      ->capture_default_str();
+  app.add_flag("--resampled", mix.resampled, "sample with replacement (data.resampled)");
 }
 
 void OrderWords::Apply(const RecordSource& source, OrderOptions& order) const {
@@ -71,12 +199,14 @@ void OrderWords::Apply(const RecordSource& source, OrderOptions& order) const {
 
 void TableOptions::AddTo(CLI::App& app) {
   app.add_option("--image-key", image_key,
-                 "column (of a .jsonl: field) with the image's path; default: filepath, image, "
-                 "path, file_name, …");
+                 "column (.jsonl: field) with the image path; default: filepath, image, path, "
+                 "file_name, …");
   app.add_option("--caption-key", caption_key,
-                 "column or field with the caption; default: caption, title, text");
-  app.add_option("--separator", separator,
-                 "sign between the fields of a .csv or .tsv, or tab; default: as its first line");
+                 "column (.jsonl: field) with the caption; default: caption, title, text");
+  app.add_option(
+      "--separator", separator,
+      "separator of a .csv or .tsv: one character, or tab; default: detected from the first "
+      "line");
 }
 
 TableKeys TableOptions::Parsed() const {
@@ -97,10 +227,10 @@ void TableOptions::Apply(TableKeys& keys) const {
 }
 
 void PictureOptions::AddTo(CLI::App& app) {
-  app.add_option("--formats", formats, "pictures that are read, of jpeg, png, webp, gif, bmp")
+  app.add_option("--formats", formats, "image formats to read: any of jpeg, png, webp, gif, bmp")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_flag("--exif-rotate", exif_rotate, "turn pictures as their EXIF says");
+  app.add_flag("--exif-rotate", exif_rotate, "rotate images according to their EXIF orientation");
 }
 
 void PictureOptions::Apply(SourceOptions& source, DecodeOptions& decode) const {
@@ -115,8 +245,8 @@ void PictureOptions::Apply(SourceOptions& source, DecodeOptions& decode) const {
 void AddPixelsTo(CLI::App& app, bool& fast_pixels) {
   app.add_option_function<std::string>(
          "--pixels", [&](const std::string& pixels) { fast_pixels = pixels == "fast"; },
-         "exact: Pillow's bytes; fast: large JPEGs are decoded smaller")
-      ->check(CLI::IsMember({"exact", "fast"}))
+         "exact: bit-identical to Pillow; fast: decode large JPEGs at a reduced size")
+      ->check(OneOf({"exact", "fast"}))
       ->default_str("exact");
 }
 
@@ -127,10 +257,20 @@ bool ParseArguments(CLI::App& app, int argc, const char* const* argv) {
   } catch (const CLI::Success& help) {
     app.exit(help, std::cout, std::cerr);
     return false;
+  } catch (const CLI::ExtrasError&) {
+    ThrowUsage(app, DescribeExtra(app));
+  } catch (const CLI::ConversionError& error) {
+    ThrowUsage(app, DescribeConversion(app, error.what()));
+  } catch (const CLI::ArgumentMismatch& error) {
+    ThrowUsage(app, DescribeMismatch(app, error.what()));
+  } catch (const CLI::ValidationError& error) {
+    std::string reason = error.what();  // "--encode: must be …"
+    if (const std::size_t colon = reason.find(": must be "); colon != reason.npos) {
+      reason.erase(colon, 1);
+    }
+    ThrowUsage(app, reason);
   } catch (const CLI::ParseError& error) {
-    std::string reason = error.what();
-    std::replace(reason.begin(), reason.end(), '\n', ' ');
-    throw UsageError(fmt::format("{}; {} --help tells more", reason, app.get_name()));
+    ThrowUsage(app, error.what());
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,38 @@
 
 namespace fastclip {
 
-/// For Option::check(): what is wrong with the words of a --tokenizer, or nothing.
+/// Texts of options that several commands have.
+inline constexpr const char* kListHelp =
+    "tar shards with braces and globs ('cc3m/{00000..00331}.tar'), a table of image paths and "
+    "captions (.tsv, .csv, .jsonl, also .gz), a folder of classes, a .txt that lists any of these, "
+    "or synthetic:N; several are joined with '::'";
+inline constexpr const char* kManifestHelp =
+    "manifest file to use or create, with a folder FILE.places (FILE.0, FILE.1, … if LIST has "
+    "several parts); default: next to the shards";
+inline constexpr const char* kVerifyHelp =
+    "compare each record with the checksum that shards index --checksum recorded";
+inline constexpr const char* kMaxPixelsHelp = "skip images with more pixels than this";
+inline constexpr const char* kCropHelp = "side of the training crop in pixels";
+inline constexpr const char* kContextHelp = "tokens per caption, padding included";
+inline constexpr const char* kTokenizerHelp = "clip, clip:VOCABULARY or sentencepiece:MODEL";
+inline constexpr const char* kLabelKeyHelp =
+    "where the label is stored: json.NAME (a field of .json or of a .jsonl row), or a table's "
+    "column; default: .cls, or the column 'label'";
+inline constexpr const char* kThreadsHelp = "CPU threads";
+inline constexpr const char* kJsonHelp = "print one JSON object to standard output";
+inline constexpr const char* kConfigHelp = "TOML config, or a run folder (its config.toml)";
+inline constexpr const char* kOverridesHelp = "section.key=value, overrides the config file";
+
+/// Checks for Option::check(). CLI11's own have other words.
+CLI::Validator OneOf(std::vector<std::string> words);
+CLI::Validator Between(std::int64_t least, std::int64_t most);
+CLI::Validator NumberBetween(double least, double most);
+CLI::Validator AtLeast(std::int64_t least);
+CLI::Validator NumberAtLeast(double least);
+/// For Option::transform(): "256MB" to bytes. KB, MB, … are powers of 1024.
+CLI::Validator AsBytes();
+
+/// For Option::check(): what is wrong with the value of --tokenizer, or "".
 std::string WrongTokenizer(const std::string& spec);
 
 /// --captions, --caption-weights and --caption-lines, as data.captions of a run.
@@ -22,7 +54,7 @@ struct CaptionOptions {
   std::string lines = "auto";
 
   void AddTo(CLI::App& app);
-  /// Throws UsageError where they are none.
+  /// Throws UsageError if a key or a weight is invalid.
   std::vector<CaptionKey> Parsed() const;
   /// `otherwise`: what "auto" means.
   CaptionLines LinesOr(CaptionLines otherwise) const;
@@ -44,9 +76,9 @@ struct TableOptions {
   std::string image_key, caption_key, separator;
 
   void AddTo(CLI::App& app);
-  /// Throws UsageError for a separator that is none.
+  /// Throws UsageError for an invalid separator.
   TableKeys Parsed() const;
-  /// What was said goes before what is there. Throws UsageError.
+  /// Overrides `keys` with the options that were set. Throws UsageError.
   void Apply(TableKeys& keys) const;
 };
 
@@ -56,22 +88,22 @@ struct PictureOptions {
   bool exif_rotate = false;
 
   void AddTo(CLI::App& app);
-  /// Throws UsageError for a format that is none.
+  /// Throws UsageError for an unknown format.
   void Apply(SourceOptions& source, DecodeOptions& decode) const;
 };
 
 /// --pixels of commands that make training batches, as pipeline.pixels of a run.
 void AddPixelsTo(CLI::App& app, bool& fast_pixels);
 
-/// Parses the words behind argv[0], the command's name, as every command does:
+/// Parses the words after argv[0], the command's name, in the same way for every command:
 ///
-///   CLI::App app("Ids of the lines of standard input.", "fastclip tokenize");
-///   app.add_option("--tokenizer", spec, "…")->capture_default_str();
+///   CLI::App app("Prints the token ids of each line of standard input.", "fastclip tokenize");
+///   app.add_option("--tokenizer", spec, kTokenizerHelp)->capture_default_str();
 ///   app.footer("example: fastclip tokenize < captions.txt");
 ///   if (!ParseArguments(app, argc, argv)) return 0;
 ///
-/// False: --help was asked for and is printed; the command returns 0. Throws UsageError, exit code
-/// 2, with the reason on one line.
+/// False: --help was printed; the command returns 0. Throws UsageError, exit code 2, with the
+/// reason on one line, in this program's words.
 bool ParseArguments(CLI::App& app, int argc, const char* const* argv);
 
 }  // namespace fastclip

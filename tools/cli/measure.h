@@ -6,13 +6,13 @@
 
 namespace fastclip {
 
-/// A number of /proc/self/status in MB: "VmRSS" now, "VmHWM" at most so far.
+/// A field of /proc/self/status in MB: "VmRSS" is the current memory, "VmHWM" the peak so far.
 double MemoryMb(const std::string& field);
 
-/// CLOCK_MONOTONIC, or CLOCK_PROCESS_CPUTIME_ID over all threads.
+/// Seconds of CLOCK_MONOTONIC, or of CLOCK_PROCESS_CPUTIME_ID (CPU time of all threads).
 double SecondsOf(clockid_t clock);
 
-/// The value that a share `q` of the values lies below; 0.5 is the median. REQUIRES: not empty.
+/// The `q` quantile of the values; 0.5 is the median. REQUIRES: not empty.
 double Quantile(std::vector<double> values, double q);
 
 }  // namespace fastclip

@@ -8,14 +8,14 @@
 
 namespace fastclip {
 
-/// How far a command is, on a Console.
+/// Shows the progress of a command on a Console.
 class ProgressLine {
  public:
   ProgressLine() { console_.SkipFirstStatus(); }
-  /// "done/total WHAT, rate, time left", and `more` behind it.
+  /// Prints "done/total WHAT, rate, time left", then `more`.
   void Show(std::int64_t done, std::int64_t total, const std::string& what,
             const std::string& more);
-  /// Takes the line away again.
+  /// Removes the line.
   void End() { console_.Clear(); }
 
  private:

@@ -8,9 +8,9 @@
 
 namespace fastclip {
 
-/// Prints to standard error what is not a command's result: warnings, progress, errors. Unlike
-/// fmt::print it does not throw where that cannot be written (a full disk, a closed pipe): the work
-/// goes on. Results go to stdout by fmt::print, whose failure ends the command (main.cc).
+/// Prints warnings, progress and errors to standard error. Unlike fmt::print it does not throw if
+/// the write fails (a full disk, a closed pipe): the command continues. Results go to stdout by
+/// fmt::print, whose failure ends the command (main.cc).
 template <class... Arguments>
 void Tell(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
   const std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);

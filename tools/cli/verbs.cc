@@ -43,11 +43,10 @@ int RunVerb(const std::string& command, std::span<const Command> verbs, const st
             const std::string& example, int argc, const char* const* argv) {
   const std::string_view name = argc > 1 ? argv[1] : "--help";
   if (name == "--help" || name == "-h") {
-    if (!about.empty()) fmt::print("{}\n", about);
     fmt::print(
-        "usage: fastclip {0} VERB …        fastclip {0} VERB --help tells more\n\n{1}\n"
+        "{3}\nusage: fastclip {0} VERB …\n       fastclip {0} VERB --help\n\n{1}\n"
         "example: {2}\n",
-        command, ListCommands(verbs), example);
+        command, ListCommands(verbs), example, about);
     return argc > 1 ? 0 : 2;
   }
   if (const Command* verb = FindCommand(verbs, name)) return verb->run(argc - 1, argv + 1);

@@ -32,7 +32,8 @@ Rgb ParseColour(std::string_view text) {
   const bool is_hex = digits.size() == 6 &&
                       digits.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
   if (!is_hex)
-    throw UsageError(fmt::format("--background {}: write six hex digits, as in ffffff", text));
+    throw UsageError(
+        fmt::format("--background must be six hex digits, as in ffffff, not '{}'", text));
   const auto value = static_cast<std::uint32_t>(std::stoul(std::string(digits), nullptr, 16));
   return {static_cast<std::uint8_t>(value >> 16), static_cast<std::uint8_t>(value >> 8),
           static_cast<std::uint8_t>(value)};
@@ -46,20 +47,21 @@ void PrintReport(const ConvertReport& report, const std::string& out_dir, double
   for (const Skip cause : kAllSkips) {
     const std::int64_t count = report.skips[cause];
     if (count == 0) continue;
-    fmt::print("left out, {}: {}\n", SkipName(cause), count);
+    fmt::print("skipped, {}: {}\n", SkipName(cause), count);
     static constexpr int kShown = 20;
     int shown = 0;
     for (const auto& skipped : report.skipped) {
       if (skipped.cause != cause || shown++ >= kShown) continue;
       fmt::print("  row {}: {}\n", skipped.row, Printable(skipped.key));
     }
-    if (count > kShown) fmt::print("  and {} more: {}/convert.json\n", count - kShown, out_dir);
+    if (count > kShown)
+      fmt::print("  and {} more, listed in {}/convert.json\n", count - kShown, out_dir);
   }
   for (const std::string& note : report.notes) fmt::print("{}\n", Printable(note));
 }
 
-/// For --classes: the names of the folders, whose lines are the labels, as eval zeroshot reads them
-/// of the folders themselves.
+/// The lines of classes.txt for `eval zeroshot --classes`: the folders' names in the order of the
+/// labels.
 std::string ClassLines(const std::vector<std::string>& classes) {
   std::string lines;
   for (const std::string& name : classes) lines += Printable(name) + "\n";
@@ -81,14 +83,14 @@ void PrintJson(const ConvertReport& report, const std::string& out_dir, double s
 /// `fastclip shards convert TABLE OUT_DIR …`.
 int RunConvert(int argc, const char* const* argv) {
   CLI::App app(
-      "Packs pairs of image and caption into WebDataset shards OUT_DIR/00000.tar, 00001.tar, …\n"
-      "Records of shards keep all their files, names and bytes, but for pictures that are encoded\n"
-      "anew. The folder appears complete or not at all; what cannot be packed is counted and "
-      "named.",
+      "Packs image-caption pairs into WebDataset shards: OUT_DIR/00000.tar, 00001.tar, …\n"
+      "If TABLE is a list of shards, records keep all their files, names and bytes, except images\n"
+      "that are encoded again. OUT_DIR appears when it is complete. Skipped rows are counted and\n"
+      "listed.",
       "fastclip shards convert");
   std::string table, out_dir, background;
   SourceOptions source_options;
-  source_options.renew = true;  // what is there is read: no index outlives the command
+  source_options.renew = true;  // reads the current files: no index is kept
   PictureOptions pictures;
   TableOptions columns;
   ConvertOptions options;
@@ -98,37 +100,40 @@ int RunConvert(int argc, const char* const* argv) {
   bool json = false;
   app.add_option(
          "TABLE", table,
-         "a .tsv, .csv or .jsonl (or .gz of it) with columns filepath (or image, path, "
-         "file_name) and caption (or title, text), or those of --image-key and "
-         "--caption-key; any other list of shards works as well, and a folder of classes: labels "
-         "are .cls, their names OUT_DIR/classes.txt")
+         "a .tsv, .csv or .jsonl (also .gz) with columns filepath (or image, path, file_name) and "
+         "caption (or title, text), or those set by --image-key and --caption-key; or a list of "
+         "shards; or a folder of classes, which gives .cls labels and OUT_DIR/classes.txt")
       ->required();
-  app.add_option("OUT_DIR", out_dir, "folder to make, or an empty one")->required();
-  app.add_option("--records-per-shard", options.records_per_shard, "records of a shard")
+  app.add_option("OUT_DIR", out_dir, "folder to create, or an empty folder")->required();
+  app.add_option("--records-per-shard", options.records_per_shard, "maximum records per shard")
       ->capture_default_str();
-  app.add_option("--max-bytes", options.max_bytes,
-                 "a shard also ends with the record that brings it over this; accepts 256MB")
-      ->transform(CLI::AsSizeValue(false));
+  app.add_option(
+         "--max-bytes", options.max_bytes,
+         "start a new shard after the record that takes a shard over this size, as in 256MB; "
+         "default: no limit")
+      ->transform(AsBytes())
+      ->type_name("SIZE");
   app.add_option("--resize", options.resize,
-                 "shorter side in pixels; smaller pictures keep their size, 0 keeps that of all");
+                 "resize larger images to this shorter side in pixels; 0: keep all sizes")
+      ->capture_default_str();
   app.add_option("--encode", encode,
-                 "jpg or png; without it, and without --resize, --background and --exif-rotate, "
-                 "the bytes stay as they are")
-      ->check(CLI::IsMember({"jpg", "png"}));
-  app.add_option("--quality", options.quality, "of JPEG, 1 to 100")->capture_default_str();
+                 "encode images as jpg or png; default: keep the bytes, or jpg with --resize, "
+                 "--background or --exif-rotate")
+      ->check(OneOf({"jpg", "png"}));
+  app.add_option("--quality", options.quality, "JPEG quality, 1 to 100")->capture_default_str();
   app.add_option(
       "--background", background,
-      "colour under what is transparent, as in ffffff; without it transparency is dropped");
-  app.add_option("--max-pixels", options.decode.max_pixels, "larger pictures are left out")
-      ->capture_default_str();
+      "color behind transparent pixels in hex, as in ffffff; default: drop the alpha channel");
+  app.add_option("--max-pixels", options.decode.max_pixels, kMaxPixelsHelp)->capture_default_str();
   pictures.AddTo(app);
   columns.AddTo(app);
-  app.add_option("--threads", options.threads, "threads; any number gives the same bytes")
-      ->check(CLI::Range(1, kMostThreads))
+  app.add_option("--threads", options.threads, "CPU threads; the output does not depend on it")
+      ->check(Between(1, kMostThreads))
       ->capture_default_str();
-  app.add_flag("--json", json, "one JSON object on standard output");
+  app.add_flag("--json", json, kJsonHelp);
   app.footer(
-      "example: fastclip shards convert train.tsv shards/train --resize 256 --encode jpg "
+      "example: fastclip shards convert build/quickstart/train.tsv shards/train --resize 256 "
+      "--encode jpg "
       "--background ffffff");
   if (!ParseArguments(app, argc, argv)) return 0;
   if (!background.empty()) options.background = ParseColour(background);
@@ -140,10 +145,10 @@ int RunConvert(int argc, const char* const* argv) {
                      : encode == "jpg" || changes ? Encoding::kJpeg
                                                   : Encoding::kKeep;
   if (app.count("--quality") > 0 && options.encoding != Encoding::kJpeg) {
-    throw UsageError("--quality is of JPEG, and no picture is encoded as one: add --encode jpg");
+    throw UsageError("--quality needs JPEG output; add --encode jpg");
   }
 
-  ConvertFolder folder(out_dir);  // before the source is looked through
+  ConvertFolder folder(out_dir);  // before the source is scanned
   if (!folder.removed().empty()) Tell("{}\n", folder.removed());
   const std::vector<std::string> classes = ClassesOfList(table);
   if (!classes.empty()) source_options.class_names = std::make_shared<ClassNames>(classes);
@@ -156,7 +161,7 @@ int RunConvert(int argc, const char* const* argv) {
   try {
     report = Convert(*opened.source, folder, options, [&](const ConvertProgress& progress) {
       line.Show(progress.rows, progress.rows_total, "rows",
-                fmt::format("{} left out", progress.rows - progress.written));
+                fmt::format("{} skipped", progress.rows - progress.written));
     });
   } catch (const std::invalid_argument& error) {
     throw UsageError(error.what());

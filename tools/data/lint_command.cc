@@ -46,7 +46,7 @@ const OutputKind kBadRecords = {"a list of bad records that lint wrote", [](std:
                                          line.find("\"cause\":") != std::string_view::npos;
                                 }};
 
-/// Without what is no fault of the data: that an index cannot be written beside it, say.
+/// Without the notes, which are not faults of the data (an index that cannot be written, say).
 std::vector<PartInfo> OnlyFaults(std::vector<PartInfo> parts) {
   for (PartInfo& part : parts) part.notes.clear();
   return parts;
@@ -54,13 +54,11 @@ std::vector<PartInfo> OnlyFaults(std::vector<PartInfo> parts) {
 
 }  // namespace
 
-/// `fastclip shards lint`: exit code 0 where all records and shards are sound, 1 where some are
-/// not.
+/// `fastclip shards lint`: exit code 0 if all records and shards are valid, else 1.
 int RunLint(int argc, const char* const* argv) {
   CLI::App app(
-      "Reads every record of a list and decodes its picture: what training would pass over is\n"
-      "counted by cause and named. Exit code 0: all are healthy, and no shard is cut short or "
-      "damaged; 1: else.",
+      "Reads every record, decodes its image and lists what training would skip, by cause.\n"
+      "Exit code 0: all records are healthy and no shard is truncated or damaged; 1: otherwise.",
       "fastclip shards lint");
   std::string list, out;
   SourceOptions source_options;
@@ -71,33 +69,32 @@ int RunLint(int argc, const char* const* argv) {
   int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
   bool json = false, labels = false;
   std::string label_key;
-  app.add_option("LIST", list, "shards (braces, globs, ::), a table, or synthetic:N")->required();
-  app.add_option("--out", out,
-                 "file for a line of JSON a bad record: file, offset, index, key, cause; - is "
-                 "standard output");
-  app.add_option("--max-pixels", decode.max_pixels, "larger pictures are bad")
-      ->capture_default_str();
+  app.add_option("LIST", list, kListHelp)->required();
+  app.add_option(
+      "--out", out,
+      "write one JSON line per bad record (file, offset, index, key, cause) to this file; "
+      "-: standard output");
+  app.add_option("--max-pixels", decode.max_pixels, kMaxPixelsHelp)->capture_default_str();
   pictures.AddTo(app);
   captions.AddTo(app);
   table.AddTo(app);
   app.add_flag("--labels", labels,
-               "judge records as pictures with a label, not with captions; so are those of a list "
-               "that has labels and no captions");
-  app.add_option("--label-key", label_key, "where the label is; with it --labels is meant");
-  app.add_option("--manifest", source_options.manifest,
-                 "manifest file; default: beside the shards");
-  app.add_flag("--verify", source_options.verify_checksums,
-               "compare each record with the checksum that shards index --checksum took");
-  app.add_option("--threads", threads, "threads that read and decode")
-      ->check(CLI::Range(1, kMostThreads))
+               "check for labels instead of captions; default for a list that has labels and no "
+               "captions");
+  app.add_option("--label-key", label_key, std::string(kLabelKeyHelp) + "; implies --labels");
+  app.add_option("--manifest", source_options.manifest, kManifestHelp);
+  app.add_flag("--verify", source_options.verify_checksums, kVerifyHelp);
+  app.add_option("--threads", threads, kThreadsHelp)
+      ->check(Between(1, kMostThreads))
       ->capture_default_str();
-  app.add_flag("--json", json, "one JSON object on standard output");
-  app.footer("example: fastclip shards lint 'cc3m/{00000..00331}.tar' --out bad.jsonl");
+  app.add_flag("--json", json, kJsonHelp);
+  app.footer("example: fastclip shards lint 'build/quickstart/train/*.tar' --out bad.jsonl");
   if (!ParseArguments(app, argc, argv)) return 0;
 
   if (labels || !label_key.empty()) {
     if (!captions.keys.empty() || captions.lines != "auto") {
-      throw UsageError("--labels judges pictures by labels; it does not go with --captions");
+      throw UsageError(
+          "--labels and --label-key cannot be combined with --captions or --caption-lines");
     }
     source_options.labels = label_key;
     source_options.class_names = ClassNames::Any();
@@ -110,7 +107,7 @@ int RunLint(int argc, const char* const* argv) {
   if (!out.empty()) file.emplace(out, kBadRecords);
   std::FILE* const to = file && file->is_stdout() ? stderr : stdout;
   OpenedSource opened = OpenSourceWithInfo(list, source_options);
-  // A set to classify is judged as one: what it lacks, captions, nobody asks of it.
+  // A classification set has labels and needs no captions.
   if (!source_options.labels && source_options.captions.empty() &&
       std::ranges::all_of(SampleRecords(*opened.source), &RecordSample::OnlyLabels)) {
     source_options.labels = "";
@@ -151,11 +148,11 @@ int RunLint(int argc, const char* const* argv) {
     fmt::print(to, "{}\n", Dump(all));
   } else {
     if (named > kNamed) {
-      fmt::print(to, "and {} more: --out FILE names all\n", named - kNamed);
+      fmt::print(to, "and {} more; --out FILE lists all\n", named - kNamed);
     }
     fmt::print(to, "{}, {} healthy; bad: {}{}\n", Counted(report.records, "record"), report.healthy,
                bad == 0 ? "none" : DescribeSkips(report.bad),
-               source_options.labels ? " (judged as pictures with labels, without captions)" : "");
+               source_options.labels ? " (checked for labels, not captions)" : "");
   }
   return bad == 0 && WarningLines(OnlyFaults(opened.parts)).empty() ? 0 : 1;
 }

@@ -45,7 +45,7 @@ struct ReplayOptions {
   bool of_run = false;
 };
 
-/// The config says what these options would.
+/// Refuses options whose values come from the run's config.
 void RefuseKeysOfTheRun(const CLI::App& app) {
   static constexpr std::array<std::string_view, 8> kFree = {
       "LIST", "--epoch", "--from", "--steps", "--threads", "--world", "--verify", "--help"};
@@ -53,70 +53,77 @@ void RefuseKeysOfTheRun(const CLI::App& app) {
     const std::string name = option->get_name();
     if (option->count() > 0 && std::ranges::find(kFree, name) == kFree.end()) {
       throw UsageError(fmt::format(
-          "{} is the run's to say: leave it out, or name its shards in place of it", name));
+          "{} cannot be combined with a run or config, which sets it; omit it, or set LIST to "
+          "the shards",
+          name));
     }
   }
 }
 
 bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
   CLI::App app(
-      "Makes the global batches of an epoch as a training run would and prints a line for each: "
-      "its\n"
-      "number in the epoch, and the xxh3 of its SampleIndex in order, of its pixels, of its "
-      "tokens.\n"
-      "Equal lines are equal batches: they depend on neither --world nor --threads.",
+      "Rebuilds the global batches of an epoch and prints one line of hashes per batch.\n"
+      "A line has the step in the epoch, then the xxh3 hashes of the sample indices, pixels and\n"
+      "tokens. Lines are equal if the batches are; they do not depend on --world or --threads.",
       "fastclip shards replay");
-  app.add_option("LIST", o.list,
-                 "RUN or CONFIG.toml: the batches of that run, as it trains; or shards (braces, "
-                 "globs, ::), a table, synthetic:N, with the options below in place of its keys")
+  app.add_option(
+         "LIST", o.list,
+         std::string("a run folder or CONFIG.toml, which sets all options about data; or ") +
+             kListHelp)
       ->required();
-  CLI::Option* const seed = app.add_option("--seed", o.order.seed, "seed of the run");
-  app.add_option("--epoch", o.epoch, "epoch, from 0")->required()->check(CLI::Range(0, 1'000'000));
-  CLI::Option* const batch = app.add_option("--batch", o.order.batch_size, "rows of a global batch")
-                                 ->check(CLI::Range(1, kMaxBatchRows));
-  app.add_option("--world", o.world, "ranks to play, their rows joined in rank order")
-      ->check(CLI::Range(1, kMaxBatchRows))
+  CLI::Option* const seed =
+      app.add_option("--seed", o.order.seed, "random seed of the run (train.seed)");
+  app.add_option("--epoch", o.epoch, "epoch, counted from 0")
+      ->required()
+      ->check(Between(0, 1'000'000));
+  CLI::Option* const batch =
+      app.add_option("--batch", o.order.batch_size, "samples per global batch (train.batch_size)")
+          ->check(Between(1, kMaxBatchRows));
+  app.add_option("--world", o.world, "number of ranks to simulate")
+      ->check(Between(1, kMaxBatchRows))
       ->capture_default_str();
-  app.add_option("--from", o.from, "first step, from 0 in the epoch")
-      ->check(CLI::NonNegativeNumber);
+  app.add_option("--from", o.from, "first step, counted from 0 in the epoch")
+      ->check(AtLeast(0))
+      ->capture_default_str();
   app.add_option("--steps", o.steps, "number of steps; default: to the epoch's end")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
-  app.add_option("--threads", o.threads, "threads that decode, for each rank")
-      ->check(CLI::Range(1, kMostThreads))
+      ->check(Between(1, std::int64_t{1} << 40));
+  app.add_option("--threads", o.threads, "CPU threads per rank")
+      ->check(Between(1, kMostThreads))
       ->capture_default_str();
-  app.add_option("--size", o.loader.image_size, "side of the training crop, pixels")
-      ->check(CLI::Range(1, kMaxImageSize))
+  app.add_option("--size", o.loader.image_size, kCropHelp)
+      ->check(Between(1, kMaxImageSize))
       ->capture_default_str();
-  app.add_option("--context", o.loader.context_length, "ids of a caption")
-      ->check(CLI::Range(2, 1 << 20))
+  app.add_option("--context", o.loader.context_length, kContextHelp)
+      ->check(Between(2, 1 << 20))
       ->capture_default_str();
-  app.add_option("--tokenizer", o.tokenizer, "clip, clip:VOCABULARY or sentencepiece:MODEL")
+  app.add_option("--tokenizer", o.tokenizer, kTokenizerHelp)
       ->check(WrongTokenizer)
       ->capture_default_str();
-  app.add_option("--lanes", o.order.lanes, "the run's data.lanes; default: as a run's");
-  app.add_option("--chunk", o.order.chunk, "the run's data.chunk; default: as a run's");
-  app.add_option("--window", o.order.window, "the run's data.window; default: as a run's");
+  app.add_option("--lanes", o.order.lanes, "lanes of the shuffle (data.lanes); default: automatic");
+  app.add_option("--chunk", o.order.chunk,
+                 "consecutive records that stay together (data.chunk); default: automatic");
+  app.add_option("--window", o.order.window,
+                 "records shuffled together (data.window); default: automatic");
   o.order_words.AddTo(app);
   o.captions.AddTo(app);
   o.table.AddTo(app);
   o.pictures.AddTo(app);
   AddPixelsTo(app, o.loader.fast_pixels);
-  app.add_option("--manifest", o.source.manifest, "manifest file; default: beside the shards");
-  app.add_flag("--verify", o.source.verify_checksums,
-               "compare each record with the checksum that shards index --checksum took");
+  app.add_option("--manifest", o.source.manifest, kManifestHelp);
+  app.add_flag("--verify", o.source.verify_checksums, kVerifyHelp);
   app.footer(
-      "example: fastclip shards replay runs/mine --epoch 3 --steps 10\n"
-      "         fastclip shards replay 'shards/{00000..00099}.tar' --seed 1 --epoch 0 "
-      "--batch 1024 --world 4 --steps 10");
+      "example: fastclip shards replay runs/quickstart --epoch 3 --steps 10\n"
+      "         fastclip shards replay 'build/quickstart/train/*.tar' --seed 1 --epoch 0 "
+      "--batch 64 --world 4 --steps 10");
   if (!ParseArguments(app, argc, argv)) return false;
   o.of_run = IsConfigOrRun(o.list);
   if (o.of_run) {
     RefuseKeysOfTheRun(app);
   } else if (seed->count() == 0 || batch->count() == 0) {
-    throw UsageError(
-        fmt::format("'{}' is no run's folder and no CONFIG.toml: give the --seed and --batch of "
-                    "the run that trains on it",
-                    o.list));
+    throw UsageError(fmt::format(
+        "'{}' is not a run folder or CONFIG.toml; set --seed and --batch to those of the "
+        "run",
+        o.list));
   }
   return true;
 }
@@ -160,14 +167,14 @@ void Replay(const ReplayOptions& o, const ReplaySetup& setup) {
   }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const auto samples = static_cast<double>((last - o.from) * plan.options().batch_size);
+  const std::int64_t samples = (last - o.from) * plan.options().batch_size;
   const std::string skipped = DescribeSkips(skips);
-  Tell("{}, {:.0f} samples in {:.1f} s: {:.0f} samples/s; skipped: {}\n",
-       Counted(last - o.from, "step"), samples, seconds, samples / seconds,
+  Tell("{}, {} in {:.1f} s: {:.0f} samples/s; skipped: {}\n", Counted(last - o.from, "step"),
+       Counted(samples, "sample"), seconds, static_cast<double>(samples) / seconds,
        skipped.empty() ? "none" : skipped);
 }
 
-/// As the options say.
+/// The setup that the options describe.
 ReplaySetup SetupOf(ReplayOptions& o) {
   o.source.captions = o.captions.Parsed();
   o.source.table = o.table.Parsed();
@@ -189,7 +196,7 @@ ReplaySetup Setup(ReplayOptions& o) {
 #ifdef FASTCLIP_HAS_TORCH
   return SetupOfRun(o.list, o.source.verify_checksums);
 #else
-  throw UsageError(o.list + ": this binary was built without LibTorch and reads no configs");
+  throw UsageError(o.list + ": this binary was built without LibTorch and cannot read configs");
 #endif
 }
 
@@ -212,13 +219,13 @@ int RunReplay(int argc, const char* const* argv) {
     throw UsageError(wrong.what());
   }
   if (setup.epochs > 0 && o.epoch >= setup.epochs) {
-    throw UsageError(fmt::format("--epoch {}: the run has the epochs 0 to {} (train.epochs)",
-                                 o.epoch, setup.epochs - 1));
+    throw UsageError(fmt::format("--epoch must be from 0 to {} (train.epochs - 1), not {}",
+                                 setup.epochs - 1, o.epoch));
   }
   const std::int64_t steps = StepsOf(setup.plan, o.epoch);
   if (o.from >= steps) {
     throw UsageError(
-        fmt::format("--from {}: epoch {} has the steps 0 to {}", o.from, o.epoch, steps - 1));
+        fmt::format("--from must be from 0 to {} in epoch {}, not {}", steps - 1, o.epoch, o.from));
   }
   Replay(o, setup);
   return 0;

@@ -10,19 +10,19 @@
 
 namespace fastclip {
 
-/// What batches are made of.
+/// The inputs of a BatchLoader.
 struct ReplaySetup {
   std::unique_ptr<RecordSource> source;
   OrderPlan plan;
   std::shared_ptr<const Tokenizer> tokenizer;
   LoaderOptions loader;
-  std::int64_t epochs = 0;  ///< of the run; 0: not known
+  std::int64_t epochs = 0;  ///< of the run; 0: unknown
 };
 
-/// Whether the words name a config or the folder of a run.
+/// Whether `path` is a config file or a run folder.
 bool IsConfigOrRun(const std::string& path);
-/// As that run trains (train/replay_of_run.cc: in a build with LibTorch alone). With `verify`, its
-/// records are compared with their checksums. Throws as a start of the run does.
+/// The setup that the run trains with (train/replay_of_run.cc, only in a build with LibTorch).
+/// `verify`: compare its records with their checksums. Throws as a start of the run does.
 ReplaySetup SetupOfRun(const std::string& path, bool verify);
 
 }  // namespace fastclip

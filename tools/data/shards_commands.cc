@@ -21,9 +21,25 @@ int RunLint(int argc, const char* const* argv);
 int RunReplay(int argc, const char* const* argv);
 namespace {
 
-constexpr const char* kListHelp =
-    "tar shards with braces and globs ('cc3m/{00000..00331}.tar'), a table (.tsv .csv .jsonl, "
-    "also .gz) of image path and caption, a .txt of such names, or synthetic:N; joined by '::'";
+/// What index and info are told.
+struct ListOptions {
+  std::string list;
+  SourceOptions source;
+  TableOptions table;
+  bool json = false;
+};
+
+void AddListOptions(CLI::App& app, ListOptions& options) {
+  app.add_option("LIST", options.list, kListHelp)->required();
+  app.add_option("--manifest", options.source.manifest, kManifestHelp);
+  options.table.AddTo(app);
+  app.add_flag("--json", options.json, kJsonHelp);
+}
+
+OpenedSource OpenList(ListOptions& options) {
+  options.source.table = options.table.Parsed();
+  return OpenSourceWithInfo(options.list, options.source);
+}
 
 std::string Bytes(std::int64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -61,7 +77,7 @@ void PrintPart(const PartInfo& part, const RecordSample* sample) {
   say("note", part.notes);
 }
 
-/// `samples`: of all parts, or none.
+/// `samples`: one for each part, or empty.
 nlohmann::ordered_json ToJson(const OpenedSource& opened,
                               const std::vector<RecordSample>& samples) {
   nlohmann::ordered_json json;
@@ -105,7 +121,7 @@ void PrintSource(const OpenedSource& opened, bool json,
   }
 }
 
-/// Reads the records' integers, if they are not kept yet.
+/// Reads and saves the integer key of each record, unless that is done already.
 void IndexKeys(const std::string& list, const std::string& field, const SourceOptions& options) {
   ProgressLine line;
   const RecordKeys keys(list, field, options, [&](std::int64_t done, std::int64_t all) {
@@ -114,91 +130,74 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
   line.End();
   if (!keys.is_kept()) {
     throw std::runtime_error(fmt::format(
-        "'{}': {} was read and cannot be kept beside the manifest; name another with --manifest",
-        list, field));
+        "'{}': {} cannot be saved next to the manifest; set --manifest to a writable path", list,
+        field));
   }
   const std::string causes = DescribeSkips(keys.without());
-  Tell("{}: {}, the largest is {}; {} without one{}\n", field,
+  Tell("{}: {}, largest value {}; {} without a value{}\n", field,
        Counted(keys.size() - keys.without_key(), "record"), keys.largest(), keys.without_key(),
        causes.empty() ? "" : " (" + causes + ")");
 }
 
 int RunIndex(int argc, const char* const* argv) {
   CLI::App app(
-      "Looks up where each record lies and keeps that beside each shard (SHARD.tar.fastclip), and\n"
-      "their numbers in a manifest. Shards that kept size and time are not read again.",
+      "Creates or updates the index of a list of shards or tables.\n"
+      "SHARD.tar.fastclip, next to each shard, has the place of each record; a manifest has the\n"
+      "record counts. Shards with the same size and modification time are not read again.",
       "fastclip shards index");
-  std::string list;
-  SourceOptions options;
-  TableOptions table;
-  options.renew = true;
-  bool json = false;
-  app.add_option("LIST", list, kListHelp)->required();
-  app.add_option(
-      "--manifest", options.manifest,
-      "file to keep it in, beside it a folder FILE.places; otherwise beside the shards. With "
-      "several parts FILE.0, FILE.1, …");
-  app.add_flag("--checksum", options.add_checksums,
-               "read the shards whole and keep a checksum of each record, for --verify of lint and "
-               "replay");
+  ListOptions options;
+  options.source.renew = true;
+  AddListOptions(app, options);
+  app.add_flag("--checksum", options.source.add_checksums,
+               "read all shards and record a checksum per record, for --verify of lint and replay");
   std::string index_by;
-  app.add_option(
-      "--index-by", index_by,
-      "read all records and keep the integer in this field of their .json, json.key say: "
-      "for data.index_by of a run and fastclip estimators");
-  table.AddTo(app);
-  app.add_flag("--json", json, "one JSON object");
-  app.footer("example: fastclip shards index 'cc3m/{00000..00331}.tar'");
+  app.add_option("--index-by", index_by,
+                 "read all records and save the integer in this .json field, as in json.key, for a "
+                 "run's data.index_by and fastclip estimators");
+  app.footer("example: fastclip shards index 'build/quickstart/train/*.tar' --checksum");
   if (!ParseArguments(app, argc, argv)) return 0;
-  options.table = table.Parsed();
-  const OpenedSource opened = OpenSourceWithInfo(list, options);
+  const OpenedSource opened = OpenList(options);
   for (const PartInfo& part : opened.parts) {
     if (part.files == 0 || !part.manifest.empty()) continue;
     throw std::runtime_error(fmt::format(
         "{}: {}", part.part,
         part.notes.empty() ? "a " + part.kind + " needs no index" : part.notes.front()));
   }
-  if (!index_by.empty()) IndexKeys(list, index_by, options);
-  PrintSource(opened, json);
+  if (!index_by.empty()) IndexKeys(options.list, index_by, options.source);
+  PrintSource(opened, options.json);
   return 0;
 }
 
 int RunInfo(int argc, const char* const* argv) {
   CLI::App app(
-      "Shows what a list holds: files, records, pictures with captions or labels, hash, manifest,\n"
-      "checksums, and what is wrong with it. Indexes what is not indexed yet.",
+      "Shows what a list contains, and warnings about it: files, records, images with captions or\n"
+      "labels, hash, manifest, checksums. Files without an index are indexed first.",
       "fastclip shards info");
-  std::string list;
-  SourceOptions options;
-  TableOptions table;
-  bool json = false;
-  app.add_option("LIST", list, kListHelp)->required();
-  app.add_option("--manifest", options.manifest,
-                 "manifest to use instead of the one beside the shards");
-  table.AddTo(app);
-  app.add_flag("--json", json, "one JSON object");
-  app.footer("example: fastclip shards info 'cc3m/*.tar::mine.tsv' --json");
+  ListOptions options;
+  AddListOptions(app, options);
+  app.footer(
+      "example: fastclip shards info 'build/quickstart/train/*.tar::build/quickstart/heldout.tsv' "
+      "--json");
   if (!ParseArguments(app, argc, argv)) return 0;
-  options.table = table.Parsed();
-  const OpenedSource opened = OpenSourceWithInfo(list, options);
-  PrintSource(opened, json, SampleRecords(*opened.source));
+  const OpenedSource opened = OpenList(options);
+  PrintSource(opened, options.json, SampleRecords(*opened.source));
   return 0;
 }
 
 const Command kVerbs[] = {
-    {"convert", "pack a table of image and caption into shards", RunConvert},
-    {"index", "make or renew the manifest of a list", RunIndex},
-    {"info", "what a list holds, and what is wrong with it", RunInfo},
-    {"lint", "decode every record; what is bad, and where", RunLint},
-    {"replay", "the hashes of an epoch's global batches", RunReplay},
+    {"convert", "pack a table of images and captions into shards", RunConvert},
+    {"index", "create or update the index of a list", RunIndex},
+    {"info", "show what a list contains, and warnings about it", RunInfo},
+    {"lint", "decode every record and list the bad ones", RunLint},
+    {"replay", "print hashes of the global batches of an epoch", RunReplay},
 };
 
 }  // namespace
 
-/// `fastclip shards VERB …`: makes, indexes and shows shards. Verbs are a table here.
+/// `fastclip shards VERB …`.
 int RunShards(int argc, const char* const* argv) {
-  return RunVerb("shards", kVerbs, "", "fastclip shards info 'cc3m/{00000..00331}.tar'", argc,
-                 argv);
+  return RunVerb("shards", kVerbs, "Converts, indexes, inspects and checks tar shards.",
+                 "fastclip shards info 'build/quickstart/train/*.tar'", argc, argv);
 }
 
 }  // namespace fastclip

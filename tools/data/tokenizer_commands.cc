@@ -14,6 +14,7 @@
 #include "tokenizer/sentencepiece_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/cli/cli.h"
+#include "tools/cli/command.h"
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
 
@@ -33,7 +34,7 @@ class LineReader {
     file_.open(path, std::ios::binary);
     // A folder opens, too, and shows at the first read.
     if (!file_ || (file_.peek(), file_.bad())) {
-      throw std::runtime_error(fmt::format("{}: cannot be read; is it a text file?", path));
+      throw std::runtime_error(fmt::format("{}: cannot read it; a text file is needed", path));
     }
     stream_ = &file_;
   }
@@ -46,7 +47,7 @@ class LineReader {
       if (c == EOF) return !line.empty();
       if (line.size() == kLineLimit) {
         throw std::runtime_error(fmt::format(
-            "{}: line {} is longer than 64 MiB; a line holds one caption", name_, number_));
+            "{}: line {} is longer than 64 MiB; put one caption on each line", name_, number_));
       }
       line.push_back(static_cast<char>(c));
     }
@@ -79,7 +80,7 @@ int TrainModel(const std::string& input, const std::string& model,
   file.Append(bytes);
   file.Commit();
   if (left_out > 0) {
-    Tell("skipped {} of {}: not UTF-8, over 4,192 bytes, or without letters and digits\n", left_out,
+    Tell("skipped {} of {}: invalid UTF-8, over 4,192 bytes, or no letters and digits\n", left_out,
          Counted(read, "caption"));
   }
   const std::int64_t used = read - left_out;
@@ -88,26 +89,23 @@ int TrainModel(const std::string& input, const std::string& model,
           ? fmt::format("{} of {}", training.captions, Counted(used, "caption"))
           : Counted(used, "caption");
   if (!file.is_file()) {
-    Tell("{}: a model from {}\n", model, learned_from);
+    Tell("{}: model trained on {}\n", model, learned_from);
     return 0;
   }
-  fmt::print("{}: {} ids from {}; use it as sentencepiece:{}\n", model,
+  fmt::print("{}: {} ids, trained on {}; use it with sentencepiece:{}\n", model,
              SentencePieceTokenizer(model).vocab_size(), learned_from, model);
   return 0;
 }
 
 }  // namespace
 
-/// `fastclip tokenize`: lines in, a line of ids out each.
+/// `fastclip tokenize`: prints a line of token ids for each input line.
 int RunTokenize(int argc, const char* const* argv) {
   CLI::App app(
-      "Reads lines on standard input and writes one line of ids for each, without start, end and "
-      "padding.",
+      "Prints the token ids of each line of standard input, without start, end and padding.",
       "fastclip tokenize");
   std::string spec = "clip";
-  app.add_option("--tokenizer", spec, "clip, clip:VOCABULARY or sentencepiece:MODEL")
-      ->check(WrongTokenizer)
-      ->capture_default_str();
+  app.add_option("--tokenizer", spec, kTokenizerHelp)->check(WrongTokenizer)->capture_default_str();
   app.footer(
       "example: echo 'A photo of a cat.' | fastclip tokenize\n"
       "         fastclip tokenize --tokenizer sentencepiece:captions.model < captions.txt");
@@ -122,48 +120,58 @@ int RunTokenize(int argc, const char* const* argv) {
   return 0;
 }
 
-/// `fastclip tokenizer train`: a SentencePiece model from captions.
-int RunTokenizer(int argc, const char* const* argv) {
-  CLI::App app("Makes tokenizers.", "fastclip tokenizer");
-  app.require_subcommand(1);
-  CLI::App& train = *app.add_subcommand("train", "Learns a SentencePiece model from captions.");
+namespace {
+
+int RunTokenizerTrain(int argc, const char* const* argv) {
+  CLI::App app("Trains a SentencePiece model on captions.", "fastclip tokenizer train");
   std::string input, model;
   SentencePieceTraining training;
   bool keep_case = false;
-  train.add_option("--input", input, "Text, one caption a line; - is standard input")->required();
-  train
-      .add_option("--model", model,
-                  "File to write; it appears when it is complete; - is standard output")
+  app.add_option("--input", input, "text file with one caption per line; -: standard input")
       ->required();
-  train
-      .add_option("--vocab-size", training.vocab_size,
-                  "Number of ids, the 4 special ones among them")
-      ->check(CLI::Range(5, 1 << 24))
+  app.add_option("--model", model,
+                 "file to write, replaced when the new one is complete; -: standard output")
+      ->required();
+  app.add_option("--vocab-size", training.vocab_size, "number of ids, including the 4 special ones")
+      ->check(Between(5, 1 << 24))
       ->capture_default_str();
-  train.add_option("--algorithm", training.algorithm, "unigram or bpe")
-      ->check(CLI::IsMember({"unigram", "bpe"}))
+  app.add_option("--algorithm", training.algorithm, "unigram or bpe")
+      ->check(OneOf({"unigram", "bpe"}))
       ->capture_default_str();
-  train
-      .add_option("--coverage", training.coverage,
-                  "Share of all characters that get ids of their own; 0.9995 suits many scripts, 1 "
-                  "a small one")
-      ->check(CLI::Range(0.98, 1.0))
+  app.add_option("--coverage", training.coverage,
+                 "fraction of all characters that get their own id; 0.9995 suits large scripts, 1 "
+                 "small ones")
+      ->check(NumberBetween(0.98, 1))
       ->capture_default_str();
-  train
-      .add_option(
-          "--captions", training.captions,
-          "Learn from so many captions, drawn at random; 0 for all (a million need some GB)")
-      ->check(CLI::IsMember({0}) | CLI::Range(std::int64_t{101}, std::int64_t{1} << 40))
+  app.add_option("--captions", training.captions,
+                 "train on this many random captions; 0: all (a million need some GB of memory)")
+      ->check(Between(0, std::int64_t{1} << 40))
       ->capture_default_str();
-  train.add_flag("--keep-case", keep_case,
-                 "Keep capitals apart; else case is folded, as CLIP does");
+  app.add_flag("--keep-case", keep_case,
+               "keep upper and lower case apart; default: fold case, as CLIP does");
   app.footer(
       "example: fastclip tokenizer train --input captions.txt --model captions.model --vocab-size "
       "8000");
-  train.footer(app.get_footer());
   if (!ParseArguments(app, argc, argv)) return 0;
+  if (training.captions > 0 && training.captions <= 100) {
+    throw UsageError(
+        fmt::format("--captions must be 0 or more than 100, not {}", training.captions));
+  }
   training.lower_case = !keep_case;
   return TrainModel(input, model, training);
+}
+
+const Command kVerbs[] = {
+    {"train", "train a SentencePiece model on captions", RunTokenizerTrain},
+};
+
+}  // namespace
+
+/// `fastclip tokenizer VERB …`.
+int RunTokenizer(int argc, const char* const* argv) {
+  return RunVerb("tokenizer", kVerbs, "Trains tokenizers.",
+                 "fastclip tokenizer train --input captions.txt --model captions.model", argc,
+                 argv);
 }
 
 }  // namespace fastclip

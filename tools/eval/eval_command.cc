@@ -9,20 +9,19 @@ int RunEvalLinear(int argc, const char* const* argv);
 namespace {
 
 const Command kVerbs[] = {
-    {"retrieval", "R@1, R@5, R@10: pictures find their captions, captions their pictures",
-     RunEvalRetrieval},
-    {"zeroshot", "top-1, top-5: pictures find the names of their classes", RunEvalZeroShot},
-    {"linear", "top-1, top-5 of a linear classifier trained on the features", RunEvalLinear},
+    {"retrieval", "R@1, R@5, R@10 of image-to-text and text-to-image retrieval", RunEvalRetrieval},
+    {"zeroshot", "top-1, top-5 of zero-shot classification", RunEvalZeroShot},
+    {"linear", "top-1, top-5 of a linear classifier trained on image features", RunEvalLinear},
 };
 
 }  // namespace
 
-/// `fastclip eval retrieval|zeroshot|linear`: what a trained model is worth on data that it has not
-/// seen.
+/// `fastclip eval retrieval|zeroshot|linear`: evaluates a trained model on held-out data.
 int RunEval(int argc, const char* const* argv) {
-  return RunVerb("eval", kVerbs, "Evaluates a trained model on data that it has not seen.",
-                 "fastclip eval retrieval runs/quickstart --shards 'heldout/*.tar' --json", argc,
-                 argv);
+  return RunVerb(
+      "eval", kVerbs, "Evaluates a trained model on held-out data.",
+      "fastclip eval retrieval runs/quickstart --shards 'build/quickstart/heldout/*.tar'", argc,
+      argv);
 }
 
 }  // namespace fastclip

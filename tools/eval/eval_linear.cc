@@ -17,7 +17,7 @@
 namespace fastclip {
 namespace {
 
-/// More are no classes but numbers of some other kind.
+/// Larger labels are not class labels but other numbers.
 constexpr std::int64_t kMaxClasses = 32'768;
 
 struct Options : EvalOptions {
@@ -34,32 +34,32 @@ struct Probe {
   LinearFit fit;
 };
 
-/// All training features are held at once, four or eight bytes a number.
+/// All training features are in memory at once, with 4 or 8 bytes per value.
 void CheckFits(std::int64_t records, std::int64_t width, std::int64_t bytes_each) {
   const double need = static_cast<double>(records) * static_cast<double>(width * bytes_each);
   const auto have = static_cast<double>(PhysicalMemory());
   if (need <= have / 2) return;
   throw std::runtime_error(
-      fmt::format("the features of {} training pictures take {:.1f} GiB, more than half of the "
-                  "machine's {:.1f} GiB: name fewer shards with --train",
+      fmt::format("the features of {} training images need {:.1f} GiB, more than half of this "
+                  "machine's {:.1f} GiB; set --train to fewer shards",
                   records, need / (1 << 30), have / (1 << 30)));
 }
 
 std::int64_t ClassesOf(const EncodedSet& set, const std::string& list) {
   if (set.labels.empty()) {
     throw std::runtime_error(
-        fmt::format("{}: none of its pictures can be used: {}", list, DescribeSkips(set.skips)));
+        fmt::format("{}: no usable images: {}", list, DescribeSkips(set.skips)));
   }
   const auto largest = std::ranges::max_element(set.labels);
   if (*largest >= kMaxClasses) {
     throw std::runtime_error(fmt::format(
-        "{}: record {} has label {}, and a probe has {} classes at most: is it a number of another "
-        "kind? --label-key names the field of the class",
+        "{}: record {} has label {}, but labels must be less than {}; set --label-key to the field "
+        "with the class",
         list, set.indices[static_cast<std::size_t>(largest - set.labels.begin())], *largest,
         kMaxClasses));
   }
   if (*largest == 0) {
-    throw std::runtime_error(list + ": all pictures have label 0; a choice needs two classes");
+    throw std::runtime_error(list + ": all images have label 0; at least two classes are needed");
   }
   return *largest + 1;
 }
@@ -68,9 +68,9 @@ Probe Train(const EvalSubject& subject, const ClipModel& model, const Options& o
             const RecordSource& source) {
   const std::int64_t size = source.size();
   const EncodedSet set = EncodeSet(model, source, SampleIndex{0}, SampleIndex{size},
-                                   subject.tokenizer(), subject.Encode("training pictures", size));
+                                   subject.tokenizer(), subject.Encode("training images", size));
   const std::int64_t classes = ClassesOf(set, options.train);
-  CheckFeatures(set.features.image, "pictures");
+  CheckFeatures(set.features.image, "images");
   Probe probe;
   probe.train_images = static_cast<std::int64_t>(set.labels.size());
   probe.train_skips = set.skips;
@@ -90,21 +90,20 @@ Probe Train(const EvalSubject& subject, const ClipModel& model, const Options& o
 void PrintTable(const EvalSubject& subject, const Options& options, const Probe& probe,
                 const ClassNames& names, const ClassHits& hits, const ClassMetrics& metrics) {
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
-  fmt::print("train     {}: {}, {} classes", options.train, Counted(probe.train_images, "picture"),
+  fmt::print("train     {}: {}, {} classes", options.train, Counted(probe.train_images, "image"),
              hits.classes());
   if (const std::string left_out = DescribeSkips(probe.train_skips); !left_out.empty()) {
-    fmt::print("; left out: {}", left_out);
+    fmt::print("; skipped: {}", left_out);
   }
-  fmt::print("\ndata      {}: {}", options.shards, Counted(metrics.images, "picture"));
+  fmt::print("\ndata      {}: {}", options.shards, Counted(metrics.images, "image"));
   if (const std::string left_out = DescribeLeftOut(hits, names); !left_out.empty()) {
-    fmt::print("; left out: {}", left_out);
+    fmt::print("; skipped: {}", left_out);
   }
-  fmt::print("\nfit       l2 {:.1e}{}; loss {:.4f} after {} evaluations, gradient {:.0e}\n",
-             probe.search.l2,
-             options.l2
-                 ? std::string(" (given)")
-                 : fmt::format(" (top-1 {:.4f} on a fifth held out)", probe.search.held_out_top_1),
-             probe.fit.loss, probe.fit.evaluations, probe.fit.gradient);
+  fmt::print("\nfit       l2 {:.1e}{}; loss {:.4f} after {}, gradient {:.0e}\n", probe.search.l2,
+             options.l2 ? std::string(" (given)")
+                        : fmt::format(" (top-1 {:.4f} on the held-out fifth)",
+                                      probe.search.held_out_top_1),
+             probe.fit.loss, Counted(probe.fit.evaluations, "evaluation"), probe.fit.gradient);
   PrintClassTable("linear probe", metrics, hits.classes());
   fmt::print("\ntook {:.1f} s\n", subject.Seconds());
 }
@@ -133,26 +132,28 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
 
 }  // namespace
 
-/// `fastclip eval linear`: how often a linear classifier on frozen features is right.
+/// `fastclip eval linear`: a linear classifier on frozen image features.
 int RunEvalLinear(int argc, const char* const* argv) {
   Options options;
   CLI::App app(
-      "Linear probe: logistic regression on the frozen, normalised picture features, trained on "
-      "--train by L-BFGS and counted on --shards. The features of --train are held in memory, 4 "
-      "bytes times the embedding width a picture, at most half of the machine's.",
+      "Evaluates a linear probe: top-1, top-5 and mean per-class recall.\n"
+      "The probe is a logistic regression on frozen, normalized image features, trained with\n"
+      "L-BFGS on --train and evaluated on --shards. The features of --train must fit in half of\n"
+      "the machine's memory: 4 bytes times the embedding width per image.",
       "fastclip eval linear");
   AddEvalOptions(app, options);
-  app.add_option("--train", options.train, "labelled pictures to train on, a list as --shards")
+  app.add_option("--train", options.train, "labeled images to train on, in the form of --shards")
       ->required();
-  app.add_option("--classes", options.classes,
-                 "file of class names, one a line, or 'imagenet': for labels that are names; "
-                 "default: the folders' names, where --train is a folder of classes");
+  app.add_option(
+      "--classes", options.classes,
+      "file with one class name per line, label 0 first, or 'imagenet', for labels that are "
+      "names; default: the folder names, if --train is a folder of classes");
   AddLabelKey(app, options.label_key);
   app.add_option(
          "--l2", options.l2,
-         "weight of half the sum of squares; default: the best on a fifth of --train held out, "
-         "searched from 1e-2 on")
-      ->check(CLI::NonNegativeNumber);
+         "L2 penalty: weight of half the sum of squares; default: the best on a held-out fifth of "
+         "--train, searched from 1e-2")
+      ->check(NumberAtLeast(0));
   app.footer(
       "example: fastclip eval linear runs/quickstart --train 'build/quickstart/train/*.tar' "
       "--shards 'build/quickstart/heldout/*.tar' --json");
@@ -165,7 +166,7 @@ int RunEvalLinear(int argc, const char* const* argv) {
   const auto source = subject.OpenLabelled(options.shards, options.label_key, names);
   CheckLabels(*train, kMaxClasses, options.train, "a probe", *names);
   CheckLabels(*source, kMaxClasses, options.shards, "a probe", *names);
-  const EncodeOptions encode = subject.Encode("pictures", source->size());
+  const EncodeOptions encode = subject.Encode("images", source->size());
   CheckFits(train->size(), subject.model().embed_dim, encode.target.dtype == at::kDouble ? 8 : 4);
 
   const auto model = subject.Load();

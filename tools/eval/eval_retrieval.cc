@@ -18,11 +18,11 @@ struct Options : EvalOptions {
   CaptionOptions captions;
 };
 
-/// A set as it was read.
+/// An encoded set and how its captions were read.
 struct ReadSet {
   EncodedSet encoded;
   CaptionLines lines = CaptionLines::kSplit;
-  std::int64_t of_several_lines = 0;  // .txt, of which `lines` says what became
+  std::int64_t of_several_lines = 0;  // .txt files that `lines` applies to
 };
 
 struct Figures {
@@ -34,11 +34,11 @@ void PrintTable(const EvalSubject& subject, const Options& options, const ReadSe
                 const Figures& figures) {
   const RetrievalMetrics& metrics = figures.retrieval;
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
-  fmt::print("data      {}: {}, {}", options.shards, Counted(metrics.images, "picture"),
+  fmt::print("data      {}: {}, {}", options.shards, Counted(metrics.images, "image"),
              Counted(metrics.captions, "caption"));
   if (set.of_several_lines > 0) fmt::print(" ({})", DescribeLines(set.lines));
   if (const std::string left_out = DescribeSkips(set.encoded.skips); !left_out.empty()) {
-    fmt::print("; left out: {}", left_out);
+    fmt::print("; skipped: {}", left_out);
   }
   fmt::print("\n\n{:<16}{:>8}{:>8}{:>8}{:>12}{:>13}\n", "", "R@1", "R@5", "R@10", "mean rank",
              "median rank");
@@ -78,16 +78,16 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
 
 }  // namespace
 
-/// `fastclip eval retrieval`: how well a trained model finds captions by picture and pictures by
-/// caption.
+/// `fastclip eval retrieval`: image-to-text and text-to-image retrieval.
 int RunEvalRetrieval(int argc, const char* const* argv) {
   Options options;
-  CLI::App app("R@1, R@5, R@10: pictures find their captions, captions their pictures.",
+  CLI::App app("Evaluates image-to-text and text-to-image retrieval: R@1, R@5, R@10 and ranks.",
                "fastclip eval retrieval");
   AddEvalOptions(app, options);
   options.captions.AddTo(app);
   app.footer(
-      "example: fastclip eval retrieval runs/quickstart --shards 'shards/heldout-*.tar' --json");
+      "example: fastclip eval retrieval runs/quickstart --shards 'build/quickstart/heldout/*.tar' "
+      "--json");
   if (!ParseArguments(app, argc, argv)) return 0;
 
   const EvalSubject subject(options);
@@ -100,13 +100,13 @@ int RunEvalRetrieval(int argc, const char* const* argv) {
       !lack.empty()) {
     throw std::runtime_error(lack);
   }
-  const std::int64_t looked_at = source->texts_of_several_lines();
+  const std::int64_t sampled = source->texts_of_several_lines();
   const auto model = subject.Load();
   const std::int64_t size = source->size();
   ReadSet set{.encoded = EncodeSet(*model, *source, SampleIndex{0}, SampleIndex{size},
                                    subject.tokenizer(), subject.Encode("records", size)),
               .lines = source_options.caption_lines,
-              .of_several_lines = -looked_at};
+              .of_several_lines = -sampled};
   set.of_several_lines += source->texts_of_several_lines();
   const PerSide<at::Tensor>& features = set.encoded.features;
   const Figures figures{

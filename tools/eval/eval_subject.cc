@@ -29,31 +29,28 @@ namespace fastclip {
 
 void AddEvalOptions(CLI::App& app, EvalOptions& options) {
   app.add_option("RUN_OR_CHECKPOINT", options.model,
-                 "run folder (its newest whole checkpoint), RUN/checkpoints/step_N, or a "
-                 ".safetensors file under OpenCLIP's names")
+                 "run folder (its newest complete checkpoint), RUN/checkpoints/step_N, or a "
+                 ".safetensors file with OpenCLIP's parameter names")
       ->required();
-  app.add_option("--shards", options.shards,
-                 "tar shards (braces, globs, ::), a table of images, or a folder of classes")
+  app.add_option("--shards", options.shards, "data to evaluate on: " + std::string(kListHelp))
       ->required();
   app.add_option("--model", options.preset,
-                 "preset or model .toml; default: what the run's config.toml, or the "
-                 "checkpoint.json or open_clip_config.json beside the file, tells");
+                 "preset or model .toml; default: from the run's config.toml, or from "
+                 "checkpoint.json or open_clip_config.json next to the file");
   app.add_option("--tokenizer", options.tokenizer,
-                 "clip, clip:VOCAB or sentencepiece:MODEL; default: the run's, else clip")
+                 std::string(kTokenizerHelp) + "; default: the run's, else clip")
       ->check(WrongTokenizer);
   options.table.AddTo(app);
-  app.add_option("--batch", options.batch_size, "pictures encoded at once")
-      ->check(CLI::Range(1, 65536))
+  app.add_option("--batch", options.batch_size, "images encoded at once")
+      ->check(Between(1, 65536))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "default: all cores")
-      ->check(CLI::Range(1, kMostThreads));
-  app.add_flag("--json", options.json, "one JSON object on standard output");
+  app.add_option("--threads", options.threads, std::string(kThreadsHelp) + "; default: all cores")
+      ->check(Between(1, kMostThreads));
+  app.add_flag("--json", options.json, kJsonHelp);
 }
 
 void AddLabelKey(CLI::App& app, std::string& label_key) {
-  app.add_option("--label-key", label_key,
-                 "where a record's label is: json.NAME, a field of its .json (or of a .jsonl row), "
-                 "or a table's column; default: .cls, or the column 'label'");
+  app.add_option("--label-key", label_key, kLabelKeyHelp);
 }
 
 EvalSubject::EvalSubject(const EvalOptions& options)
@@ -69,7 +66,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   if (!source.run.empty() && std::filesystem::exists(config_file)) {
     const LoadedConfig config(config_file, {});
     preset = config->model.name;
-    // The run's own copy is there even where the folder was moved.
+    // The run's own copy works even if the run folder was moved.
     const std::string own_model = source.run + "/model.toml";
     if (preset.ends_with(".toml") && std::filesystem::exists(own_model)) preset = own_model;
     source_ = OtherSourceOf(*config);
@@ -79,7 +76,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
     if (config->train.precision == "fp64") encode_.target.dtype = at::kDouble;
   }
   source_.manifest_fallback_dir = source.run;
-  source_.renew = true;  // what is there is evaluated, not what a manifest says
+  source_.renew = true;  // evaluates the current files, not those in an old manifest
   options.table.Apply(source_.table);
   if (!options.preset.empty()) preset = options.preset;
   if (!options.tokenizer.empty()) tokenizer = options.tokenizer;
@@ -88,20 +85,19 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   } else {
     const std::optional<WeightsOrigin> origin = OriginOf(file_);
     if (!origin) {
-      throw UsageError(fmt::format(
-          "no file beside {} says which model it is of: add --model, one of {}, or a model's "
-          ".toml",
-          file_, fmt::join(ModelPresets(), ", ")));
+      throw UsageError(
+          fmt::format("{}: unknown model; set --model to one of {}, or to a model .toml", file_,
+                      fmt::join(ModelPresets(), ", ")));
     }
     model_ = ModelOf(*origin);
     if (options.tokenizer.empty() && !origin->tokenizer.empty()) tokenizer = origin->tokenizer;
   }
   tokenizer_ = OpenTokenizer(tokenizer);
   if (tokenizer_->vocab_size() > model_.text.vocab_size) {
-    throw std::runtime_error(
-        fmt::format("tokenizer {} has {} ids, but model {} embeds {}: name the tokenizer that it "
-                    "was trained with, --tokenizer clip or sentencepiece:MODEL",
-                    tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
+    throw std::runtime_error(fmt::format(
+        "tokenizer {} has {} ids, but model {} has {} embeddings; set --tokenizer to the "
+        "one it was trained with, clip or sentencepiece:MODEL",
+        tokenizer, tokenizer_->vocab_size(), model_.name, model_.text.vocab_size));
   }
   const std::string unchecked = CheckOrigin(file_, {.config = model_,
                                                     .tokenizer = tokenizer,

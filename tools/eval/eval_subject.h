@@ -21,7 +21,7 @@
 
 namespace fastclip {
 
-/// What all `fastclip eval` verbs are told.
+/// The options of all `fastclip eval` verbs.
 struct EvalOptions {
   std::string model;
   std::string shards;
@@ -33,28 +33,28 @@ struct EvalOptions {
   bool json = false;
 };
 
-/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, those of tables, --batch, --threads and
+/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, TableOptions, --batch, --threads and
 /// --json.
 void AddEvalOptions(CLI::App& app, EvalOptions& options);
 void AddLabelKey(CLI::App& app, std::string& label_key);
 
-/// The model to evaluate and how to feed it: as its run was trained, --model and --tokenizer going
-/// before the run's.
+/// The model to evaluate and how to feed it: as its run was trained, except that --model and
+/// --tokenizer override the run's.
 class EvalSubject {
  public:
-  /// Finds the model and sets ATen's threads; reads no weights. Says on standard error which
-  /// damaged checkpoints it passes over. Throws UsageError where it cannot know the model's shape,
-  /// std::runtime_error with what to do for the rest.
+  /// Finds the model and sets ATen's threads; reads no weights. Reports skipped damaged checkpoints
+  /// on standard error. Throws UsageError if the model's shape is unknown, and std::runtime_error,
+  /// which says what to do, for other errors.
   explicit EvalSubject(const EvalOptions& options);
 
   /// Reads the weights.
   std::unique_ptr<ClipModel> Load() const;
-  /// How the run reads records, but for where its training's captions are.
+  /// How the run reads records, without its training caption keys.
   const SourceOptions& source_options() const { return source_; }
-  /// Opens a list and says on standard error what is wrong with it.
+  /// Opens a list and prints its warnings to standard error.
   std::unique_ptr<RecordSource> Open(const std::string& list, const SourceOptions& options) const;
-  /// With labels in place of captions: `label_key` says where they are, `names` what those mean
-  /// that are names.
+  /// Opens a list with labels instead of captions. `label_key`: where they are stored; `names`:
+  /// maps class names to labels.
   std::unique_ptr<RecordSource> OpenLabelled(const std::string& list, const std::string& label_key,
                                              std::shared_ptr<const ClassNames> names) const;
 
@@ -78,10 +78,10 @@ class EvalSubject {
   std::chrono::steady_clock::time_point start_;
 };
 
-/// What was left out of an evaluation by classes, for people; empty where nothing was.
+/// What a classification skipped, as text; empty if nothing.
 std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names);
-/// left_out of an evaluation by classes: skips, label_out_of_range, the first of these, and how
-/// often each name of no class was met.
+/// "left_out" of a classification: skips, label_out_of_range, the first record of these, and the
+/// count of each unknown class name.
 nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names);
 /// One line on standard output.
 void PrintJson(const nlohmann::ordered_json& json);

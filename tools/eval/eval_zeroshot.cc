@@ -21,15 +21,15 @@ struct Options : EvalOptions {
 void PrintTable(const EvalSubject& subject, const Options& options, const ClassPrompts& prompts,
                 const ClassList& classes, const ClassHits& hits, const ClassMetrics& metrics) {
   fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
-  fmt::print("data      {}: {}", options.shards, Counted(metrics.images, "picture"));
+  fmt::print("data      {}: {}", options.shards, Counted(metrics.images, "image"));
   if (const std::string left_out = DescribeLeftOut(hits, *classes.names); !left_out.empty()) {
-    fmt::print("; left out: {}", left_out);
+    fmt::print("; skipped: {}", left_out);
   }
   fmt::print("\nclasses   {}: {} in {} of {}\n", classes.from,
              Counted(std::ssize(prompts.classes), "name"),
              Counted(std::ssize(prompts.templates), "template"), options.templates);
   if (const auto equal = FindEqualNames(prompts.classes); !equal.empty()) {
-    fmt::print("          classes with equal names are kept apart: {}\n",
+    fmt::print("          classes with the same name are counted separately: {}\n",
                DescribeEqualNames(equal));
   }
   PrintClassTable("zero-shot", metrics, hits.classes());
@@ -60,21 +60,22 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
 
 }  // namespace
 
-/// `fastclip eval zeroshot`: how often the name of a picture's class is the nearest to it.
+/// `fastclip eval zeroshot`: zero-shot classification.
 int RunEvalZeroShot(int argc, const char* const* argv) {
   Options options;
   CLI::App app(
-      "Zero-shot classification: a class is the mean of its name in all templates, and a picture "
-      "gets the class with the largest cosine. Of classes that tie, each is the first one equally "
-      "often.",
+      "Evaluates zero-shot classification: top-1, top-5 and mean per-class recall.\n"
+      "A class embedding is the mean of the class name in all templates. An image gets the class\n"
+      "with the largest cosine similarity; ties are split evenly.",
       "fastclip eval zeroshot");
   AddEvalOptions(app, options);
-  app.add_option("--classes", options.classes,
-                 "file of class names, one a line, the first of label 0; or 'imagenet'; default: "
-                 "the folders' names, where --shards is a folder of classes");
+  app.add_option(
+      "--classes", options.classes,
+      "file with one class name per line, label 0 first, or 'imagenet'; default: the folder "
+      "names, if --shards is a folder of classes");
   app.add_option("--templates", options.templates,
-                 "file of templates, one a line, {} or {c} where the name goes; or 'openai' "
-                 "(80), 'simple' (7)")
+                 "file with one prompt template per line, with {} or {c} for the class name, or "
+                 "'openai' (80 templates) or 'simple' (7)")
       ->required();
   AddLabelKey(app, options.label_key);
   app.footer(
@@ -86,8 +87,8 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
 
   if (options.classes.empty() && ClassesOfList(options.shards).empty()) {
     throw UsageError(
-        "--classes is needed, a file of class names or 'imagenet', unless --shards is a folder of "
-        "classes");
+        "--classes is required unless --shards is a folder of classes; set it to a file of class "
+        "names or 'imagenet'");
   }
   const ClassList list = OpenClasses(options.classes, options.shards);
   const ClassPrompts prompts{list.prompts, ReadTemplates(options.templates)};
@@ -99,7 +100,7 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
 
   const auto model = subject.Load();
   const auto sentences = classes * static_cast<std::int64_t>(prompts.templates.size());
-  const EncodeOptions encode = subject.Encode("pictures", size);
+  const EncodeOptions encode = subject.Encode("images", size);
   const at::Tensor weights = ClassWeights(*model, subject.tokenizer(), prompts, encode,
                                           subject.Progress("class names", sentences));
   const ClassHits hits = ClassifyPictures(*model, *source, SampleIndex{0}, SampleIndex{size},

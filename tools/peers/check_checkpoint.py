@@ -1,9 +1,9 @@
-"""Loads weights of ours into OpenCLIP, strictly, and compares features; then makes weights of OpenCLIP's own.
+"""Loads FastCLIP weights into OpenCLIP (strict), compares features, and writes weights of a new OpenCLIP model.
 
 usage: check_checkpoint.py MODEL.safetensors PROBE.safetensors OUT.safetensors
-PROBE holds images [b, 3, s, s], tokens [b, n], our image_features and text_features of them, and in its
-metadata the model as JSON, in OpenCLIP's words. OUT gets weight/* of a fresh OpenCLIP model and its features.
-Prints the largest differences as JSON; exit code 1 where one exceeds 1e-5.
+PROBE has images [b, 3, s, s], tokens [b, n], FastCLIP's image_features and text_features of them, and in its metadata
+the model as JSON, with OpenCLIP's keys. OUT gets weight/* of a new OpenCLIP model and its features. Prints the largest
+differences as JSON; exit code 1 if one exceeds 1e-5.
 """
 
 import json
@@ -35,7 +35,7 @@ def main(weights, probe_file, out):
     with tempfile.TemporaryDirectory() as folder:
         (pathlib.Path(folder) / "peer-model.json").write_text(json.dumps(config))
         open_clip.add_model_config(folder)
-        # As a user loads it: a missing or unknown name raises.
+        # As a user loads it: a missing or unknown name raises an error.
         ours = open_clip.create_model("peer-model", pretrained=weights)
         ours.load_state_dict(load_file(weights), strict=True)  # nor was anything resized or converted
         torch.manual_seed(11)

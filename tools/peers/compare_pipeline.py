@@ -1,13 +1,15 @@
-"""Training batches by FastCLIP's loader, by DALI on the CPU and by OpenCLIP's loader in Python (webdataset, Pillow), in
-turn from the same shards: samples/s, CPU, memory, and how many times as fast FastCLIP's is.
+"""Compares the loaders of FastCLIP, DALI on the CPU, and OpenCLIP (webdataset, Pillow): samples/s, CPU and memory.
 
-All crop alike: RandomResizedCrop, area 0.9 to 1, ratio 3/4 to 4/3, bicubic. Each slice is a process of its own, whose
-imports, opening and first batches are not measured. The list is repeated, as links in a temporary folder, up to 20,000
-records, so that epochs are not what is measured; what was read once comes from the page cache. A slice of FastCLIP is
-the median of three or more parts, from an empty loader to its last batch; the others' are whole rounds of workers.
+The loaders alternate on the same shards, with the same crop: RandomResizedCrop, area 0.9 to 1, ratio 3/4 to 4/3,
+bicubic. Each slice is a process of its own; its imports, setup and first batches are not measured. The list is repeated
+up to 20,000 records, as links in a temporary folder, so that starts of epochs do not count; files come from the page
+cache. A slice of FastCLIP is the median of three or more parts, from an empty loader to its last batch; a slice of the
+others is complete rounds of workers.
 
-CPU is user and system time of all processes of a loader. Memory is the peak above what was there before the loader was
-made: FastCLIP's as the kernel notes it, the others' looked up between batches, a page of n processes as 1/n in each.
+CPU is the user and system time of all processes of a loader. Memory is the peak above the start of the loader: the
+kernel's figure for FastCLIP, samples between batches for the others (a page shared by n processes counts 1/n in each).
+
+example: tools/peers.sh pipeline 'cc3m/{00000..00031}.tar' 30 --json
 """
 
 import argparse
@@ -29,9 +31,9 @@ RECORDS = 20_000  # of the repeated list, at least
 WARM_UP = 4  # batches of each worker
 STOPPERS = (signal.SIGINT, signal.SIGTERM)
 DOES = {
-    "fastclip": "decodes what the crop needs, scales to Pillow's byte, to uint8; tokenizes the captions",
-    "dali": "decodes what the crop needs, scales with antialiasing, to uint8; no captions",
-    "webdataset": "OpenCLIP's loader and transform: whole pictures, to float32, normalized; tokenizes the captions",
+    "fastclip": "decodes what the crop needs, resizes bit-identically to Pillow, to uint8; tokenizes the captions",
+    "dali": "decodes what the crop needs, resizes with antialiasing, to uint8; no captions",
+    "webdataset": "OpenCLIP's loader and transform: whole images, to float32, normalized; tokenizes the captions",
 }
 
 
@@ -152,7 +154,7 @@ def link_shards(files, folder):
             os.symlink(os.path.realpath(file), f"{folder}/{i:06}-{os.path.basename(file)}")
         return run("build/fastclip", "shards", "info", f"{folder}/*.tar", "--json")["records"]
 
-    once = link(0, len(files)) or sys.exit("peers: the shards hold no record")
+    once = link(0, len(files)) or sys.exit("peers: the shards have no records")
     times = max(1, -(-RECORDS // once), -(-THREADS // len(files)))  # a worker of webdataset needs a shard of its own
     return once, link(len(files), times * len(files))
 
@@ -198,12 +200,12 @@ def words_of(numbers, digits):
 def table(found):
     lines = ["{threads} threads or workers, {size} px, batch {batch}, {rounds} rounds of {seconds_per_slice:g} s;"
              " {records} records, repeated to {records_with_repeats}; median (quartiles)".format(**found),
-             f"{'':34} {'samples/s':>17} {'CPU ms a sample':>16} {'memory MB':>10}   FastCLIP is"]
+             f"{'':34} {'samples/s':>17} {'CPU ms/sample':>16} {'memory MB':>10}   FastCLIP is"]
     for loader in found["loaders"].values():
         rate, times = words_of(loader["samples_per_second"], 0), loader.get("fastclip_is")
         lines.append(f"{loader['version']:34} {rate:>17} {loader['cpu_ms_per_sample']:16.2f} {loader['peak_mb']:10.0f}"
                      + (f"   {words_of(times, 2)} times as fast" if times else ""))
-    lines.append(f"{'decoding alone, whole pictures':34} {found['decode_only_per_second']:17.0f}")
+    lines.append(f"{'decoding whole images only':34} {found['decode_only_per_second']:17.0f}")
     return "\n".join(lines + [f"{loader['version']}: {loader['does']}" for loader in found["loaders"].values()])
 
 
@@ -213,7 +215,7 @@ def files_of(shards):
     names = [name for part in shards.split("::") for name in braceexpand(part)]
     for name in names:
         if not name.endswith(".tar") or not glob.glob(name):
-            raise ValueError(f"no tar shard is named '{name}'")
+            raise ValueError(f"'{name}': no such tar shard")
     return [file for name in names for file in sorted(glob.glob(name))]
 
 
@@ -221,15 +223,15 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/peers.sh pipeline", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", nargs="?", default="build/quickstart/train/*.tar",
-                        help="tars: braces, globs, ::; if not given, those of tools/quickstart.sh")
-    parser.add_argument("seconds", nargs="?", type=float, default=10, help="of a slice, 1 to 600; 10")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+                        help="tar shards: braces, globs, :: (default: %(default)s)")
+    parser.add_argument("seconds", nargs="?", type=float, default=10, help="seconds per slice, 1 to 600 (default: %(default)g)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--dali", required=True, help=argparse.SUPPRESS)  # its Python, from tools/peers.sh
     words = parser.parse_args()
     if not 1 <= words.seconds <= 600:
-        parser.error(f"{words.seconds:g} seconds are not from 1 to 600")
+        parser.error(f"seconds must be from 1 to 600, not {words.seconds:g}")
     if not os.access("build/fastclip", os.X_OK):
-        parser.error("build/fastclip is not there: build it first")
+        parser.error("build/fastclip is missing; build it first")
     try:
         files = files_of(words.shards)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""Training steps of FastCLIP and of OpenCLIP in Python, in turn, on the same inputs; prints their ratios.
+"""Compares training steps of FastCLIP and OpenCLIP in Python on the same inputs, alternating; prints their ratios.
 
 usage: compare_step.py CONFIG.toml [section.key=value …]
-One line a round, then one JSON object. OpenCLIP always computes the whole context.
+Prints one line per round, then one JSON object. OpenCLIP always computes the whole context.
 """
 
 import json
@@ -34,7 +34,7 @@ def main(words):
                 pairs.append((ours[length]["samples_per_second"], theirs[length]["samples_per_second"]))
                 print(
                     f"round {turn + 1}, {length} captions: {pairs[-1][0]:.1f} samples/s, OpenCLIP {pairs[-1][1]:.1f},"
-                    f" a core second {ours[length]['samples_per_core_second']:.1f}"
+                    f" per core-second {ours[length]['samples_per_core_second']:.1f}"
                     f" and {theirs[length]['samples_per_core_second']:.1f}",
                     file=sys.stderr,
                 )

@@ -1,11 +1,11 @@
-"""Gathers the test files of others, as their packages ship them, and what Python makes of them, for
+"""Collects the test files of other packages, and what Python reads from them, for
 build/tests/pipeline_foreign_peer_test (tools/peers.sh foreign):
 
     python tools/peers/foreign.py OUT --cpython FOLDER --libarchive SOURCE.tar.xz --pillow SDIST.tar.gz
 
-OUT/tars/NAME.tar with NAME.members (each regular member: bytes of its name as uint32, the name, bytes of its
-data as uint64, the data) or NAME.refused (why tarfile does not read it); webdataset ships no tars, so its
-TarWriter writes some. OUT/pictures/NAME with NAME.rgb (width and height as uint32, the pixels) or NAME.refused.
+It writes OUT/tars/NAME.tar with NAME.members (for each regular member: length of the name as uint32, the name, length
+of the data as uint64, the data) or NAME.refused (tarfile's error). webdataset ships no tars, so its TarWriter writes
+some. It writes OUT/pictures/NAME with NAME.rgb (width and height as uint32, the pixels) or NAME.refused.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def unpacked(data):
 
 
 def uudecoded(text):
-    """The file in an uuencoded one; the lines of some are longer than they need be."""
+    """Decodes a uuencoded file; some have lines that are longer than necessary."""
     out = bytearray()
     lines = iter(text.splitlines())
     for line in lines:
@@ -53,7 +53,7 @@ def uudecoded(text):
 
 
 def members(path):
-    """Of a tar, as tarfile reads it to its end: over zeros too, as our walk does."""
+    """The members of a tar that tarfile reads up to its end, also after zeros, as FastCLIP does."""
     out = bytearray()
     with tarfile.open(path, "r:", ignore_zeros=True) as tar:
         for member in tar:
@@ -64,16 +64,16 @@ def members(path):
             name = member.name.encode("utf-8", "surrogateescape")
             data = tar.extractfile(member).read()
             if len(data) != member.size:
-                raise ValueError(f"{member.name}: cut")
+                raise ValueError(f"{member.name}: truncated")
             out += struct.pack("<I", len(name)) + name + struct.pack("<Q", len(data)) + data
     return bytes(out)
 
 
 def keep(path, suffix, make):
-    """PATH and beside it what `make` gives, or why it does not."""
+    """Writes the result of `make` next to PATH, or its error."""
     try:
         made = make(path)
-    except Exception as error:  # whatever the peer has against it is what is told
+    except Exception as error:  # any error of the peer is recorded
         path.with_name(path.name + ".refused").write_text(f"{type(error).__name__}: {error}")
     else:
         path.with_name(path.name + suffix).write_bytes(made)
@@ -89,7 +89,7 @@ def tars_of_libarchive(source):
             try:
                 data = unpacked(uudecoded(data))
             except Exception as error:
-                print(f"left out: {name.name}: {error}")
+                print(f"skipped {name.name}: {error}")
                 continue
             looks_like_tar = len(data) >= 512 and (b"ustar" in data[257:263] or ".tar" in name.name)
             if looks_like_tar and not data.startswith((b"\x1f\x9d", b"Rar", b"PK", b"xar!")):

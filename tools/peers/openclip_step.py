@@ -1,8 +1,8 @@
-"""Full training steps of OpenCLIP in Python over the inputs of `fastclip bench step --inputs FILE`.
+"""Times complete training steps of OpenCLIP in Python on the inputs of `fastclip bench step --inputs FILE`.
 
 usage: openclip_step.py FILE.safetensors
-The first forward pass is checked against FILE's features of the same weights, then steps are timed: towers,
-OpenCLIP's loss, backward, AdamW in its fused form. Prints one JSON object, its keys as `fastclip bench step --json`.
+It first compares a forward pass with FILE's features of the same weights. A step is towers, OpenCLIP's loss, backward
+and fused AdamW. Prints one JSON object with the keys of `fastclip bench step --json`.
 """
 
 import json
@@ -26,7 +26,7 @@ def make_model(setup, tensors):
 
 
 def make_optimizer(model, setup):
-    """OpenCLIP's two groups: what has fewer than two dimensions, norms and biases do not decay."""
+    """OpenCLIP's two parameter groups: tensors of fewer than two dimensions, norms and biases have no weight decay."""
     decay, keep = [], []
     for name, parameter in model.named_parameters():
         plain = parameter.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
@@ -85,7 +85,7 @@ def main(path):
         }.items():
             difference = (features - tensors[f"{side}_features"]).abs().max().item()
             if difference > 1e-5:
-                sys.exit(f"{side} features differ by {difference}: this would compare two different models")
+                sys.exit(f"{side} features differ by {difference} (at most 1e-5): the models are not the same")
     model.train()
     optimizer = make_optimizer(model, setup)
     result = {"peer": "OpenCLIP 3.3.0 in Python", "threads": setup["threads"]}

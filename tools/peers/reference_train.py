@@ -1,5 +1,5 @@
-"""Trains OpenCLIP's Python model on the quickstart's shards with the same objective, schedule, sizes and seed
-as a config, and prints the retrieval figures as one line of JSON: what `fastclip train` is compared with.
+"""Trains OpenCLIP's Python model on the quickstart's shards with the objective, schedule, sizes and seed of a
+config, and prints retrieval metrics as one line of JSON, to compare with `fastclip train`.
 
 usage: reference_train.py CONFIG.toml [section.key=value …] (in the peers' environment, see tools/peers.sh)
 """
@@ -41,7 +41,7 @@ def load_config(path, words):
 
 
 def read_records(pattern):
-    """Each record of the shards as its picture and its members by ending."""
+    """The records of the shards: each one's image, and its members by extension."""
     for shard in sorted(glob.glob(pattern)):
         records = {}
         with tarfile.open(shard) as tar:

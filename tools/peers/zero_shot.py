@@ -1,9 +1,9 @@
-"""OpenCLIP's zero-shot classification with a checkpoint of ours, on the shards that `fastclip eval zeroshot` reads.
+"""Evaluates a FastCLIP checkpoint with OpenCLIP's zero-shot classification, on the shards of `fastclip eval zeroshot`.
 
 usage: zero_shot.py MODEL.safetensors MODEL.toml SHARDS CLASSES TEMPLATES (in the peers' environment)
-Model, tokens and classifier are OpenCLIP's, pictures Pillow's and torchvision's, hits counted by topk as OpenCLIP
-does (its own function does not run with this environment's numpy). Prints top-1 and top-5
-as one line of JSON. Records without .cls, or with a label that is no class, are left out.
+Model, tokenizer and classifier are OpenCLIP's; images are decoded by Pillow and torchvision. Hits are counted with topk
+as in OpenCLIP, whose own function does not run with this environment's numpy. Prints top-1 and top-5 as one line of
+JSON. Records without .cls, or with a label out of range, are skipped.
 """
 
 import json

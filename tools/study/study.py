@@ -1,15 +1,15 @@
-"""Trains the study's methods on the quickstart's set and writes its table and plot.
+"""Trains the study's methods on the quickstart's data and writes a table and a plot.
 
-First a search: each method's settings, listed beforehand in methods.toml, are trained shortly on a
-part of the training pictures and validated on the rest of them. Then the best setting of each method
-is trained with several seeds and evaluated on the held-out pictures, once. Every run leaves one JSON
-file in the results' folder. It is not run again while its command, the hashes of its data and the
-program's version are the same, so that a study that was stopped goes on where it was. A result that
-does not match is moved to set-aside/ there and its run is done again: results of other data or of
-another version are never compared. At the end results.md and results.svg are written beside them.
+First it searches: it trains each method's settings, listed in methods.toml, for a few epochs on a
+part of the training images and validates them on the rest. Then it trains the best setting of each
+method with several seeds and evaluates it once on the held-out images. Every run writes one JSON
+file to the results folder. A run is skipped if its command, the hashes of its data and the version
+of the program are unchanged, so a stopped study can be resumed. A result that does not match is
+moved to set-aside/ and its run is repeated: results of different data or versions are never
+compared. At the end it writes results.md and results.svg to the results folder.
 
-Runs have one thread each and go side by side, one a core: no run waits for another, and the seconds
-of a core that it took hardly depend on what else the machine does.
+Each run has one thread, and runs are parallel, one per core, so the core-seconds of a run hardly
+depend on the load of the machine.
 """
 
 import argparse
@@ -33,12 +33,12 @@ METRICS = ("R@1", "R@5", "R@10")
 
 
 def run(command):
-    """What a command prints."""
+    """The output of a command."""
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def run_logged(command, log):
-    """Runs a command, its words to a log. Returns the core-seconds that it took."""
+    """Runs a command with its output in a log. Returns its core-seconds."""
     with open(log, "a", encoding="utf-8") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
         _, status, usage = os.wait4(process.pid, 0)
@@ -59,7 +59,7 @@ def write_aside(path, text):
 
 
 def pack(table, folder):
-    """The shards of a table; those that are there stay while they were packed from this very table."""
+    """Packs a table into shards, unless they were packed from the same table before."""
     source, mark = hashlib.sha256(table.read_bytes()).hexdigest(), folder / "packed-from"
     if mark.exists() and mark.read_text() == source:
         return
@@ -73,7 +73,7 @@ def pack(table, folder):
 
 
 def prepare(work, validation):
-    """The quickstart's training pictures once more, a part of them set aside to validate settings."""
+    """Packs the quickstart's training images again, with a part of them for validation."""
     with open(QUICKSTART / "train.tsv", encoding="utf-8", newline="\n") as file:
         head, *rows = file.read().splitlines(keepends=True)
     uses = collections.Counter(row.split("\t")[1].lower() for row in rows)
@@ -89,7 +89,7 @@ def prepare(work, validation):
 
 
 def origin_of(shards):
-    """What a result of a phase comes from, besides its words: {"program": version, "train": hash, "test": hash}."""
+    """The origin of a phase's results: {"program": version, "train": hash, "test": hash}."""
     program = run([PROGRAM, "--version"]).splitlines()[0]
 
     def hash_of(part):
@@ -100,7 +100,7 @@ def origin_of(shards):
 
 
 class Study:
-    """`origins`: origin_of() the shards. `dry`: nothing is run; what would be is in `missing`."""
+    """`origins`: origin_of() the shards. `dry`: run nothing, collect the runs in `missing`."""
 
     def __init__(self, plan, work, results, shards, origins, dry=False):
         self.plan, self.work, self.results, self.shards, self.origins = plan, work, results, shards, origins
@@ -110,12 +110,12 @@ class Study:
         return [*self.plan["words"], *method["words"], *setting]
 
     def one(self, phase, name, words, epochs, seed):
-        """The result of one run, from its file or by running it."""
+        """The result of one run, read from its file or measured."""
         train, test = self.shards[phase]
         words = [*words, f"train.epochs={epochs}", f"train.seed={seed}", f"data.train={train}", "data.val="]
         file = self.results / phase / f"{name}.json"
         known = json.loads(file.read_text()) if file.exists() else None
-        differs = self.differences(phase, words, known) if known else ["there is none yet"]
+        differs = self.differences(phase, words, known) if known else ["no result yet"]
         if not differs:
             return known
         if self.dry:
@@ -140,21 +140,21 @@ class Study:
         return result
 
     def differences(self, phase, words, known):
-        """Why a kept result is not that of this run."""
+        """Why a stored result is not the result of this run."""
         before, now = known.get("origin", {}), self.origins[phase]
-        changed = [f"{what} was {before.get(what, 'not noted')}, is {now[what]}"
+        changed = [f"{what} was {before.get(what, 'not recorded')}, is {now[what]}"
                    for what in now if before.get(what) != now[what]]
-        return changed if known["words"] == words else ["other words", *changed]
+        return changed if known["words"] == words else ["other settings", *changed]
 
     def set_aside(self, file, name, differs):
         mark = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
         aside = self.results / "set-aside" / file.parent.name / f"{file.stem}.{mark}.json"
-        print(f"{name} is run again ({'; '.join(differs)}); the old result: {aside}\n", end="", flush=True)
+        print(f"{name} is run again ({'; '.join(differs)}); old result moved to {aside}\n", end="", flush=True)
         aside.parent.mkdir(parents=True, exist_ok=True)
         file.rename(aside)
 
     def search(self, workers):
-        """Each method with its best setting."""
+        """The best setting of each method."""
         plan, found = self.plan["search"], {}
         for method in self.plan["method"]:
             for number, setting in enumerate(method["settings"]):
@@ -173,7 +173,7 @@ class Study:
         return [(method, method["settings"][best(method)]) for method in self.plan["method"]]
 
     def final(self, chosen, workers):
-        """(method, setting, the results of its seeds) of each, the best mean R@10 first."""
+        """(method, setting, results of the seeds) for each method, best mean R@10 first."""
         plan, rows = self.plan["final"], []
         for method, setting in chosen:
             name = method["name"].replace(" ", "-")
@@ -188,7 +188,7 @@ class Study:
 
 
 def wait(runs):
-    """Until all are done, or one has failed: that one's error."""
+    """Waits until all are done; raises the error of the first that fails."""
     for run in concurrent.futures.as_completed(runs):
         run.result()
 
@@ -214,7 +214,7 @@ def table(rows):
 
 
 def plot(rows):
-    """Mean R@10 of each method as a bar, and each seed as a dot."""
+    """The mean R@10 of each method as a bar, with a dot per seed."""
     left, width, row, top = 130, 430, 26, 34
     largest = max(both(result, "R@10") for _, _, results in rows for result in results)
     unit = width / (1.08 * largest)
@@ -241,18 +241,18 @@ def main():
     parser = argparse.ArgumentParser(
         prog="tools/study.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: nohup tools/study.sh > study.log &")
-    parser.add_argument("--methods", default=HERE / "methods.toml", type=pathlib.Path, help="what is compared")
-    parser.add_argument("--work", default="build/study", type=pathlib.Path, help="folder of shards and runs")
-    parser.add_argument("--results", default=HERE / "results", type=pathlib.Path, help="folder of the results' files")
+    parser.add_argument("--methods", default=HERE / "methods.toml", type=pathlib.Path, help="methods and settings (default: %(default)s)")
+    parser.add_argument("--work", default="build/study", type=pathlib.Path, help="folder for shards and runs (default: %(default)s)")
+    parser.add_argument("--results", default=HERE / "results", type=pathlib.Path, help="folder for results (default: %(default)s)")
     parser.add_argument("--list", action="store_true",
-                        help="run nothing: list the runs whose results are missing or do not match, and their cost")
-    parser.add_argument("--jobs", default=os.cpu_count(), type=int, help="runs side by side, one thread each")
+                        help="list the runs whose results are missing or do not match, and their cost, and exit")
+    parser.add_argument("--jobs", default=os.cpu_count(), type=int, help="number of parallel runs, with one thread each (default: all cores)")
     arguments = parser.parse_args()
     with open(arguments.methods, "rb") as file:
         plan = tomllib.load(file)
     for method in plan["method"]:
         if not 1 <= len(method["settings"]) <= 6:
-            sys.exit(f"study: {method['name']} has {len(method['settings'])} settings; 1 to 6 keep the effort equal")
+            sys.exit(f"study: {method['name']} has {len(method['settings'])} settings; list 1 to 6")
     arguments.work.mkdir(parents=True, exist_ok=True)
     shards = prepare(arguments.work, plan["search"]["validation"])
     study = Study(plan, arguments.work, arguments.results, shards, origin_of(shards), dry=arguments.list)
@@ -261,15 +261,15 @@ def main():
             rows = study.final(study.search(workers), workers)
         except subprocess.CalledProcessError as error:
             workers.shutdown(cancel_futures=True)
-            sys.exit(f"study: {' '.join(error.cmd[:3])} … ended with {error.returncode}; its log.txt lies under "
-                     f"{arguments.work}/runs. The same command goes on from here")
+            sys.exit(f"study: {' '.join(error.cmd[:3])} … failed with exit code {error.returncode}; see its log.txt under "
+                     f"{arguments.work}/runs. Run the same command again to resume")
         except KeyboardInterrupt:
             workers.shutdown(cancel_futures=True)
-            sys.exit("study: stopped; the same command goes on from here")
+            sys.exit("study: stopped; run the same command again to resume")
     if arguments.list:
         for name, differs, seconds in sorted(study.missing):
             print(f"{name}: {'; '.join(differs)}" + (f" ({seconds:.0f} core-s before)" if seconds else ""))
-        print(f"{len(study.missing)} runs to do, {sum(cost for _, _, cost in study.missing):.0f} core-s as far as is known")
+        print(f"runs to do: {len(study.missing)}, at least {sum(cost for _, _, cost in study.missing):.0f} core-s")
         return
     write_aside(arguments.results / "results.md", table(rows))
     write_aside(arguments.results / "results.svg", plot(rows))

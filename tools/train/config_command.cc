@@ -21,7 +21,7 @@
 namespace fastclip {
 namespace {
 
-/// What another value means to a run that is resumed.
+/// The effect of a changed key on a resumed run.
 const char* MeaningOf(KeyChange change) {
   switch (change) {
     case KeyChange::kNothing:
@@ -33,10 +33,10 @@ const char* MeaningOf(KeyChange change) {
     case KeyChange::kNumbers:
       return "changes results";
     case KeyChange::kStartOnly:
-      return "counts at a start alone";
+      return "used only when a run starts";
     case KeyChange::kSameSample:
     case KeyChange::kSameState:
-      return "refused at a resume, unless it comes to the same";
+      return "refused on resume, unless the result is the same";
   }
   return "";
 }
@@ -49,7 +49,7 @@ ConfigTable Defaults(TrainConfig& config) {
 }
 
 int PrintDefaults(int argc, const char* const* argv) {
-  CLI::App app("Prints every key with its default, explained, as a config file.",
+  CLI::App app("Prints a config file with every key, its default and an explanation.",
                "fastclip config defaults");
   app.footer("example: fastclip config defaults > mine.toml");
   if (!ParseArguments(app, argc, argv)) return 0;
@@ -61,10 +61,10 @@ int PrintDefaults(int argc, const char* const* argv) {
 int PrintKeys(int argc, const char* const* argv) {
   std::string word;
   CLI::App app(
-      "Explains keys: default, type and bounds, effect, what a change of it means when a run is\n"
-      "resumed, and the names by which other programs know it.",
+      "Explains config keys: default, type and range, effect, what a change means when a run is\n"
+      "resumed, and the key's names in other programs.",
       "fastclip config keys");
-  app.add_option("WORD", word, "only keys with this in their name or their other names");
+  app.add_option("WORD", word, "only keys whose name, or name in another program, contains this");
   app.footer("example: fastclip config keys learning_rate");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
@@ -87,24 +87,24 @@ int PrintKeys(int argc, const char* const* argv) {
   if (found) return 0;
   const std::string advice = AdviceOn(word);
   throw UsageError(
-      fmt::format("no key has '{}' in its name{}{}", word, advice.empty() ? "" : "; ", advice));
+      fmt::format("no key contains '{}'{}{}", word, advice.empty() ? "" : "; ", advice));
 }
 
 int Check(int argc, const char* const* argv) {
   std::string path;
   std::vector<std::string> overrides;
   CLI::App app(
-      "Reads a config and says what is wrong with it, without its data: `train CONFIG\n"
-      "--dry-run` looks at those too.",
+      "Checks a config without reading its data. `fastclip train CONFIG --dry-run` checks the\n"
+      "data too.",
       "fastclip config check");
-  app.add_option("CONFIG", path, "TOML file, or a run folder: its config.toml")->required();
-  app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
-  app.footer("example: fastclip config check mine.toml train.epochs=10");
+  app.add_option("CONFIG", path, kConfigHelp)->required();
+  app.add_option("OVERRIDES", overrides, kOverridesHelp);
+  app.footer("example: fastclip config check configs/quickstart.toml train.epochs=10");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides);
   ModelOf(config);
-  // Whether batch, lanes and mix go together: of sources that are large enough.
+  // Checks batch, lanes and mix together, with sources that are large enough.
   const std::vector<std::string> sources = SplitList(config->data.train);
   const auto made_up = [](const std::string& part) { return part.starts_with("synthetic:"); };
   const std::vector<std::int64_t> records(
@@ -114,35 +114,34 @@ int Check(int argc, const char* const* argv) {
   std::size_t set = 0;
   const std::vector<std::string> keys = config.table().keys();
   for (const std::string& key : keys) set += config.table().Origin(key) != "the default" ? 1 : 0;
-  fmt::print("{}: {} of {} keys set; no error found without the data\n", path, set, keys.size());
+  fmt::print("{}: {} of {} keys set; no errors (data not checked)\n", path, set, keys.size());
   return 0;
 }
 
 int Diff(int argc, const char* const* argv) {
   std::string before, now;
   CLI::App app(
-      "Lists the keys that differ between two configs, and what each change would mean to a\n"
-      "run that is resumed.",
+      "Lists the keys that differ between two configs, and what each change means when a run is\n"
+      "resumed.",
       "fastclip config diff");
-  app.add_option("BEFORE", before, "TOML file, or a run folder: its config.toml")->required();
-  app.add_option("NOW", now, "the other one")->required();
-  app.footer("example: fastclip config diff runs/a runs/b");
+  app.add_option("BEFORE", before, kConfigHelp)->required();
+  app.add_option("NOW", now, kConfigHelp)->required();
+  app.footer("example: fastclip config diff configs/quickstart.toml runs/quickstart");
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig a(before, {}), b(now, {});
   const std::vector<ChangedKey> changed = ChangedKeys(ValuesOf(*a), ValuesOf(*b));
   for (const ChangedKey& key : changed) {
     fmt::print("{} {} → {} ({})\n", key.name, key.before, key.now, MeaningOf(key.change));
   }
-  if (changed.empty()) fmt::print("no key differs\n");
+  if (changed.empty()) fmt::print("no keys differ\n");
   return 0;
 }
 
 const Command kVerbs[] = {
-    {"defaults", "every key with its default, as a config file", PrintDefaults},
-    {"keys", "keys explained: default, bounds, effect, what a change means, other names",
-     PrintKeys},
-    {"check", "what is wrong with a config, without its data", Check},
-    {"diff", "the keys that differ between two configs or runs", Diff},
+    {"defaults", "print a config file with every key and its default", PrintDefaults},
+    {"keys", "explain keys: default, range, effect, what a change means", PrintKeys},
+    {"check", "check a config without reading its data", Check},
+    {"diff", "list the keys that differ between two configs or runs", Diff},
 };
 
 }  // namespace
@@ -150,7 +149,7 @@ const Command kVerbs[] = {
 /// `fastclip config VERB …`.
 int RunConfig(int argc, const char* const* argv) {
   return RunVerb("config", kVerbs, "Shows, checks and compares configs.",
-                 "fastclip config check mine.toml", argc, argv);
+                 "fastclip config check configs/quickstart.toml", argc, argv);
 }
 
 }  // namespace fastclip

@@ -18,8 +18,8 @@ void AdviseOnOptions(const CLI::App& app, int argc, const char* const* argv) {
     const std::string option(word.substr(0, word.find('=')));
     if (app.get_option_no_throw(option) != nullptr) continue;
     if (const std::string advice = AdviceOn(option); !advice.empty()) {
-      throw UsageError(fmt::format("there is no option {}, keys are given as section.key=value; {}",
-                                   option, advice));
+      throw UsageError(
+          fmt::format("unknown option {}; keys are set as section.key=value; {}", option, advice));
     }
   }
 }

@@ -34,15 +34,17 @@ struct Options {
 
 void AddOptions(CLI::App& app, Options& options) {
   app.add_option("RUN_OR_CHECKPOINT", options.run,
-                 "run folder (its newest whole checkpoint), or RUN/checkpoints/step_N")
+                 "run folder (its newest complete checkpoint), or RUN/checkpoints/step_N")
       ->required();
-  app.add_option("--shards", options.shards, "the training data, where it lies elsewhere now");
-  app.add_option("--index-by", options.index_by,
-                 "field with the records' integers, json.key say, or index: their places in the "
-                 "list; default: the run's data.index_by, else index");
+  app.add_option("--shards", options.shards,
+                 "training data, if it has moved: " + std::string(kListHelp));
+  app.add_option(
+      "--index-by", options.index_by,
+      ".json field with the integer key of a record, as in json.key, or index (its position "
+      "in the list); default: the run's data.index_by, else index");
 }
 
-/// The state of a checkpoint, and whose it is.
+/// The estimators of a checkpoint, and the records that they belong to.
 class RunState {
  public:
   explicit RunState(const Options& options) {
@@ -53,8 +55,10 @@ class RunState {
     const std::string checkpoint = std::filesystem::path(found.file).parent_path();
     const std::string config_file = found.run + "/config.toml";
     if (found.run.empty() || !std::filesystem::exists(config_file)) {
-      throw UsageError(fmt::format(
-          "{} lies in no run folder with a config.toml that tells its data", options.run));
+      throw UsageError(
+          fmt::format("{}: needs the run's config.toml, which names the training data; use a "
+                      "checkpoint in its run folder",
+                      options.run));
     }
     const LoadedConfig config(config_file, {});
     tau_init_ = config->temperature.init;
@@ -66,16 +70,16 @@ class RunState {
     if (!options.shards.empty()) source_options.manifest.clear();
     source_ = OpenSource(list, source_options);
     if (source_->hash() != meta.data_hash) {
-      throw std::runtime_error(
-          fmt::format("{}: its estimators are of the data {:016x}, '{}' is {:016x}; --shards names "
-                      "the list that it was trained on",
-                      checkpoint, meta.data_hash, list, source_->hash()));
+      throw std::runtime_error(fmt::format(
+          "{}: its estimators belong to data {:016x}, but '{}' is {:016x}; set --shards "
+          "to the list that it was trained on",
+          checkpoint, meta.data_hash, list, source_->hash()));
     }
     plan_.emplace(meta.order);
     table_ = OpenTable(checkpoint);
     if (!table_) {
       throw std::runtime_error(
-          fmt::format("{}: objective {} keeps no estimators", checkpoint, meta.objective));
+          fmt::format("{}: objective {} has no estimators", checkpoint, meta.objective));
     }
 
     field_ = options.index_by.empty() ? config->data.index_by : options.index_by;
@@ -85,18 +89,19 @@ class RunState {
     }
     ProgressLine line;
     keys_.emplace(list, field_, source_options, [&](std::int64_t done, std::int64_t all) {
-      line.Show(done, all, "records", "reading " + field_ + ", once");
+      line.Show(done, all, "records", "reading " + field_ + " (once)");
     });
     line.End();
     if (keys_->data_hash() != meta.data_hash) {
-      throw std::runtime_error(fmt::format("'{}': changed while {} was read", list, field_));
+      throw std::runtime_error(
+          fmt::format("'{}': changed while {} was read; run the command again", list, field_));
     }
   }
 
   const RecordSource& source() const { return *source_; }
   const RecordKeys* keys() const { return keys_ ? &*keys_ : nullptr; }
   const std::vector<std::string>& columns() const { return table_->columns(); }
-  /// Of some records, [n, columns]: read from the checkpoint.
+  /// The estimators of some records, [n, columns], read from the checkpoint.
   at::Tensor Rows(std::span<const std::int64_t> indices) const {
     std::vector<LanePlace> places;
     for (const std::int64_t index : indices) {
@@ -105,10 +110,10 @@ class RunState {
     return table_->Read(places);
   }
   double tau_init() const { return tau_init_; }
-  /// What the numbers of records are.
+  /// The field that the records' integers are from, or "index".
   const std::string& field() const { return field_; }
 
-  /// The record of each key, where there is one.
+  /// The record of each key that exists.
   std::map<std::int64_t, std::int64_t> Find(const std::vector<std::int64_t>& wanted) const {
     if (keys_) return keys_->Find(wanted);
     std::map<std::int64_t, std::int64_t> found;
@@ -131,12 +136,13 @@ int RunShow(int argc, const char* const* argv) {
   Options options;
   std::vector<std::int64_t> wanted;
   CLI::App app(
-      "Prints the estimators of some records, as the published code has them: u of the image\n"
-      "and of the text anchor, 0 where never seen; with a temperature a sample also that.",
+      "Prints the estimators of some records in the form of the published code.\n"
+      "They are u of the image and of the text anchor (0 if the record was never seen) and, with\n"
+      "per-sample temperatures, those.",
       "fastclip estimators show");
   AddOptions(app, options);
-  app.add_option("KEY", wanted, "the records' integers")->required()->check(CLI::NonNegativeNumber);
-  app.footer("example: fastclip estimators show runs/mine 120034 --index-by json.key");
+  app.add_option("KEY", wanted, "integer keys of the records")->required()->check(AtLeast(0));
+  app.footer("example: fastclip estimators show runs/quickstart 0 1 2");
   if (!ParseArguments(app, argc, argv)) return 0;
   const RunState state(options);
   const auto found = state.Find(wanted);
@@ -162,22 +168,22 @@ int RunExport(int argc, const char* const* argv) {
   Options options;
   std::string out;
   CLI::App app(
-      "Writes the estimators of all records as the published code keeps them: float32 tensors\n"
-      "u_im and u_tt, [largest integer + 1, 1]; with a temperature a sample also tau_*,\n"
-      "m_grad_tau_*, v_grad_tau_* and bound_*. train.init_estimators reads it back.",
+      "Writes the estimators of all records in the form of the published code.\n"
+      "The file has float32 tensors u_im and u_tt, [largest key + 1, 1]; with per-sample\n"
+      "temperatures also tau_*, m_grad_tau_*, v_grad_tau_* and bound_*. It can be used as\n"
+      "train.init_estimators.",
       "fastclip estimators export");
   AddOptions(app, options);
-  app.add_option("--out", out, "the .safetensors file to write")
+  app.add_option("--out", out, ".safetensors file to write")
       ->required()
       ->check([](const std::string& name) {
         for (const char* ending : {".pt", ".pth", ".bin", ".npz"}) {
           if (name.ends_with(ending))
-            return fmt::format("a safetensors file is written; call it so, not {}", ending);
+            return fmt::format("must be a .safetensors file, not {}", ending);
         }
         return std::string();
       });
-  app.footer(
-      "example: fastclip estimators export runs/mine --index-by json.key --out u.safetensors");
+  app.footer("example: fastclip estimators export runs/quickstart --out u.safetensors");
   if (!ParseArguments(app, argc, argv)) return 0;
   const OutputKind kind = {"a file of estimators", [](std::string_view head) {
                              return head.find("\"u_im\"") != head.npos && head.substr(8, 1) == "{";
@@ -189,31 +195,32 @@ int RunExport(int argc, const char* const* argv) {
       [&](std::span<const std::int64_t> indices) { return state.Rows(indices); },
       state.source().size(), state.tau_init());
   const std::int64_t without = state.keys() != nullptr ? state.keys()->without_key() : 0;
-  fmt::print("{}: the estimators of {} by {}\n", out,
+  fmt::print("{}: estimators of {} by {}\n", out,
              Counted(state.source().size() - without, "record"), state.field());
   if (without > 0) {
-    Tell("left out: {} without {}\n", Counted(without, "record"), state.field());
+    Tell("skipped {} without {}\n", Counted(without, "record"), state.field());
   }
   if (infinite > 0) {
     Tell(
-        "{} values are past float32: written as infinite, which the published code takes for "
-        "never seen\n",
-        infinite);
+        "{} beyond the range of float32, written as infinity; the published code treats "
+        "infinity as never seen\n",
+        Counted(infinite, "value"));
   }
   return 0;
 }
 
 const Command kVerbs[] = {
-    {"show", "the estimators of some records", RunShow},
-    {"export", "those of all, as the published code keeps them", RunExport},
+    {"show", "print the estimators of some records", RunShow},
+    {"export", "write the estimators of all records to a file", RunExport},
 };
 
 }  // namespace
 
 /// `fastclip estimators show|export …`: the per-sample state of a checkpoint.
 int RunEstimators(int argc, const char* const* argv) {
-  return RunVerb("estimators", kVerbs, "",
-                 "fastclip estimators export runs/mine --out u.safetensors", argc, argv);
+  return RunVerb("estimators", kVerbs,
+                 "Shows or exports the per-sample state of a run or checkpoint.",
+                 "fastclip estimators export runs/quickstart --out u.safetensors", argc, argv);
 }
 
 }  // namespace fastclip

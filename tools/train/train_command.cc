@@ -8,6 +8,7 @@
 
 #include "comm/launch.h"
 #include "pipeline/base/console.h"
+#include "pipeline/base/printable.h"
 #include "tools/bench/bench_step.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/usage_error.h"
@@ -25,10 +26,10 @@ void PrintTime(const LoadedConfig& config, const DryRunReport& report) {
   std::fflush(stdout);  // before the steps, which may take long
   const double step = MeasureStep(config, report.rows, kMeasureSeconds);
   fmt::print(
-      "time        {:.3g} s a step of {} rows on this machine (measured without loading and "
-      "exchange), {} for {} steps\n",
-      step, report.rows, Duration(step * static_cast<double>(report.steps_left)),
-      report.steps_left);
+      "time        {:.3g} s per step of {} on this machine (without loading and communication), "
+      "{} for {}\n",
+      step, Counted(report.rows, "row"), Duration(step * static_cast<double>(report.steps_left)),
+      Counted(report.steps_left, "step"));
 }
 
 }  // namespace
@@ -42,36 +43,34 @@ int RunTrain(int argc, const char* const* argv) {
   std::vector<std::int64_t> samples;
   bool measure = false;
   CLI::App app(
-      "Trains a CLIP model. The config is the manual: configs/quickstart.toml explains every key.\n"
-      "Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save and end; the word resume=true goes on at the very\n"
-      "step. Another Ctrl-C half a second later or more, or another SIGTERM some seconds later, "
-      "ends\n"
-      "without saving. The exit code is 128 and the signal's number (130, 143, 129, 138): scripts\n"
-      "can tell a stopped run from a finished one.",
+      "Trains a CLIP model from a config; `fastclip config keys` explains every key.\n"
+      "Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save a checkpoint and stop; resume=true continues at\n"
+      "the same step. A second Ctrl-C (after 0.5 s) or SIGTERM (after 3 s) stops without saving.\n"
+      "The exit code of a stopped run is 128 plus the signal number (130, 143, 129, 138).",
       "fastclip train");
-  app.add_option("CONFIG", config_path, "TOML file, or a run folder: its config.toml")->required();
-  app.add_option("OVERRIDES", overrides, "section.key=value, in place of the file's");
+  app.add_option("CONFIG", config_path, kConfigHelp)->required();
+  app.add_option("OVERRIDES", overrides, kOverridesHelp);
   CLI::Option* const dry = app.add_flag(
       "--dry-run", dry_run,
-      "check all that a start checks, say what the run would be (model, steps, memory, "
-      "state, what is read, what a resume changes) and end; nothing is written");
-  app.add_option("--samples", samples,
-                 "of a dry run: plan for so many records in place of data.train, which need not "
-                 "exist yet; a number for each source, with commas between them")
+      "check everything that a start checks, print what the run would do (model, steps, memory, "
+      "state, data, changes on resume) and exit; writes nothing");
+  app.add_option(
+         "--samples", samples,
+         "plan for this many records instead of reading data.train, which need not exist; one "
+         "number per source, separated by commas")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000'000}))
+      ->check(Between(1, 1'000'000'000'000))
       ->needs(dry);
-  app.add_flag("--measure", measure,
-               "of a dry run: take some steps on made-up pictures for the time of a step")
+  app.add_flag("--measure", measure, "measure the time of a step on the CPU, with synthetic images")
       ->needs(dry);
   app.add_option("--ranks", ranks,
-                 "start this many processes on this host and train in all of them; under torchrun, "
-                 "mpirun or srun leave it out")
-      ->check(CLI::Range(1, 1024));
+                 "number of ranks to start on this host; omit it under torchrun, mpirun or srun")
+      ->check(Between(1, 1024))
+      ->capture_default_str();
   app.footer(
-      "example: fastclip train configs/quickstart.toml run=runs/mine "
-      "data.train='shards/{00000..00099}.tar' train.epochs=10");
+      "example: fastclip train configs/quickstart.toml run=runs/mine train.epochs=30\n"
+      "         fastclip train mine.toml data.train='shards/{00000..00099}.tar' --dry-run");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
 
@@ -82,8 +81,7 @@ int RunTrain(int argc, const char* const* argv) {
     const LoadedConfig config(config_path, overrides, ranks);
     CheckDevice(config, ranks);
     if (measure && config->train.device != "cpu") {
-      throw UsageError(
-          "--measure takes its steps on the CPU; leave it out, or add train.device=cpu");
+      throw UsageError("--measure runs on the CPU only; omit it, or add train.device=cpu");
     }
     const DryRunReport report = DryRun(config, {.ranks = ranks, .samples = samples});
     fmt::print("{}", report.text);
@@ -93,8 +91,8 @@ int RunTrain(int argc, const char* const* argv) {
   if (ranks == 1) return TrainAsRank(request, launch);
   if (launch.world_size > 1) {
     throw UsageError(fmt::format(
-        "--ranks starts ranks of its own, and {} has started this process as one of {} already: "
-        "leave --ranks out",
+        "--ranks cannot be combined with {}, which started this process as one of {} ranks; omit "
+        "--ranks",
         launch.launcher, launch.world_size));
   }
   return TrainLocalRanks(request, ranks);

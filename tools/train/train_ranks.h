@@ -8,24 +8,24 @@
 
 namespace fastclip {
 
-/// What `fastclip train` was asked to do.
+/// The arguments of `fastclip train`.
 struct TrainRequest {
   std::string config_path;
   std::vector<std::string> overrides;
   std::string command;  ///< as typed, for the run's records
 };
 
-/// Whether the device of a config is there, for so many ranks of this host. Before any other use of
-/// LibTorch. Throws std::runtime_error that says what to do.
+/// Checks that the config's device is available for `ranks` ranks on this host. Call it before any
+/// other use of LibTorch. Throws std::runtime_error that says what to do.
 void CheckDevice(const LoadedConfig& config, int ranks);
 
-/// Starts `ranks` processes on this host and waits for them. Throws ConfigError where the config
-/// cannot be used, before anything starts.
+/// Starts `ranks` processes on this host and waits for them. Throws ConfigError for an invalid
+/// config, before any process starts.
 int TrainLocalRanks(const TrainRequest& request, int ranks);
 
-/// Trains as the rank that `launch` says; a world of one too. Returns the exit code. Where another
-/// rank fails, or this one does, it prints one line that begins with this rank's number, and ends
-/// the process: 75 for another's failure, a launcher may try again.
+/// Trains as the rank in `launch`, also in a world of one. Returns the exit code. If any rank
+/// fails, it prints one line that begins with this rank's number and ends the process; the exit
+/// code is 75 if another rank failed, so a launcher can restart.
 int TrainAsRank(const TrainRequest& request, const Launch& launch);
 
 }  // namespace fastclip
