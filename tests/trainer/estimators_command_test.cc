@@ -140,7 +140,7 @@ TEST_F(Estimators, AreRefusedWhereTheyCannotBeMeant) {
     EXPECT_NE(errors_.find(what), std::string::npos) << errors_;
   };
   expect(2, {"train.init_estimators=u", "objective.name=openclip"},
-         "objective openclip keeps no estimators");
+         "objective openclip has no estimators");
   expect(2, {"data.index_by=key"}, "'key' is no json.NAME");
   expect(1, {"train.init_estimators=" + (folder_ / "absent")}, "absent");
   const std::string file = folder_ / "short.safetensors";

@@ -125,7 +125,7 @@ TEST_F(StartingFromWeights, TheSigmoidLosssBiasFollowsTheSameKey) {
 
 TEST_F(StartingFromWeights, TheKeyWithoutWeightsIsAnError) {
   EXPECT_EQ(Run(Train("run", {"temperature.from=weights"})), 2);
-  EXPECT_TRUE(Said("the run starts from none")) << errors_;
+  EXPECT_TRUE(Said("needs weights to start from")) << errors_;
 }
 
 TEST_F(StartingFromWeights, WhatShapesDoNotShowIsCompared) {

@@ -163,7 +163,7 @@ TEST_F(Training, ALockedTowerIsSavedAsItStartedAndHasNoOptimizerState) {
 TEST_F(Training, TowerOptionsThatDoNotFitTheModelAreRefused) {
   EXPECT_EQ(Run(Train("run", {"model.lock_image=true", "model.lock_image_unlocked_groups=4"})), 2);
   EXPECT_NE(
-      errors_.find("model.lock_image_unlocked_groups: 4 groups, but the image tower of 1 layers "
+      errors_.find("model.lock_image_unlocked_groups: 4 groups, but the image tower with 1 layer "
                    "has 3"),
       std::string::npos)
       << errors_;

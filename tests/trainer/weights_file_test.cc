@@ -72,12 +72,13 @@ TEST(WeightsFit, AnotherSizeIsToldWithBothSizesAndTheRemedy) {
     return ErrorOf([&] { CheckWeightsFit(model, {{name, ours}}, {{name, theirs}}, "x"); });
   };
   EXPECT_TRUE(Has(error(vit, "visual.positional_embedding", {82, 768}, {50, 768}),
-                  "pictures have 288 pixels a side, the model's 224: set vision.image_size = 288"));
+                  "image size is 288, the model's 224; set vision.image_size = 288"));
   EXPECT_TRUE(Has(error(resnet, "visual.attnpool.positional_embedding", {82, 2048}, {50, 2048}),
-                  "pictures have 288 pixels a side, the model's 224"));
+                  "image size is 288, the model's 224"));
   EXPECT_TRUE(Has(error(vit, "positional_embedding", {64, 512}, {77, 512}),
-                  "captions have up to 64 tokens, the model's 77: set text.context_length = 64"));
-  EXPECT_TRUE(Has(error(vit, "visual.proj", {64, 512}, {77, 512}), "is it another model's?"));
+                  "context length is 64, the model's 77; set text.context_length = 64"));
+  EXPECT_TRUE(Has(error(vit, "visual.proj", {64, 512}, {77, 512}),
+                  "check that the weights belong to this model"));
 }
 
 TEST(WeightsFit, NamesOfOtherLibrariesAreKnown) {
