@@ -124,10 +124,11 @@ TEST_F(ConfigFile, RulesThatContradictEachOtherAreRefusedByName) {
   };
   refused({"optimizer.name=lamb", "train.precision=amp", "train.micro_batches=2"}, "amp_bf16");
   refused({"optimizer.name=adam"}, "\"adamw\", \"lamb\", \"lion\", \"sgdm\"");
-  refused({"optimizer.nesterov=true"}, "only sgdm");
+  refused({"optimizer.nesterov=true"}, "needs optimizer.name = \"sgdm\", not");
   refused({"optimizer.name=sgdm", "optimizer.nesterov=true", "optimizer.momentum=0"},
-          "Nesterov's form needs momentum");
-  refused({"learning_rate.schedule=const-cooldown"}, "cooldown_epochs must be 1 or more");
+          "optimizer.nesterov = true needs optimizer.momentum > 0");
+  refused({"learning_rate.schedule=const-cooldown"},
+          "learning_rate.cooldown_epochs = 0 must be >= 1 for const-cooldown");
   refused({"gamma.start=0.1", "gamma.min=0.5"}, "set gamma.start higher, or gamma.min lower");
   const std::string advised = ErrorOf(kMode, {"gamma.schedule=advice", "gamma.start=0.1"});
   EXPECT_TRUE(advised.ends_with("set gamma.start higher")) << advised;  // it sets gamma.min itself
