@@ -52,7 +52,7 @@ TEST_F(StartingFromWeights, AConstantTemperatureIsTheConfigs) {
   std::vector<std::string> dry = Train("dry", words);
   dry.push_back("--dry-run");
   ASSERT_EQ(Run(dry), 0) << errors_;
-  EXPECT_NE(output_.find("tau 0.07 at the start"), std::string::npos) << output_;
+  EXPECT_NE(output_.find("initial tau 0.07"), std::string::npos) << output_;
 }
 
 TEST_F(StartingFromWeights, TheKeyTakesTheWeights) {
@@ -69,7 +69,7 @@ TEST_F(StartingFromWeights, TheKeyTakesTheWeights) {
   std::vector<std::string> dry = Train("dry", words);
   dry.push_back("--dry-run");
   ASSERT_EQ(Run(dry), 0) << errors_;
-  EXPECT_NE(output_.find("tau 0.02 at the start"), std::string::npos) << output_;
+  EXPECT_NE(output_.find("initial tau 0.02"), std::string::npos) << output_;
 }
 
 TEST_F(StartingFromWeights, ALearnedTemperatureGoesOnFromTheWeights) {
