@@ -93,7 +93,7 @@ TEST_F(EvalClasses, CountEqualNamesAsClassesThatTieAndTellOfThem) {
   TrainOne();
   Write("classes.txt", "circle\nsquare\ntriangle\nring\nCircle\ncircle\n");
   ASSERT_EQ(ZeroShot(), 0) << errors_;
-  EXPECT_NE(output_.find("classes with equal names stay separate: 'circle' (lines 1, 5, 6)"),
+  EXPECT_NE(output_.find("classes with equal names are kept apart: 'circle' (lines 1, 5, 6)"),
             std::string::npos)
       << output_;
   ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;

@@ -44,7 +44,7 @@ void KeepEarlier(const std::string& run, const std::string& next) {
   ReplaceFile(name(), earlier);
 }
 
-/// TOML is UTF-8, but the folder that a relative path starts from may not be.
+/// TOML is UTF-8, but the folder that a relative path starts from can hold any bytes.
 void RequireUtf8(const TrainConfig& resolved) {
   for (const std::string* path :
        {&resolved.run, &resolved.data.train, &resolved.data.val, &resolved.data.manifest,

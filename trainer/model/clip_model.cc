@@ -11,6 +11,7 @@
 #include <tuple>
 #include <variant>
 
+#include "pipeline/base/printable.h"
 #include "trainer/model/fresh_weights.h"
 #include "trainer/model/modified_resnet.h"
 #include "trainer/model/text_transformer.h"
@@ -38,8 +39,8 @@ template <class Check>
 void CheckResNet(const VisionConfig& vision, const Check& check) {
   const std::int64_t width = kResNetExpansion * vision.width;
   check(vision.resnet_layers.size() == 4,
-        fmt::format("vision.layers lists {} stages, but a ResNet has 4",
-                    vision.resnet_layers.size()));
+        fmt::format("vision.layers lists {}, but a ResNet has 4",
+                    Counted(std::ssize(vision.resnet_layers), "stage")));
   for (const std::int64_t blocks : vision.resnet_layers) {
     check(blocks >= 1 && blocks <= 1000,
           fmt::format("vision.layers: a stage with {} blocks; must be 1 to 1000", blocks));

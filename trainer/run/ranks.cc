@@ -31,7 +31,7 @@ std::int64_t NearestLanes(std::int64_t batch_size, std::int64_t lanes, int step,
 
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
                        Communicator& comm) {
-  // A path may not be UTF-8, but JSON must be.
+  // JSON must be UTF-8, but a path can hold any bytes.
   std::vector<std::pair<std::string, std::string>> texts;
   for (const auto& [name, value] : values) texts.emplace_back(name, PrintableLines(value));
   const auto all = GatherTexts(comm, nlohmann::json(texts).dump());

@@ -66,10 +66,8 @@ std::vector<std::string> LookAtData(const std::string& key, const std::string& l
     several_lines += sample.several_lines;
   }
   if (several_lines == 0) return {};
-  return {
-      fmt::format("{}: {} of {} records checked have several lines: {} "
-                  "(data.caption_lines)",
-                  key, several_lines, looked, DescribeLines(options.caption_lines))};
+  return {fmt::format("{}: {} of {} checked records with several lines: {} (data.caption_lines)",
+                      key, several_lines, looked, DescribeLines(options.caption_lines))};
 }
 
 ModelConfig ModelOf(const LoadedConfig& config) {

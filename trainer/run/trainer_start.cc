@@ -102,7 +102,7 @@ void Trainer::SayWhatItIs() {
       config_->train.batch_size, Counted(at::get_num_threads(), "thread"),
       config_->pipeline.threads));
   if (const auto equal = FindEqualNames(data_->zeroshot.prompts.classes); !equal.empty()) {
-    console_.Say(fmt::format("eval.zeroshot_classes: classes with equal names stay separate: {}",
+    console_.Say(fmt::format("eval.zeroshot_classes: classes with equal names are kept apart: {}",
                              DescribeEqualNames(equal)));
   }
   for (const std::string& line : KeysWithoutEffect(*config_)) console_.Say("note: " + line);

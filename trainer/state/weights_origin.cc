@@ -144,9 +144,8 @@ std::string CheckOrigin(const std::string& weights, const ModelInUse& model) {
   const std::optional<WeightsOrigin> origin = OriginOf(weights);
   if (!origin) {
     return fmt::format(
-        "note: no checkpoint.json or open_clip_config.json next to {}. Not checked: quick_gelu = "
-        "{}, "
-        "vision.head_width = {}, text.heads = {} and the tokenizer{}",
+        "note: no model config (checkpoint.json, open_clip_config.json) next to {}. Not checked: "
+        "quick_gelu = {}, vision.head_width = {}, text.heads = {} and the tokenizer{}",
         weights, model.config.quick_gelu, model.config.vision.head_width, model.config.text.heads,
         !model.config.quick_gelu && SoundsLikeQuickGelu(weights)
             ? fmt::format(". Its name suggests quick_gelu = true: {}",
