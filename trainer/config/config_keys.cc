@@ -57,8 +57,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Clip gradients to this global L2 norm. 0: off, as in all published recipes.",
      "grad_clip_norm grad_clip"},
     {"train.init", kStartOnly,
-     "Checkpoint or run to start from. Its weights are loaded, and its estimators too if the "
-     "data is the same."},
+     "Checkpoint or run to start from. Its weights are loaded, and its estimators too if data "
+     "and objective are the same."},
     {"train.init_estimators", kStartOnly,
      ".safetensors file of estimators to start from: from the published code's checkpoint (u_im, "
      "u_tt, …) or from `fastclip estimators export`. data.index_by says which record each row "
@@ -76,8 +76,9 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Image-text pairs for retrieval evaluation during training. Empty: none.",
      "val_data"},
     {"data.manifest", kNothing,
-     "Path of the manifest (index) of data.train; one small file per shard is stored beside it. "
-     "Empty: beside the shards, or in the run folder if that is not writable."},
+     "Path of the manifest (index) of data.train; an index file per shard goes into the folder "
+     "MANIFEST.places. Empty: all beside the shards, or in the run folder if that is not "
+     "writable."},
     {"data.tokenizer", kSameSample,
      "\"clip\" (vocabulary installed by set-up), \"clip:VOCABULARY_FILE\" or "
      "\"sentencepiece:MODEL_FILE\"."},
@@ -174,8 +175,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "still hold them."},
     {"model.lock_image_unlocked_groups", kSameState, ""},
     {"model.lock_image_freeze_bn_stats", kNumbers,
-     "A frozen ResNet normalizes by its running statistics and does not update them. false: it "
-     "updates them from the data."},
+     "ResNet with lock_image. true: normalize by the running statistics without updating them; "
+     "false: they are updated from the data."},
     {"model.lock_text", kSameState,
      "Freeze the text tower, except its last lock_text_unlocked_layers groups. Its norms are "
      "frozen like its other weights; lock_text_freeze_layer_norm = false is refused."},
@@ -202,9 +203,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "change the result."},
 
     {"gamma.schedule", kNumbers,
-     "gamma is the moving average rate of the estimators. \"cosine\": falls from start to min; "
-     "\"constant\": min after the first epoch (SogCLR, iSogCLR); \"advice\": falls over the "
-     "whole run to min(1, 4.177 epochs^-0.7265), and the value of min below is replaced by that.",
+     "gamma is the moving average rate of the estimators u: u = (1 - gamma) u + gamma g. "
+     "\"cosine\": falls from start to min; \"constant\": min after the first epoch (SogCLR, "
+     "iSogCLR); \"advice\": falls over the whole run to min(1, 4.177 epochs^-0.7265), which "
+     "replaces the value of min below.",
      "gamma_schedule"},
     {"gamma.start", kNumbers,
      "gamma of the first epoch. 1: the first epoch replaces the estimators. Use a lower value to "
@@ -221,10 +223,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "yet.",
      "temperature tau"},
     {"temperature.from", kStartOnly,
-     "Initial temperature (and bias) of a run that starts from weights (model.pretrained, "
-     "train.init). \"config\": temperature.init; \"weights\": that of the weights; \"auto\": "
-     "that of the weights if the objective learns the temperature, as in OpenCLIP, otherwise "
-     "temperature.init. RUN/config.toml shows the value used."},
+     "Which initial temperature (and bias) to use if a run starts from weights "
+     "(model.pretrained, train.init). \"config\": temperature.init; \"weights\": that of the "
+     "weights; \"auto\": that of the weights if the objective learns the temperature, as in "
+     "OpenCLIP, otherwise temperature.init. RUN/config.toml shows the value used."},
     {"temperature.lr", kNumbers,
      "Learning rate of the temperature, of ln(1/tau). -1: the model's.",
      "lr_tau"},
@@ -239,8 +241,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "init_logit_bias"},
 
     {"optimizer.name", kSameState,
-     "\"adamw\"; \"lamb\": AdamW with steps scaled to the norm of each matrix; \"lion\": steps "
-     "by sign; \"sgdm\": SGD with momentum.",
+     "\"adamw\"; \"lamb\": AdamW with steps scaled to each matrix's norm; \"lion\": steps by the "
+     "sign of an average; \"sgdm\": SGD with momentum.",
      "opt optimizer"},
     {"optimizer.beta1", kNumbers,
      "Decay rates of the moving averages: beta1 for the gradient, beta2 for its square. lion: "
@@ -250,7 +252,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "adamw, lamb: added to the root of the second moment, for numerical stability."},
     {"optimizer.weight_decay", kNumbers,
      "Weight decay. Norms, biases and the temperature have none. adamw, lion: decoupled; lamb: "
-     "inside the scaled step; sgdm: added to the gradient, and about 1000 times smaller there.",
+     "inside the scaled step; sgdm: added to the gradient (use a value about 1000 times smaller).",
      "wd"},
     {"optimizer.momentum", kNumbers,
      "sgdm: momentum factor (the temperature has none)."},
