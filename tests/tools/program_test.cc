@@ -404,9 +404,9 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
   ASSERT_EQ(Run("config keys warmup_steps > " + out), 0) << errors_;  // OpenCLIP's name
   EXPECT_EQ(ReadFile(out),
             "learning_rate.warmup = 0\n"
-            "    a whole number from 0 to 1000000000000; a change: changes results; also: "
+            "    an integer from 0 to 1000000000000; a change: changes results; also: "
             "warmup_steps\n"
-            "    Steps in which the rate rises to lr.\n");
+            "    Warmup steps, in which the rate rises to lr.\n");
   EXPECT_EQ(Run("config keys warmup-steps > " + out), 0) << errors_;
   ExpectRefused("config keys nothing-like-it", "no key contains 'nothing_like_it'");
   ExpectRefused("config keys torchcompile", "OpenCLIP's --torchcompile has no counterpart");

@@ -322,7 +322,7 @@ TEST_F(Checkpoint, OfALaterFormatSaysSo) {
   ReplaceFile(file, document.dump());
   EXPECT_NE(MessageOf([&] {
               CheckCheckpoint(At("step_10"));
-            }).find("has format 4, this program reads up to 3"),
+            }).find("has format 4, but this version reads up to 3"),
             std::string::npos);
 }
 
@@ -393,10 +393,10 @@ TEST_F(Checkpoint, GivesTheRowsOfAnyLanesFromAnyNumberOfRanks) {
     EXPECT_NE(message.find(what), std::string::npos) << message;
   };
   expect("no state file holds lane 7", [&] { LanesOf(*saved, {5, 8}, 23); });
-  expect("have 31 rows, and 30 are wanted", [&] { LanesOf(*saved, {0, 2}, 30); });
-  expect("has 2 columns a record, and 10 are", [&] { saved->Read({0, 1}, at::empty({16, 10})); });
+  expect("have 31 rows, but 30 are needed", [&] { LanesOf(*saved, {0, 2}, 30); });
+  expect("has 2 columns per record, but 10 are", [&] { saved->Read({0, 1}, at::empty({16, 10})); });
   const std::vector<LanePlace> outside = {{1, 15}};
-  expect("lane 1 has 15 rows, none for slot 15", [&] { saved->Read(outside); });
+  expect("lane 1 has 15 rows, but slot 15 was requested", [&] { saved->Read(outside); });
 }
 
 /// All that this process has read so far, from files and pipes.

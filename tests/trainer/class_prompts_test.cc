@@ -97,16 +97,16 @@ TEST_F(ClassFiles, TakeTheTemplatesOfClipBenchmarkAndOpenClip) {
 }
 
 TEST_F(ClassFiles, NameFileAndLineOfWhatIsWrong) {
-  ExpectClassError("cat\n\ndog\n", "c.txt:2: a blank line");
-  ExpectClassError("cat\ndog\n \t\n", "c.txt:3: a blank line");
-  ExpectClassError("cat\n", "1 class name; a choice needs two");
+  ExpectClassError("cat\n\ndog\n", "c.txt:2: blank line");
+  ExpectClassError("cat\ndog\n \t\n", "c.txt:3: blank line");
+  ExpectClassError("cat\n", "1 class name; at least 2 are needed");
   ExpectClassError("", "0 class names");
   ExpectTemplateError("a {}\na photo\n",
                       "t.txt:2: 'a photo' has no slot for the class name: write {} or {c}");
   ExpectTemplateError("a photo of a {0}.\n", "t.txt:1: 'a photo of a {0}.' has no slot");
-  ExpectTemplateError("a {}\n\na {}\n", "t.txt:2: a blank line");
+  ExpectTemplateError("a {}\n\na {}\n", "t.txt:2: blank line");
   ExpectTemplateError("", "no templates");
-  EXPECT_NE(ErrorOf([&] { ReadClasses(folder_ / "none.txt"); }).find("is the path right?"),
+  EXPECT_NE(ErrorOf([&] { ReadClasses(folder_ / "none.txt"); }).find("check the path"),
             std::string::npos);
   EXPECT_NE(ErrorOf([&] { ReadClasses(folder_.path()); }).find("no such file"), std::string::npos);
   EXPECT_NE(ErrorOf([&] { ReadClasses("imagenette"); }).find("tools/setup.sh"), std::string::npos);

@@ -57,7 +57,7 @@ TEST_F(DryRuns, WriteNothingNeitherRunNorIndex) {
   const std::vector<std::string> before = Files();
   ASSERT_EQ(Dry({"data.train=" + list, "data.val=" + (folder_ / "1.tar")}), 0) << errors_;
   EXPECT_TRUE(Says("120 records, 2 tar files")) << output_;
-  EXPECT_TRUE(Says("device      cpu, 1 thread a rank")) << output_;
+  EXPECT_TRUE(Says("device      cpu, 1 thread per rank")) << output_;
   EXPECT_EQ(Files(), before);
   for (const std::string& file : before) {
     const std::string name = fs::path(file).filename();
@@ -83,7 +83,7 @@ TEST_F(DryRuns, PlanARunBeforeItsDataExists) {
   EXPECT_TRUE(Says("b.tar: 398 of an epoch's 1392 rows, each record 1.99 times")) << output_;
   with[with.size() - 2] = "1000";
   EXPECT_EQ(Dry(with), 2);
-  EXPECT_NE(errors_.find("give a number for each"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("give one number for each source"), std::string::npos) << errors_;
   EXPECT_EQ(Run(Train("run", {"--samples", "10"})), 2) << "a real run has its data";
 }
 
@@ -99,7 +99,7 @@ TEST_F(DryRuns, RefuseWhatAStartRefuses) {
                      "nowhere.safetensors");
   }
   std::ofstream(folder_ / "file") << "x";
-  ExpectBothRefuse({"run=" + (folder_ / "file/run")}, "the run folder cannot be made");
+  ExpectBothRefuse({"run=" + (folder_ / "file/run")}, "cannot create the run folder");
 }
 
 TEST_F(DryRuns, RefuseWeightsOfAnotherModelByTheirHeader) {
@@ -124,7 +124,7 @@ TEST_F(DryRuns, SayWhatAResumeWouldChangeOrRefuse) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
   const std::vector<std::string> before = Files();
   ASSERT_EQ(Dry({"resume=true", "train.epochs=3"}), 0) << errors_;
-  EXPECT_TRUE(Says("goes on from step 12 of 36")) << output_;
+  EXPECT_TRUE(Says("resumes at step 12 of 36")) << output_;
   EXPECT_TRUE(Says("resume: train.epochs 1 → 3 (changes results)")) << output_;
   EXPECT_TRUE(Says("jumps at step 12: learning rate 0 → ")) << output_;
   EXPECT_EQ(Files(), before);
@@ -135,9 +135,9 @@ TEST_F(DryRuns, WarnOfSchedulesThatAreLongerThanTheRunAsAStartDoes) {
   const std::vector<std::string> words = {"train.epochs=1", "learning_rate.warmup=200",
                                           "gamma.decay_epochs=5"};
   const std::string warmup =
-      "learning_rate.warmup is 200 steps, and the run has 12: the learning "
-      "rate rises to 6e-05 at its end, of learning_rate.lr = 0.001";
-  const std::string gamma = "gamma.decay_epochs is 5 epochs, and the run has 1";
+      "learning_rate.warmup is 200 steps, but the run has only 12: the learning rate reaches "
+      "6e-05, not learning_rate.lr = 0.001";
+  const std::string gamma = "gamma.decay_epochs is 5 epochs, but the run has only 1";
   ASSERT_EQ(Dry(words), 0) << errors_;
   EXPECT_TRUE(Says(warmup) && Says(gamma)) << output_;
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
@@ -155,7 +155,7 @@ TEST(CheckpointSpace, IsForThoseToComeAndOneMore) {
   CheckpointSpace space{.checkpoint_bytes = 1e9, .keep = 3, .present = 0, .free_bytes = 4e9};
   EXPECT_EQ(CheckSpace(space, "run"), "");
   space.free_bytes = 3.9e9;
-  EXPECT_NE(CheckSpace(space, "run").find("4 checkpoints to come take 4.0 GB"), std::string::npos)
+  EXPECT_NE(CheckSpace(space, "run").find("4 checkpoints to come need 4.0 GB"), std::string::npos)
       << CheckSpace(space, "run");
   space.present = 3;  // the oldest goes when the next is there
   space.free_bytes = 1e9;

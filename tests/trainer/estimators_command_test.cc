@@ -140,12 +140,12 @@ TEST_F(Estimators, AreRefusedWhereTheyCannotBeMeant) {
     EXPECT_NE(errors_.find(what), std::string::npos) << errors_;
   };
   expect(2, {"train.init_estimators=u", "objective.name=openclip"},
-         "objective openclip keeps no estimators");
+         "objective openclip has no estimators");
   expect(2, {"data.index_by=key"}, "'key' is no json.NAME");
   expect(1, {"train.init_estimators=" + (folder_ / "absent")}, "absent");
   const std::string file = folder_ / "short.safetensors";
   WriteSafetensors(file, {{"u_im", at::ones({200})}, {"u_tt", at::ones({200})}});
-  expect(1, {"train.init_estimators=" + file}, "has 200 rows, and record 0 has the key 1000");
+  expect(1, {"train.init_estimators=" + file}, "has 200 rows, but record 0 has the key 1000");
   list_ += "::" + (folder_ / "copy/b.tar");
   std::filesystem::create_directories(folder_ / "copy");
   std::filesystem::copy_file(folder_ / "b.tar", folder_ / "copy/b.tar");

@@ -12,8 +12,8 @@ TEST_F(Ranks, TrainAsOneDoesAndEvaluateTogether) {
   const std::vector<std::string> words = {"data.val=synthetic:37", "eval.every_epochs=4"};
   ASSERT_EQ(Run(Words("one", 1, words)), 0) << errors_;
   ASSERT_EQ(Run(Words("three", 3, words)), 0) << errors_;
-  EXPECT_NE(errors_.find("3 ranks, 8 to 12 rows of a batch each; a step waits for the largest: 11% "
-                         "of the ranks' time idles"),
+  EXPECT_NE(errors_.find("3 ranks, 8 to 12 rows of a batch each; each step waits for the "
+                         "largest, so the ranks idle 11% of the time"),
             std::string::npos)
       << errors_;
   ExpectClose(Read("three", 20, "model.safetensors"), Read("one", 20, "model.safetensors"), 1e-8);
@@ -146,11 +146,11 @@ TEST_F(Ranks, NameTheOneThatHangs) {
 
 TEST_F(Ranks, RefuseAWorldLargerThanTheLanes) {
   EXPECT_EQ(Run(Words("run", 4, {"data.lanes=2"})), 2) << errors_;
-  EXPECT_NE(errors_.find("4 ranks cannot share 2 lanes of a batch of 32: data.lanes = 4 fits"),
+  EXPECT_NE(errors_.find("4 ranks cannot share 2 lanes of a batch of 32; set data.lanes = 4"),
             std::string::npos)
       << errors_;
   EXPECT_EQ(Run(Words("run", 2, {"data.lanes_per_rank=[5,2]"})), 2) << errors_;
-  EXPECT_NE(errors_.find("lists 2 ranks with 7 lanes in all; there are 2 ranks and 8 lanes"),
+  EXPECT_NE(errors_.find("lists 2 ranks with 7 lanes in total, but there are 2 ranks and 8 lanes"),
             std::string::npos)
       << errors_;
 }

@@ -19,15 +19,15 @@ TEST(RunData, NamesTheFileThatChangedAmongThoseOfOneName) {
   const TemporaryFolder run;
   WriteRunData(run.path(), 1, {File("/a", 0, 7), File("/b", 1, 8)});
   EXPECT_EQ(DescribeDataChange(run.path(), {File("/a", 0, 7), File("/b", 1, 9)}),
-            "/b/00000.tar has other records");
-  EXPECT_EQ(DescribeDataChange(run.path(), {File("/a", 0, 7)}), "/b/00000.tar is gone");
+            "/b/00000.tar has different records");
+  EXPECT_EQ(DescribeDataChange(run.path(), {File("/a", 0, 7)}), "/b/00000.tar is missing");
 }
 
 TEST(RunData, ComparesNamesWhereAllFilesLieElsewhereNow) {
   const TemporaryFolder run;
   WriteRunData(run.path(), 1, {File("/a", 0, 7), File("/b", 1, 8)});
   EXPECT_EQ(DescribeDataChange(run.path(), {File("/x/a", 0, 7), File("/x/b", 1, 9)}),
-            "/x/b/00000.tar has other records");
+            "/x/b/00000.tar has different records");
 }
 
 }  // namespace

@@ -44,8 +44,7 @@ class RunFaults : public Training {
   /// The step that the message names as saved.
   int SavedStep() {
     const std::size_t at = errors_.find("; step ");
-    EXPECT_NE(errors_.find(" is saved: resume=true goes on from there"), std::string::npos)
-        << errors_;
+    EXPECT_NE(errors_.find(" is saved: continue with resume=true"), std::string::npos) << errors_;
     return at == std::string::npos ? -1 : std::stoi(errors_.substr(at + 7));
   }
   std::vector<std::string> Resumed(std::vector<std::string> words = {}) {

@@ -115,7 +115,8 @@ TEST_F(TrainingOnShards, AShardThatChangedIsRefusedByName) {
   ASSERT_EQ(Run({"shards", "index", list}), 0) << errors_;
   ASSERT_EQ(Run(on), 2);  // it is other data now
   EXPECT_NE(errors_.find("the data's hash"), std::string::npos) << errors_;
-  EXPECT_NE(errors_.find((folder_ / "1.tar") + " has other records"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find((folder_ / "1.tar") + " has different records"), std::string::npos)
+      << errors_;
   WriteFile(folder_ / "1.tar", bytes);
   ASSERT_EQ(Run({"shards", "index", list}), 0) << errors_;
   EXPECT_EQ(Run(on), 0) << errors_;
@@ -128,10 +129,10 @@ TEST_F(TrainingOnShards, AResumeNamesAShardThatIsGoneOrNew) {
   words.emplace_back("resume=true");
   std::filesystem::rename(folder_ / "2.tar", folder_ / "away");
   EXPECT_EQ(Run(Train("run", words)), 2);
-  EXPECT_NE(errors_.find((folder_ / "2.tar") + " is gone"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find((folder_ / "2.tar") + " is missing"), std::string::npos) << errors_;
   Write("8.tar", 7000);
   EXPECT_EQ(Run(Train("run", words)), 2);
-  EXPECT_NE(errors_.find((folder_ / "2.tar") + " is gone, and 1 more file differs"),
+  EXPECT_NE(errors_.find((folder_ / "2.tar") + " is missing, and 1 more file differs"),
             std::string::npos)
       << errors_;
   std::filesystem::rename(folder_ / "away", folder_ / "2.tar");
@@ -247,7 +248,7 @@ TEST_F(TrainingOnShards, TellsOfATxtOfSeveralLines) {
   }());
   const std::vector<std::string> words = {"data.train=" + (folder_ / "0.tar"), "train.epochs=1"};
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
-  EXPECT_NE(errors_.find("data.train: 10 of 40 records looked at have several lines: .txt of "
+  EXPECT_NE(errors_.find("data.train: 10 of 40 checked records with several lines: .txt of "
                          "several lines read as one caption (data.caption_lines)"),
             std::string::npos)
       << errors_;

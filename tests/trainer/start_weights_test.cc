@@ -52,7 +52,7 @@ TEST_F(StartingFromWeights, AConstantTemperatureIsTheConfigs) {
   std::vector<std::string> dry = Train("dry", words);
   dry.push_back("--dry-run");
   ASSERT_EQ(Run(dry), 0) << errors_;
-  EXPECT_NE(output_.find("tau 0.07 at the start"), std::string::npos) << output_;
+  EXPECT_NE(output_.find("initial tau 0.07"), std::string::npos) << output_;
 }
 
 TEST_F(StartingFromWeights, TheKeyTakesTheWeights) {
@@ -69,7 +69,7 @@ TEST_F(StartingFromWeights, TheKeyTakesTheWeights) {
   std::vector<std::string> dry = Train("dry", words);
   dry.push_back("--dry-run");
   ASSERT_EQ(Run(dry), 0) << errors_;
-  EXPECT_NE(output_.find("tau 0.02 at the start"), std::string::npos) << output_;
+  EXPECT_NE(output_.find("initial tau 0.02"), std::string::npos) << output_;
 }
 
 TEST_F(StartingFromWeights, ALearnedTemperatureGoesOnFromTheWeights) {
@@ -125,7 +125,7 @@ TEST_F(StartingFromWeights, TheSigmoidLosssBiasFollowsTheSameKey) {
 
 TEST_F(StartingFromWeights, TheKeyWithoutWeightsIsAnError) {
   EXPECT_EQ(Run(Train("run", {"temperature.from=weights"})), 2);
-  EXPECT_TRUE(Said("the run starts from none")) << errors_;
+  EXPECT_TRUE(Said("needs weights to start from")) << errors_;
 }
 
 TEST_F(StartingFromWeights, WhatShapesDoNotShowIsCompared) {
@@ -138,9 +138,9 @@ TEST_F(StartingFromWeights, WhatShapesDoNotShowIsCompared) {
   for (const std::string& init :
        {"train.init=" + (folder_ / "first"), "model.pretrained=" + Weights()}) {
     EXPECT_EQ(Run(Train("run", {init, quick})), 2);
-    EXPECT_TRUE(Said("has quick_gelu = false, and model quick has true")) << errors_;
+    EXPECT_TRUE(Said("have quick_gelu = false, but model quick has true")) << errors_;
     EXPECT_EQ(Run(Train("run", {init, heads})), 2);
-    EXPECT_TRUE(Said("has text.heads = 2, and model heads has 4")) << errors_;
+    EXPECT_TRUE(Said("have text.heads = 2, but model heads has 4")) << errors_;
     std::vector<std::string> dry = Train("run", {init, heads});
     dry.emplace_back("--dry-run");
     EXPECT_EQ(Run(dry), 2);
@@ -153,7 +153,7 @@ TEST_F(StartingFromWeights, WhatShapesDoNotShowIsCompared) {
   EXPECT_EQ(
       Run(Train("run", {"model.pretrained=" + With("logit_scale", 3), quick, "train.epochs=1"})),
       0);
-  EXPECT_TRUE(Said("Unchecked: quick_gelu = true")) << errors_;
+  EXPECT_TRUE(Said("Not checked: quick_gelu = true")) << errors_;
 }
 
 TEST_F(StartingFromWeights, AFileInACheckpointTellsItsModelToAnEvaluation) {
@@ -169,7 +169,7 @@ TEST_F(StartingFromWeights, AFileInACheckpointTellsItsModelToAnEvaluation) {
   one.erase("model"), two.erase("model");
   EXPECT_EQ(one, two);
   EXPECT_EQ(Run({"eval", "retrieval", With("logit_scale", 3), "--shards", "synthetic:20"}), 2);
-  EXPECT_TRUE(Said("no file beside")) << errors_;
+  EXPECT_TRUE(Said("no model config (checkpoint.json, open_clip_config.json) next to")) << errors_;
 }
 
 TEST_F(StartingFromWeights, ThePrefixOfAWrapperIsStrippedAndSaid) {
@@ -180,7 +180,7 @@ TEST_F(StartingFromWeights, ThePrefixOfAWrapperIsStrippedAndSaid) {
   WriteSafetensors(folder_ / "wrapped.safetensors", tensors);
   const std::string wrapped = "model.pretrained=" + (folder_ / "wrapped.safetensors");
   ASSERT_EQ(Run(Train("run", {wrapped, "train.epochs=1"})), 0) << errors_;
-  EXPECT_TRUE(Said("the prefix 'module.' of its names is stripped")) << errors_;
+  EXPECT_TRUE(Said("stripped the prefix 'module.' of its tensor names")) << errors_;
 }
 
 TEST_F(StartingFromWeights, WeightsThatAreNotFiniteAreRefusedByName) {
@@ -190,7 +190,7 @@ TEST_F(StartingFromWeights, WeightsThatAreNotFiniteAreRefusedByName) {
   }
   WriteSafetensors(folder_ / "nan.safetensors", tensors);
   EXPECT_EQ(Run(Train("run", {"model.pretrained=" + (folder_ / "nan.safetensors")})), 1);
-  EXPECT_TRUE(Said("the tensor visual.proj holds a NaN")) << errors_;
+  EXPECT_TRUE(Said("tensor visual.proj holds a NaN")) << errors_;
   EXPECT_EQ(Run({"eval", "retrieval", folder_ / "nan.safetensors", "--model",
                  folder_ / "model.toml", "--shards", "synthetic:20"}),
             1);

@@ -102,7 +102,7 @@ class StopAndResume : public Training {
 TEST_F(StopAndResume, TellsByItsExitCodeWhichSignalStoppedIt) {
   EXPECT_EQ(StopAt(2, SIGINT, {}), 130) << errors_;
   EXPECT_EQ(StopAt(Metrics("cut").size() + 2, SIGTERM, {"resume=true"}), 143) << errors_;
-  EXPECT_NE(errors_.find("resume=true goes on"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("continue with resume=true"), std::string::npos) << errors_;
   EXPECT_EQ(StopAt(Metrics("cut").size() + 2, SIGHUP, {"resume=true"}), 129) << errors_;
   EXPECT_NE(errors_.find("Hangup: saving at step "), std::string::npos) << errors_;
 }
@@ -164,7 +164,7 @@ TEST_F(StopAndResume, GoesOnInAMixThatCarriesItsTail) {
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
   std::vector<std::string> other = resume;
   other[1] = "data.repeats=[1, 3]";
-  ExpectRefused(other, "the mix of the sources (rows of an epoch) was [153, 123]");
+  ExpectRefused(other, "the source mix (rows per epoch) was [153, 123]");
   other[1] = "data.repeats=[1, 2]";
   other[2] = "data.tail=drop";
   ExpectRefused(other, "data.tail was carry in this run and is drop now");
@@ -196,7 +196,7 @@ TEST_F(StopAndResume, RefusesAnotherModelOrTokenizer) {
   ExpectRefused({"resume=true"}, "data.tokenizer was clip:");
   std::string model = ReadText(folder_ / "model.toml");
   std::ofstream(folder_ / "model.toml") << "quick_gelu = true\n" << model;
-  ExpectRefused({"resume=true", tokenizer}, "quick_gelu of the model was false");
+  ExpectRefused({"resume=true", tokenizer}, "quick_gelu was false in this run and is true now");
   std::ofstream(folder_ / "model.toml") << model;
   EXPECT_EQ(Run(Train("run", {"resume=true", "train.epochs=1",
                               "data.tokenizer=clip:" + (folder_ / "same.txt")})),
@@ -223,7 +223,7 @@ TEST_F(StopAndResume, KeepsTheMetricsOfARunWhoseCheckpointsAreGone) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
   const std::string metrics = ReadText(folder_ / "run/metrics.jsonl");
   std::filesystem::rename(folder_ / "run/checkpoints", folder_ / "moved");
-  ExpectRefused({}, "put them back under");
+  ExpectRefused({}, "restore them to");
   EXPECT_EQ(ReadText(folder_ / "run/metrics.jsonl"), metrics);
   std::filesystem::rename(folder_ / "moved", folder_ / "run/checkpoints");
   EXPECT_EQ(Run(Train("run", {"train.epochs=1", "resume=true"})), 0) << errors_;

@@ -179,7 +179,7 @@ TEST_F(Training, ALockedTowerIsSavedAsItStartedAndHasNoOptimizerState) {
                                  "model.lock_image=true", "model.lock_image_unlocked_groups=1"})),
             0)
       << errors_;
-  EXPECT_NE(errors_.find("M of them not locked"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("M of them trainable"), std::string::npos) << errors_;
   std::map<std::string, at::Tensor> before;
   for (auto& [name, tensor] :
        ReadSafetensors(folder_ / ("free" + start + "model.safetensors")).tensors)
@@ -203,7 +203,7 @@ TEST_F(Training, ALockedTowerIsSavedAsItStartedAndHasNoOptimizerState) {
 TEST_F(Training, TowerOptionsThatDoNotFitTheModelAreRefused) {
   EXPECT_EQ(Run(Train("run", {"model.lock_image=true", "model.lock_image_unlocked_groups=4"})), 2);
   EXPECT_NE(
-      errors_.find("model.lock_image_unlocked_groups: 4 groups, but the image tower of 1 layers "
+      errors_.find("model.lock_image_unlocked_groups: 4 groups, but the image tower with 1 layer "
                    "has 3"),
       std::string::npos)
       << errors_;

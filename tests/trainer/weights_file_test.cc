@@ -72,12 +72,13 @@ TEST(WeightsFit, AnotherSizeIsToldWithBothSizesAndTheRemedy) {
     return ErrorOf([&] { CheckWeightsFit(model, {{name, ours}}, {{name, theirs}}, "x"); });
   };
   EXPECT_TRUE(Has(error(vit, "visual.positional_embedding", {82, 768}, {50, 768}),
-                  "pictures have 288 pixels a side, the model's 224: set vision.image_size = 288"));
+                  "image size is 288, the model's 224; set vision.image_size = 288"));
   EXPECT_TRUE(Has(error(resnet, "visual.attnpool.positional_embedding", {82, 2048}, {50, 2048}),
-                  "pictures have 288 pixels a side, the model's 224"));
+                  "image size is 288, the model's 224"));
   EXPECT_TRUE(Has(error(vit, "positional_embedding", {64, 512}, {77, 512}),
-                  "captions have up to 64 tokens, the model's 77: set text.context_length = 64"));
-  EXPECT_TRUE(Has(error(vit, "visual.proj", {64, 512}, {77, 512}), "is it another model's?"));
+                  "context length is 64, the model's 77; set text.context_length = 64"));
+  EXPECT_TRUE(Has(error(vit, "visual.proj", {64, 512}, {77, 512}),
+                  "check that the weights belong to this model"));
 }
 
 TEST(WeightsFit, NamesOfOtherLibrariesAreKnown) {
@@ -153,17 +154,16 @@ class Origin : public testing::Test {
 
 TEST_F(Origin, WhereNothingTellsTheModelThatIsSaid) {
   const std::string note = Check(LoadModelConfig("ViT-B-32"));
-  EXPECT_TRUE(Has(note, "Unchecked: quick_gelu = false")) << note;
+  EXPECT_TRUE(Has(note, "Not checked: quick_gelu = false")) << note;
   EXPECT_TRUE(Has(note, "vision.head_width = 64, text.heads = 8")) << note;
-  EXPECT_FALSE(Has(note, "By its name")) << note;
+  EXPECT_FALSE(Has(note, "Its name suggests")) << note;
   const std::string openai =
       CheckOrigin("/no/ViT-B-32-OpenAI.safetensors", {.config = LoadModelConfig("ViT-B-32"),
                                                       .tokenizer = "clip",
                                                       .model_option = "model.name",
                                                       .tokenizer_option = ""});
-  EXPECT_TRUE(Has(openai,
-                  "By its name it needs quick_gelu = true: set model.name to "
-                  "ViT-B-32-quickgelu"))
+  EXPECT_TRUE(
+      Has(openai, "Its name suggests quick_gelu = true: set model.name to ViT-B-32-quickgelu"))
       << openai;
 }
 
@@ -173,7 +173,7 @@ TEST_F(Origin, OpenClipsConfigBesideTheFileIsCompared) {
            R"("std":[0.26862954,0.26130258,0.27577711]}})");
   const std::string error = ErrorOf([&] { Check(LoadModelConfig("ViT-B-32")); });
   EXPECT_TRUE(Has(error,
-                  "has quick_gelu = true, and model ViT-B-32 has false: set model.name to "
+                  "have quick_gelu = true, but model ViT-B-32 has false; set model.name to "
                   "ViT-B-32-quickgelu"))
       << error;
   EXPECT_EQ(Check(LoadModelConfig("ViT-B-32-quickgelu")), "");

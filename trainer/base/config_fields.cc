@@ -39,7 +39,7 @@ auto InBounds(Number least, Number most) {
 
 void ConfigTable::Text(std::string key, std::string& field) {
   entries_.push_back({.key = std::move(key),
-                      .kind = "a text in quotes",
+                      .kind = "a quoted string",
                       .set = [&field](const Value& value) { return value.ReadInto(field); },
                       .write = [&field] { return TomlString(field); }});
 }
@@ -77,7 +77,7 @@ template <class IntegerType>
 void ConfigTable::AddInteger(std::string key, IntegerType& field, std::int64_t least,
                              std::int64_t most) {
   entries_.push_back({.key = std::move(key),
-                      .kind = fmt::format("a whole number from {} to {}", least, most),
+                      .kind = fmt::format("an integer from {} to {}", least, most),
                       .set = [&field, least, most](
                                  const Value& value) { return value.ReadInto(field, least, most); },
                       .write = [&field] { return std::to_string(field); }});
@@ -96,7 +96,7 @@ void ConfigTable::IntegerOrList(std::string key, std::int64_t& field,
                                 std::vector<std::int64_t>& list, std::size_t count,
                                 std::int64_t least, std::int64_t most) {
   entries_.push_back({.key = std::move(key),
-                      .kind = fmt::format("a whole number, or a list of {} of them, from {} to {}",
+                      .kind = fmt::format("an integer, or a list of {} integers, from {} to {}",
                                           count, least, most),
                       .set =
                           [&field, &list, count, least, most](const Value& value) {
@@ -122,7 +122,7 @@ void ConfigTable::IntegerList(std::string key, std::vector<std::int64_t>& list, 
                               std::int64_t most) {
   entries_.push_back(
       {.key = std::move(key),
-       .kind = fmt::format("a list of whole numbers from {} to {}", least, most),
+       .kind = fmt::format("a list of integers from {} to {}", least, most),
        .set = [&list, least,
                most](const Value& value) { return value.ReadList(list, InBounds(least, most)); },
        .write = [&list] { return fmt::format("[{}]", fmt::join(list, ", ")); }});
@@ -132,7 +132,7 @@ void ConfigTable::TextList(std::string key, std::vector<std::string>& list) {
   const auto read = [](std::string& text, const auto& value) { return value.ReadInto(text); };
   entries_.push_back(
       {.key = std::move(key),
-       .kind = "a list of texts in quotes",
+       .kind = "a list of quoted strings",
        .set = [&list, read](const Value& value) { return value.ReadList(list, read); },
        .write =
            [&list] {
@@ -159,7 +159,7 @@ void ConfigTable::RealList(std::string key, std::vector<double>& list, double le
 void ConfigTable::Unsigned(std::string key, std::uint64_t& field) {
   entries_.push_back(
       {.key = std::move(key),
-       .kind = "a whole number of 0 or more",
+       .kind = "an integer >= 0",
        .set = [&field](const Value& value) { return value.ReadInto(field, 0, kLargest); },
        .write = [&field] { return std::to_string(field); }});
 }
@@ -167,7 +167,7 @@ void ConfigTable::Unsigned(std::string key, std::uint64_t& field) {
 void ConfigTable::Real(std::string key, double& field, double least, double most) {
   entries_.push_back({.key = std::move(key),
                       .kind = most == std::numeric_limits<double>::max()
-                                  ? fmt::format("a number of {} or more", least)
+                                  ? fmt::format("a number >= {}", least)
                                   : fmt::format("a number from {} to {}", least, most),
                       .set = [&field, least, most](
                                  const Value& value) { return value.ReadInto(field, least, most); },

@@ -16,8 +16,8 @@ namespace {
 
 constexpr int kMaxKeyParts = 64;
 
-/// The number of the first line whose key, or table's name, has more dots than any of ours: toml++
-/// makes and removes what they stand for by recursion. 0: there is none.
+/// Number of the first line whose key or table name has more dots than any known key; toml++
+/// recurses over them. 0: none.
 int FirstDeepKey(std::string_view text) {
   int line = 1, dots = 0;
   bool in_key = true;
@@ -38,8 +38,7 @@ int FirstDeepKey(std::string_view text) {
 }  // namespace
 
 std::string ConfigTable::AdviceOn(const std::string& unknown) const {
-  // In a section that is misspelt, a slip of the pen goes before another program's name:
-  // optimiser.name.
+  // In a misspelled section (optimiser.name), a small typo is likelier than another program's name.
   constexpr std::size_t kSlip = 2;
   const std::string section = unknown.substr(0, unknown.find('.') + 1);
   const auto in_section = [&](const Entry& entry) { return entry.key.starts_with(section); };
@@ -70,7 +69,8 @@ template <class SetKey>
 void ConfigTable::ReadEach(const std::string& text, const std::string& where, const SetKey& set) {
   toml::table table;
   if (const int line = FirstDeepKey(text); line > 0) {
-    throw ConfigError(fmt::format("{}:{}: a key of over {} parts", where, line, kMaxKeyParts));
+    throw ConfigError(
+        fmt::format("{}:{}: a key with more than {} parts", where, line, kMaxKeyParts));
   }
   try {
     table = toml::parse(text, where);
@@ -113,10 +113,10 @@ void ConfigTable::ReadKnownKeys(const std::string& text, const std::string& wher
 
 void ConfigTable::ReadFile(const std::string& path) {
   if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
-    throw ConfigError(fmt::format("{}: is a folder; name a file", path));
+    throw ConfigError(fmt::format("{}: is a folder; give a file", path));
   }
   if (std::error_code ignored; !std::filesystem::exists(path, ignored)) {
-    throw ConfigError(fmt::format("{}: no such file; is the path right?", path));
+    throw ConfigError(fmt::format("{}: no such file; check the path", path));
   }
   constexpr std::int64_t kLimit = 1 << 20;
   std::string text;
@@ -139,7 +139,7 @@ void ConfigTable::Override(const std::string& word) {
   try {
     table = toml::parse("value = " + value);
     if (table.size() != 1) throw ConfigError("");
-  } catch (const std::exception&) {  // no TOML: a bare string, as shells like it
+  } catch (const std::exception&) {  // not TOML: a bare string, as typed in a shell
     table = toml::table{{"value", value}};
   }
   Set(key, {*table.get("value")}, "the command line");
@@ -148,7 +148,7 @@ void ConfigTable::Override(const std::string& word) {
 void ConfigTable::CheckRequired(const std::string& where) const {
   for (const Entry& entry : entries_) {
     if (entry.required && !origin_.contains(entry.key)) {
-      throw ConfigError(fmt::format("{}: {} has no default and must be set", where, entry.key));
+      throw ConfigError(fmt::format("{}: {} has no default; set it", where, entry.key));
     }
   }
 }
@@ -170,7 +170,7 @@ std::vector<std::string> ConfigTable::keys() const {
 
 const std::string& ConfigTable::KindOf(const std::string& key) const {
   const auto found = std::ranges::find(entries_, key, &Entry::key);
-  if (found == entries_.end()) throw std::out_of_range(key + " is no key");
+  if (found == entries_.end()) throw std::out_of_range(key + " is not a key");
   return found->kind;
 }
 
@@ -192,7 +192,7 @@ std::string ConfigTable::Write(
     const std::string name = entry.key.substr(dot == std::string::npos ? 0 : dot + 1);
     if (explain) text += explain(entry.key);
     text += entry.required && entry.is_empty()
-                ? fmt::format("# {} = …  has no default: give it\n", name)
+                ? fmt::format("# {} = …  no default: must be set\n", name)
                 : fmt::format("{} = {}\n", name, entry.write());
   }
   return text;

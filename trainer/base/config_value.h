@@ -11,14 +11,14 @@
 
 #include "trainer/base/config_table.h"
 
-// For config_table.cc and config_fields.cc alone.
+// Only for config_table.cc and config_fields.cc.
 
 namespace fastclip {
 
 struct ConfigTable::Value {
   const toml::node& node;
 
-  /// False where the value is of another type or out of bounds; the field stays then.
+  /// Returns false and leaves the field if the value has another type or is out of bounds.
   template <class IntegerType>
   bool ReadInto(IntegerType& field, std::int64_t least, std::int64_t most) const {
     const auto number = node.value<std::int64_t>();
@@ -42,7 +42,7 @@ struct ConfigTable::Value {
     return text.has_value();
   }
 
-  /// `read(element, value)` for each of a list's.
+  /// Calls `read(element, value)` for each element of a list.
   template <class Element, class Read>
   bool ReadList(std::vector<Element>& list, const Read& read) const {
     const toml::array* given = node.as_array();

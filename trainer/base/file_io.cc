@@ -27,7 +27,7 @@ namespace {
 
 UniqueFd Open(const std::string& path, int flags) {
   UniqueFd fd = OpenWithRetries(path, flags);
-  if (!fd && errno == EEXIST) throw FileExists(path + ": is there already");
+  if (!fd && errno == EEXIST) throw FileExists(path + ": already exists");
   if (!fd) Fail(path, "cannot be opened");
   return fd;
 }
@@ -85,7 +85,7 @@ void AppendFile::Append(std::string_view bytes) {
 void AppendFile::CutBackToLine(std::int64_t length) {
   const std::int64_t end =
       EndOfLine(fd_.get(), path_, std::clamp<std::int64_t>(length, 0, length_));
-  if (ftruncate(fd_.get(), end) != 0) Fail(path_, "cannot be cut back");
+  if (ftruncate(fd_.get(), end) != 0) Fail(path_, "cannot be truncated");
   length_ = end;
 }
 
@@ -109,10 +109,10 @@ std::string ReadWholeFile(const std::string& path, std::int64_t limit) {
   const UniqueFd file = Open(path, O_RDONLY | O_NONBLOCK);  // a pipe may have no writer
   struct stat status {};
   if (fstat(file.get(), &status) != 0) Fail(path, "cannot be read");
-  if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": is not a file");
+  if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": is not a regular file");
   if (status.st_size > limit) {
     throw std::runtime_error(
-        fmt::format("{}: has {} bytes, more than {} are not read", path, status.st_size, limit));
+        fmt::format("{}: has {} bytes, the limit is {}", path, status.st_size, limit));
   }
   std::string bytes(static_cast<std::size_t>(status.st_size), '\0');
   std::size_t filled = 0;

@@ -9,21 +9,21 @@
 
 namespace fastclip {
 
-/// A file that grows by whole pieces. Not thread-safe.
+/// An append-only file: each append is written completely or not at all. Not thread-safe.
 class AppendFile {
  public:
   enum class Open { kMake, kMakeOrContinue };
-  /// Throws std::runtime_error naming the file and the cause, as all that follows does; FileExists
-  /// where kMake finds one.
+  /// Throws FileExists if kMake finds a file. All methods throw std::runtime_error with the file
+  /// and the cause.
   AppendFile(const std::string& path, Open how);
 
   const std::string& path() const { return path_; }
   std::int64_t length() const { return length_; }
   /// `bytes` are in the file when this returns. If it throws, the file is as it was.
   void Append(std::string_view bytes);
-  /// Cuts the file to its last whole line at or before `length`.
+  /// Truncates the file to its last complete line at or before `length`.
   void CutBackToLine(std::int64_t length);
-  /// What is in the file from `offset` on.
+  /// The bytes from `offset` to the end.
   std::string Read(std::int64_t offset) const;
   void Sync();
 
@@ -38,14 +38,14 @@ class FileExists : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Writes a whole file as an AtomicFile: a reader, and a crash, find the old bytes or the new.
+/// Replaces a file atomically: readers see the old bytes or the new, also after a crash.
 /// Throws std::runtime_error naming the file and the cause.
 void ReplaceFile(const std::string& path, std::string_view bytes);
 
 /// Reads a file of at most `limit` bytes. Throws std::runtime_error naming the file and the cause.
 std::string ReadWholeFile(const std::string& path, std::int64_t limit);
 
-/// What tells that a file is whole: its size and the XXH3 hash (64 bits) of its bytes.
+/// Size and XXH3 hash (64 bits) of a file, to check that it is complete.
 struct FileDigest {
   std::int64_t size = 0;
   std::uint64_t xxh3 = 0;

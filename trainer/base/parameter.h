@@ -10,13 +10,13 @@ namespace fastclip {
 /// Which tower a parameter belongs to.
 enum class Tower : std::uint8_t { kNeither, kImage, kText };
 
-/// What a parameter is to its model. Optimizers, locks and the order of gradients go by it.
+/// Kind of a parameter. Optimizers, locks and the order of gradients depend on it.
 enum class Role : std::uint8_t {
   kMatrix,       ///< of a linear map or a convolution
   kHead,         ///< the projection into the common space
-  kEmbedding,    ///< of tokens, places or the class token
+  kEmbedding,    ///< of tokens, positions or the class token
   kNorm,         ///< gain or offset of a normalisation
-  kOffset,       ///< added to what a map gives, or to the logits
+  kOffset,       ///< a bias: of a linear map, or of the logits
   kTemperature,  ///< logit_scale
 };
 
@@ -26,8 +26,8 @@ struct Parameter {
   at::Tensor tensor;
   Tower tower = Tower::kNeither;
   Role role = Role::kMatrix;
-  /// Its part of a transformer tower, in the order of the forward pass: 0 the embeddings, then a
-  /// number a block (the last one with the norm behind it), last the projection. 0 in a ResNet.
+  /// Index of its part of a transformer tower, in forward order: 0 for the embeddings, then one per
+  /// block (the last with the norm after it), last the projection. 0 in a ResNet.
   std::int64_t part = 0;
 };
 

@@ -28,7 +28,7 @@ Precision PrecisionOf(const std::string& name) {
   for (const auto& [known, precision] : kPrecisions) {
     if (name == known) return precision;
   }
-  throw std::invalid_argument(fmt::format("train.precision is \"{}\"; there are {}", name,
+  throw std::invalid_argument(fmt::format("unknown train.precision \"{}\"; use one of {}", name,
                                           fmt::join(PrecisionNames(), ", ")));
 }
 

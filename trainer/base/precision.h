@@ -8,9 +8,9 @@
 
 namespace fastclip {
 
-/// What train.precision stands for, in OpenCLIP's names: "fp32"; "fp64"; "amp_bf16", bfloat16
-/// autocast; "amp", float16 autocast with a gradient scaler. Objectives, optimizers and evaluation
-/// are in the parameters' type always.
+/// Meaning of train.precision, in OpenCLIP's names: "fp32"; "fp64"; "amp_bf16": bfloat16 autocast;
+/// "amp": float16 autocast with a gradient scaler. Objectives, optimizers and evaluation always use
+/// the parameters' type.
 struct Precision {
   at::ScalarType parameters = at::kFloat;
   std::optional<at::ScalarType> autocast;  ///< of the towers in training

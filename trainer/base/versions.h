@@ -5,7 +5,7 @@
 
 namespace fastclip {
 
-/// What this binary is made of: "fastclip", "torch", "compiler".
+/// Versions of this build: "fastclip", "torch", "compiler".
 std::map<std::string, std::string> Versions();
 
 }  // namespace fastclip

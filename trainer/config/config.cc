@@ -20,15 +20,14 @@ namespace fs = std::filesystem;
 
 constexpr const char* kRunConfig = "config.toml";
 
-/// The config that a user's word means: a file, or the one in a run folder.
+/// The config file for `path`: itself, or config.toml of a run folder.
 std::string ConfigFileOf(const std::string& path) {
   std::error_code absent;
   if (!fs::is_directory(path, absent)) return path;
   const fs::path file = fs::path(path) / kRunConfig;
   if (fs::exists(file, absent)) return file;
-  throw ConfigError(
-      fmt::format("{}: is a folder without a {}; name a config file, or the folder of a run", path,
-                  kRunConfig));
+  throw ConfigError(fmt::format("{}: is a folder without a {}; give a config file or a run folder",
+                                path, kRunConfig));
 }
 
 }  // namespace
@@ -57,10 +56,10 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
   MoveRunTo(file);
   for (const std::string& word : overrides) {
     if (!IsUtf8(word)) {
-      throw ConfigError(fmt::format(
-          "{}: not UTF-8, as the run's config.toml must be; give the file or folder another name, "
-          "or a link",
-          Printable(word)));
+      throw ConfigError(
+          fmt::format("{}: not UTF-8, but the run's config.toml must be; rename the file or "
+                      "folder, or use a link",
+                      Printable(word)));
     }
     table_.Override(word);
   }
@@ -69,14 +68,14 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
   Validate(file);
 }
 
-/// RUN/config.toml names the folder where the run was when it started.
+/// RUN/config.toml holds the folder where the run was when it started.
 void LoadedConfig::MoveRunTo(const std::string& file) {
   const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
   std::error_code absent;
   const bool is_run =
       fs::exists(folder / "starts.jsonl", absent) || fs::exists(folder / "checkpoints", absent);
   if (fs::path(file).filename() != kRunConfig || !is_run) return;
-  // Where the same folder is meant under another name, the user's name stays.
+  // If it is the same folder under another name, the user's name is kept.
   if (fs::equivalent(config_.run, folder, absent)) return;
   if (config_.model.name == config_.run + "/model.toml") config_.model.name = folder / "model.toml";
   config_.run = folder;
@@ -155,7 +154,7 @@ void LoadedConfig::Validate(const std::string& path) const {
   if (!config_.train.init_estimators.empty() && !has_estimators) {
     throw table_.Error(
         "train.init_estimators",
-        fmt::format("objective {} keeps no estimators; leave it empty", config_.objective.name));
+        fmt::format("objective {} has no estimators; leave it empty", config_.objective.name));
   }
   if (const std::string& field = config_.data.index_by; !field.empty()) {
     try {
@@ -166,7 +165,7 @@ void LoadedConfig::Validate(const std::string& path) const {
   }
 
   CheckTemperatureFits();
-  // The temperature's own rate would rise to where the model's ends.
+  // Otherwise the temperature's own rate would rise to the model's end value.
   const TemperatureOptions& tau = config_.temperature;
   if (learns_temperature && tau.lr >= 0) {
     const std::string& curve = tau.schedule == "model" ? rate.schedule : tau.schedule;
@@ -185,36 +184,37 @@ void LoadedConfig::Validate(const std::string& path) const {
       config_.train.micro_batches > 1) {
     throw table_.Error(
         "train.precision",
-        "float16 micro-batches and lamb do not go together: what underflows in a small "
-        "part is lost, and lamb divides by the norm of what is left; say \"amp_bf16\", "
-        "train.micro_batches = 1 or another optimizer");
+        "lamb cannot be used with float16 micro-batches: small gradients underflow, and lamb "
+        "divides "
+        "by the norm of the rest; use \"amp_bf16\", train.micro_batches = 1 or another optimizer");
   }
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
-    throw table_.Error("train.init", "model.pretrained is set too; a run starts from one of them");
+    throw table_.Error("train.init", "model.pretrained is also set; set only one of them");
   }
 }
 
-// Pairs of options of which each is good alone.
+// Pairs of options that are valid alone but not together.
 void LoadedConfig::CheckTemperatureFits() const {
   const std::string& name = config_.objective.name;
   const TemperatureKind kind = TemperatureOf(name);
   if (kind == TemperatureKind::kConstant && config_.temperature.lr > 0) {
     throw table_.Error(
         "temperature.lr",
-        fmt::format("{} is the rate of a temperature that is learned, and {} keeps it "
-                    "constant; leave it at -1, or choose fastclip_v3",
-                    config_.temperature.lr, name));
+        fmt::format(
+            "{} is set, but {} keeps the temperature constant; leave it at -1, or use fastclip_v3",
+            config_.temperature.lr, name));
   }
   if (config_.temperature.from == "weights" && config_.model.pretrained.empty() &&
       config_.train.init.empty()) {
-    throw table_.Error("temperature.from",
-                       "\"weights\", but the run starts from none: set model.pretrained or "
-                       "train.init, or leave it at \"auto\"");
+    throw table_.Error(
+        "temperature.from",
+        "\"weights\" needs weights to start from; set model.pretrained or train.init, or "
+        "leave it at \"auto\"");
   }
   if (kind == TemperatureKind::kIndividual && config_.temperature.schedule != "const") {
     throw table_.Error(
         "temperature.schedule",
-        fmt::format("{} moves each sample's temperature at a constant rate: say "
+        fmt::format("{} has per-sample temperatures with a constant rate; set "
                     "temperature.schedule = \"const\", and temperature.lr (0.0133 in "
                     "the published recipe)",
                     name));
@@ -222,10 +222,8 @@ void LoadedConfig::CheckTemperatureFits() const {
   if ((name == "sogclr" || name == "isogclr") && config_.gamma.schedule != "constant") {
     throw table_.Error(
         "gamma.schedule",
-        fmt::format("{} has a constant gamma: say gamma.schedule = \"constant\"; with "
-                    "\"{}\" it is {}",
-                    name, config_.gamma.schedule,
-                    name == "sogclr" ? "fastclip_v1" : "fastclip_v2"));
+        fmt::format("{} needs gamma.schedule = \"constant\"; for \"{}\" use {}", name,
+                    config_.gamma.schedule, name == "sogclr" ? "fastclip_v1" : "fastclip_v2"));
   }
 }
 

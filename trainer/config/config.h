@@ -18,26 +18,25 @@
 
 namespace fastclip {
 
-/// What a run is made of: the folders' option structs. configs/quickstart.toml explains every key.
+/// All options of a run. configs/quickstart.toml explains every key.
 struct TrainConfig {
   std::string run;      ///< run folder
-  bool resume = false;  ///< go on from the newest good checkpoint of the run folder
+  bool resume = false;  ///< from the newest valid checkpoint of the run folder
 
   struct Train {
     std::int64_t epochs = 30;
     std::int64_t batch_size = 128;  ///< global
     std::uint64_t seed = 2024;
-    /// Of the towers; 0: this rank's share of the cores. The threads of `pipeline` come on top:
-    /// they mostly wait for the batches that they made ahead, and a machine of two cores would lose
-    /// half of itself to them.
+    /// For the model; 0: this rank's share of the cores. The threads of `pipeline` come on top:
+    /// they mostly wait, and on a machine with two cores they would take half of it.
     int threads = 0;
-    std::string device = "cpu";       ///< or "cuda": a GPU for each rank
+    std::string device = "cpu";       ///< or "cuda": one GPU per rank
     std::string precision = "fp32";   ///< one of PrecisionNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;
     double clip_norm = 0;
-    std::string init;             ///< checkpoint or run whose weights and state start this run
-    std::string init_estimators;  ///< file whose estimators do (ImportEstimators)
+    std::string init;             ///< checkpoint or run to take weights and estimators from
+    std::string init_estimators;  ///< file to take estimators from (ImportEstimators)
     std::int64_t log_every = 10;
   } train;
 
@@ -47,24 +46,24 @@ struct TrainConfig {
     std::string manifest;
     std::string tokenizer = "clip";
     std::string tail = "drop";  ///< or "pad", "carry": OrderOptions::tail
-    MixOptions mix;             ///< written as weights, repeats, counts, …
+    MixOptions mix;             ///< keys weights, repeats, counts, …
     std::int64_t chunk = 0, lanes = 0, window = 0;
     std::vector<std::int64_t> lanes_per_rank;       ///< empty: even
     std::vector<std::string> captions;              ///< of `train`; empty: the usual places
-    std::vector<double> caption_weights;            ///< empty: all alike
+    std::vector<double> caption_weights;            ///< empty: equal
     std::string image_key, caption_key, separator;  ///< of tables: TableKeys
     std::string caption_lines = "auto";             ///< of a .txt: whole for train, split for val
     std::int64_t max_record_bytes = std::int64_t{256} << 20;
     bool verify_checksums = false;     ///< of `train`
     std::string index_by;              ///< field of RecordKeys; empty: SampleIndex
-    double max_skips_per_mille = 100;  ///< of the records tried so far; more end the run
+    double max_skips_per_mille = 100;  ///< of the records tried so far; more stop the run
   } data;
 
   struct Model {
     std::string name = "ViT-B-32";
     std::string pretrained;
     bool trim_text = true;
-    LockOptions lock;  ///< written as lock_image, …
+    LockOptions lock;  ///< keys lock_image, …
     double patch_dropout = 0;
     bool sync_batch_norm = true;
   } model;
@@ -79,7 +78,7 @@ struct TrainConfig {
   std::string pixels = "exact";                                ///< pipeline.pixels, or "fast"
 
   struct Comm {
-    std::int64_t join_timeout = 300;  ///< seconds, for all ranks to be there
+    std::int64_t join_timeout = 300;  ///< seconds, until all ranks have joined
     std::int64_t timeout = 120;       ///< seconds, for a collective of a step
     std::int64_t patience = 3600;     ///< seconds, while ranks open data, evaluate or save
   } comm;
@@ -101,13 +100,13 @@ struct TrainConfig {
   } checkpoint;
 };
 
-/// A config with its table (for origins of keys in errors) and the file that it came from.
+/// A config read from a file, with its table (for the origins of keys in errors).
 class LoadedConfig {
  public:
-  /// Reads FILE.toml, or RUN/config.toml for a run folder, and applies `section.key=value` words.
-  /// A config that lies in its run folder means the folder where it lies now, wherever the run has
-  /// been moved or copied to. The cores of this host are shared by `local_ranks`, where
-  /// train.threads leaves it open. Throws ConfigError.
+  /// Reads FILE.toml, or RUN/config.toml for a run folder, and applies `section.key=value`
+  /// overrides. A config in a run folder uses the folder where it is now, even if the run was moved
+  /// or copied. If train.threads is 0, `local_ranks` share the cores of this host. Throws
+  /// ConfigError.
   LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
                int local_ranks = 1);
   LoadedConfig(const LoadedConfig&) = delete;
@@ -121,9 +120,9 @@ class LoadedConfig {
 
  private:
   void MoveRunTo(const std::string& file);
-  /// Fills in what the keys stand for: "advice", names of formats, the cores of this host.
+  /// Resolves values: "advice", format names, the cores of this host.
   void Resolve(int local_ranks);
-  /// Whether what was resolved goes together.
+  /// Checks that the resolved values can be used together.
   void Validate(const std::string& path) const;
   void CheckTemperatureFits() const;
 
@@ -131,13 +130,13 @@ class LoadedConfig {
   ConfigTable table_;
 };
 
-/// The objective's options, with what it takes from other sections.
+/// The objective's options, including those from other sections.
 ObjectiveOptions ObjectiveOf(const TrainConfig& config);
 
-/// What data.image_key, caption_key and separator say. Throws std::runtime_error.
+/// Options of data.image_key, caption_key and separator. Throws std::runtime_error.
 TableKeys TableKeysOf(const TrainConfig& config);
 
-/// All keys bound to the fields of `config`, which must outlive the table.
+/// Binds all keys to the fields of `config`, which must outlive the table.
 void BindConfig(TrainConfig& config, ConfigTable& table);
 
 }  // namespace fastclip

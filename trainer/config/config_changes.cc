@@ -13,7 +13,7 @@ namespace fastclip {
 namespace {
 
 constexpr std::int64_t kConfigLimit = 1 << 20;
-// Two schedules that mean the same may differ in the last bits.
+// Equal schedules can differ in the last bits.
 constexpr double kSame = 1e-9;
 
 }  // namespace

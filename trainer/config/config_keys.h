@@ -6,47 +6,47 @@
 
 namespace fastclip {
 
-/// What another value of a key means to a run that is resumed.
+/// What a changed value of a key does to a resumed run.
 enum class KeyChange {
   kNothing,     ///< no result depends on it
   kRounding,    ///< the same results up to rounding
-  kEvaluation,  ///< figures of evaluation, not the training
-  kNumbers,     ///< training goes on with the new value
-  kStartOnly,   ///< read when a run starts anew; a resume does not look at it
-  kSameSample,  ///< refused where it gives a step other samples, or the state another meaning: the
-                ///< checkpoint's own numbers decide, as two values may come to the same
-  kSameState,   ///< refused: the saved optimizer state is of the old value
+  kEvaluation,  ///< evaluation results, not training
+  kNumbers,     ///< training continues with the new value
+  kStartOnly,   ///< used only by a new run; ignored on resume
+  kSameSample,  ///< refused if a step would get other samples, or the state another meaning. The
+                ///< checkpoint's numbers decide, because two values can mean the same
+  kSameState,   ///< refused: the saved optimizer state belongs to the old value
 };
 
-/// One key of a config. Its type, bounds and default are its row's in BindConfig.
+/// One key of a config. BindConfig has its type, bounds and default.
 struct KeyInfo {
   std::string_view name;
   KeyChange change;
-  /// Unit and effect, as `fastclip config` prints them. Empty: the key before explains it, too.
+  /// Unit and effect, as `fastclip config` prints them. Empty: the previous key's text covers it.
   std::string_view text;
-  /// Names that other programs, OpenCLIP first, give to it; spaces between them.
+  /// Its names in other programs, OpenCLIP first, separated by spaces.
   std::string_view other_names = "";
-  /// Ranks may have values of their own: it fits the host and no result depends on it.
+  /// Can differ between ranks: it depends on the host, and no result depends on it.
   bool per_host = false;
 };
 
 /// All keys that BindConfig binds.
 std::span<const KeyInfo> ConfigKeys();
-/// Null for a name that is no key.
+/// Null if `name` is not a key.
 const KeyInfo* FindKey(std::string_view name);
 
-/// Its text, or where it has none that of the key before it.
+/// Its text, or that of the nearest key before it that has one.
 std::string_view TextOf(const KeyInfo& key);
 
-/// "changes numbers", for the line of a changed key.
+/// "changes results", for the line of a changed key.
 std::string_view DescribeChange(KeyChange change);
 
-/// The key that `unknown` stands for, by the names that other programs use or by its own last word
-/// under another section: "train.lr" is learning_rate.lr. Empty: none is known.
+/// The key that `unknown` probably means: by another program's name, or by the same last word in
+/// another section ("train.lr" is learning_rate.lr). Empty: not known.
 std::string KeyMeantBy(std::string_view unknown);
 
-/// What to say to one who gave `unknown`: that key, or why an option of OpenCLIP has none. Empty:
-/// nothing is known.
+/// Advice for an error about `unknown`: that key, or why an OpenCLIP option has no key. Empty:
+/// none.
 std::string AdviceOn(std::string_view unknown);
 
 }  // namespace fastclip

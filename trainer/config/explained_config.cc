@@ -13,7 +13,7 @@ std::string ExplainedConfig(const ConfigTable& table) {
     const KeyInfo* info = FindKey(key);
     return info == nullptr ? "" : Wrapped(info->text, "# ", kWidth);
   });
-  // Values come in TOML's literal quotes, where nothing is to be escaped.
+  // Values use TOML literal quotes, in which nothing is escaped.
   std::string usual;
   for (const auto part : std::views::split(text, '\n')) {
     std::string line(part.begin(), part.end());

@@ -8,11 +8,12 @@
 
 namespace fastclip {
 
-/// All keys with their values as TOML, each after a comment that explains it: the form of
+/// All keys with their values as TOML, each below a comment that explains it, as in
 /// configs/quickstart.toml.
 std::string ExplainedConfig(const ConfigTable& table);
 
-/// `text` in lines of at most `width` bytes, each after `indent`. Empty for an empty text.
+/// Wraps `text` into lines of at most `width` bytes, each starting with `indent`. Empty for an
+/// empty text.
 std::string Wrapped(std::string_view text, std::string_view indent, std::size_t width);
 
 }  // namespace fastclip

@@ -38,7 +38,7 @@ std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
                  objective_name);
   without_effect(config.objective.name != "siglip", {"temperature.logit_bias"}, objective_name);
 
-  // Temperatures of samples are moved with these whatever moves the weights.
+  // Per-sample temperatures always use these, whatever optimizer the weights use.
   const bool taus_move = temperature == TemperatureKind::kIndividual;
   const std::string& optimizer = config.optimizer.name;
   const std::string optimizer_name = with("optimizer.name", optimizer);

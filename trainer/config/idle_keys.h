@@ -7,8 +7,8 @@
 
 namespace fastclip {
 
-/// Keys with another value than their default that have no effect beside the other keys, a line for
-/// each reason: "optimizer.momentum has no effect with optimizer.name = adamw".
+/// Keys that differ from their default but have no effect with the other keys, one line per reason:
+/// "optimizer.momentum has no effect with optimizer.name = adamw".
 std::vector<std::string> KeysWithoutEffect(const TrainConfig& config);
 
 }  // namespace fastclip

@@ -23,7 +23,7 @@ void MakeAbsolute(std::string& path) {
   if (!path.empty()) path = fs::absolute(path).lexically_normal();
 }
 
-/// The text but for the line of `resume`, which says nothing about the run.
+/// The text without the line of `resume`, which does not describe the run.
 std::string WithoutResume(const std::string& toml) {
   std::istringstream lines(toml);
   std::string kept;
@@ -44,7 +44,7 @@ void KeepEarlier(const std::string& run, const std::string& next) {
   ReplaceFile(name(), earlier);
 }
 
-/// TOML is UTF-8, and the folder that stands before a relative path need not be.
+/// TOML is UTF-8, but the folder that a relative path starts from can hold any bytes.
 void RequireUtf8(const TrainConfig& resolved) {
   for (const std::string* path :
        {&resolved.run, &resolved.data.train, &resolved.data.val, &resolved.data.manifest,
@@ -53,7 +53,7 @@ void RequireUtf8(const TrainConfig& resolved) {
         &resolved.eval.zeroshot_classes, &resolved.eval.zeroshot_templates}) {
     if (IsUtf8(*path)) continue;
     throw ConfigError(fmt::format(
-        "{}: not UTF-8, as the run's config.toml must be; give the folder another name, or a link",
+        "{}: not UTF-8, but the run's config.toml must be; rename the folder, or use a link",
         Printable(*path)));
   }
 }

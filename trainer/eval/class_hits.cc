@@ -40,7 +40,7 @@ void ClassHits::Add(const at::Tensor& features, const at::Tensor& weights, const
     }
   }
   if (rows.empty()) return;
-  CheckFeatures(features, "pictures");
+  CheckFeatures(features, "images");
   const at::Tensor columns = weights.to(at::kDouble).t();  // [d, classes]
   const at::Tensor all_rows = at::tensor(rows, at::kLong).to(features.device());
   const at::Tensor all_labels = at::tensor(own, at::kLong).to(features.device());
@@ -92,7 +92,7 @@ ClassMetrics ClassHits::Metrics() const {
   if (total == 0) {
     const std::string why = DescribeLeftOut();
     throw std::runtime_error(
-        fmt::format("no picture could be evaluated: {}", why.empty() ? "the set is empty" : why));
+        fmt::format("no image could be evaluated: {}", why.empty() ? "the set is empty" : why));
   }
   const at::Tensor seen = images > 0;
   return {.top_1 = hits.sum().item<double>() / total,

@@ -24,10 +24,10 @@ namespace {
 constexpr std::string_view kSlots[] = {"{}", "{c}"};
 constexpr std::uintmax_t kMaxFileBytes = 64 << 20;
 constexpr std::size_t kMaxClasses = 100'000;
-/// Of equal names, and of one name's lines, so many are told.
+/// At most this many equal names, and lines per name, are listed.
 constexpr std::size_t kTold = 6;
 
-/// The first slot of `text` at `from` or behind it; an empty one where there is none.
+/// The first slot of `text` at or after `from`; size 0 if there is none.
 struct Slot {
   std::size_t begin = std::string::npos;
   std::size_t size = 0;
@@ -42,32 +42,32 @@ Slot FindSlot(std::string_view text, std::size_t from) {
   return {};
 }
 
-/// A file of that path goes before a set of that name.
+/// A file of that path takes precedence over a set of that name.
 std::string Find(const std::string& file_or_set, const std::string& folder) {
   std::error_code error;
   if (std::filesystem::is_regular_file(file_or_set, error)) return file_or_set;
   if (file_or_set.empty() || file_or_set.find_first_of("/.") != std::string::npos) {
-    throw std::runtime_error(fmt::format("'{}': no such file; is the path right?", file_or_set));
+    throw std::runtime_error(fmt::format("'{}': no such file; check the path", file_or_set));
   }
   try {
     return SharedFile(folder + "/" + file_or_set + ".txt");
   } catch (const std::runtime_error& missing) {
-    throw std::runtime_error(fmt::format("there is no file '{}', and as the name of a set: {}",
+    throw std::runtime_error(fmt::format("'{}': no such file, and not the name of a set: {}",
                                          file_or_set, missing.what()));
   }
 }
 
-/// Lines without blanks at their ends; a blank one is an error that says what a line holds.
+/// Lines, trimmed. A blank line is an error that says what a line holds.
 std::vector<std::string> ReadLines(const std::string& path, const char* a_line_holds) {
   static constexpr std::string_view kBlanks = " \t\r\v\f";
   std::error_code error;
   if (std::filesystem::file_size(path, error) > kMaxFileBytes && !error) {
-    throw std::runtime_error(path + ": over 64 MiB; is it a list of names?");
+    throw std::runtime_error(path + ": larger than 64 MiB; check that it is a list of names");
   }
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
   if (!file || file.bad()) {
-    throw std::runtime_error(path + ": cannot be read; may you read it?");
+    throw std::runtime_error(path + ": cannot be read; check its permissions");
   }
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte-order mark
   std::vector<std::string> lines;
@@ -78,7 +78,7 @@ std::vector<std::string> ReadLines(const std::string& path, const char* a_line_h
     line = line.substr(0, line.find_last_not_of(kBlanks) + 1);
     if (line.empty()) {
       throw std::runtime_error(
-          fmt::format("{}:{}: a blank line; each line holds {}: fill it or remove it", path,
+          fmt::format("{}:{}: blank line, but each line must hold {}; remove it", path,
                       lines.size() + 1, a_line_holds));
     }
     lines.emplace_back(line);
@@ -94,7 +94,7 @@ std::string Lower(std::string text) {
   return text;
 }
 
-/// What stands between the quotes of a line of OpenCLIP's source: lambda c: f'a photo of a {c}.',
+/// The string inside a line of OpenCLIP's source: lambda c: f'a photo of a {c}.',
 std::string Unquoted(const std::string& line) {
   static constexpr std::string_view kLambda = "lambda c: f";
   std::string_view text = line;
@@ -128,16 +128,17 @@ ClassList OpenClasses(const std::string& file_or_set, const std::string& list) {
   std::vector<std::string> names = ClassesOfList(list);
   if (names.empty()) {
     throw std::runtime_error(fmt::format(
-        "'{}' is no folder of classes: name its classes, in a file of one a line, or \"imagenet\"",
+        "'{}' is not a folder of classes; name the classes: a file with one per line, or "
+        "\"imagenet\"",
         list));
   }
   if (names.size() < 2) {
     throw std::runtime_error(
-        fmt::format("{}: one class, '{}'; a choice needs two or more", list, names.front()));
+        fmt::format("{}: only one class, '{}'; at least 2 are needed", list, names.front()));
   }
   auto labels = std::make_shared<ClassNames>(names);
   for (std::string& name : names) std::ranges::replace(name, '_', ' ');
-  return {std::move(names), std::move(labels), "the folders' names"};
+  return {std::move(names), std::move(labels), "the folder names"};
 }
 
 std::vector<EqualNames> FindEqualNames(const std::vector<std::string>& classes) {
@@ -171,12 +172,12 @@ std::string DescribeEqualNames(const std::vector<EqualNames>& equal) {
 
 std::vector<std::string> ReadClasses(const std::string& file_or_set) {
   const std::string path = Find(file_or_set, "classes");
-  std::vector<std::string> names = ReadLines(path, "one class name, whose label is the line");
+  std::vector<std::string> names = ReadLines(path, "one class name");
   if (names.size() > kMaxClasses) {
-    throw std::runtime_error(fmt::format("{}: over {} class names", path, kMaxClasses));
+    throw std::runtime_error(fmt::format("{}: more than {} class names", path, kMaxClasses));
   }
   if (names.size() < 2) {
-    throw std::runtime_error(fmt::format("{}: {}; a choice needs two or more, one a line", path,
+    throw std::runtime_error(fmt::format("{}: {}; at least 2 are needed, one per line", path,
                                          Counted(std::ssize(names), "class name")));
   }
   return names;
@@ -186,15 +187,16 @@ std::vector<std::string> ReadTemplates(const std::string& file_or_set) {
   const std::string path = Find(file_or_set, "templates");
   std::vector<std::string> templates = ReadLines(path, "one template");
   if (templates.empty()) {
-    throw std::runtime_error(path + ": no templates; write one a line, as in 'a photo of a {}.'");
+    throw std::runtime_error(path +
+                             ": no templates; write one per line, such as 'a photo of a {}.'");
   }
   for (std::size_t i = 0; i < templates.size(); ++i) {
     templates[i] = Unquoted(templates[i]);
     if (FindSlot(templates[i], 0).size > 0) continue;
-    throw std::runtime_error(
-        fmt::format("{}:{}: '{}' has no slot for the class name: write {{}} or {{c}} where it "
-                    "goes, as in 'a photo of a {{}}.'",
-                    path, i + 1, templates[i]));
+    throw std::runtime_error(fmt::format(
+        "{}:{}: '{}' has no slot for the class name; write {{}} or {{c}} in its place, as in 'a "
+        "photo of a {{}}.'",
+        path, i + 1, templates[i]));
   }
   return templates;
 }

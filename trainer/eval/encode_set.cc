@@ -91,8 +91,8 @@ void CheckFeatures(const at::Tensor& features, const char* what) {
     throw std::runtime_error(std::string("nothing to evaluate: the set has no ") + what);
   }
   if (!at::isfinite(features.sum()).item<bool>()) {
-    throw std::runtime_error(std::string("the model gives features that are not finite for some ") +
-                             what + "; use an earlier checkpoint");
+    throw std::runtime_error(std::string("the model gives non-finite features for some ") + what +
+                             "; use an earlier checkpoint");
   }
 }
 

@@ -62,7 +62,7 @@ class Objective {
 at::Tensor LabelTensor(std::span<const std::int64_t> labels, std::int64_t classes) {
   for (const std::int64_t label : labels) {
     if (label < 0 || label >= classes) {
-      throw std::invalid_argument(fmt::format("label {} of {} classes", label, classes));
+      throw std::invalid_argument(fmt::format("label {} is not one of {} classes", label, classes));
     }
   }
   return at::tensor(at::ArrayRef<std::int64_t>(labels.data(), labels.size()), at::kLong);
@@ -89,7 +89,7 @@ Part Select(const at::Tensor& features, std::span<const std::int64_t> labels,
   }
   if (rows.empty()) {
     throw std::runtime_error(fmt::format(
-        "{} pictures are too few to hold some out and choose l2 by them: give --l2, 1e-4 say",
+        "too few images ({}) to hold some out and choose l2; set --l2, for example 1e-4",
         labels.size()));
   }
   part.features = features.index_select(0, at::tensor(rows, at::kLong));

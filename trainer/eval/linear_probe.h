@@ -16,24 +16,24 @@ struct LinearClassifier {
 
 struct LinearFit {
   LinearClassifier classifier;
-  double loss = 0;               ///< with the penalty
-  double gradient = 0;           ///< its largest component at the end; small: converged
-  std::int64_t evaluations = 0;  ///< of loss and gradient over all pictures
+  double loss = 0;               ///< including the penalty
+  double gradient = 0;           ///< largest component at the end; small if converged
+  std::int64_t evaluations = 0;  ///< of loss and gradient over all images
 };
 
-/// Multinomial logistic regression: the classifier that minimises
-///   mean over pictures of [ logsumexp_k s_k − s_label ] + l2/2 · Σ weights²,   s = weights·x +
+/// Multinomial logistic regression: the classifier that minimizes
+///   mean over images of [ logsumexp_k s_k − s_label ] + l2/2 · Σ weights²,   s = weights·x +
 ///   bias,
-/// by L-BFGS over all pictures at once, in double precision, from `start` or from zero. The same
-/// input and number of threads give the same bits. Features [n, d] may be float: they are widened
-/// some thousand rows at a time, so that memory is theirs plus 160 bytes a weight. `labels` [n] are
-/// below `classes`. Throws std::invalid_argument for l2 < 0, sizes that do not fit, or a label that
-/// is no class.
+/// with full-batch L-BFGS in double precision, from `start` or from zero. Results are bit-identical
+/// for the same input and number of threads. Features [n, d] can be float: they are converted some
+/// thousand rows at a time, so memory is theirs plus 160 bytes per weight. `labels` [n] are below
+/// `classes`. Throws std::invalid_argument for l2 < 0, sizes that do not match, or a label that is
+/// not a class.
 LinearFit FitLinear(const at::Tensor& features, std::span<const std::int64_t> labels,
                     std::int64_t classes, double l2, const LinearClassifier* start = nullptr,
                     int max_iterations = 1000);
 
-/// Fits that ChooseL2 makes at most.
+/// Maximum number of fits of ChooseL2.
 inline constexpr int kMostFits = 9;
 
 struct L2Search {
@@ -41,11 +41,11 @@ struct L2Search {
   double held_out_top_1 = 0;
 };
 
-/// Chooses l2 by the top-1 on a fifth of the pictures, those whose SampleIndex (`indices` [n])
-/// hashes to it, fitted on the others: from 1e-2 down by tens until two in a row are no better than
-/// the best, to 1e-8 at most, then half a ten either side of the best; of equal ones the largest.
-/// These fits end after 200 iterations. `progress` gets the number of fits done, if given.
-/// Throws std::runtime_error where a part would be empty.
+/// Chooses l2 by the top-1 on a held-out fifth of the images (chosen by a hash of their
+/// SampleIndex, `indices` [n]), fitted on the others. Tries 1e-2, 1e-3, …, no lower than 1e-8,
+/// stopping after two in a row that do not improve, then a factor of √10 on either side of the
+/// best; ties go to the largest. These fits end after 200 iterations. `progress`, if given, gets
+/// the number of fits done. Throws std::runtime_error if a part would be empty.
 L2Search ChooseL2(const at::Tensor& features, std::span<const std::int64_t> labels,
                   std::span<const std::int64_t> indices, std::int64_t classes,
                   const std::function<void(int done)>& progress = {});

@@ -84,7 +84,7 @@ at::Tensor OwnScores(const at::Tensor& images, const at::Tensor& texts, const at
 RetrievalMetrics ComputeRetrieval(const at::Tensor& image_features, const at::Tensor& text_features,
                                   std::span<const std::int64_t> caption_row, std::int64_t tile) {
   const at::NoGradGuard no_grad;
-  CheckFeatures(image_features, "pictures");
+  CheckFeatures(image_features, "images");
   CheckFeatures(text_features, "captions");
   const std::int64_t n = image_features.size(0), m = text_features.size(0);
   const auto counting = at::TensorOptions(at::kLong).device(image_features.device());

@@ -10,9 +10,9 @@
 
 namespace fastclip {
 
-/// How well pictures find their captions, or captions their pictures. Ranks count from 1; the
-/// recalls are shares of the queries. Where scores tie, each is the expected value over all orders
-/// of those that tie.
+/// Retrieval in one direction: images to captions or captions to images. Ranks count from 1;
+/// recalls are fractions of the queries. With tied scores each value is the expected value over all
+/// orders of the tie.
 struct RetrievalDirection {
   double recall_1 = 0;
   double recall_5 = 0;
@@ -22,17 +22,17 @@ struct RetrievalDirection {
 };
 
 struct RetrievalMetrics {
-  RetrievalDirection image_to_text;  ///< a picture's rank is that of its best caption
+  RetrievalDirection image_to_text;  ///< an image's rank is that of its best caption
   RetrievalDirection text_to_image;  ///< each caption is a query
   std::int64_t images = 0;
   std::int64_t captions = 0;
 };
 
-/// Retrieval among the pictures [n, d] and captions [m, d] of a set; caption_row [m] says whose
-/// each caption is, in any order. A picture without caption is no query, but the captions have to
-/// tell it apart. Scores are computed by `tile` pictures and captions at once, which bounds the
-/// memory and changes nothing; they are rounded to float, so that equal features tie. Throws
-/// std::runtime_error where features are not finite, or there are none.
+/// Retrieval among the images [n, d] and captions [m, d] of a set; caption_row [m] is the image of
+/// each caption, in any order. An image without a caption is not a query, but is a candidate for
+/// the captions. Scores are computed in tiles of `tile` images and captions, which limits memory
+/// and does not change the result; they are rounded to float so that equal features tie. Throws
+/// std::runtime_error if there are no features or some are not finite.
 RetrievalMetrics ComputeRetrieval(const at::Tensor& image_features, const at::Tensor& text_features,
                                   std::span<const std::int64_t> caption_row,
                                   std::int64_t tile = 2048);

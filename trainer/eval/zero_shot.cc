@@ -10,18 +10,20 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/base/printable.h"
+
 namespace fastclip {
 namespace {
 
 constexpr std::int64_t kLooks = 64;  // records that CheckLabels reads
 
-/// Classes without those that a model reads as one before them, and where each is found again.
+/// Classes without duplicates that a model reads alike, and the row of each original class.
 struct DistinctClasses {
   ClassPrompts prompts;
   std::vector<std::int64_t> row;  // [classes]
 };
 
-/// By the ids of a sentence: a tokenizer may fold capitals and clean names up.
+/// Compares token ids: a tokenizer can fold case and clean names up.
 DistinctClasses Distinct(const ClassPrompts& prompts, const Tokenizer& tokenizer) {
   DistinctClasses distinct{{{}, prompts.templates}, {}};
   std::map<std::vector<TokenId>, std::int64_t> rows;
@@ -106,17 +108,17 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
     }
   }
   if (out_of_range > 0) {
-    throw std::runtime_error(
-        fmt::format("{}: the labels are out of range, all that were looked at: record {} has label "
-                    "{}, but {} has {} classes, labels 0 to {}; is it the list of this data?",
-                    set, record, label, from, classes, classes - 1));
+    throw std::runtime_error(fmt::format(
+        "{}: all labels read are out of range: record {} has label {}, but {} has {} classes, "
+        "labels 0 to {}; check that the class list belongs to this data",
+        set, record, label, from, classes, classes - 1));
   }
   const std::string unknown = names.DescribeUnknown();
   throw std::runtime_error(fmt::format(
-      "{}: none of {} records that were looked at can be used: {}; {}", set, looks,
+      "{}: {} checked, none can be used: {}; {}", set, Counted(looks, "record"),
       DescribeSkips(skips),
-      unknown.empty()     ? "labels are read from .cls members or a column 'label', from elsewhere "
-                            "with a label key such as json.NAME"
+      unknown.empty() ? "labels are read from .cls members or a column 'label'; for another place "
+                        "set a label key such as json.NAME"
       : names.size() == 0 ? unknown + ": name the classes with --classes"
                           : unknown + " of " + from));
 }

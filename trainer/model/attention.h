@@ -12,7 +12,7 @@
 
 namespace fastclip {
 
-/// Gain and offset of a normalisation over the last dimension.
+/// PyTorch's LayerNorm over the last dimension.
 struct LayerNorm {
   LayerNorm(FreshWeights& weights, const std::string& name, std::int64_t width);
   at::Tensor operator()(const at::Tensor& x) const;
@@ -21,15 +21,15 @@ struct LayerNorm {
   at::Tensor weight, bias;
 };
 
-/// How the weights of a block start. OpenCLIP leaves the image tower to PyTorch's defaults and
-/// gives the text tower normals that shrink with depth.
+/// Initialization of a block. OpenCLIP uses PyTorch's defaults for the image tower, and normals
+/// whose deviation shrinks with depth for the text tower.
 enum class BlockStart { kTorchDefault, kDepthScaledNormal };
 
-/// The sizes of a block; blocks of one tower may differ.
+/// Sizes of a block; blocks of one tower can differ.
 struct BlockShape {
   std::int64_t heads;
-  std::int64_t qk_dim;  ///< of a head's queries and keys
-  std::int64_t v_dim;   ///< of a head's values
+  std::int64_t qk_dim;  ///< per head, of queries and keys
+  std::int64_t v_dim;   ///< per head, of values
   std::int64_t ffn;     ///< width of the MLP
 };
 
@@ -38,7 +38,7 @@ struct TransformerOptions {
   std::int64_t width;
   std::vector<BlockShape> blocks;
   bool quick_gelu;
-  bool causal;  ///< a place sees itself and what is before it
+  bool causal;  ///< a position sees itself and earlier ones
   BlockStart start;
 };
 
@@ -47,22 +47,22 @@ inline constexpr std::int64_t kEmbeddings = 0;
 constexpr std::int64_t BlockPart(std::int64_t block) { return block + 1; }
 constexpr std::int64_t ProjectionPart(std::int64_t layers) { return layers + 1; }
 
-/// Residual blocks of attention and MLP, normalised before each (OpenCLIP's Transformer).
+/// Pre-norm residual blocks of attention and MLP (OpenCLIP's Transformer).
 ///
-/// Mostly one place of each sequence is read at the end, so the last block then computes queries,
-/// output and MLP for that place alone: the same numbers for less work.
+/// Usually only one position of each sequence is read at the end, so the last block computes
+/// queries, output and MLP for that position only. The result is the same.
 class Transformer {
  public:
-  /// Makes its weights under `name`.resblocks.N.
+  /// Creates its weights under `name`.resblocks.N.
   Transformer(FreshWeights& weights, const std::string& name, const TransformerOptions& options);
 
-  /// The feature of place `pool` [batch] of each sequence, [batch, width], of x [batch · n, width].
-  /// Activations have two dimensions, so that residual sums run in place on what is no view.
+  /// Features [batch, width] at position `pool` [batch] of each sequence of x [batch · n, width].
+  /// Activations are 2-d, so that residual sums can run in place (a view could not).
   at::Tensor Forward(at::Tensor x, std::int64_t batch, const at::Tensor& pool) const;
-  /// The features of all places, [batch · n, width].
+  /// Features of all positions, [batch · n, width].
   at::Tensor ForwardAll(at::Tensor x, std::int64_t batch) const;
 
-  /// Keeps a block's input alone for the backward pass, which computes the block again.
+  /// If on, keeps only each block's input and recomputes the block in the backward pass.
   void set_grad_checkpointing(bool on) { grad_checkpointing_ = on; }
 
  private:

@@ -6,11 +6,11 @@
 
 namespace fastclip {
 
-/// While it lives, this thread's matrix products and attention on `device` run in `dtype` and give
-/// it; without a dtype they run in their inputs' own. What was set before comes back.
+/// During its lifetime, this thread's matrix products and attention on `device` run in and return
+/// `dtype`; without a dtype, autocast is off. The destructor restores the previous state.
 ///
-/// Weights are cast where they are used and no cast is kept: each is used once a forward pass, and
-/// a kept one would outlive the optimizer's step.
+/// Weights are cast on each use and casts are not cached: each is used once per forward pass, and a
+/// cached cast would outlive the optimizer step.
 class AutocastGuard {
  public:
   AutocastGuard(at::DeviceType device, std::optional<at::ScalarType> dtype);
@@ -24,7 +24,7 @@ class AutocastGuard {
   at::ScalarType dtype_;
 };
 
-/// The dtype that autocast computes in on `device`, for who computes the same again later.
+/// The current autocast dtype on `device`, to recompute the same later.
 std::optional<at::ScalarType> AutocastDtype(at::DeviceType device);
 
 }  // namespace fastclip

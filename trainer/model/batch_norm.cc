@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 
+#include "pipeline/base/printable.h"
 #include "trainer/model/sync_batch_norm.h"
 
 namespace fastclip {
@@ -42,10 +43,10 @@ at::Tensor BatchNorm::operator()(const at::Tensor& x, const NormScope& scope) co
     return synced.y;
   }
   if (training && x.size(0) * x.size(2) * x.size(3) < 2) {
-    throw std::invalid_argument(
-        fmt::format("batch normalisation of {} row of {}x{} places: a variance needs two values a "
-                    "channel; take more rows a micro-batch, or larger pictures",
-                    x.size(0), x.size(2), x.size(3)));
+    throw std::invalid_argument(fmt::format(
+        "batch norm of {} of {}x{} positions: a variance needs at least 2 values per channel; "
+        "use more rows per micro-batch, or larger images",
+        Counted(x.size(0), "row"), x.size(2), x.size(3)));
   }
   count_batch();
   const bool statistics = follow || !training;

@@ -11,25 +11,25 @@
 
 namespace fastclip {
 
-/// How a batch is normalised.
+/// Mode and ranks of a batch normalization.
 struct NormScope {
   TowerMode mode = TowerMode::kEvaluate;
-  Communicator* comm = nullptr;  ///< over the rows of its ranks; null: of this rank
+  Communicator* comm = nullptr;  ///< statistics over the rows of its ranks; null: of this rank
 };
 
-/// PyTorch's BatchNorm2d: normalises each channel over rows and places. The running statistics
-/// follow with momentum 0.1, the variance without bias.
+/// PyTorch's BatchNorm2d: normalizes each channel over rows and positions. Running statistics use
+/// momentum 0.1 and the unbiased variance.
 struct BatchNorm {
-  /// `gain` is where the weight starts: 1, or 0 for the last of a residual branch.
+  /// `gain` is the initial weight: 1, or 0 for the last norm of a residual branch.
   BatchNorm(FreshWeights& weights, const std::string& name, std::int64_t channels, double gain = 1);
 
-  /// x [b, channels, h, w]. Throws std::invalid_argument in training where a channel has one value
-  /// only, of which no variance can be taken.
+  /// x [b, channels, h, w]. Throws std::invalid_argument in training if a channel has only one
+  /// value, which has no variance.
   at::Tensor operator()(const at::Tensor& x, const NormScope& scope) const;
 
   at::Tensor weight, bias;
   at::Tensor running_mean, running_var;
-  at::Tensor num_batches_tracked;  // 0-d int64; counts, and decides nothing
+  at::Tensor num_batches_tracked;  // 0-d int64; counts batches, has no effect
 };
 
 }  // namespace fastclip

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <variant>
 
+#include "pipeline/base/printable.h"
 #include "trainer/model/fresh_weights.h"
 #include "trainer/model/modified_resnet.h"
 #include "trainer/model/text_transformer.h"
@@ -38,16 +39,16 @@ template <class Check>
 void CheckResNet(const VisionConfig& vision, const Check& check) {
   const std::int64_t width = kResNetExpansion * vision.width;
   check(vision.resnet_layers.size() == 4,
-        fmt::format("vision.layers lists {} stages, a ResNet has 4", vision.resnet_layers.size()));
+        fmt::format("vision.layers lists {}, but a ResNet has 4",
+                    Counted(std::ssize(vision.resnet_layers), "stage")));
   for (const std::int64_t blocks : vision.resnet_layers) {
     check(blocks >= 1 && blocks <= 1000,
-          fmt::format("vision.layers lists {} blocks; a stage has 1..1000", blocks));
+          fmt::format("vision.layers: a stage with {} blocks; must be 1 to 1000", blocks));
   }
   check(vision.image_size % kResNetShrink == 0,
-        fmt::format("vision.image_size = {} is no multiple of {}, which a ResNet shrinks it by",
+        fmt::format("vision.image_size = {} is not a multiple of {}, the stride of a ResNet",
                     vision.image_size, kResNetShrink));
-  check(vision.width % 2 == 0,
-        fmt::format("vision.width = {} must be even: the stem starts with half", vision.width));
+  check(vision.width % 2 == 0, fmt::format("vision.width = {} must be even", vision.width));
   check(width % vision.head_width == 0,
         fmt::format("vision.head_width = {} does not divide {} · vision.width = {}",
                     vision.head_width, kResNetExpansion, width));
@@ -84,16 +85,16 @@ void CheckModelConfig(const ModelConfig& config) {
       {"text.heads", text.heads},
       {"text.layers", text.layers}};
   for (const auto& [name, size] : sizes) {
-    check(size >= 1 && size <= 1 << 24, fmt::format("{} = {} must lie in 1..2^24", name, size));
+    check(size >= 1 && size <= 1 << 24, fmt::format("{} = {} must be from 1 to 2^24", name, size));
   }
   vision.is_resnet() ? CheckResNet(vision, check) : CheckViT(vision, check);
   check(text.width % text.heads == 0,
         fmt::format("text.heads = {} does not divide text.width = {}", text.heads, text.width));
-  check(text.context_length >= 2, "text.context_length must hold a start and an end: 2 or more");
+  check(text.context_length >= 2, "text.context_length must be at least 2 (start and end token)");
   for (const auto& [name, width, ratio] : {std::tuple{"vision", vision.width, vision.mlp_ratio},
                                            std::tuple{"text", text.width, text.mlp_ratio}}) {
     check(width * ratio >= 1 && ratio <= 1024,
-          fmt::format("{}.mlp_ratio = {} makes no MLP of width {}", name, ratio, width));
+          fmt::format("{}.mlp_ratio = {} is not valid for width {}", name, ratio, width));
   }
 }
 

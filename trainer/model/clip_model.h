@@ -18,14 +18,14 @@
 
 namespace fastclip {
 
-/// Of a ResNet tower: channels that are pooled, in widths, and pixels a side of each pooled place.
+/// ResNet tower: pooled channels as a multiple of width, and stride in pixels.
 constexpr std::int64_t kResNetExpansion = 32, kResNetShrink = 32;
 
-/// The image tower, in OpenCLIP's words (its model configs' "vision_cfg"): a ViT, or a ResNet.
+/// The image tower, a ViT or a ResNet (OpenCLIP's "vision_cfg").
 struct VisionConfig {
   std::int64_t image_size = 224;
   std::int64_t patch_size = 32;  ///< ViT only
-  std::int64_t width = 768;      ///< ResNet: channels behind the stem
+  std::int64_t width = 768;      ///< ResNet: channels after the stem
   std::int64_t layers = 12;      ///< ViT only
   std::int64_t head_width = 64;
   double mlp_ratio = 4;  ///< ViT only
@@ -33,7 +33,7 @@ struct VisionConfig {
   std::vector<std::int64_t> resnet_layers{};
 
   bool is_resnet() const { return !resnet_layers.empty(); }
-  /// Of a ViT's picture.
+  /// Patches per image (ViT).
   std::int64_t patches() const { return (image_size / patch_size) * (image_size / patch_size); }
 };
 
@@ -57,52 +57,53 @@ struct ModelConfig {
   std::optional<double> init_logit_bias;
 };
 
-/// Throws std::invalid_argument with the reason: a patch that does not divide the image, heads that
-/// do not divide the width, a ResNet's picture that is no multiple of 32, a size of zero or less.
+/// Throws std::invalid_argument with the reason: the patch size does not divide the image size,
+/// heads do not divide the width, a ResNet's image size is not a multiple of 32, a size is not
+/// positive.
 void CheckModelConfig(const ModelConfig& config);
 
-/// Both towers with OpenCLIP's parameter names, shapes and initialisation, and `logit_scale`.
+/// Both towers and `logit_scale`, with OpenCLIP's parameter names, shapes and initialization.
 class ClipModel {
  public:
-  /// Fresh weights, a function of `seed` alone. `init_temperature` is τ. Throws
-  /// std::invalid_argument where config or lock cannot be.
+  /// Initializes the weights, which depend only on `seed`. `init_temperature` is τ. Throws
+  /// std::invalid_argument for an invalid config or lock.
   ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
             at::ScalarType dtype, const LockOptions& lock = {}, at::Device device = at::kCPU);
   ~ClipModel();
 
   const ModelConfig& config() const;
-  /// All parameters, locked ones too, in OpenCLIP's state_dict order: what a file holds.
+  /// All parameters, also locked ones, in OpenCLIP's state_dict order, as saved.
   const NamedTensors& parameters() const;
-  /// The same with what each of them is.
+  /// The same with tower, role and part of each.
   const std::vector<Parameter>& described() const;
   /// Those that require a gradient, in the same order.
   const NamedTensors& trainable() const;
-  /// What a state_dict holds besides parameters: the running statistics of a ResNet.
+  /// Buffers of the state_dict: the running statistics of a ResNet.
   const NamedTensors& buffers() const;
   at::Tensor logit_scale() const;  ///< 0-d, t = ln(1/τ)
   at::Tensor logit_bias() const;   ///< 0-d; undefined without ModelConfig::init_logit_bias
 
-  /// Names and shapes of parameters and buffers: what CheckWeightsFit() compares a file with.
+  /// Names and shapes of parameters and buffers, for CheckWeightsFit().
   std::vector<NamedShape> shapes() const;
-  /// Copies tensors by name into parameters and buffers. Throws as CheckWeightsFit() does; nothing
-  /// is then copied.
+  /// Copies tensors by name into parameters and buffers. Throws like CheckWeightsFit(), before it
+  /// copies anything.
   void Load(const NamedTensors& tensors, const std::string& where);
 
-  /// Activation checkpointing in the blocks of all transformers: less memory for a second forward
-  /// pass, the same numbers to the bit. A ResNet's stages keep their activations.
+  /// Activation checkpointing in all transformer blocks: less memory, a second forward pass,
+  /// bit-identical results. A ResNet's stages keep their activations.
   void set_grad_checkpointing(bool on);
-  /// A ResNet in training normalises over the rows of all ranks, which must all encode then. `comm`
-  /// is borrowed. Nothing changes for other towers.
+  /// Makes a ResNet in training normalize over the rows of all ranks, which must then all encode.
+  /// `comm` is borrowed. No effect on other towers.
   void SyncBatchNormOver(Communicator& comm);
 
-  /// L2-normalised features [b, embed_dim] of normalised pictures [b, 3, h, w]. Each call names its
-  /// mode, so that no evaluation can leave a model in the wrong one; kTrain writes buffers(). A ViT
-  /// sees the patches `kept_patches` [b, k] int64 of a picture alone, where they are defined; for a
-  /// ResNet that is std::invalid_argument.
+  /// L2-normalized features [b, embed_dim] of normalized images [b, 3, h, w]. The mode is an
+  /// argument, so that an evaluation cannot leave the model in the wrong one; kTrain writes
+  /// buffers(). If `kept_patches` [b, k] int64 is defined, a ViT uses only these patches; a ResNet
+  /// throws std::invalid_argument.
   at::Tensor EncodeImage(const at::Tensor& images, TowerMode mode = TowerMode::kEvaluate,
                          const at::Tensor& kept_patches = {}) const;
-  /// L2-normalised features [b, embed_dim] of ids [b, n] (n up to the context length), read at the
-  /// places `pool` [b].
+  /// L2-normalized features [b, embed_dim] of token ids [b, n] (n up to the context length), read
+  /// at the positions `pool` [b].
   at::Tensor EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const;
 
  private:

@@ -11,16 +11,15 @@
 
 namespace fastclip {
 
-/// Makes the parameters of a model one by one, as leaves that require a gradient.
+/// Creates the parameters of a model one by one, as leaves that require a gradient.
 ///
-/// The numbers of a tensor are a function of the seed, its name and its shape: neither the order of
-/// the calls nor threads nor the machine's vector width change them, and float32 weights are the
-/// rounded float64 ones.
+/// The values of a tensor depend only on the seed, its name and its shape, not on the order of
+/// calls, threads or the machine's vector width. float32 weights are the rounded float64 ones.
 ///
-/// On at::kMeta tensors have a shape and no memory, and nothing is drawn.
+/// On at::kMeta, tensors have a shape but no memory, and nothing is drawn.
 class FreshWeights {
  public:
-  /// A seed with which all weights are zero: for what does not depend on them.
+  /// A seed that makes all weights zero, for use where values do not matter.
   static constexpr std::uint64_t kZero = ~std::uint64_t{0};
 
   using Shape = std::vector<std::int64_t>;
@@ -28,7 +27,7 @@ class FreshWeights {
   FreshWeights(std::uint64_t seed, at::ScalarType dtype, at::Device device = at::kCPU)
       : seed_(seed), dtype_(dtype), device_(device) {}
 
-  /// Where the parameters that are made from now on belong: Parameter's tower and part.
+  /// Sets Parameter::tower and part of the parameters created from now on.
   FreshWeights& At(Tower tower, std::int64_t part = 0);
 
   at::Tensor Normal(const std::string& name, const Shape& shape, double deviation,
@@ -37,13 +36,13 @@ class FreshWeights {
                      Role role = Role::kMatrix);
   at::Tensor Constant(const std::string& name, const Shape& shape, double value, Role role);
 
-  /// What is saved with the parameters but not trained: no gradient, written by its owner.
+  /// A tensor that is saved but not trained: no gradient, written by its owner.
   at::Tensor Buffer(const std::string& name, const Shape& shape, double value);
   at::Tensor Counter(const std::string& name);  ///< 0-d int64, 0
 
-  /// Parameters made so far, in the order of the calls.
+  /// Parameters created so far, in call order.
   std::vector<Parameter>& made() { return made_; }
-  /// Buffers and counters made so far.
+  /// Buffers and counters created so far.
   NamedTensors& buffers() { return buffers_; }
 
  private:

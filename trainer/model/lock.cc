@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "pipeline/base/printable.h"
 #include "trainer/model/attention.h"
 #include "trainer/model/clip_model.h"
 
@@ -20,14 +21,14 @@ std::optional<LockFault> FaultOf(const ModelConfig& model, const LockOptions& lo
                         std::int64_t layers) -> std::optional<LockFault> {
     if (unlocked != 0 && !locked) {
       return LockFault{option, fmt::format("the {} tower is not locked; set lock_{} = true, or "
-                                           "leave this out",
+                                           "remove this key",
                                            tower, tower)};
     }
     if (unlocked >= 0 && unlocked <= GroupsOf(layers)) return std::nullopt;
     return LockFault{
-        option, fmt::format("{} groups, but the {} tower of {} layers has {}: embeddings, blocks, "
-                            "projection",
-                            unlocked, tower, layers, GroupsOf(layers))};
+        option,
+        fmt::format("{} groups, but the {} tower with {} has {}: embeddings, blocks, projection",
+                    unlocked, tower, Counted(layers, "layer"), GroupsOf(layers))};
   };
   if (model.vision.is_resnet() && lock.image_unlocked_groups != 0) {
     return LockFault{"lock_image_unlocked_groups", "a ResNet is locked as a whole; set it to 0"};
@@ -38,7 +39,7 @@ std::optional<LockFault> FaultOf(const ModelConfig& model, const LockOptions& lo
   }
   if (lock.image_freeze_bn_stats && !lock.image) {
     return LockFault{"lock_image_freeze_bn_stats",
-                     "the image tower is not locked; set lock_image = true, or leave this out"};
+                     "the image tower is not locked; set lock_image = true, or remove this key"};
   }
   if (auto fault = range("lock_text_unlocked_layers", lock.text_unlocked_layers, "text", lock.text,
                          model.text.layers)) {
@@ -46,13 +47,13 @@ std::optional<LockFault> FaultOf(const ModelConfig& model, const LockOptions& lo
   }
   if (lock.text && !lock.text_freeze_layer_norm) {
     return LockFault{"lock_text_freeze_layer_norm",
-                     "a locked text tower keeps its norms as other weights; set it to true"};
+                     "a locked text tower always locks its norms; set it to true"};
   }
   if (Whole(lock.image, lock.image_unlocked_groups) &&
       Whole(lock.text, lock.text_unlocked_layers)) {
     return LockFault{"lock_text",
-                     "the image tower is locked as a whole too, and nothing is left to train; "
-                     "unlock one, or some of its groups"};
+                     "both towers are fully locked, so nothing is left to train; unlock one, or "
+                     "some of its groups"};
   }
   return std::nullopt;
 }

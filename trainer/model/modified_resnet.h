@@ -12,22 +12,22 @@
 
 namespace fastclip {
 
-/// OpenCLIP's ModifiedResNet, the image tower of RN50 and its kin: a stem of three convolutions,
-/// four stages of bottleneck blocks which average before they shrink, and attention in place of the
-/// last average.
+/// OpenCLIP's ModifiedResNet, the image tower of RN50, RN101 and RN50x4: a stem of three
+/// convolutions, four stages of bottleneck blocks that average-pool before downsampling, and
+/// attention pooling.
 class ModifiedResNet {
  public:
-  /// Makes its weights and running statistics under "visual.".
+  /// Creates its weights and running statistics under "visual.".
   ModifiedResNet(FreshWeights& weights, const ModelConfig& config);
 
-  /// [b, embed_dim], not normalised, of images [b, 3, size, size]; fastest where they are
+  /// Unnormalized features [b, embed_dim] of images [b, 3, size, size]; fastest if they are
   /// channels_last. kTrain writes the running statistics.
   at::Tensor Forward(const at::Tensor& images, TowerMode mode) const;
-  /// In training, normalises over the rows of all ranks, which must all run Forward then. Borrowed.
+  /// Normalizes over the rows of all ranks in training; all must then run Forward. Borrowed.
   void SyncOver(Communicator& comm) { comm_ = &comm; }
 
  private:
-  // A convolution without offset, and the normalisation behind it.
+  // A convolution without bias, followed by a batch norm.
   struct ConvNorm {
     ConvNorm(FreshWeights& weights, const std::string& conv, const std::string& norm,
              std::int64_t out, std::int64_t in, std::int64_t kernel, double gain = 1);
@@ -44,12 +44,12 @@ class ModifiedResNet {
 
     std::int64_t stride;
     ConvNorm first, second, third;
-    std::optional<ConvNorm> downsample;  // of the branch around, where sizes change
+    std::optional<ConvNorm> downsample;  // of the shortcut, where sizes change
   };
   struct AttentionPool {
     AttentionPool(FreshWeights& weights, const std::string& name, std::int64_t side,
                   std::int64_t width, std::int64_t heads, std::int64_t out);
-    // [b, out] of [b, width, side, side]: the mean place looks at itself and all places.
+    // [b, width, side, side] → [b, out]: the mean position attends to itself and all positions.
     at::Tensor operator()(const at::Tensor& x) const;
 
     std::int64_t heads;

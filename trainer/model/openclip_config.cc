@@ -16,8 +16,8 @@ namespace {
 
 using nlohmann::json;
 
-/// Keys of OpenCLIP's that no model here has, with the value that stands for "not used", or with
-/// none where any does: they belong to a part that another key switches on, or to training alone.
+/// OpenCLIP keys without a counterpart, with the value that means "not used"; empty if any value
+/// does: they belong to a part that another key switches on, or only to training.
 struct Neutral {
   std::string_view key;
   std::string_view value;
@@ -151,13 +151,13 @@ ModelConfig ModelOfOpenClipJson(const std::string& text, const std::string& name
     take("text_cfg/mlp_ratio", tokens.mlp_ratio);
     CheckModelConfig(model);
   } catch (const json::exception& error) {
-    throw std::runtime_error(fmt::format("the model's config cannot be used: {}", error.what()));
+    throw std::runtime_error(fmt::format("the model's config is invalid: {}", error.what()));
   } catch (const std::invalid_argument& error) {
     throw std::runtime_error(error.what());
   }
   if (const auto difference = DifferenceFrom(text, model)) {
-    throw std::runtime_error(fmt::format("the model has {} = {}, which does not exist here",
-                                         difference->key, difference->theirs));
+    throw std::runtime_error(
+        fmt::format("unsupported model: {} = {}", difference->key, difference->theirs));
   }
   return model;
 }

@@ -7,18 +7,18 @@
 
 namespace fastclip {
 
-/// The model that a config in OpenCLIP's words describes, as OpenClipJson() writes them or
-/// OpenCLIP's model_configs/*.json hold them; what it leaves out has OpenCLIP's default. Throws
-/// std::runtime_error: no JSON, or a model that does not exist here (DifferenceFrom says which).
+/// Parses an OpenCLIP model config, as written by OpenClipJson() or found in OpenCLIP's
+/// model_configs/*.json; missing keys have OpenCLIP's defaults. Throws std::runtime_error if it is
+/// not JSON or the model is unsupported (with what DifferenceFrom says).
 ModelConfig ModelOfOpenClipJson(const std::string& json, const std::string& name);
 
-/// What a model has and another has not, under the key of our model files.
+/// A difference between two models, under the key of our model files.
 struct ModelDifference {
   std::string key;           ///< "quick_gelu", "vision.head_width", …
-  std::string theirs, ours;  ///< values; "none" where a model has no such thing
+  std::string theirs, ours;  ///< values; "none" if a model does not have it
 };
-/// The first difference between a config in OpenCLIP's words and `ours`, those first that the
-/// shapes of weights do not show. The bias at the start does not count.
+/// The first difference between an OpenCLIP config and `ours`. Differences that tensor shapes do
+/// not show come first. The initial logit bias is ignored.
 std::optional<ModelDifference> DifferenceFrom(const std::string& json, const ModelConfig& ours);
 
 }  // namespace fastclip

@@ -11,9 +11,9 @@
 #include <set>
 #include <stdexcept>
 
+#include "pipeline/base/nearest.h"
 #include "pipeline/files/program_folder.h"
 #include "trainer/base/config_table.h"
-#include "pipeline/base/nearest.h"
 
 namespace fastclip {
 namespace {
@@ -62,7 +62,7 @@ ModelConfig ReadModelFile(const std::string& file) {
   table.ReadFile(file);
   for (const char* key : {"vision.patch_size", "vision.mlp_ratio"}) {
     if (config.vision.is_resnet() && table.Origin(key) != "the default") {
-      throw table.Error(key, "a ResNet (vision.layers is a list) has none; leave it out");
+      throw table.Error(key, "not valid for a ResNet (vision.layers is a list); remove it");
     }
   }
   try {
@@ -73,8 +73,8 @@ ModelConfig ReadModelFile(const std::string& file) {
   return config;
 }
 
-/// Those that a mistyped name may mean. A model with the other activation would take the same
-/// weights, and be silently worse.
+/// Presets that a mistyped name can mean. A model with the other activation would load the same
+/// weights and be silently worse.
 std::vector<std::string> SameActivation(const std::string& name,
                                         const std::vector<std::string>& names) {
   const auto is_quick = [](std::string_view name) {
@@ -113,12 +113,12 @@ ModelConfig LoadModelConfig(const std::string& name_or_path) {
   const std::vector<std::string> names = ModelPresets();
   if (names.empty()) {
     throw ConfigError(fmt::format(
-        "model '{}': no presets found; keep configs/ beside build/ or in share/fastclip/",
+        "model '{}': no presets found; configs/ must be next to build/ or in share/fastclip/",
         name_or_path));
   }
   const std::vector<std::string> alike = SameActivation(name_or_path, names);
   throw ConfigError(fmt::format(
-      "unknown model '{}'; did you mean '{}'? There are {}; or give a model file (*.toml)",
+      "unknown model '{}'; did you mean '{}'? Presets: {}; or give a model file (*.toml)",
       name_or_path, Nearest(name_or_path, alike), fmt::join(names, ", ")));
 }
 

@@ -7,13 +7,13 @@
 
 namespace fastclip {
 
-/// Names of the models that configs/models/ describes ("ViT-B-32", …, "tiny").
+/// Names of the models in configs/models/ ("ViT-B-32", …, "tiny").
 std::vector<std::string> ModelPresets();
-/// A preset by name, or a model file (*.toml) by path. Throws ConfigError that names the nearest
+/// Loads a preset by name, or a model file (*.toml) by path. Throws ConfigError with the nearest
 /// preset, or the file's line and nearest key.
 ModelConfig LoadModelConfig(const std::string& name_or_path);
 
-/// The config in OpenCLIP's words, as JSON: what its model_configs/*.json hold.
+/// The config as JSON in the format of OpenCLIP's model_configs/*.json.
 std::string OpenClipJson(const ModelConfig& config);
 
 }  // namespace fastclip

@@ -47,7 +47,7 @@ void RefuseOtherLeaves(const at::Tensor& y, const autograd::variable_list& liste
     if (const auto* leaf = dynamic_cast<const autograd::AccumulateGrad*>(node)) {
       throw std::logic_error(fmt::format(
           "activation checkpointing: a block reads a parameter of shape [{}] that is not in its "
-          "list; it would get no gradient",
+          "list and would get no gradient",
           fmt::join(leaf->variable.sizes(), ", ")));
     }
     for (const autograd::Edge& edge : node->next_edges()) visit(edge.function.get());

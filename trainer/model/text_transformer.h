@@ -10,11 +10,11 @@ namespace fastclip {
 /// OpenCLIP's text transformer: causal, read at the end token.
 class TextTransformer {
  public:
-  /// Makes its weights under no prefix, as CLIP's state_dict has them.
+  /// Creates its weights without a prefix, as in CLIP's state_dict.
   TextTransformer(FreshWeights& weights, const ModelConfig& config);
 
-  /// [b, embed_dim], not normalised, of tokens [b, n] read at the places pool [b]. Under the causal
-  /// mask any n beyond the last place gives the same result.
+  /// Unnormalized features [b, embed_dim] of tokens [b, n], read at the positions pool [b]. Because
+  /// of the causal mask, any n beyond the last position gives the same result.
   at::Tensor Forward(const at::Tensor& tokens, const at::Tensor& pool) const;
   void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
 

@@ -2,11 +2,11 @@
 
 namespace fastclip {
 
-/// How a tower runs. Only batch normalisation tells the modes apart.
+/// Mode of a forward pass. Only batch norm depends on it.
 enum class TowerMode {
-  kEvaluate,    ///< running statistics normalise; nothing is written
-  kTrain,       ///< the batch's statistics normalise, and the running ones follow them
-  kTrainAgain,  ///< the numbers of kTrain once more, without writing: the second of two passes
+  kEvaluate,    ///< normalizes by the running statistics; writes nothing
+  kTrain,       ///< normalizes by the batch's statistics and updates the running ones
+  kTrainAgain,  ///< like kTrain without updating: the second of two passes
 };
 
 }  // namespace fastclip

@@ -7,15 +7,15 @@
 
 namespace fastclip {
 
-/// OpenCLIP's VisionTransformer: patches and a class token, whose last feature is projected.
+/// OpenCLIP's VisionTransformer: patches and a class token, whose final feature is projected.
 class VisionTransformer {
  public:
-  /// Makes its weights under "visual.".
+  /// Creates its weights under "visual.".
   VisionTransformer(FreshWeights& weights, const ModelConfig& config);
 
-  /// [b, embed_dim], not normalised, of images [b, 3, size, size]; fastest where they are
-  /// channels_last. Of the patches, in rows from the top left, only `kept` [b, k] int64 are seen
-  /// (all where it is undefined): the others cost nothing.
+  /// Unnormalized features [b, embed_dim] of images [b, 3, size, size]; fastest if they are
+  /// channels_last. Uses only the patches `kept` [b, k] int64 (row by row from the top left), or
+  /// all if undefined; the others cost nothing.
   at::Tensor Forward(const at::Tensor& images, const at::Tensor& kept) const;
   void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
 

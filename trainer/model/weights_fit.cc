@@ -42,37 +42,38 @@ std::string RemedyFor(const ModelConfig& model, const std::string& name, const S
   if (theirs.size() != 2 || ours.size() != 2 || theirs[0] == ours[0]) return "";
   if (name == "token_embedding.weight") {
     return fmt::format(
-        "; its vocabulary has {} entries, the model's {}: use the tokenizer and text.vocab_size it "
+        "; its vocabulary has {} entries, the model's {}; use the tokenizer and text.vocab_size it "
         "was trained with",
         theirs[0], ours[0]);
   }
   if (name == "positional_embedding") {
     return fmt::format(
-        "; its captions have up to {} tokens, the model's {}: set text.context_length = {} in a "
-        "model file (positions are not resized)",
+        "; its context length is {}, the model's {}; set text.context_length = {} in a model file "
+        "(positional embeddings are not resized)",
         theirs[0], ours[0], theirs[0]);
   }
   const bool vit = name == "visual.positional_embedding";
   if (!vit && name != "visual.attnpool.positional_embedding") return "";
   const std::int64_t place = vit ? model.vision.patch_size : kResNetShrink;
   return fmt::format(
-      "; its pictures have {} pixels a side, the model's {}: set vision.image_size = {} in a model "
-      "file (positions are not resized)",
+      "; its image size is {}, the model's {}; set vision.image_size = {} in a model file "
+      "(positional embeddings are not resized)",
       SideOf(theirs[0]) * place, model.vision.image_size, SideOf(theirs[0]) * place);
 }
 
-/// What names that are not ours tell about the file.
+/// A hint from tensor names that are not ours.
 std::string HintOf(const std::vector<std::string>& unknown) {
   const auto any = [&](const char* prefix) {
     return std::ranges::any_of(unknown, [&](auto& name) { return name.starts_with(prefix); });
   };
   if (any("vision_model.") || any("text_model.")) {
-    return "; these are the names of Hugging Face's transformers: take the file that OpenCLIP "
-           "reads (open_clip_model.safetensors)";
+    return "; these are tensor names of Hugging Face transformers; use the file that OpenCLIP "
+           "reads "
+           "(open_clip_model.safetensors)";
   }
   if (any("visual.trunk.") || any("text.")) {
-    return "; the model has towers of OpenCLIP that do not exist here (timm, Hugging Face or "
-           "custom text)";
+    return "; the model uses OpenCLIP towers that are not supported (timm, Hugging Face or custom "
+           "text)";
   }
   return "";
 }
@@ -110,10 +111,11 @@ void CheckWeightsFit(const ModelConfig& model, const std::vector<NamedShape>& ou
   if (!missing.empty()) text += fmt::format("; {} missing: {}", missing.size(), FirstOf(missing));
   if (!unknown.empty()) text += fmt::format("; {} unknown: {}", unknown.size(), FirstOf(unknown));
   if (!misshaped.empty())
-    text += fmt::format("; {} of another shape: {}", misshaped.size(), FirstOf(misshaped));
-  // Another size alone is what the hint tells of; more than that is another model.
+    text += fmt::format("; {} with another shape: {}", misshaped.size(), FirstOf(misshaped));
+  // The hint explains a different size only; anything more means another model.
   if (!missing.empty() || !unknown.empty()) hint = HintOf(unknown);
-  throw std::runtime_error(text + (hint.empty() ? "; is it another model's?" : hint));
+  throw std::runtime_error(text +
+                           (hint.empty() ? "; check that the weights belong to this model" : hint));
 }
 
 }  // namespace fastclip

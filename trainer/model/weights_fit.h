@@ -14,12 +14,12 @@ struct NamedShape {
   std::vector<std::int64_t> shape;
 };
 
-/// Whether a file's tensors, `theirs`, are those of a model, `ours`. Throws std::runtime_error that
-/// names `where` and the model, lists what is missing, unknown or of another shape (the first few
-/// of each), and says what to do where that is known: another picture size, context length or
-/// vocabulary, the names of another library. As in PyTorch, counts of batches may be missing. A
-/// logit_bias may be there or not: only the sigmoid loss has one. Tensors of one number fit each
-/// other: some of OpenCLIP's files keep logit_scale in a list of one.
+/// Checks that a file's tensors, `theirs`, match those of a model, `ours`. Throws
+/// std::runtime_error with `where` and the model, the first few tensors that are missing, unknown
+/// or have another shape, and a remedy if one is known: another image size, context length,
+/// vocabulary or library. As in PyTorch, num_batches_tracked can be missing. logit_bias is
+/// optional: only the sigmoid loss has one. Tensors with one element match each other: some
+/// OpenCLIP files store logit_scale as [1].
 void CheckWeightsFit(const ModelConfig& model, const std::vector<NamedShape>& ours,
                      const std::vector<NamedShape>& theirs, const std::string& where);
 

@@ -19,7 +19,8 @@ at::Tensor MovedLogU(const at::Tensor& log_u, const at::Tensor& seen, const at::
 
 void CheckHasNegatives(const Features& features) {
   if (features.global.image.size(0) < 2) {
-    throw std::invalid_argument("a contrastive batch needs 2 rows or more: a row has no negatives");
+    throw std::invalid_argument(
+        "a contrastive batch needs at least 2 rows: one row has no negatives");
   }
 }
 

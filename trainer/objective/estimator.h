@@ -8,18 +8,18 @@
 
 namespace fastclip {
 
-/// ln u of an estimator that was never written.
+/// ln u of an estimator that was not written yet.
 inline constexpr double kUnseenLogU = -std::numeric_limits<double>::infinity();
 
-/// The bounds of a temperature a sample (DRO-CLIP's published code).
+/// Bounds of per-sample temperatures (DRO-CLIP's published code).
 inline constexpr double kSmallestTau = 0.01, kLargestTau = 1;
 
-/// False where the estimator was never written or is broken: u < 1e-35, infinite or NaN. Of any
-/// shape.
+/// Elementwise, any shape: false if the estimator was not written yet or is broken (u < 1e-35,
+/// infinite or NaN).
 at::Tensor Seen(const at::Tensor& log_u);
 
-/// u ← (1−γ)·u + γ·g on logarithms (FastCLIP, Algorithm 1); u ← g where it was not seen, and where
-/// γ = 1, whatever u was.
+/// u ← (1−γ)·u + γ·g in the log domain (FastCLIP, Algorithm 1); u ← g where it was not seen, and
+/// everywhere if γ = 1.
 at::Tensor MovedLogU(const at::Tensor& log_u, const at::Tensor& seen, const at::Tensor& log_g,
                      double gamma);
 

@@ -13,31 +13,29 @@ void CheckGamma(const GammaOptions& options) {
   if (options.schedule != "cosine" && options.schedule != "constant" &&
       options.schedule != "advice") {
     throw std::invalid_argument(fmt::format(
-        "the schedule of γ is \"{}\"; there are cosine, constant, advice", options.schedule));
+        "unknown gamma.schedule \"{}\"; use cosine, constant or advice", options.schedule));
   }
   if (!(options.min > 0 && options.min <= 1)) {
-    throw std::invalid_argument(
-        fmt::format("the smallest γ is {}; it must be above 0 and at most 1", options.min));
+    throw std::invalid_argument(fmt::format("gamma.min = {} must be > 0 and <= 1", options.min));
   }
   if (!(options.start > 0 && options.start <= 1)) {
     throw std::invalid_argument(
-        fmt::format("γ starts at {}; it must be above 0 and at most 1", options.start));
+        fmt::format("gamma.start = {} must be > 0 and <= 1", options.start));
   }
   if (options.start < options.min) {
     throw std::invalid_argument(fmt::format(
-        "γ starts at {}, below its smallest value {}: set gamma.start higher{}", options.start,
+        "gamma.start = {} is below the smallest gamma {}; set gamma.start higher{}", options.start,
         options.min, options.schedule == "advice" ? "" : ", or gamma.min lower"));
   }
   if (options.decay_epochs < 0) {
-    throw std::invalid_argument(
-        fmt::format("γ decays over {} epochs; say 1 or more, or 0 for half of the run's",
-                    options.decay_epochs));
+    throw std::invalid_argument(fmt::format(
+        "gamma.decay_epochs = {} must be >= 1, or 0 for half of the run", options.decay_epochs));
   }
   if (options.schedule == "advice" && options.decay_epochs > 0) {
-    throw std::invalid_argument(
-        fmt::format("advice lets γ fall over the whole run, but gamma.decay_epochs is {}; leave it "
-                    "at 0, or take cosine with a gamma.min of your own",
-                    options.decay_epochs));
+    throw std::invalid_argument(fmt::format(
+        "gamma.decay_epochs is {}, but \"advice\" always decays over the whole run; set it to 0, "
+        "or use cosine with your own gamma.min",
+        options.decay_epochs));
   }
 }
 

@@ -4,10 +4,10 @@
 
 namespace fastclip {
 
-/// Which member of the family with one temperature for all samples.
+/// Variant of the objectives with one temperature for all samples.
 struct GlobalContrastiveVariant {
-  /// The contrastive gradient carries the factor τ, and ρτ + τ·½·mean(ln u1 + ln u2) joins the
-  /// temperature's (the robust objective).
+  /// The robust objective: the contrastive gradient has the factor τ, and the temperature's loss is
+  /// ρτ + τ·½·mean(ln u1 + ln u2).
   bool times_tau = false;
   /// logit_scale is learned.
   bool learns_temperature = false;
@@ -15,10 +15,10 @@ struct GlobalContrastiveVariant {
   bool doubles_temperature_gradient = false;
 };
 
-/// FastCLIP's estimator of the global contrastive loss: two numbers a sample, u1 (image anchor) and
-/// u2 (text anchor), follow the inner values g by a moving average with rate γ, and stand in the
-/// gradient's denominators in their place. u lives as its logarithm, in the columns log_u_image and
-/// log_u_text, so that no temperature overflows it.
+/// FastCLIP's estimator of the global contrastive loss. Each sample has two estimators, u1 (image
+/// anchor) and u2 (text anchor): moving averages of the inner values g with rate γ, which replace g
+/// in the gradient's denominators. u is stored as its logarithm, in the columns log_u_image and
+/// log_u_text, so that no temperature makes it overflow.
 class GlobalContrastive final : public ContrastiveObjective {
  public:
   GlobalContrastive(const ObjectiveOptions& options, const GlobalContrastiveVariant& variant)

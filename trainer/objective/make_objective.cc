@@ -60,7 +60,7 @@ const Kind& KindOf(const std::string& name) {
   for (const Kind& kind : kKinds) {
     if (name == kind.name) return kind;
   }
-  throw std::invalid_argument(fmt::format("objective.name is \"{}\"; there are {}", name,
+  throw std::invalid_argument(fmt::format("unknown objective.name \"{}\"; use one of {}", name,
                                           fmt::join(ObjectiveNames(), ", ")));
 }
 
@@ -84,20 +84,20 @@ std::unique_ptr<ContrastiveObjective> MakeObjective(const ObjectiveOptions& opti
   const Kind& kind = KindOf(options.name);
   if (options.mode != "reference" && options.mode != "exact") {
     throw std::invalid_argument(fmt::format(
-        "objective.mode is \"{}\"; say \"reference\" (fast_clip's formulas, for which its ρ were "
-        "tuned) or \"exact\" (the published objective's gradient)",
+        "objective.mode must be \"exact\" (the published objective's gradient) or \"reference\" "
+        "(fast_clip's formulas, for which its rho was tuned), not \"{}\"",
         options.mode));
   }
   if (!std::isfinite(options.rho)) {
-    throw std::invalid_argument(fmt::format("objective.rho is {}; it must be finite", options.rho));
+    throw std::invalid_argument(fmt::format("objective.rho = {} must be finite", options.rho));
   }
   if (!(options.epsilon >= 0) || !std::isfinite(options.epsilon)) {
     throw std::invalid_argument(
-        fmt::format("objective.epsilon is {}; it must be 0 or more", options.epsilon));
+        fmt::format("objective.epsilon = {} must be >= 0 and finite", options.epsilon));
   }
   if (options.tile < 0) {
     throw std::invalid_argument(fmt::format(
-        "objective.tile is {}; it is a number of columns, or 0 to pick one", options.tile));
+        "objective.tile = {} must be a number of columns, or 0 for automatic", options.tile));
   }
   return kind.make(options);
 }

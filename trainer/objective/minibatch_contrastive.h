@@ -4,8 +4,8 @@
 
 namespace fastclip {
 
-/// OpenCLIP's loss: the mean of both cross entropies of the batch's own similarity matrix. No
-/// state; logit_scale is learned. Ranks swap two log-sum-exps a sample, no feature gradients.
+/// OpenCLIP's loss: the mean of both cross entropies of the batch's similarity matrix. No state;
+/// logit_scale is learned. Ranks exchange two log-sum-exps per sample, no feature gradients.
 class MinibatchContrastive final : public ContrastiveObjective {
  public:
   explicit MinibatchContrastive(std::int64_t tile) : tile_(tile) {}

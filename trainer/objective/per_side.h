@@ -2,7 +2,7 @@
 
 namespace fastclip {
 
-/// Everything in CLIP comes twice.
+/// A value for each side, image and text.
 template <class T>
 struct PerSide {
   T image{};

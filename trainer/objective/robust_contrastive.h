@@ -4,13 +4,13 @@
 
 namespace fastclip {
 
-/// The robust contrastive loss with a temperature a sample and side (FastCLIP v2, iSogCLR): besides
-/// u, each anchor keeps τ and the two moments with which Adam moves it, in the columns log_u_*,
-/// tau_*, m_* and v_*, * being image and text. logit_scale stays what it was.
+/// The robust contrastive loss with a temperature per sample and side (FastCLIP v2, iSogCLR).
+/// Besides u, each anchor has τ and its two Adam moments, in the columns log_u_*, tau_*, m_* and
+/// v_* (* is image and text). logit_scale does not change.
 ///
-/// "exact" is the gradient of the published objective. "reference" is fast_clip's: features without
-/// the factor τ_i, ε scaled by e^β with β the largest d_ij ever seen (columns bound_*), moments
-/// from zero with a bias correction by the epoch's number.
+/// "exact" is the gradient of the published objective. "reference" is fast_clip's: no factor τ_i
+/// for features, ε scaled by e^β with β the largest d_ij seen so far (columns bound_*), moments
+/// starting at zero with a bias correction by the epoch's number.
 class RobustContrastive final : public ContrastiveObjective {
  public:
   explicit RobustContrastive(const ObjectiveOptions& options);

@@ -17,15 +17,16 @@ std::string RhoWarning(const ObjectiveOptions& objective, const GammaOptions& ga
   const double later = std::log(static_cast<double>(records - 1));
   const bool always_one = gamma.schedule != "advice" && gamma.min >= 1 && gamma.start >= 1;
   const std::string line = fmt::format(
-      "objective.rho = {:g} is more than ln(train.batch_size - 1) = {:.2f}, its limit while gamma "
-      "is "
-      "1: {} will fall towards {:g}",
+      "objective.rho = {:g} is above ln(train.batch_size - 1) = {:.2f}, the limit while gamma is "
+      "1: "
+      "{} will fall towards {:g}",
       objective.rho, limit, individual ? "the temperatures" : "the temperature", kSmallestTau);
   if (always_one || objective.rho > later) return line + "; choose a smaller rho";
-  return line + fmt::format(
-                    ". With gamma below 1 the estimators see more than one batch, and the limit "
-                    "rises towards ln(records - 1) = {:.2f}",
-                    later);
+  return line +
+         fmt::format(
+             ". With gamma below 1 the estimators average over several batches, and the limit "
+             "rises towards ln(records - 1) = {:.2f}",
+             later);
 }
 
 }  // namespace fastclip

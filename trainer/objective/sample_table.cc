@@ -27,12 +27,13 @@ SampleTable::SampleTable(const OrderPlan& plan, LaneRange lanes, std::vector<std
 std::int64_t SampleTable::RowOf(std::int64_t index) const {
   if (index < 0 || index >= plan_.options().size) {
     throw std::out_of_range(
-        fmt::format("SampleIndex {} is outside the {} records", index, plan_.options().size));
+        fmt::format("SampleIndex {} is out of range for {} records", index, plan_.options().size));
   }
   const OrderPlan::Place place = plan_.PlaceOf(SampleIndex{index});
   if (place.lane < lanes_.first || place.lane >= lanes_.last) {
-    throw std::out_of_range(fmt::format("SampleIndex {} lives in lane {}, this rank has [{}, {})",
-                                        index, place.lane, lanes_.first, lanes_.last));
+    throw std::out_of_range(
+        fmt::format("SampleIndex {} is in lane {}, but this rank has lanes [{}, {})", index,
+                    place.lane, lanes_.first, lanes_.last));
   }
   return lane_start_[static_cast<std::size_t>(place.lane - lanes_.first)] + place.slot;
 }
@@ -65,9 +66,8 @@ void SampleTable::Write(std::span<const std::int64_t> indices, const at::Tensor&
   if (columns_.empty()) return;  // an objective without state hands no rows
   if (rows.dim() != 2 || rows.size(0) != static_cast<std::int64_t>(indices.size()) ||
       rows.size(1) != values_.size(1)) {
-    throw std::invalid_argument(fmt::format("{} rows of {} columns do not take [{}]",
-                                            indices.size(), values_.size(1),
-                                            fmt::join(rows.sizes(), ", ")));
+    throw std::invalid_argument(fmt::format("expected shape [{}, {}], got [{}]", indices.size(),
+                                            values_.size(1), fmt::join(rows.sizes(), ", ")));
   }
   const at::Tensor source = rows.detach().to(values_.options()).contiguous();
   const std::size_t bytes = static_cast<std::size_t>(values_.size(1)) * values_.element_size();

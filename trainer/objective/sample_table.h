@@ -12,24 +12,23 @@
 
 namespace fastclip {
 
-/// Named float columns, one row for each record of this rank's lanes, in lane order then slot
-/// order.
+/// Named float columns, one row per record of this rank's lanes, ordered by lane, then slot.
 class SampleTable {
  public:
-  /// `initial` is the value of each column for a sample never seen; `dtype` float32, or float64 for
-  /// precision = "fp64".
+  /// `initial` is the initial value of each column; `dtype` is float32, or float64 for precision =
+  /// "fp64".
   SampleTable(const OrderPlan& plan, LaneRange lanes, std::vector<std::string> columns,
               std::vector<double> initial, at::ScalarType dtype);
 
   const std::vector<std::string>& columns() const { return columns_; }
   /// All rows, [rows, columns], for checkpoints and statistics.
   at::Tensor& values() { return values_; }
-  /// visit(indices) for the SampleIndex of all rows, in their order, some at a time; slots without
-  /// a record are left out.
+  /// Calls visit(indices) with the SampleIndex of all rows in order, in blocks; skips slots without
+  /// a record.
   void ForEachRecord(const std::function<void(std::span<const std::int64_t>)>& visit) const;
-  /// Rows of these SampleIndex (int64 [b], all in this rank's lanes): [b, columns].
+  /// Rows [b, columns] of these SampleIndex (all in this rank's lanes).
   at::Tensor Read(std::span<const std::int64_t> indices) const;
-  /// Sequential: the last of equal indices wins.
+  /// Writes in order: of equal indices the last wins.
   void Write(std::span<const std::int64_t> indices, const at::Tensor& rows);
 
  private:

@@ -4,9 +4,9 @@
 
 namespace fastclip {
 
-/// SigLIP's loss (OpenCLIP's --siglip): each pair of the batch is a two-class problem of its own,
+/// SigLIP's loss (OpenCLIP's --siglip): each pair of the batch is a separate binary problem,
 ///     L = −1/N Σ_ij ln σ(y_ij·(S_ij/τ + bias)),   y_ii = 1, else −1.
-/// No state; logit_scale and logit_bias are learned. Ranks swap nothing but features.
+/// No state; logit_scale and logit_bias are learned. Ranks exchange only features.
 class SigmoidContrastive final : public ContrastiveObjective {
  public:
   explicit SigmoidContrastive(std::int64_t tile) : tile_(tile) {}

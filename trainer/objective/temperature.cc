@@ -12,17 +12,16 @@ namespace fastclip {
 void CheckTemperature(const TemperatureOptions& options) {
   if (!(options.init >= 0.01 && options.init <= 1)) {
     throw std::invalid_argument(
-        fmt::format("the temperature starts at {}; it must lie between 0.01 and 1", options.init));
+        fmt::format("temperature.init = {} must be from 0.01 to 1", options.init));
   }
   if (!std::isfinite(options.lr)) {
-    throw std::invalid_argument(
-        fmt::format("the temperature's learning rate is {}; it must be finite", options.lr));
+    throw std::invalid_argument(fmt::format("temperature.lr = {} must be finite", options.lr));
   }
   if (options.schedule != "cosine" && options.schedule != "model" && options.schedule != "const" &&
       options.schedule != "step_thresh") {
-    throw std::invalid_argument(fmt::format(
-        "the temperature's schedule is \"{}\"; there are cosine, model, const, step_thresh",
-        options.schedule));
+    throw std::invalid_argument(
+        fmt::format("unknown temperature.schedule \"{}\"; use cosine, model, const or step_thresh",
+                    options.schedule));
   }
 }
 

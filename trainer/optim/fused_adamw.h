@@ -4,8 +4,8 @@
 
 namespace fastclip {
 
-/// AdamW with decoupled weight decay (Loshchilov, Hutter 2019) over ATen's fused kernel: one call
-/// for each parameter group. State: "step", "exp_avg.NAME", "exp_avg_sq.NAME".
+/// AdamW with decoupled weight decay (Loshchilov, Hutter 2019) with ATen's fused kernel, one call
+/// per parameter group. State: "step", "exp_avg.NAME", "exp_avg_sq.NAME".
 class FusedAdamW final : public GroupedOptimizer {
  public:
   FusedAdamW(const std::vector<Parameter>& parameters, const OptimizerOptions& options);

@@ -4,9 +4,9 @@
 
 namespace fastclip {
 
-/// SGD with momentum over ATen's fused kernel, weight decay as an L2 term of the gradient. The
+/// SGD with momentum with ATen's fused kernel; weight decay is an L2 term of the gradient. The
 /// temperature has no momentum, as in the authors' later code (DRRho-CLIP). State: "step", and
-/// "momentum_buffer.NAME" where there is momentum.
+/// "momentum_buffer.NAME" for parameters with momentum.
 class FusedSgd final : public GroupedOptimizer {
  public:
   FusedSgd(const std::vector<Parameter>& parameters, const OptimizerOptions& options);

@@ -10,7 +10,7 @@
 namespace fastclip {
 namespace {
 
-// The fused kernels walk the raw memory of both, so that their layouts must agree.
+// The fused kernels read the raw memory of both, so their layouts must match.
 at::Tensor GradientInLayoutOf(const at::Tensor& parameter) {
   const at::Tensor& gradient = parameter.grad();
   if (gradient.strides() == parameter.strides()) return gradient;
@@ -103,10 +103,10 @@ void GroupedOptimizer::LoadState(const NamedTensors& state, const std::string& w
   std::string wrong;
   if (!missing.empty()) wrong += fmt::format("; missing: {}", Some(missing));
   if (!unknown.empty()) wrong += fmt::format("; unknown: {}", Some(unknown));
-  if (!misshaped.empty()) wrong += fmt::format("; of another shape: {}", Some(misshaped));
+  if (!misshaped.empty()) wrong += fmt::format("; with another shape: {}", Some(misshaped));
   if (!wrong.empty()) {
     throw std::runtime_error(fmt::format(
-        "{}: the optimizer's state does not fit this model and optimizer{}", where, wrong));
+        "{}: the optimizer state does not fit this model and optimizer{}", where, wrong));
   }
   for (auto& [mine, theirs] : copies) mine.copy_(theirs);
 }

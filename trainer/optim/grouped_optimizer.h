@@ -8,9 +8,9 @@
 
 namespace fastclip {
 
-/// What every optimizer shares: parameters in their groups, state tensors "KIND.NAME" in their
-/// parameter's shape and dtype, zero at the start, and "step" (0-d, one for all). A form names its
-/// kinds of state and updates a group.
+/// Base of all optimizers: parameters by group, state tensors "KIND.NAME" with their parameter's
+/// shape and dtype, initially zero, and one "step" (0-d). Subclasses name their kinds of state and
+/// update a group.
 class GroupedOptimizer : public Optimizer {
  public:
   void Step(const LearningRates& rates) final;
@@ -20,23 +20,23 @@ class GroupedOptimizer : public Optimizer {
  protected:
   using Kinds = std::vector<std::string>;
 
-  /// The parameters of a group that have a gradient; equal places of the lists belong together.
+  /// The parameters of a group that have a gradient; equal indices of the lists belong together.
   struct Group {
     std::vector<at::Tensor> parameters;
-    std::vector<at::Tensor> gradients;           // in the parameters' layouts; not to be written
-    std::vector<std::vector<at::Tensor>> state;  // a list for each kind, in the kinds' order
+    std::vector<at::Tensor> gradients;           // in the parameters' layouts; read-only
+    std::vector<std::vector<at::Tensor>> state;  // one list per kind, in the order of kinds
     double lr = 0;
     double weight_decay = 0;
   };
 
-  /// `kinds` of state has each parameter, `temperature_kinds` the logit_scale.
+  /// `kinds`: state of each parameter; `temperature_kinds`: state of logit_scale.
   GroupedOptimizer(const std::vector<Parameter>& parameters, double weight_decay,
                    const Kinds& kinds, const Kinds& temperature_kinds);
 
-  /// Called in Step() for each group that has something to update, without autograd.
+  /// Called by Step() for each group with parameters to update, without autograd.
   virtual void Update(const Group& group) = 0;
 
-  /// Steps begun, this one among them: 0-d float32 on the parameters' device.
+  /// Number of steps, including the current one: 0-d float32 on the parameters' device.
   const at::Tensor& step() const { return step_; }
 
  private:
@@ -50,7 +50,7 @@ class GroupedOptimizer : public Optimizer {
   double weight_decay_;
   std::array<Kinds, 3> kinds_;  // by ParameterGroup
   std::vector<Slot> slots_;     // in the parameters' order
-  at::Tensor step_;             // float32, as the fused kernels want it
+  at::Tensor step_;             // float32, as the fused kernels need it
 };
 
 }  // namespace fastclip

@@ -4,9 +4,9 @@
 
 namespace fastclip {
 
-/// LAMB (You et al. 2020), as fast_clip has it: AdamW's step, in decayed tensors scaled by ‖p‖/‖r‖,
-/// without clamps. The norms are over whole tensors: a sharded parameter would need them summed.
-/// State: "step", "exp_avg.NAME", "exp_avg_sq.NAME". A step needs room for one more copy of a
+/// LAMB (You et al. 2020) as in fast_clip: AdamW's step, scaled by ‖p‖/‖r‖ for tensors with weight
+/// decay, without clamps. Norms are over whole tensors; a sharded parameter would need them summed.
+/// State: "step", "exp_avg.NAME", "exp_avg_sq.NAME". A step needs memory for one extra copy of a
 /// group's parameters.
 class Lamb final : public GroupedOptimizer {
  public:

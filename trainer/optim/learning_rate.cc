@@ -12,7 +12,7 @@ namespace {
 
 void CheckRate(const char* what, double rate) {
   if (rate >= 0 && std::isfinite(rate)) return;
-  throw std::invalid_argument(fmt::format("the {} is {}; it must be 0 or more", what, rate));
+  throw std::invalid_argument(fmt::format("{} = {} must be >= 0 and finite", what, rate));
 }
 
 // How far `step` is between `first` (0) and `last` (1), and 1 after it.
@@ -26,27 +26,25 @@ double Progress(std::int64_t step, std::int64_t first, std::int64_t last) {
 void CheckLearningRate(const LearningRateOptions& options) {
   const std::string& schedule = options.schedule;
   if (schedule != "cosine" && schedule != "const" && schedule != "const-cooldown") {
-    throw std::invalid_argument(
-        fmt::format("the learning rate's schedule is \"{}\"; there are cosine, const, "
-                    "const-cooldown",
-                    schedule));
+    throw std::invalid_argument(fmt::format(
+        "unknown learning_rate.schedule \"{}\"; use cosine, const or const-cooldown", schedule));
   }
-  CheckRate("learning rate", options.lr);
-  CheckRate("smallest learning rate", options.lr_min);
-  CheckRate("learning rate at the cool-down's end", options.cooldown_end);
+  CheckRate("learning_rate.lr", options.lr);
+  CheckRate("learning_rate.lr_min", options.lr_min);
+  CheckRate("learning_rate.cooldown_end", options.cooldown_end);
   if (options.warmup < 0) {
     throw std::invalid_argument(
-        fmt::format("the warm-up has {} steps; it must have 0 or more", options.warmup));
+        fmt::format("learning_rate.warmup = {} must be >= 0", options.warmup));
   }
   if (schedule == "const-cooldown" && options.cooldown_epochs < 1) {
-    throw std::invalid_argument(
-        fmt::format("const-cooldown falls over the last {} epochs; learning_rate.cooldown_epochs "
-                    "must be 1 or more (without a cool-down the schedule is const)",
-                    options.cooldown_epochs));
+    throw std::invalid_argument(fmt::format(
+        "learning_rate.cooldown_epochs = {} must be >= 1 for const-cooldown (use const for no "
+        "cooldown)",
+        options.cooldown_epochs));
   }
   if (!(options.cooldown_power > 0) || !std::isfinite(options.cooldown_power)) {
-    throw std::invalid_argument(
-        fmt::format("the cool-down's power is {}; it must be above 0", options.cooldown_power));
+    throw std::invalid_argument(fmt::format(
+        "learning_rate.cooldown_power = {} must be > 0 and finite", options.cooldown_power));
   }
 }
 

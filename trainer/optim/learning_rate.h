@@ -7,24 +7,24 @@ namespace fastclip {
 
 /// The model's learning rate over a run.
 struct LearningRateOptions {
-  /// "cosine": falls to `lr_min` at the end. "const": stays after the warm-up. "const-cooldown":
-  /// stays, then falls to `cooldown_end` over the last epochs (OpenCLIP's three).
+  /// OpenCLIP's schedules. "cosine": falls to `lr_min` at the end. "const": constant after the
+  /// warmup. "const-cooldown": constant, then falls to `cooldown_end` over the last epochs.
   std::string schedule = "cosine";
-  /// The rate at the warm-up's end.
+  /// The rate at the end of the warmup.
   double lr = 1e-3;
   /// The rate at the end of "cosine".
   double lr_min = 0;
   /// Steps in which the rate rises from lr/warmup to lr; 0: none.
   std::int64_t warmup = 0;
-  /// Last epochs of a run in which "const-cooldown" falls, 1 or more.
+  /// Number of last epochs in which "const-cooldown" falls, at least 1.
   std::int64_t cooldown_epochs = 0;
-  /// Shape of the fall: 1 is a line, larger powers fall early and end flat.
+  /// Shape of the fall: 1 is linear, larger powers fall early and end flat.
   double cooldown_power = 1;
   /// The rate at the end of "const-cooldown".
   double cooldown_end = 0;
 };
 
-/// How long a run is. Only "const-cooldown" asks for its epochs.
+/// Length of a run. Only "const-cooldown" uses steps_per_epoch.
 struct RunLength {
   std::int64_t steps = 0;
   double steps_per_epoch = 0;
@@ -33,7 +33,7 @@ struct RunLength {
 /// Throws std::invalid_argument with the reason.
 void CheckLearningRate(const LearningRateOptions& options);
 
-/// The rate of a step (they count from 0 through the epochs).
+/// The rate of a step (counted from 0 over all epochs).
 double LearningRate(const LearningRateOptions& options, std::int64_t step, const RunLength& run);
 
 }  // namespace fastclip

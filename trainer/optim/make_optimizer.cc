@@ -16,7 +16,7 @@ bool IsShare(double value) { return value >= 0 && value < 1; }
 
 void CheckNotNegative(const char* key, double value) {
   if (value >= 0 && std::isfinite(value)) return;
-  throw std::invalid_argument(fmt::format("optimizer.{} is {}; it must be 0 or more", key, value));
+  throw std::invalid_argument(fmt::format("optimizer.{} = {} must be >= 0 and finite", key, value));
 }
 
 template <class Form>
@@ -56,29 +56,25 @@ std::vector<std::string> OptimizerNames() {
 void CheckOptimizer(const OptimizerOptions& options) {
   const std::string& name = options.name;
   if (KindOf(name) == nullptr) {
-    throw std::invalid_argument(fmt::format("optimizer.name is \"{}\"; there are {}", name,
+    throw std::invalid_argument(fmt::format("unknown optimizer.name \"{}\"; use one of {}", name,
                                             fmt::join(OptimizerNames(), ", ")));
   }
   if (!IsShare(options.beta1) || !IsShare(options.beta2)) {
-    throw std::invalid_argument(
-        fmt::format("optimizer.beta1 and beta2 are {} and {}; they must be 0 or more and below 1",
-                    options.beta1, options.beta2));
+    throw std::invalid_argument(fmt::format(
+        "optimizer.beta1 = {} and beta2 = {} must be >= 0 and < 1", options.beta1, options.beta2));
   }
   CheckNotNegative("eps", options.eps);
   CheckNotNegative("weight_decay", options.weight_decay);
   if (!IsShare(options.momentum)) {
-    throw std::invalid_argument(fmt::format(
-        "optimizer.momentum is {}; it must be 0 or more and below 1", options.momentum));
+    throw std::invalid_argument(
+        fmt::format("optimizer.momentum = {} must be >= 0 and < 1", options.momentum));
   }
   if (options.nesterov && name != "sgdm") {
     throw std::invalid_argument(
-        fmt::format("optimizer.nesterov is true, but optimizer.name is \"{}\"; only sgdm has "
-                    "Nesterov's form",
-                    name));
+        fmt::format("optimizer.nesterov = true needs optimizer.name = \"sgdm\", not \"{}\"", name));
   }
   if (options.nesterov && options.momentum == 0) {
-    throw std::invalid_argument(
-        "optimizer.nesterov is true, but optimizer.momentum is 0; Nesterov's form needs momentum");
+    throw std::invalid_argument("optimizer.nesterov = true needs optimizer.momentum > 0");
   }
 }
 

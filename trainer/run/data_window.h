@@ -10,8 +10,8 @@
 
 namespace fastclip {
 
-/// A stretch of training without evaluation or checkpoint, and what the loader did in it. For
-/// people only: nothing in the run depends on it.
+/// Loader statistics over a stretch of training without evaluation or checkpoint. Informational:
+/// nothing in the run depends on it.
 class DataWindow {
  public:
   void Begin(const LoaderStats& stats) {
@@ -19,7 +19,7 @@ class DataWindow {
     since_ = Steady::now();
     uploading_ = 0;
   }
-  /// Seconds in which a batch was turned into tensors.
+  /// Adds seconds spent converting a batch to tensors.
   void Uploaded(double seconds) { uploading_ += seconds; }
   double seconds() const {
     return std::max(1e-9, std::chrono::duration<double>(Steady::now() - since_).count());
@@ -36,8 +36,8 @@ class DataWindow {
   double uploading_ = 0;
 };
 
-/// Numbers of metrics.jsonl's "data": of each stage records a second, MB/s and busy threads; shares
-/// of waiting; queues; the share of the time that uploading took.
+/// Values of metrics.jsonl's "data": records/s, MB/s and busy threads of each stage; fractions of
+/// time waiting; queue lengths; fraction of time uploading.
 std::vector<std::pair<std::string, double>> NamedStages(const StageReport& report,
                                                         double uploading);
 

@@ -43,7 +43,7 @@ double Millions(const ClipModel& model, const std::function<bool(const Parameter
   return 1e-6 * count;
 }
 
-/// A run as it would be opened, in the order in which a start opens it.
+/// A run as a start would open it, in the same order.
 class PlannedRun {
  public:
   PlannedRun(const LoadedConfig& config, const DryRunOptions& options)
@@ -115,16 +115,16 @@ class PlannedRun {
   void DescribeModel() {
     const auto image = [](const Parameter& of) { return of.tower == Tower::kImage; };
     lines_.Add("model",
-               "{}: {:.1f} M parameters, image {:.1f} M and text {:.1f} M; {:.1f} M are trained",
+               "{}: {:.1f} M parameters (image {:.1f} M, text {:.1f} M); {:.1f} M trainable",
                shape_.model.name, Millions(model_, [](auto&) { return true; }),
                Millions(model_, image), Millions(model_, [&](auto& of) { return !image(of); }),
                Millions(model_, [](auto& of) { return of.tensor.requires_grad(); }));
-    lines_.Add("tokenizer", "{}: {} ids, {} of context", config_->data.tokenizer,
+    lines_.Add("tokenizer", "{}: vocabulary {}, context length {}", config_->data.tokenizer,
                shape_.tokenizer->vocab_size(), shape_.model.text.context_length);
     if (config_->train.device == "cuda") {
-      lines_.Add("device", "cuda, a GPU for each of {}", Counted(options_.ranks, "rank"));
+      lines_.Add("device", "cuda, one GPU per rank, {}", Counted(options_.ranks, "rank"));
     } else {
-      lines_.Add("device", "{}, {} a rank", config_->train.device,
+      lines_.Add("device", "{}, {} per rank", config_->train.device,
                  Counted(config_->train.threads, "thread"));
     }
   }
@@ -169,24 +169,23 @@ class PlannedRun {
         bytes_ += static_cast<double>(part.bytes);
         only_tars_ = only_tars_ && part.kind == "tar";
       }
-      if (part.bytes == 0) {  // nothing that was measured
+      if (part.bytes == 0) {  // not measured
         lines_.Add(name, "{}: {}", part.part, Counted(part.records, "record"));
         continue;
       }
-      lines_.Add(
-          name, "{}: {}, {}, {}{}", part.part, Counted(part.records, "record"),
-          Counted(part.files, part.kind + " file"), DescribeBytes(static_cast<double>(part.bytes)),
-          part.walked == 0 ? ""
-                           : fmt::format("; {} read to find the records, and no index written, "
-                                         "as a dry run writes nothing",
-                                         Counted(part.walked, "file")));
+      lines_.Add(name, "{}: {}, {}, {}{}", part.part, Counted(part.records, "record"),
+                 Counted(part.files, part.kind + " file"),
+                 DescribeBytes(static_cast<double>(part.bytes)),
+                 part.walked == 0 ? ""
+                                  : fmt::format("; {} scanned, no index written (dry run)",
+                                                Counted(part.walked, "file")));
     }
     Warn(WarningLines(parts));
   }
 
   void DescribeSteps() {
     const OrderOptions& order = plan_.options();
-    lines_.Add("steps", "{} of {} = {} of {}, {}; warm-up {}",
+    lines_.Add("steps", "{} of {} = {} of {}, {}; warmup {}",
                Counted(config_->train.epochs, "epoch"), plan_.steps_per_epoch(),
                Counted(total_steps(), "step"), Counted(order.batch_size, "row"),
                Counted(total_steps() * order.batch_size, "sample"),
@@ -210,7 +209,7 @@ class PlannedRun {
                  order.resampled ? " on average" : "");
     }
     if (!options_.samples.empty()) {
-      lines_.Add("reads", "{} a step and {} an epoch", Counted(order.batch_size, "record"),
+      lines_.Add("reads", "{} per step, {} per epoch", Counted(order.batch_size, "record"),
                  plan_.steps_per_epoch() * order.batch_size);
       return;
     }
@@ -220,7 +219,7 @@ class PlannedRun {
     const auto of_records = [&](std::int64_t records) {
       return DescribeBytes(record * static_cast<double>(records));
     };
-    lines_.Add("reads", "{} a step and {} an epoch{}", of_records(order.batch_size),
+    lines_.Add("reads", "{} per step, {} per epoch{}", of_records(order.batch_size),
                of_records(plan_.steps_per_epoch() * order.batch_size),
                order.chunk == 0 ? ""
                                 : fmt::format(", in ranges of {} ({})", of_records(order.chunk),
@@ -235,16 +234,17 @@ class PlannedRun {
                !columns.empty() ? fmt::format("; gamma {} from {:.3g} to {:.3g}", gamma.schedule,
                                               gamma.start, Gamma(gamma, epochs - 1, epochs))
                                 : "",
-               start_ ? fmt::format("; tau {:.3g} at the start", start_->temperature().tau) : "");
+               start_ ? fmt::format("; initial tau {:.3g}", start_->temperature().tau) : "");
     for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
     if (start_) {
       for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
     }
     if (!found_ && !config_->train.init_estimators.empty() && !config_->data.index_by.empty()) {
-      lines_.Add("estimators",
-                 "{}: whether its keys meet {} of the records is not checked here: the start reads "
-                 "all records for it",
-                 config_->train.init_estimators, config_->data.index_by);
+      lines_.Add(
+          "estimators",
+          "{}: its keys are not checked against {} in a dry run; the start reads all records "
+          "for that",
+          config_->train.init_estimators, config_->data.index_by);
     }
     const std::string rho =
         RhoWarning(config_->objective, gamma, plan_.options().batch_size, plan_.options().size);
@@ -253,7 +253,7 @@ class PlannedRun {
       lines_.Add("state", "none");
     } else {
       const double cell = precision_.parameters == at::kDouble ? 8 : 4;
-      lines_.Add("state", "{} a record ({}): {}",
+      lines_.Add("state", "{} per record ({}): {}",
                  DescribeBytes(cell * static_cast<double>(columns.size())),
                  fmt::join(columns, ", "),
                  DescribeBytes(StateBytes(*objective_, plan_, precision_)));
@@ -268,19 +268,21 @@ class PlannedRun {
     const double held = row * std::ceil(static_cast<double>(largest_rows()) /
                                         static_cast<double>(config_->train.micro_batches));
     const double state = largest_share() * StateBytes(*objective_, plan_, precision_);
-    lines_.Add("memory",
-               "weights {}, gradients {}, optimizer {}, state {}; activations {} a row, {} for {}",
-               DescribeBytes(weights), DescribeBytes(gradients), DescribeBytes(moments),
-               DescribeBytes(state), DescribeBytes(row), DescribeBytes(held),
-               config_->train.micro_batches == 1
-                   ? std::string(options_.ranks == 1 ? "the batch" : "the rank's rows")
-                   : fmt::format("one of {} micro-batches", config_->train.micro_batches));
+    lines_.Add(
+        "memory",
+        "weights {}, gradients {}, optimizer {}, state {}; activations {} per row, {} for {}",
+        DescribeBytes(weights), DescribeBytes(gradients), DescribeBytes(moments),
+        DescribeBytes(state), DescribeBytes(row), DescribeBytes(held),
+        config_->train.micro_batches == 1
+            ? std::string(options_.ranks == 1 ? "the batch" : "the rank's rows")
+            : fmt::format("one of {} micro-batches", config_->train.micro_batches));
     const double rank = weights + gradients + moments + state + held;
-    lines_.Add("", "about {} on {} rank", DescribeBytes(rank), options_.ranks == 1 ? "one" : "a");
+    lines_.Add("", "about {} {}", DescribeBytes(rank),
+               options_.ranks == 1 ? "in total" : "per rank");
     const auto available = static_cast<double>(AvailableMemory());
     if (config_->train.device == "cpu" && available > 0 && rank * options_.ranks > available) {
       Warn(
-          {fmt::format("this machine has {} of memory free: lower train.batch_size, raise "
+          {fmt::format("this machine has only {} of free memory; lower train.batch_size, raise "
                        "train.micro_batches, or set train.grad_checkpointing = true",
                        DescribeBytes(available))});
     }
@@ -296,8 +298,8 @@ class PlannedRun {
     if (found_) {
       DescribeTheResume();
     } else {
-      lines_.Add("run folder", "{} (not made){}", config_->run,
-                 config_->resume ? "; it holds no checkpoint yet: the run starts anew" : "");
+      lines_.Add("run folder", "{} (not created){}", config_->run,
+                 config_->resume ? "; no checkpoint yet, so a new run starts" : "");
     }
   }
 
@@ -313,9 +315,9 @@ class PlannedRun {
         .vocabulary_hash = shape_.vocabulary_hash};
     RefuseOtherRun(*found_, now);
     for (const std::string& reason : found_->passed_over) {
-      Warn({"skips a damaged checkpoint: " + reason});
+      Warn({"skipped a damaged checkpoint: " + reason});
     }
-    lines_.Add("run folder", "{}: goes on from step {} of {} ({})", config_->run, found_->meta.step,
+    lines_.Add("run folder", "{}: resumes at step {} of {} ({})", config_->run, found_->meta.step,
                total_steps(), found_->path);
     for (const std::string& line : DescribeResume(*found_, now)) lines_.Add("", "{}", line);
     const std::string rounding =
@@ -329,7 +331,7 @@ class PlannedRun {
   Precision precision_;
   ClipModel model_;  // without memory
   std::optional<FoundCheckpoint> found_;
-  std::unique_ptr<StartWeights> start_;  // null where it resumes
+  std::unique_ptr<StartWeights> start_;  // null if it resumes
   OpenedSource data_;
   OrderPlan plan_;
   std::vector<std::int64_t> lanes_per_rank_;

@@ -9,24 +9,24 @@
 namespace fastclip {
 
 struct DryRunOptions {
-  int ranks = 1;  ///< memory is then that of the largest
-  /// Plans for so many records, a number for each source of data.train, before the data exists:
-  /// no data is opened. Empty: data.train and the sets of evaluations are.
+  int ranks = 1;  ///< memory is reported for the largest
+  /// Number of records of each source of data.train, to plan before the data exists: no data is
+  /// opened. Empty: opens data.train and the evaluation sets.
   std::vector<std::int64_t> samples;
 };
 
 struct DryRunReport {
   std::string text;             ///< several lines
   std::int64_t steps_left = 0;  ///< of the run
-  std::int64_t rows = 0;        ///< of a step, on the largest rank
+  std::int64_t rows = 0;        ///< per step, on the largest rank
 };
 
-/// What a run of this config would be, without training a step: model and parameters, epochs and
-/// steps, memory, size of the per-sample state and of a checkpoint, what the order reads, and what
-/// a resume would change. It makes everything that a start makes but weights and state, and checks
-/// what a start checks but the device, which is for the caller: data and the sets of evaluations,
-/// weights to start from, the run folder, the space on its disk. Writes nothing, no manifests
-/// either. Throws ConfigError or std::runtime_error as a start does.
+/// Describes a run of this config without training a step: model and parameters, epochs and steps,
+/// memory, size of the per-sample state and of a checkpoint, bytes read, and what a resume would
+/// change. Creates everything that a start creates except weights and state, and checks everything
+/// that a start checks except the device (the caller's task): data and evaluation sets, initial
+/// weights, run folder, disk space. Writes nothing, not even manifests. Throws ConfigError or
+/// std::runtime_error like a start.
 DryRunReport DryRun(const LoadedConfig& config, const DryRunOptions& options = {});
 
 }  // namespace fastclip

@@ -8,14 +8,14 @@
 namespace fastclip {
 namespace {
 
-/// Rank 0 has compared each file with its manifest just before the others open it: one look at a
-/// file system that may serve all of them.
+/// Rank 0 has just compared each file with its manifest, so the others skip that: it saves load on
+/// a shared file system.
 SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
   options.trust_manifest = comm.rank() != 0;
   return options;
 }
 
-/// The list of a config's key. Rank 0 looks at some records for all.
+/// Opens the list of a config key. Rank 0 checks some records for all.
 OpenedSource OpenList(const char* key, const std::string& list, const SourceOptions& options,
                       Communicator& comm, Console& console) {
   return Rank0First(comm, [&] {

@@ -13,7 +13,7 @@
 
 namespace fastclip {
 
-/// What a run reads, and how its records are dealt to the ranks.
+/// The data of a run, and how its records are assigned to ranks.
 struct OpenedData {
   std::vector<ListedFile> files;  ///< of `train`
   std::unique_ptr<RecordSource> train;
@@ -27,9 +27,9 @@ struct OpenedData {
   std::int64_t rows() const { return (lanes.last - lanes.first) * plan.rows_per_lane(); }
 };
 
-/// Opens the lists of a config, each on rank 0 first, and says what is wrong with them: truncated,
-/// damaged and vanished shards train on, but not in silence. Every rank calls it. Throws
-/// ConfigError and what OpenSource() throws.
+/// Opens the lists of a config, each on rank 0 first, and prints warnings: truncated, damaged and
+/// missing shards do not stop training. A collective. Throws ConfigError and what OpenSource()
+/// throws.
 OpenedData OpenData(const LoadedConfig& config, Communicator& comm, Console& console);
 
 }  // namespace fastclip

@@ -12,7 +12,7 @@
 namespace fastclip {
 
 std::string DescribeChunks(const OrderOptions& order) {
-  const auto records = [](std::int64_t number) {  // 0: a mix, each of whose sources has its own
+  const auto records = [](std::int64_t number) {  // 0: a mix, in which each source has its own
     return number == 0 ? "by the size of each source" : "of " + Counted(number, "record");
   };
   return fmt::format("chunks {}, windows {}", records(order.chunk), records(order.window));
@@ -29,11 +29,11 @@ std::string DescribeTail(const OrderPlan& plan) {
   const std::int64_t rows = plan.steps_per_epoch() * order.batch_size;
   if (order.tail == Tail::kCarry)
     return "records that do not fill the last batch start the next epoch";
-  if (order.resampled) return fmt::format("an epoch is {} rows, drawn with replacement", rows);
+  if (order.resampled) return fmt::format("an epoch is {} rows, sampled with replacement", rows);
   if (!order.parts.empty()) return fmt::format("an epoch is {} rows", rows);
   return order.tail == Tail::kPad
-             ? fmt::format("{} of an epoch see a record again", Counted(rows - order.size, "row"))
-             : fmt::format("{} left out of an epoch", Counted(order.size - rows, "record"));
+             ? fmt::format("{} per epoch repeat a record", Counted(rows - order.size, "row"))
+             : fmt::format("{} dropped per epoch", Counted(order.size - rows, "record"));
 }
 
 OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int64_t>& samples) {
@@ -42,10 +42,11 @@ OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int6
   const MixOptions& mix = config->data.mix;
   const bool mixed = !mix.weights.empty() || !mix.repeats.empty() || !mix.counts.empty();
   if (samples.size() != sources && (samples.size() != 1 || mixed)) {
-    throw ConfigError(
-        fmt::format("--samples has {} numbers, and data.train has {} sources; give a "
-                    "number for each, with commas between them",
-                    samples.size(), sources));
+    throw ConfigError(fmt::format(
+        "--samples has {}, but data.train has {}; give one number for each source, separated by "
+        "commas",
+        Counted(std::ssize(samples), "number"),
+        Counted(static_cast<std::int64_t>(sources), "source")));
   }
   std::vector<std::string> parts;
   for (const std::int64_t count : samples) parts.push_back(fmt::format("synthetic:{}", count));

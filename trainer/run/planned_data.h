@@ -10,19 +10,19 @@
 
 namespace fastclip {
 
-/// What a dry run says of data and order.
+/// What a dry run reports about data and order.
 
-/// data.train; or, where `samples` are given, so many records for each of its sources, which need
-/// not be there yet. Throws ConfigError and what OpenSource() throws.
+/// Opens data.train, or if `samples` is not empty, plans that number of records for each of its
+/// sources, which need not exist. Throws ConfigError and what OpenSource() throws.
 OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int64_t>& samples);
-/// Bytes of picture and captions, of some records that are spread over all.
+/// Mean bytes of image and captions, over some records spread over the source.
 double MeanRecordBytes(const RecordSource& source);
 
 /// "chunks of 4 records, windows of 1024 records".
 std::string DescribeChunks(const OrderOptions& order);
-/// What an epoch's last batch means for the records.
+/// What happens to records that do not fill the last batch.
 std::string DescribeTail(const OrderPlan& plan);
-/// Rows of an epoch of a mix; 0 of one source.
+/// Rows of an epoch of a mix; 0 if there is only one source.
 std::int64_t EpochRows(const OrderPlan& plan);
 
 }  // namespace fastclip

@@ -31,7 +31,7 @@ std::int64_t NearestLanes(std::int64_t batch_size, std::int64_t lanes, int step,
 
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
                        Communicator& comm) {
-  // A path need not be UTF-8, and JSON must be.
+  // JSON must be UTF-8, but a path can hold any bytes.
   std::vector<std::pair<std::string, std::string>> texts;
   for (const auto& [name, value] : values) texts.emplace_back(name, PrintableLines(value));
   const auto all = GatherTexts(comm, nlohmann::json(texts).dump());
@@ -40,14 +40,16 @@ void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& v
     const auto other = nlohmann::json::parse(all[rank]);
     for (std::size_t i = 0; i < std::min(first.size(), other.size()); ++i) {
       if (first[i] == other[i]) continue;
-      throw std::runtime_error(fmt::format(
-          "the ranks differ: {} is {} on rank {}, but {} on rank 0; start all with the same",
-          other[i][0].get<std::string>(), other[i][1].get<std::string>(), rank,
-          first[i][1].get<std::string>()));
+      throw std::runtime_error(
+          fmt::format("the ranks differ: {} is {} on rank {}, but {} on rank 0; start all ranks "
+                      "with the same value",
+                      other[i][0].get<std::string>(), other[i][1].get<std::string>(), rank,
+                      first[i][1].get<std::string>()));
     }
     if (first.size() != other.size()) {
-      throw std::runtime_error(
-          fmt::format("the ranks differ: rank {} runs another build than rank 0", rank));
+      throw std::runtime_error(fmt::format(
+          "the ranks differ: rank {} runs a different build than rank 0; use the same build on all",
+          rank));
     }
   }
 }
@@ -75,19 +77,19 @@ std::vector<std::int64_t> FittingLanes(const LoadedConfig& config, const OrderPl
   if (!given.empty()) {
     const auto sum = std::accumulate(given.begin(), given.end(), std::int64_t{0});
     if (given.size() == static_cast<std::size_t>(world_size) && sum == lanes) return given;
-    throw config.table().Error(
-        "data.lanes_per_rank",
-        fmt::format("lists {} ranks with {} lanes in all; there are {} ranks and {} lanes",
-                    given.size(), sum, world_size, lanes));
+    throw config.table().Error("data.lanes_per_rank",
+                               fmt::format("lists {} with {} in total, but there are {} and {}",
+                                           Counted(std::ssize(given), "rank"), Counted(sum, "lane"),
+                                           Counted(world_size, "rank"), Counted(lanes, "lane")));
   }
   if (world_size <= lanes) return plan.EvenLanes(world_size);
   std::int64_t fits = EvenDataLanes(plan, world_size);
   if (fits == 0) fits = NearestLanes(batch_size, lanes, /*step=*/1, world_size);
   throw config.table().Error(
-      "data.lanes", fmt::format("{} ranks cannot share {} lanes of a batch of {}: {}", world_size,
-                                lanes, batch_size,
-                                fits == 0 ? std::string("take fewer ranks or a larger batch")
-                                          : fmt::format("data.lanes = {} fits", fits)));
+      "data.lanes", fmt::format("{} ranks cannot share {} of a batch of {}; {}", world_size,
+                                Counted(lanes, "lane"), batch_size,
+                                fits == 0 ? std::string("use fewer ranks or a larger batch")
+                                          : fmt::format("set data.lanes = {}", fits)));
 }
 
 }  // namespace
@@ -98,8 +100,8 @@ std::vector<std::int64_t> LanesPerRank(const LoadedConfig& config, const OrderPl
   const std::int64_t rows = *std::ranges::min_element(lanes) * plan.rows_per_lane();
   if (rows < config->train.micro_batches) {
     throw config.table().Error("train.micro_batches",
-                               fmt::format("{} parts cannot be made of the {} rows of a rank",
-                                           config->train.micro_batches, rows));
+                               fmt::format("{} is more than the {} of a rank",
+                                           config->train.micro_batches, Counted(rows, "row")));
   }
   return lanes;
 }
@@ -117,8 +119,8 @@ std::string DescribeRows(const std::vector<std::int64_t>& lanes_per_rank, const 
                                    : fmt::format("{} to {} rows of a batch each", least, most);
   const double idle = IdleShare(lanes_per_rank);
   if (idle > 0) {
-    text +=
-        fmt::format("; a step waits for the largest: {:.0f}% of the ranks' time idles", 100 * idle);
+    text += fmt::format("; each step waits for the largest, so the ranks idle {:.0f}% of the time",
+                        100 * idle);
   }
   return text;
 }

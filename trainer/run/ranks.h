@@ -10,31 +10,33 @@
 
 namespace fastclip {
 
-/// What must be the same on all ranks, by name. Every rank calls it with the same names; throws
-/// std::runtime_error on all where one differs from rank 0, naming rank, name and both values.
+/// Checks that named values are the same on all ranks. A collective: every rank passes the same
+/// names. Throws std::runtime_error on all ranks, with rank, name and both values, if one differs
+/// from rank 0.
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
                        Communicator& comm);
 
-/// Config and build of all ranks. Keys with KeyInfo::per_host may differ: threads, prefetching,
-/// time limits.
+/// Checks that config and build are the same on all ranks. Keys with KeyInfo::per_host can differ:
+/// threads, prefetching, time limits.
 void RefuseOtherConfigs(const LoadedConfig& config, Communicator& comm);
 
-/// Lanes of each rank: data.lanes_per_rank, or even. Throws ConfigError where they do not fit,
-/// naming the nearest data.lanes that does, or leave a rank fewer rows than micro-batches.
+/// Lanes of each rank: data.lanes_per_rank, or even. Throws ConfigError if they do not fit, with
+/// the nearest data.lanes that does, or if a rank has fewer rows than micro-batches.
 std::vector<std::int64_t> LanesPerRank(const LoadedConfig& config, const OrderPlan& plan,
                                        int world_size);
 std::vector<std::int64_t> RowsPerRank(std::vector<std::int64_t> lanes_per_rank,
                                       const OrderPlan& plan);
-/// "8 to 12 rows of a batch each; a step waits for the largest: 11% of the ranks' time idles".
+/// "8 to 12 rows of a batch each; each step waits for the largest, so the ranks idle 11% of the
+/// time".
 std::string DescribeRows(const std::vector<std::int64_t>& lanes_per_rank, const OrderPlan& plan);
-/// Share of the ranks' time that uneven lanes leave idle, 0 to 1: a step waits for the largest.
+/// Fraction of the ranks' time lost to uneven lanes, 0 to 1: a step waits for the largest rank.
 double IdleShare(const std::vector<std::int64_t>& lanes_per_rank);
-/// A data.lanes near the plan's that `world_size` ranks share evenly; 0: no divisor of the batch
-/// does.
+/// The data.lanes nearest to the plan's that `world_size` ranks share evenly; 0: none divides the
+/// batch.
 std::int64_t EvenDataLanes(const OrderPlan& plan, int world_size);
 
-/// While it lives, ranks wait longer for each other: they open data, evaluate or save, and need not
-/// be alike in that. Every rank makes one at the same place.
+/// Raises the timeout of collectives during its lifetime: ranks can differ in how long they open
+/// data, evaluate or save. Every rank creates one at the same place.
 class Patience {
  public:
   Patience(Communicator& comm, std::int64_t seconds)
@@ -48,7 +50,7 @@ class Patience {
   std::chrono::milliseconds before_;
 };
 
-/// `open`() on rank 0, then on all others: the first writes what the others find.
+/// Runs `open`() on rank 0, then on all others, which find the files that rank 0 wrote.
 template <class Open>
 auto Rank0First(Communicator& comm, const Open& open) {
   if (comm.rank() != 0) comm.Barrier();

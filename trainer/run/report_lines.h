@@ -7,7 +7,7 @@
 
 namespace fastclip {
 
-/// Lines of a name and what is said of it, in two columns.
+/// Lines in two columns: a name and a text.
 class ReportLines {
  public:
   template <class... Args>

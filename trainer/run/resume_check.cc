@@ -24,7 +24,7 @@ std::string RowsOf(const OrderOptions& order) {
   return fmt::format("[{}]", fmt::join(rows, ", "));
 }
 
-/// Lists what differs, all of it.
+/// Collects all differences.
 class Differences {
  public:
   template <class Value>
@@ -51,9 +51,9 @@ void CompareOrder(const OrderOptions& before, const OrderOptions& now, Differenc
   differences.Compare("data.tail", std::string(TailName(before.tail)),
                       std::string(TailName(now.tail)));
   differences.Compare("data.resampled", before.resampled, now.resampled);
-  differences.Compare("the mix of the sources (rows of an epoch)", RowsOf(before), RowsOf(now));
+  differences.Compare("the source mix (rows per epoch)", RowsOf(before), RowsOf(now));
   differences.Compare("train.seed", before.seed, now.seed);
-  // By rule these follow the two sizes.
+  // The defaults of these depend on the two sizes.
   if (before.size != now.size || before.batch_size != now.batch_size) return;
   differences.Compare("data.lanes", before.lanes, now.lanes);
   differences.Compare("data.chunk", before.chunk, now.chunk);
@@ -67,8 +67,8 @@ void CompareModel(const CheckpointMeta& meta, const RunNow& now, Differences& di
   for (const auto& [key, value] : is.items()) {
     const auto was = before.value(key, nlohmann::json());
     if (was == value) continue;
-    differences.Add(fmt::format("{} of the model was {} in this run and is {} in model {} now",
-                                key.substr(1), was.dump(), value.dump(), now.config.model.name));
+    differences.Add(fmt::format("model {3}: {0} was {1} in this run and is {2} now", key.substr(1),
+                                was.dump(), value.dump(), now.config.model.name));
   }
 }
 
@@ -79,13 +79,12 @@ void CompareTokenizer(const CheckpointMeta& meta, const RunNow& now, Differences
       meta.vocabulary_hash == now.vocabulary_hash) {
     return;
   }
-  differences.Add(fmt::format(
-      "data.tokenizer was {} (hash {:016x}) in this run and is {} (hash {:016x}) now: the same ids "
-      "would be other words",
-      meta.tokenizer, meta.vocabulary_hash, spec, now.vocabulary_hash));
+  differences.Add(
+      fmt::format("data.tokenizer was {} (hash {:016x}) in this run and is {} (hash {:016x}) now",
+                  meta.tokenizer, meta.vocabulary_hash, spec, now.vocabulary_hash));
 }
 
-/// sgdm keeps a moment of each parameter where it has a momentum, and nothing without one.
+/// sgdm has a moment per parameter only if its momentum is not 0.
 bool OtherMoments(const ChangedKey& changed, const TrainConfig& now) {
   return changed.name == "optimizer.momentum" && now.optimizer.name == "sgdm" &&
          (std::stod(changed.before) == 0) != (now.optimizer.momentum == 0);
@@ -95,13 +94,13 @@ bool OtherMoments(const ChangedKey& changed, const TrainConfig& now) {
 
 void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   const CheckpointMeta& meta = found.meta;
-  Differences model;  // whose weights fit no other
+  Differences model;  // weights fit no other model
   CompareModel(meta, now, model);
   CompareTokenizer(meta, now, model);
   if (!model.empty()) {
     throw ConfigError(
-        fmt::format("{}: {}. A resume needs the same: set it back, or start a new run in another "
-                    "run=FOLDER",
+        fmt::format("{}: {}. A resume needs the same values; restore them, or start a new run with "
+                    "another run=FOLDER",
                     found.path, model.text()));
   }
   Differences others;
@@ -120,10 +119,9 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   }
   if (others.empty()) return;
   throw ConfigError(fmt::format(
-      "{}: {}. A resume needs the same: set it back, or start a new run from this one with "
-      "run=ANOTHER_FOLDER train.init={} (it keeps the weights, and the estimators where data and "
-      "objective are the same; the optimizer's state, the schedules and the place in the data "
-      "begin anew)",
+      "{}: {}. A resume needs the same values; restore them, or start a new run from this one with "
+      "run=ANOTHER_FOLDER train.init={} (keeps the weights, and the estimators if data and "
+      "objective are the same; restarts the optimizer state, the schedules and the data order)",
       found.path, others.text(), found.path));
 }
 
@@ -132,16 +130,17 @@ std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunN
   const ConfigValues values = ConfigBefore(found);
   if (values.empty()) {
     return {
-        "note: neither the checkpoint nor config.toml tells with which config it was trained; "
-        "changed keys cannot be listed"};
+        "note: the run's config is unknown (not in the checkpoint, no readable config.toml); "
+        "changed "
+        "keys cannot be listed"};
   }
   const std::vector<ChangedKey> changed = ChangedKeys(values, now.values);
   for (const ChangedKey& key : changed) lines.push_back("resume: " + Describe(key));
   const std::int64_t steps = now.plan.steps(now.config.train.epochs);
   if (found.meta.step >= steps) {
     lines.push_back(
-        fmt::format("resume: nothing is left to train: step {} of {} is reached; raise "
-                    "train.epochs to train on",
+        fmt::format("resume: nothing is left to train: step {} of {} is done; raise "
+                    "train.epochs to continue",
                     found.meta.step, steps));
   }
   if (changed.empty()) return lines;
@@ -162,9 +161,9 @@ std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunN
 std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, std::int64_t ranks) {
   if (meta.threads == threads && meta.world_size == ranks) return "";
   return fmt::format(
-      "note: trained before with {} on {}, now with {} on {}: results agree to rounding, not to "
-      "the "
-      "bit",
+      "note: trained before with {} on {}, now with {} on {}: results are equal up to rounding, "
+      "not "
+      "bit-identical",
       Counted(meta.threads, "thread"), Counted(meta.world_size, "rank"), Counted(threads, "thread"),
       Counted(ranks, "rank"));
 }
@@ -177,7 +176,7 @@ TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& confi
     if (key.change == KeyChange::kStartOnly && was != before.end()) now[was->first] = was->second;
   }
   TrainConfig resumed = ConfigFrom(now);
-  // What a config file does not hold.
+  // Not in a config file.
   resumed.pipeline = config.pipeline;
   return resumed;
 }

@@ -12,13 +12,13 @@
 
 namespace fastclip {
 
-/// What a run is now, to be compared with what a checkpoint of it was.
+/// The current state of a run, to compare with a checkpoint of it.
 struct RunNow {
   const TrainConfig& config;
   const ConfigValues& values;  ///< of the resolved config
   const ModelConfig& model;
   const OrderPlan& plan;
-  /// Of the data; empty: it is not there yet, in a dry run.
+  /// Hash of the data; empty if it does not exist yet, in a dry run.
   std::optional<std::uint64_t> data_hash;
   const std::vector<ListedFile>& data_files;
   std::uint64_t vocabulary_hash = 0;
@@ -26,21 +26,18 @@ struct RunNow {
 
 /// Refuses a resume in which a step would get other samples, or the saved state another meaning:
 /// other data, order, batch size, objective, model, tokenizer, optimizer or locks. Throws
-/// ConfigError that names each key with both values, and says what to do instead. What a checkpoint
-/// does not tell is taken at the user's word.
+/// ConfigError with each key, both values, and what to do instead. Values that the checkpoint does
+/// not hold are not checked.
 void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now);
 
-/// What the user should know of a resume that is not refused: each changed key with what the change
-/// means, and what jumps at this step. A checkpoint that does not tell its config is compared with
-/// RUN/config.toml.
+/// Lines about an accepted resume: each changed key with its effect, and values that jump at this
+/// step. If the checkpoint does not hold its config, RUN/config.toml is used.
 std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunNow& now);
 
-/// Of a resume with other threads or ranks: that its results differ from those without the stop in
-/// rounding. Else "".
+/// A note that results differ in rounding, for a resume with other threads or ranks; else "".
 std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, std::int64_t ranks);
 
-/// What a resumed run is computed with: `config`, and of the keys that count at a start alone what
-/// the start had.
+/// The config of a resumed run: `config`, with start-only keys from its first start.
 TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& config);
 
 }  // namespace fastclip

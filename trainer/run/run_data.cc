@@ -23,7 +23,7 @@ std::string PathIn(const std::string& run) { return run + "/data.jsonl"; }
 
 std::string Hex(std::uint64_t hash) { return fmt::format("{:016x}", hash); }
 
-// A name may hold any bytes; both sides of a comparison are spelled by the same rule.
+// A name can hold any bytes; both sides of a comparison are encoded the same way.
 std::string Line(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 json ToJson(const ListedFile& file) {
@@ -39,13 +39,13 @@ struct RunData {
   std::vector<json> files;
 };
 
-/// Whether a line is one that ToJson() made.
+/// Whether a line was written by ToJson().
 bool IsFile(const json& line) {
   return line.value("path", json()).is_string() && line.value("name", json()).is_string() &&
          line.value("part", json(0)).is_number_integer();
 }
 
-/// Nothing where the file is gone or damaged: it serves a better error message alone.
+/// Nothing if the file is missing or damaged: it only improves an error message.
 std::optional<RunData> Read(const std::string& run) {
   std::error_code absent;
   if (!std::filesystem::is_regular_file(PathIn(run), absent)) return std::nullopt;
@@ -75,7 +75,7 @@ std::string NameOf(const json& file) {
   return fmt::format("{}/{}", file.value("part", 0), file.value("name", ""));
 }
 
-/// How the files of `before` and `now`, which are told apart by `key`, differ.
+/// Describes how the files of `before` and `now`, identified by `key`, differ.
 std::string Compare(const std::vector<json>& before, const std::vector<json>& now,
                     std::string (*key)(const json&)) {
   std::map<std::string, const json*> are;
@@ -88,20 +88,20 @@ std::string Compare(const std::vector<json>& before, const std::vector<json>& no
   for (const json& was : before) {
     const auto found = are.find(key(was));
     if (found == are.end()) {
-      note(was, "is gone");
+      note(was, "is missing");
       continue;
     }
     const json& is = *found->second;
     if (is.value("records", json()) != was.value("records", json()) ||
         is.value("hash", json()) != was.value("hash", json())) {
-      note(is, "has other records");
+      note(is, "has different records");
     }
     are.erase(found);
   }
   for (const json& file : now) {
     if (are.contains(key(file))) note(file, "is new");
   }
-  if (count == 0) return "the files are the same in another order";
+  if (count == 0) return "the same files, in another order";
   if (count == 1) return first;
   return fmt::format("{}, and {} more file{} differ{}", first, count - 1, count == 2 ? "" : "s",
                      count == 2 ? "s" : "");
@@ -126,7 +126,7 @@ std::string DescribeDataChange(const std::string& run, const std::vector<ListedF
     files.push_back(json::parse(Line(ToJson(file))));
     paths.insert(PathOf(files.back()));
   }
-  // Where all files lie elsewhere now, their names are compared.
+  // If all files were moved, compare their names.
   const bool moved = std::ranges::none_of(
       before->files, [&](const json& was) { return paths.contains(PathOf(was)); });
   return Compare(before->files, files, moved ? NameOf : PathOf);

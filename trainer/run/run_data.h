@@ -8,15 +8,15 @@
 
 namespace fastclip {
 
-/// RUN/data.jsonl: the files that a run trains on, so that a resume whose data is other data can
-/// name what changed. A line for the whole ({"hash": …}), then one for each file.
+/// RUN/data.jsonl: the files that a run trains on, so that a resume with other data can say what
+/// changed. One line for all data ({"hash": …}), then one per file.
 
-/// Writes it, unless it is there for the same data, whose hash and files are given. Throws
+/// Writes it for data with this hash and these files, unless it is already there. Throws
 /// std::runtime_error.
 void WriteRunData(const std::string& run, std::uint64_t hash, const std::vector<ListedFile>& files);
 
-/// What differs from the data of the run: "shards/003.tar is gone, and 2 more files differ". Empty:
-/// nothing is known of it.
+/// How the data differs from the run's: "shards/003.tar is missing, and 2 more files differ".
+/// Empty: unknown.
 std::string DescribeDataChange(const std::string& run, const std::vector<ListedFile>& now);
 
 }  // namespace fastclip

@@ -16,7 +16,7 @@ RunFolder::RunFolder(std::string path, Communicator& comm) : path_(std::move(pat
   if (comm.rank() == 0) lock_.emplace(path_);
 }
 
-/// What rank 0 wrote into its lock tells.
+/// Compares what rank 0 wrote into its lock.
 void RunFolder::RefuseAFolderOfItsOwn() {
   const std::string lock = path_ + "/lock";
   std::string seen;
@@ -27,10 +27,11 @@ void RunFolder::RefuseAFolderOfItsOwn() {
   Together(comm_, [&] {
     std::error_code absent;
     if (std::filesystem::exists(lock, absent) && ReadWholeFile(lock, 4096) == expected) return;
-    throw std::runtime_error(fmt::format(
-        "the run folder {} on {} is not that of rank 0: it must be on a file system that all ranks "
-        "share",
-        path_, HostName()));
+    throw std::runtime_error(
+        fmt::format("the run folder {} on {} is not the same as on rank 0; put it on a file system "
+                    "that all ranks "
+                    "share",
+                    path_, HostName()));
   });
 }
 

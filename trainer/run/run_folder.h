@@ -13,35 +13,34 @@
 
 namespace fastclip {
 
-/// RUN/ as the ranks of a run have it: rank 0's lock and logs, what could not be used of the data,
-/// and the checkpoints.
+/// RUN/ as shared by the ranks: rank 0's lock and logs, the quarantine, and the checkpoints.
 class RunFolder {
  public:
-  /// Rank 0 takes the lock, before anything is written. Throws std::runtime_error where another
-  /// process has it, or the folder cannot be made.
+  /// Rank 0 takes the lock before anything is written. Throws std::runtime_error if another process
+  /// has it, or the folder cannot be created.
   RunFolder(std::string path, Communicator& comm);
 
-  /// Each rank writes its part of a checkpoint: throws std::runtime_error on all ranks where one
-  /// sees another folder under that path. Every rank calls it.
+  /// Throws std::runtime_error on all ranks if a rank sees another folder at that path: every rank
+  /// writes its part of a checkpoint. A collective.
   void RefuseAFolderOfItsOwn();
-  /// The newest whole checkpoint. Rank 0 looks and checks every byte; the others take its word.
+  /// The newest valid checkpoint. Rank 0 checks every byte; the others rely on it.
   std::optional<FoundCheckpoint> FindCheckpoint();
-  /// That is where the run goes on from.
+  /// Records the checkpoint from which the run resumes.
   void GoOnFrom(const FoundCheckpoint& found);
 
-  /// Rank 0's metrics, cut back to those of `resumed` (of a new run: {}), at that step.
+  /// Opens rank 0's metrics, truncated to those of `resumed` (new run: {}), at that step.
   void OpenLog(const CheckpointMeta& resumed, std::int64_t step);
   /// nullptr on the other ranks.
   RunLog* log() { return log_ ? &*log_ : nullptr; }
-  /// `keep`: what earlier starts of the run found. Every rank calls it.
+  /// `keep`: keeps what earlier starts of the run found. A collective.
   void OpenQuarantine(bool keep, const RecordSource& source);
   Quarantine& quarantine() { return *quarantine_; }
 
-  /// SaveCheckpoint() here. Every rank calls it.
+  /// SaveCheckpoint() in this folder. A collective.
   void Save(const CheckpointMeta& meta, const CheckpointContent& content, int keep);
-  /// The newest one; empty: none yet.
+  /// Path of the newest checkpoint; empty: none yet.
   const std::string& last_checkpoint() const { return last_checkpoint_; }
-  /// Its step, or -1. For any thread.
+  /// Its step, or -1. Thread-safe.
   std::int64_t saved_step() const { return saved_step_; }
 
  private:

@@ -21,26 +21,26 @@ RunLock::RunLock(const std::string& run_folder) {
   std::filesystem::create_directories(run_folder, error);
   if (error) {
     throw std::runtime_error(
-        fmt::format("{}: the run folder cannot be made: {}; run=FOLDER chooses another", run_folder,
+        fmt::format("{}: cannot create the run folder: {}; use another run=FOLDER", run_folder,
                     error.message()));
   }
   const std::string path = run_folder + "/lock";
   fd_ = OpenWithRetries(path, O_RDWR | O_CREAT);
   if (!fd_) {
     throw std::runtime_error(
-        fmt::format("{}: {}; run=FOLDER chooses another", path, std::strerror(errno)));
+        fmt::format("{}: {}; use another run=FOLDER", path, std::strerror(errno)));
   }
   if (flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return;
     std::string holder = ReadWholeFile(path, 4096);
     if (holder.ends_with('\n')) holder.pop_back();
     throw std::runtime_error(
-        fmt::format("{}: another process trains in this folder{}; wait for its end, or choose "
+        fmt::format("{}: another process trains in this folder{}; wait until it ends, or use "
                     "another run=FOLDER",
                     run_folder, holder.empty() ? "" : " (" + holder + ")"));
   }
   RemoveAbandoned(run_folder, [](std::string_view) { return true; });
-  // For people only: what counts is the lock.
+  // Only for people; the lock itself is what counts.
   const std::string holder = fmt::format("process {} on {}\n", getpid(), HostName());
   if (ftruncate(fd_.get(), 0) == 0) {
     [[maybe_unused]] const ssize_t written = pwrite(fd_.get(), holder.data(), holder.size(), 0);

@@ -6,13 +6,13 @@
 
 namespace fastclip {
 
-/// A run folder as one process's own, for as long as this lives: two that train in one folder would
-/// write over each other's metrics and checkpoints. The kernel drops the lock with the process,
-/// however it ends. Where the file system has no locks, nothing is held.
+/// Locks a run folder for this process: two processes in one folder would overwrite each other's
+/// metrics and checkpoints. The kernel releases the lock when the process ends. No effect on file
+/// systems without locks.
 class RunLock {
  public:
-  /// Makes the folder if need be and locks RUN/lock. Throws std::runtime_error where the folder
-  /// cannot be made, or another process holds it.
+  /// Creates the folder if needed and locks RUN/lock. Throws std::runtime_error if the folder
+  /// cannot be created or another process holds the lock.
   explicit RunLock(const std::string& run_folder);
 
  private:

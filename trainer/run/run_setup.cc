@@ -66,10 +66,8 @@ std::vector<std::string> LookAtData(const std::string& key, const std::string& l
     several_lines += sample.several_lines;
   }
   if (several_lines == 0) return {};
-  return {
-      fmt::format("{}: {} of {} records looked at have several lines: {} "
-                  "(data.caption_lines)",
-                  key, several_lines, looked, DescribeLines(options.caption_lines))};
+  return {fmt::format("{}: {} of {} checked records with several lines: {} (data.caption_lines)",
+                      key, several_lines, looked, DescribeLines(options.caption_lines))};
 }
 
 ModelConfig ModelOf(const LoadedConfig& config) {
@@ -91,10 +89,11 @@ ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer)
   if (tokenizer.vocab_size() > model.text.vocab_size) {
     throw config.table().Error(
         "data.tokenizer",
-        fmt::format("'{}' has {} ids, but model {} embeds {}; choose a model file with "
-                    "text.vocab_size = {} or another tokenizer",
-                    config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
-                    model.text.vocab_size, tokenizer.vocab_size()));
+        fmt::format(
+            "the vocabulary of '{}' has {} tokens, but that of model {} has {}; use a model file "
+            "with text.vocab_size = {} or another tokenizer",
+            config->data.tokenizer, tokenizer.vocab_size(), config->model.name,
+            model.text.vocab_size, tokenizer.vocab_size()));
   }
   return model;
 }
@@ -118,7 +117,7 @@ OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
   try {
     return OrderPlan(OrderOf(*config, source));
   } catch (const std::invalid_argument& error) {
-    const std::string reason = error.what();  // it begins with the key, but for a mix
+    const std::string reason = error.what();  // it begins with the key, except for a mix
     const std::string word = reason.substr(0, reason.find(' '));
     const std::string key = word == "batch_size"       ? "train.batch_size"
                             : FindKey(word) == nullptr ? "data.train"

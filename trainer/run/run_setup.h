@@ -13,38 +13,38 @@
 
 namespace fastclip {
 
-/// What a config's keys become, checked against each other and the data: shared by a run and by its
-/// dry run. Each throws ConfigError where the config does not fit.
+/// Builds the parts of a run from a config and checks them against each other and the data; shared
+/// by a run and its dry run. All throw ConfigError if the config does not fit.
 
-/// The model of model.name, with what other sections add to it; fits locks and dropout.
+/// The model of model.name, with options of other sections; checks locks and patch dropout.
 ModelConfig ModelOf(const LoadedConfig& config);
-/// The same, and it fits the tokenizer.
+/// The same, and checks that it fits the tokenizer.
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
 
-/// What of a run does not depend on its data.
+/// The parts of a run that do not depend on its data.
 struct RunShape {
   explicit RunShape(const LoadedConfig& config);
 
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::uint64_t vocabulary_hash;  ///< of the file that it was read from
+  std::uint64_t vocabulary_hash;  ///< of the vocabulary file
   ModelConfig model;
   LoaderOptions loader;
 };
 
-/// Of data.train; of other lists of the config.
+/// Options of data.train, and of other lists of the config.
 SourceOptions TrainSourceOf(const TrainConfig& config);
 SourceOptions OtherSourceOf(const TrainConfig& config);
 
-/// Looks at some records of a list that `key` of the config named. Returns what to say of them, a
-/// line each. Throws std::runtime_error where none has what training or retrieval need; it says
-/// what they hold instead. `options`: TrainSourceOf, OtherSourceOf.
+/// Checks some records of the list of the config's `key`. Returns lines for the user. Throws
+/// std::runtime_error, with what the records hold, if none is usable for training or retrieval.
+/// `options`: TrainSourceOf, OtherSourceOf.
 std::vector<std::string> LookAtData(const std::string& key, const std::string& list,
                                     const RecordSource& source, const SourceOptions& options);
 
-/// The loader of a run's batches.
+/// Loader options for a run's batches.
 LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model);
 
-/// What pipeline.memory must hold: batches of so many rows.
+/// Checks that pipeline.memory is enough for batches of `rows` rows.
 void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows);
 
 OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source);

@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The folder itself, or the nearest above it that exists.
+/// The folder, or its nearest existing parent.
 fs::path ExistingFolder(const std::string& folder) {
   std::error_code absent;
   fs::path place = fs::absolute(folder).lexically_normal();
@@ -35,17 +35,17 @@ fs::path ExistingFolder(const std::string& folder) {
 void RefuseTakenFolder(const TrainConfig& config) {
   if (config.resume) return;
   if (const auto found = FindNewestCheckpoint(config.run)) {
-    throw ConfigError(
-        fmt::format("{} already holds a run (step {}); resume=true goes on with it, another "
-                    "run=FOLDER starts anew",
-                    config.run, found->meta.step));
+    throw ConfigError(fmt::format(
+        "{} already holds a run (step {}); set resume=true to resume it, or another run=FOLDER "
+        "to start a new run",
+        config.run, found->meta.step));
   }
   std::error_code absent;
   const std::string metrics = config.run + "/metrics.jsonl";
   if (fs::file_size(metrics, absent) > 0 && !absent) {
     throw ConfigError(fmt::format(
-        "{} is a run's, but no checkpoint of it is there: put them back under {}/checkpoints and "
-        "add resume=true; without them resume=true starts anew over it, run=FOLDER elsewhere",
+        "{} belongs to a run whose checkpoints are missing; restore them to {}/checkpoints and set "
+        "resume=true, or set only resume=true to overwrite the run, or use another run=FOLDER",
         metrics, config.run));
   }
 }
@@ -63,17 +63,18 @@ std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLe
   const LearningRateOptions& rate = config.learning_rate;
   if (rate.warmup > run.steps) {
     lines.push_back(fmt::format(
-        "learning_rate.warmup is {}, and the run has {}: the learning rate rises to "
-        "{:.3g} at its end, of learning_rate.lr = {:g}",
+        "learning_rate.warmup is {}, but the run has only {}: the learning rate reaches {:.3g}, "
+        "not "
+        "learning_rate.lr = {:g}",
         Counted(rate.warmup, "step"), run.steps, LearningRate(rate, run.steps - 1, run), rate.lr));
   }
   const GammaOptions& gamma = config.gamma;
   if (gamma.schedule == "cosine" && gamma.decay_epochs > config.train.epochs) {
-    lines.push_back(
-        fmt::format("gamma.decay_epochs is {}, and the run has {}: gamma falls to {:.3g}, not to "
-                    "gamma.min = {:g}",
-                    Counted(gamma.decay_epochs, "epoch"), config.train.epochs,
-                    Gamma(gamma, config.train.epochs - 1, config.train.epochs), gamma.min));
+    lines.push_back(fmt::format(
+        "gamma.decay_epochs is {}, but the run has only {}: gamma falls to {:.3g}, not to "
+        "gamma.min = {:g}",
+        Counted(gamma.decay_epochs, "epoch"), config.train.epochs,
+        Gamma(gamma, config.train.epochs - 1, config.train.epochs), gamma.min));
   }
   return lines;
 }
@@ -107,13 +108,12 @@ std::string CheckSpace(const CheckpointSpace& space, const std::string& folder) 
       fmt::format("the disk of {} has {} free", folder, DescribeBytes(space.free_bytes));
   if (space.free_bytes < space.checkpoint_bytes) {
     throw std::runtime_error(
-        fmt::format("{}, and a checkpoint takes {}: the first one could not be saved. Make room, "
-                    "or choose another run=FOLDER",
+        fmt::format("{}, but a checkpoint needs {}; free disk space, or use another run=FOLDER",
                     has, DescribeBytes(space.checkpoint_bytes)));
   }
   return fmt::format(
-      "{}, and {} to come take {} (checkpoint.keep = {}, and one more while it is written): make "
-      "room, or lower checkpoint.keep",
+      "{}, but {} to come need {} (checkpoint.keep = {}, plus one while it is written); free disk "
+      "space, or lower checkpoint.keep",
       has, Counted(missing, "checkpoint"), DescribeBytes(needed), space.keep);
 }
 
@@ -121,7 +121,7 @@ CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes) {
   CheckpointSpace space{.checkpoint_bytes = checkpoint_bytes, .keep = config.checkpoint.keep};
   struct statvfs disk;
   if (statvfs(ExistingFolder(config.run).c_str(), &disk) != 0) {
-    space.free_bytes = checkpoint_bytes * static_cast<double>(space.keep + 1);  // nobody knows
+    space.free_bytes = checkpoint_bytes * static_cast<double>(space.keep + 1);  // unknown
     return space;
   }
   space.free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
@@ -137,17 +137,16 @@ CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes) {
 void CheckRunFolder(const std::string& folder) {
   const fs::path place = ExistingFolder(folder);
   if (!fs::is_directory(place) || access(place.c_str(), W_OK | X_OK) != 0) {
-    throw std::runtime_error(
-        fmt::format("{}: the run folder cannot be made: {} is not a folder that can be written to; "
-                    "run=FOLDER chooses another",
-                    folder, place.string()));
+    throw std::runtime_error(fmt::format(
+        "{}: cannot create the run folder: {} is not a writable folder; use another run=FOLDER",
+        folder, place.string()));
   }
   const std::string lock = folder + "/lock";
   const UniqueFd fd(open(lock.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return;
   if (flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     throw std::runtime_error(fmt::format(
-        "{}: another process trains in this folder; wait for its end, or choose another run=FOLDER",
+        "{}: another process trains in this folder; wait until it ends, or use another run=FOLDER",
         folder));
   }
 }

@@ -14,45 +14,42 @@
 
 namespace fastclip {
 
-/// What a start checks before it reads data, and what a dry run checks in its place.
+/// Checks of a start before it reads data, also used by a dry run.
 
-/// Refuses a run folder in which a new run would destroy an old one: it holds checkpoints, or the
-/// metrics of a run whose checkpoints are gone. Nothing is refused with resume=true. Throws
-/// ConfigError.
+/// Throws ConfigError if a new run would overwrite an old one: the folder has checkpoints, or the
+/// metrics of a run whose checkpoints are missing. Always accepts resume=true.
 void RefuseTakenFolder(const TrainConfig& config);
 
-/// Whether the weights that a run starts from, if any, have its model's names and shapes. Throws
-/// std::runtime_error.
+/// Throws std::runtime_error if the initial weights, if any, do not have the model's names and
+/// shapes.
 void CheckFit(const StartWeights& start, const ModelConfig& model);
 
-/// What of a config does not fit the length of the run: a warm-up that does not end, say. Lines for
-/// the user.
+/// Warnings about schedules that are longer than the run, such as a warmup that does not end.
 std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLength& run);
 
 double BytesOf(const NamedTensors& tensors);
-/// Of the per-sample state of all records.
+/// Bytes of the per-sample state of all records.
 double StateBytes(const ContrastiveObjective& objective, const OrderPlan& plan,
                   const Precision& precision);
 double CheckpointBytes(const ClipModel& model, const Optimizer& optimizer,
                        const ContrastiveObjective& objective, const OrderPlan& plan,
                        const Precision& precision);
 
-/// What a run needs of a disk: `keep` checkpoints, and the next one beside them until the oldest
-/// is removed.
+/// Disk space for checkpoints: `keep` of them, plus the next one until the oldest is removed.
 struct CheckpointSpace {
   double checkpoint_bytes = 0;
   std::int64_t keep = 0;
-  std::int64_t present = 0;  ///< checkpoints that are there and give their place to later ones
+  std::int64_t present = 0;  ///< existing checkpoints, which later ones replace
   double free_bytes = 0;
 };
-/// A warning where the disk will be full before the run ends, or "". Throws std::runtime_error
-/// where not even the next checkpoint fits.
+/// A warning if the disk will be full before the run ends, or "". Throws std::runtime_error if not
+/// even the next checkpoint fits.
 std::string CheckSpace(const CheckpointSpace& space, const std::string& folder);
-/// The space where a run folder is, or will be made.
+/// The space at the location of a run folder, which may not exist yet.
 CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes);
 
-/// Whether a run folder can be made or written to, and no other process trains in it. Writes
-/// nothing. Throws std::runtime_error.
+/// Throws std::runtime_error if the run folder cannot be created or written, or another process
+/// trains in it. Writes nothing.
 void CheckRunFolder(const std::string& folder);
 
 /// "5.4 GB".

@@ -11,7 +11,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A blocked signal is delivered to sigtimedwait even where it is to be ignored.
+// A blocked signal is delivered to sigtimedwait even if it is ignored.
 bool IsIgnored(int number) {
   struct sigaction action {};
   return sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
@@ -54,7 +54,7 @@ void StopSignal::Wait(const Times& times, const std::stop_token& stop) {
     int first = 0;
     if (received_.compare_exchange_strong(first, number)) {
       first_at = Clock::now();
-      stop_.request_stop();  // before the words: a terminal may hold them up
+      stop_.request_stop();  // before the callback: a terminal can block it
       if (words_.first) words_.first(number);
     } else if ((number == SIGINT && Clock::now() > first_at + times.again) ||
                (number == SIGTERM && first == SIGTERM &&

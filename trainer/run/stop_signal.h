@@ -11,26 +11,26 @@
 
 namespace fastclip {
 
-/// Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 as a question that the training loop asks between steps, and
-/// as a token that ends what it waits for. Make it before any other thread starts: the signals are
-/// blocked in this thread and so in all that follow, and one thread waits for them. Before Attend()
-/// a signal ends the process at once: there is nothing to save. After it the first one asks. Then
-/// another Ctrl-C, or a SIGTERM that comes seconds after the first, ends the process without
-/// saving. A SIGHUP that the process was started to ignore (nohup) stays ignored.
+/// Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 as a flag that the training loop polls between steps, and as
+/// a stop token for its waits. Create it before any other thread: it blocks the signals in this
+/// thread and all later ones, and one thread waits for them. Before Attend() a signal ends the
+/// process at once, because there is nothing to save. After it the first signal requests a stop;
+/// another Ctrl-C, or a SIGTERM some seconds after the first, ends the process without saving. A
+/// SIGHUP that is ignored at the start (nohup) stays ignored.
 class StopSignal {
  public:
   struct Times {
-    /// A Ctrl-C that comes this soon after the first signal is the same wish: a second press in
-    /// haste, or a launcher that passes on what the terminal has sent already.
+    /// A Ctrl-C this soon after the first signal is the same request: a double press, or a launcher
+    /// that forwards what the terminal already sent.
     std::chrono::milliseconds again = std::chrono::milliseconds(500);
-    /// SIGTERMs that come within this time are the same wish: schedulers signal a launcher and its
-    /// ranks, and the launcher signals the ranks.
+    /// SIGTERMs within this time are the same request: schedulers signal a launcher and its ranks,
+    /// and the launcher signals the ranks.
     std::chrono::milliseconds one_wish = std::chrono::seconds(3);
   };
-  /// What the user is told, on the thread that waits for signals; either may be empty.
+  /// Callbacks for messages, on the signal thread; both can be empty.
   struct Words {
-    std::function<void(int number)> first;  ///< the first signal came: the run is about to save
-    std::function<void()> last;             ///< the process ends now, and nothing more is saved
+    std::function<void(int number)> first;  ///< at the first signal: the run will save
+    std::function<void()> last;             ///< the process ends now without saving
   };
 
   StopSignal() : StopSignal(Times{}) {}
@@ -39,12 +39,12 @@ class StopSignal {
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
 
-  /// From here on there is something to save. When it returns, no words of an earlier call are
-  /// being said or will be.
+  /// From here on the first signal requests a stop. When it returns, no callback of an earlier call
+  /// is running or will run.
   void Attend(Words words = {});
-  /// The number of the first signal that came, 0 if none did.
+  /// Number of the first signal received, or 0.
   int received() const { return received_.load(); }
-  /// Asked for by the first signal, after received() tells its number.
+  /// Stop is requested at the first signal, after received() is set.
   std::stop_token token() const { return stop_.get_token(); }
 
  private:

@@ -21,19 +21,19 @@ namespace {
 
 constexpr int kRefusedStepsInARow = 5;
 constexpr double kVerdictSeconds = 10;
-// Of fewer records a share says nothing.
+// With fewer records the share is not meaningful.
 constexpr std::int64_t kFewestTried = 1000;
 
 UniqueFd OpenSpareFile() { return UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 }  // namespace
 
-// A resume enters the same loop: what the stopped run still owed of its last step comes first.
+// A resume enters the same loop: evaluations and saves still due for its last step come first.
 int Trainer::Run(StopSignal& stop) {
   constexpr int kFilesOfASave = 8;
   for (int i = 0; i < kFilesOfASave; ++i) spare_files_.push_back(OpenSpareFile());
   done_ = step_;
-  const struct Attention {  // the words need this trainer
+  const struct Attention {  // the callbacks use this trainer
     Attention(StopSignal& signal, StopSignal::Words words) : stop(signal) {
       stop.Attend(std::move(words));
     }
@@ -68,17 +68,17 @@ int Trainer::RunSteps(StopSignal& stop) {
     if (step_ >= total_steps_ && !OwesEvaluation()) break;
     std::optional<Batch> batch;
     KeepFailure([&] {
-      // Without talk the others begin the step at once: this rank's batch is at hand.
+      // Without talk the others start the step at once, and this rank has its batch ready.
       if (step_ < total_steps_ && !(talk && failure_)) {
         batch = NextBatch(loader, pauses, talk ? stop.token() : std::stop_token());
       }
     });
-    if (talk && failure_) loader.reset();  // its memory and files are the save's now
+    if (talk && failure_) loader.reset();  // frees its memory and files for the save
     if (const int signal = talk ? AgreedStop(stop) : 0; signal != 0) {
       if (!saved_) Save();
       EndIfAnyFailed();
-      console_.Say(fmt::format("stopped at step {} of {}; resume=true goes on from there", step_,
-                               total_steps_));
+      console_.Say(
+          fmt::format("stopped at step {} of {}; continue with resume=true", step_, total_steps_));
       SayWorstShards();
       return signal;
     }
@@ -106,7 +106,7 @@ int Trainer::RunSteps(StopSignal& stop) {
   return 0;
 }
 
-/// `paused`: something else was done since the last batch, which is not to count as the loader's.
+/// `paused`: other work was done since the last batch, which must not count as the loader's time.
 std::optional<Batch> Trainer::NextBatch(std::optional<BatchLoader>& loader, bool paused,
                                         const std::stop_token& stop) {
   if (!loader) {
@@ -133,7 +133,7 @@ void Trainer::KeepFailure(const std::function<void()>& work) {
   }
 }
 
-/// Every rank calls it: throws on all where one has failed.
+/// A collective: throws on all ranks if one has failed.
 void Trainer::EndIfAnyFailed() {
   try {
     Together(comm_, [&] {
@@ -146,15 +146,15 @@ void Trainer::EndIfAnyFailed() {
   }
 }
 
-/// What failed left the state of the last whole step as it was: it is saved before the run ends.
-/// Every rank calls it.
+/// The failure left the state of the last complete step intact: saves it, then throws. A
+/// collective.
 void Trainer::SaveAndThrow(const std::exception& error) {
   std::string text = ErrorText(error);
   spare_files_.clear();
   try {
     if (!saved_ && step_ > 0) Save();
     if (step_ > 0) {
-      text += fmt::format("; step {} is saved: resume=true goes on from there", step_);
+      text += fmt::format("; step {} is saved: continue with resume=true", step_);
     }
   } catch (const CommError&) {
     throw;
@@ -179,26 +179,26 @@ StopSignal::Words Trainer::StopWords() {
                  : saved < 0
                      ? fmt::format("stopped without saving: no checkpoint was saved yet, {} lost",
                                    Counted(done, "step"))
-                     : fmt::format("stopped without saving: {} lost since the newest checkpoint, "
-                                   "that of step {}",
+                     : fmt::format("stopped without saving: {} lost since the newest checkpoint "
+                                   "(step {})",
                                    Counted(done - saved, "step"), saved));
   };
   return {first, last};
 }
 
-/// A run whose last step came to nothing has not ended well, though its weights are sound.
+/// A run whose last steps were refused is a failure, although its weights are valid.
 void Trainer::RefuseADivergedEnd() const {
   if (refused_in_a_row_ == 0) return;
   throw std::runtime_error(fmt::format(
-      "the run diverged at its end: loss or gradient was not finite in the last {}; {} holds the "
-      "weights from before. A lower learning_rate.lr, a longer warm-up or train.clip_norm may help",
+      "the run diverged: loss or gradient was not finite in the last {}; {} holds the weights from "
+      "before. Try a lower learning_rate.lr, a longer warmup or train.clip_norm",
       refused_in_a_row_ == 1 ? "step" : Counted(refused_in_a_row_, "step"),
       folder_->last_checkpoint()));
 }
 
-// All ranks have the same sums, and stop alike.
+// All ranks have the same sums and make the same decision.
 void Trainer::RefuseGarbage(const SkipCounts& skips) {
-  // Since this start: what was mended before it is forgiven.
+  // Counts from this start, so that data repaired since does not count.
   SkipCounts now = skips;
   now -= skips_before_;
   const std::int64_t bad = now.total();
@@ -210,20 +210,18 @@ void Trainer::RefuseGarbage(const SkipCounts& skips) {
   }
   if (!saved_) Save();
   throw SharedError(
-      0,
-      fmt::format("{} of {} records tried cannot be used ({}), more than data.max_skips_per_mille "
-                  "= {:g}: {}/quarantine.jsonl names them. Mend the data, or raise that key and "
-                  "go on with resume=true",
-                  bad, tried, DescribeSkips(now), most, config_->run));
+      0, fmt::format("{} of {} records tried were skipped ({}), more than data.max_skips_per_mille "
+                     "= {:g}; see {}/quarantine.jsonl. Repair the data or raise that key, then "
+                     "continue with resume=true",
+                     bad, tried, DescribeSkips(now), most, config_->run));
 }
 
 bool Trainer::AnyStopped(bool mine) {
   return comm_.world_size() == 1 ? mine : AnyRank(comm_, mine);
 }
 
-// A rank that waits for data, or was told alone, must not leave the others in a collective: before
-// a step that all begin without a word each had its batch in hand, and was not told, when the sums
-// of the step before were made.
+// A rank that waits for data or got a signal must not leave the others in a collective. All start a
+// step without talk only if, at the previous step's sums, each had its batch ready and no signal.
 int Trainer::AgreedStop(const StopSignal& stop) {
   if (!AnyStopped(stop.received() != 0 || failure_ != nullptr)) return 0;
   EndIfAnyFailed();
@@ -284,9 +282,9 @@ void Trainer::CountRefusal(const StepReport& report) {
   ++refused_;
   if (++refused_in_a_row_ < kRefusedStepsInARow) return;
   throw std::runtime_error(fmt::format(
-      "loss or gradient was not finite in {} steps in a row, up to step {}: nothing of them was "
-      "written. The last good checkpoint is {}. A lower learning_rate.lr, a longer warm-up or "
-      "train.clip_norm may help",
+      "loss or gradient was not finite in {} steps in a row, up to step {}; these steps were not "
+      "applied. Last good checkpoint: {}. Try a lower learning_rate.lr, a longer warmup or "
+      "train.clip_norm",
       kRefusedStepsInARow, step_,
       folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
 }

@@ -32,30 +32,30 @@ namespace fastclip {
 
 /// A run: epochs of steps with their schedules, evaluation, checkpoints, stop and resume.
 ///
-/// All that a step depends on is a function of its number, the config and the checkpointed state,
-/// so a resumed run repeats an uninterrupted one.
+/// A step depends only on its number, the config and the checkpointed state, so a resumed run gives
+/// the same results as an uninterrupted one.
 class Trainer {
  public:
-  /// Opens data, model and run folder, and the checkpoint to go on from. Every check that can be
-  /// made before the first step is made here: throws ConfigError or std::runtime_error.
+  /// Opens data, model, run folder and the checkpoint to resume from. All checks that are possible
+  /// before the first step are done here: throws ConfigError or std::runtime_error.
   ///
-  /// Every rank makes one, with the same config, and runs it; only rank 0 prints and writes
+  /// Every rank creates one with the same config and runs it; only rank 0 prints and writes
   /// metrics. `device` holds model, optimizer and features; the sample table stays on the CPU.
   Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
           at::Device device = at::kCPU);
 
-  /// Trains to the end, or until a signal asks one of the ranks to stop: then all save after the
-  /// last whole step, even where they wait for data or evaluate. Returns the signal, or 0.
+  /// Trains to the end, or until any rank gets a signal: then all ranks save after the last
+  /// complete step, even while they wait for data or evaluate. Returns the signal, or 0.
   ///
-  /// Where a batch cannot be made, an evaluation not be done or a log not be written, all save the
-  /// last whole step too, and throw what was wrong (several ranks: SharedError) and what was saved.
+  /// If a batch, an evaluation or a log fails, all ranks save the last complete step, then throw
+  /// the error and what was saved (with several ranks: SharedError).
   int Run(StopSignal& stop);
 
  private:
   int RunSteps(StopSignal& stop);
   std::optional<Batch> NextBatch(std::optional<BatchLoader>& loader, bool paused,
                                  const std::stop_token& stop);
-  /// Runs `work`. What it throws on this rank, all hear of before the next step.
+  /// Runs `work`; an error on this rank is shared with all before the next step.
   void KeepFailure(const std::function<void()>& work);
   void EndIfAnyFailed();
   [[noreturn]] void SaveAndThrow(const std::exception& error);
@@ -68,7 +68,7 @@ class Trainer {
   void SayWhatItIs();
   void SayRanks();
   void BroadcastFromRank0(const NamedTensors& tensors);
-  /// `resumed`: of the checkpoint that the run goes on from, or a new run's.
+  /// `resumed`: the meta of the checkpoint to resume from, or of a new run.
   void StartLogs(const std::string& command, const CheckpointMeta& resumed);
   TrainConfig UsedConfig() const;
   void Resume(const FoundCheckpoint& found);
@@ -77,7 +77,7 @@ class Trainer {
   void TakeEstimatorsOf(const std::string& weights);
   void TakeEstimators(const std::string& file);
   void SayIfEstimatorsAreLost();
-  /// The signal that some rank got, or 0: agreed.
+  /// Signal received by any rank (all ranks return the same), or 0.
   int AgreedStop(const StopSignal& stop);
   bool AnyStopped(bool mine);
   SkipCounts TotalSkips();
@@ -104,7 +104,7 @@ class Trainer {
   void EvaluateOrSave(const std::stop_token& stop);
   void Save();
   void SyncLogs();
-  /// Whether `step_` ends an epoch after which something is due that comes every so many epochs.
+  /// Whether something that is due every `every_epochs` epochs is due at `step_`.
   bool IsDue(std::int64_t every_epochs) const;
   const OrderPlan& plan() const { return data_->plan; }
   const ClipModel& model() const { return learner_->model; }
@@ -117,30 +117,31 @@ class Trainer {
   Console console_;
   RunShape shape_;
   LoaderRuntime loader_runtime_;
-  std::optional<RunFolder> folder_;  // what follows is made by the constructor's steps
+  std::optional<RunFolder> folder_;  // this and the following are set by the constructor's steps
   std::optional<OpenedData> data_;
   std::optional<Learner> learner_;
   std::vector<std::unique_ptr<Evaluator>> evaluators_;
-  std::optional<StartTemperature> start_temperature_;  // of a run that starts anew
-  std::optional<TrainConfig> resumed_;                 // of another: what it is computed with
+  std::optional<StartTemperature> start_temperature_;  // of a new run
+  std::optional<TrainConfig> resumed_;                 // of a resumed run: the config in use
 
   std::int64_t step_ = 0;  // steps done
   std::int64_t total_steps_ = 0;
-  LearningRates rates_;          // of the last step
-  double gamma_ = 1;             // of the last step
-  SkipCounts skips_{};           // of this rank; rank 0's begin with those of all before a resume
-  SkipCounts skips_before_{};    // of all ranks, before this start
-  std::int64_t replaced_ = 0;    // of all ranks, at the last line of metrics
+  LearningRates rates_;        // of the last step
+  double gamma_ = 1;           // of the last step
+  SkipCounts skips_{};         // of this rank; rank 0's include those of all ranks before a resume
+  SkipCounts skips_before_{};  // of all ranks, before this start
+  std::int64_t replaced_ = 0;  // of all ranks, at the last line of metrics
   std::int64_t first_step_ = 0;  // of this start
-  std::int64_t overflowed_ = 0;  // steps that a too large gradient scale cost
+  std::int64_t overflowed_ = 0;  // steps lost to a too large gradient scale
   std::int64_t refused_ = 0;
   std::int64_t refused_in_a_row_ = 0;
-  bool saved_ = false;                 // the last checkpoint holds all up to here
-  std::exception_ptr failure_;         // of this rank, which others have not heard of yet
-  double starved_ = 0;                 // seconds that the last batch was waited for
-  std::vector<UniqueFd> spare_files_;  // so that a run which has too many files open can be saved
+  bool saved_ = false;          // the last checkpoint is up to date
+  std::exception_ptr failure_;  // of this rank, not yet shared with the others
+  double starved_ = 0;          // seconds waited for the last batch
+  std::vector<UniqueFd>
+      spare_files_;  // closed before a save, in case the process has too many open files
 
-  // For the thread of StopSignal.
+  // Read by the thread of StopSignal.
   std::atomic<std::int64_t> done_{0};       // as step_
   std::atomic<std::int64_t> under_way_{0};  // 1 while a step is computed
 

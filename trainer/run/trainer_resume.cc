@@ -16,7 +16,7 @@
 #include "trainer/run/trainer.h"
 #include "trainer/state/estimator_file.h"
 
-// Going on with a run from its newest checkpoint, or starting one from another's.
+// Resuming a run from its newest checkpoint, or starting one from another run's.
 
 namespace fastclip {
 namespace {
@@ -49,7 +49,7 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   learner_->optimizer->LoadState(LoadOptimizer(found.path), found.path);
   if (!learner_->objective->state_columns().empty()) {
     const auto saved = OpenTable(found.path);
-    if (!saved) throw std::runtime_error(fmt::format("{}: holds no state files", found.path));
+    if (!saved) throw std::runtime_error(fmt::format("{}: has no state files", found.path));
     saved->Read(data_->lanes, learner_->table.values());
   }
   step_ = meta.step;
@@ -68,8 +68,8 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   resumed_ = ResumedConfig(found, *config_);
 }
 
-/// The estimators beside the weights of train.init, where they are of this data and objective.
-/// Their checkpoint has been checked.
+/// Loads the estimators of train.init if they belong to this data and objective. Their checkpoint
+/// was checked before.
 void Trainer::TakeEstimatorsOf(const std::string& weights) {
   const std::string folder = std::filesystem::path(weights).parent_path();
   if (learner_->objective->state_columns().empty() || !HoldsCheckpoint(folder)) {
@@ -107,7 +107,7 @@ void Trainer::TakeEstimators(const std::string& file) {
             if (Clock::now() - said < std::chrono::seconds(10)) return;
             said = Clock::now();
             console_.Say(
-                fmt::format("reading {} of all records, once: {} of {}", field, done, all));
+                fmt::format("reading {} of all records (only once): {} of {}", field, done, all));
           });
     }));
   }
@@ -115,7 +115,7 @@ void Trainer::TakeEstimators(const std::string& file) {
   Together(comm_, [&] {
     if (keys && keys->data_hash() != data_->train->hash()) {
       throw std::runtime_error(
-          fmt::format("{}: changed while {} was read; start again", config_->data.train, field));
+          fmt::format("{}: changed while {} was read; restart", config_->data.train, field));
     }
     imported = ImportEstimators(file, keys ? &*keys : nullptr, learner_->table);
   });
@@ -126,23 +126,24 @@ void Trainer::TakeEstimators(const std::string& file) {
   const std::int64_t records = sum(imported.records - imported.never_seen);
   const std::int64_t without_key = sum(imported.without_key);
   const std::int64_t not_finite = sum(imported.not_finite);
-  console_.Say(fmt::format(
-      "estimators of {} from {} ({}){}{}", Counted(records, "record"), file,
-      fmt::join(imported.tensors, ", "),
-      without_key == 0
-          ? ""
-          : fmt::format("; {} without {} begin anew", Counted(without_key, "record"), field),
-      not_finite == 0 ? ""
-                      : fmt::format("; NaN or infinite, so begun anew: {} of u_im and u_tt",
-                                    Counted(not_finite, "value"))));
+  console_.Say(fmt::format("estimators of {} from {} ({}){}{}", Counted(records, "record"), file,
+                           fmt::join(imported.tensors, ", "),
+                           without_key == 0 ? ""
+                                            : fmt::format("; {} without {} start from scratch",
+                                                          Counted(without_key, "record"), field),
+                           not_finite == 0
+                               ? ""
+                               : fmt::format("; reset {} of u_im and u_tt that are NaN or infinite",
+                                             Counted(not_finite, "value"))));
   SayIfEstimatorsAreLost();
 }
 
 void Trainer::SayIfEstimatorsAreLost() {
   if (Gamma(config_->gamma, 0, config_->train.epochs) < 1) return;
   console_.Say(
-      "note: gamma is 1 in the first epoch, which makes the estimators anew; gamma.start below 1 "
-      "keeps them");
+      "note: gamma is 1 in the first epoch, which replaces the estimators; set gamma.start below 1 "
+      "to "
+      "keep them");
 }
 
 }  // namespace fastclip

@@ -13,11 +13,11 @@
 #include "trainer/run/trainer.h"
 #include "trainer/state/weights_file.h"
 
-// Evaluations and checkpoints: when they are due, and how they are done.
+// Evaluations and checkpoints: when they are due and how they run.
 
 namespace fastclip {
 
-/// A checkpoint of weights that are not finite would push the good ones out. Every rank calls it.
+/// Saving non-finite weights would push out good checkpoints. A collective.
 void Trainer::RefuseBrokenWeights() {
   std::string bad;
   for (const NamedTensors* tensors : {&model().parameters(), &model().buffers()}) {
@@ -26,9 +26,9 @@ void Trainer::RefuseBrokenWeights() {
   for (const std::string& found : GatherTexts(comm_, bad)) {
     if (found.empty()) continue;
     throw std::runtime_error(fmt::format(
-        "the weights are not finite after step {} ({} is the first): nothing was saved, and the "
-        "checkpoints from before stay. The last good one is {}. A lower learning_rate.lr, a longer "
-        "warm-up or train.clip_norm may help",
+        "the weights are not finite after step {} ({} is the first): nothing was saved, earlier "
+        "checkpoints are kept. Last good checkpoint: {}. Try a lower learning_rate.lr, a longer "
+        "warmup or train.clip_norm",
         step_, found, folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
   }
 }
@@ -46,7 +46,7 @@ bool Trainer::OwesEvaluation() const {
   return std::ranges::any_of(evaluators_, [&](const auto& evaluator) { return Owes(*evaluator); });
 }
 
-/// While an evaluation is owed, only a stop saves: a checkpoint holds its line of metrics.
+/// While an evaluation is due, only a stop saves: a checkpoint includes its line of metrics.
 bool Trainer::OwesCheckpoint() const {
   if (saved_ || step_ == 0 || OwesEvaluation()) return false;
   const std::int64_t every = config_->checkpoint.every_steps;
@@ -81,8 +81,8 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
     }
     saved_ = false;
   } catch (const EncodingStopped&) {
-    // The run is saved without its line; a resume evaluates first.
-  } catch (const SharedError& error) {  // of the evaluation's data
+    // The run is saved without this evaluation; a resume evaluates first.
+  } catch (const SharedError& error) {  // from the evaluation's data
     SaveAndThrow(error);
   } catch (const std::exception& error) {
     if (comm_.world_size() == 1) SaveAndThrow(error);
@@ -90,7 +90,7 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
   }
 }
 
-/// A log that cannot be written ends the run, but is no reason not to save it.
+/// A log that cannot be written ends the run, but the run is still saved.
 void Trainer::SyncLogs() {
   if (RunLog* const log = folder_->log()) KeepFailure([&] { log->Sync(); });
   KeepFailure([&] { folder_->quarantine().Write(comm_); });

@@ -53,7 +53,7 @@ std::string DescribeLoss(const TrainConfig& config) {
 
 }  // namespace
 
-// Steps with collectives: every rank takes them in this order.
+// These steps have collectives: every rank runs them in this order.
 Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
                  at::Device device)
     : config_(config),
@@ -77,13 +77,13 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   SayWhatItIs();
 }
 
-/// Before data is looked at, which may take long.
+/// Runs before data is opened, which can take long.
 void Trainer::LockFolder() {
   folder_.emplace(config_->run, comm_);
   if (comm_.rank() != 0) return;
   RefuseTakenFolder(*config_);
   if (config_->resume) return;
-  // A run or checkpoint is checked to the byte where it is read.
+  // A run or checkpoint is fully checked later, when it is read.
   const std::string& init = config_->train.init;
   const bool is_file = std::filesystem::is_regular_file(init);
   if (is_file || !config_->model.pretrained.empty()) {
@@ -103,12 +103,12 @@ void Trainer::RefuseUnlikeData() {
 
 void Trainer::SayWhatItIs() {
   console_.Say(fmt::format(
-      "model {}: {:.1f} M parameters{}; {} in {}; {} of {}, batch {}; {} for training, {} for "
+      "model {}: {:.1f} M parameters{}; {} in {}; {} of {}, batch size {}; {} for training, {} for "
       "decoding",
       shape_.model.name, Millions(model().parameters()),
       model().trainable().size() == model().parameters().size()
           ? ""
-          : fmt::format(", {:.1f} M of them not locked", Millions(model().trainable())),
+          : fmt::format(", {:.1f} M of them trainable", Millions(model().trainable())),
       Counted(data_->train->size(), "record"), Counted(plan().options().lanes, "lane"),
       Counted(config_->train.epochs, "epoch"), Counted(plan().steps_per_epoch(), "step"),
       config_->train.batch_size, Counted(at::get_num_threads(), "thread"),
@@ -146,7 +146,7 @@ void Trainer::SayRanks() {
       fmt::format("{} ranks, {}", comm_.world_size(), DescribeRows(data_->lanes_per_rank, plan()));
   const std::int64_t even = EvenDataLanes(plan(), comm_.world_size());
   if (IdleShare(data_->lanes_per_rank) > 0 && config_->data.lanes_per_rank.empty() && even != 0) {
-    line += fmt::format(", none with data.lanes = {} in a new run", even);
+    line += fmt::format(" (0% with data.lanes = {} in a new run)", even);
   }
   console_.Say(line);
 }
@@ -158,12 +158,12 @@ void Trainer::OpenRun(const std::string& command) {
     Resume(*found);
   } else {
     if (config_->resume)
-      console_.Say(fmt::format("no checkpoint in {} yet: starting anew", config_->run));
+      console_.Say(fmt::format("no checkpoint in {} yet: starting a new run", config_->run));
     StartFromWeights();
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
   }
   config_values_ = ValuesOf(ResolvedConfig(UsedConfig()));
-  // Weights made or read by unlike processors might differ in the last bit.
+  // Weights computed or read by different processors could differ in the last bit.
   BroadcastFromRank0(model().parameters());
   BroadcastFromRank0(model().buffers());
   if (comm_.rank() == 0) StartLogs(command, found ? found->meta : CheckpointMeta{});
@@ -178,14 +178,14 @@ void Trainer::OpenRun(const std::string& command) {
 }
 
 void Trainer::StartFromWeights() {
-  // Rank 0 looks for a checkpoint and checks every byte of it; the others take its word.
+  // Rank 0 finds the checkpoint and checks every byte; the others rely on it.
   ModelSource from;
   Together(comm_, [&] {
     if (comm_.rank() != 0 || config_->train.init.empty()) return;
     from = ResolveModel(config_->train.init);
     const std::filesystem::path folder = std::filesystem::path(from.file).parent_path();
     if (from.run.empty() && std::filesystem::exists(folder / "checkpoint.json")) {
-      CheckCheckpoint(folder);  // its estimators may be taken too
+      CheckCheckpoint(folder);  // its estimators may be loaded too
     }
   });
   for (const std::string& reason : from.passed_over) {
@@ -204,7 +204,7 @@ void Trainer::StartFromWeights() {
   }
 }
 
-/// The weights' own are there already, as the file has them.
+/// Values of the weights are already loaded.
 void Trainer::SetTemperature(const StartTemperature& start) {
   const at::NoGradGuard no_grad;
   start_temperature_ = start;
@@ -214,14 +214,14 @@ void Trainer::SetTemperature(const StartTemperature& start) {
     model().logit_scale().fill_(-std::log(start.tau));
   }
   if (start.bias && !start.bias_of_weights) model().logit_bias().fill_(*start.bias);
-  // Of samples never seen, where each has one.
+  // Initial per-sample temperatures.
   for (std::size_t c = 0; c < learner_->table.columns().size(); ++c) {
     if (!learner_->table.columns()[c].starts_with("tau_")) continue;
     learner_->table.values().select(1, static_cast<std::int64_t>(c)).fill_(start.tau);
   }
 }
 
-/// What the run is computed with, for RUN/config.toml.
+/// The config with the values actually used, for RUN/config.toml.
 TrainConfig Trainer::UsedConfig() const {
   TrainConfig used = *config_;
   if (!start_temperature_) return *resumed_;

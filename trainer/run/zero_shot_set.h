@@ -11,17 +11,17 @@
 
 namespace fastclip {
 
-/// The pictures and classes of eval.zeroshot; no source where it is not asked for.
+/// The images and classes of eval.zeroshot; no source if it is not set.
 struct ZeroShotSet {
   std::unique_ptr<RecordSource> source;
   std::vector<PartInfo> parts;  ///< of the source
   ClassPrompts prompts;
   std::shared_ptr<const ClassNames> names;
 
-  /// Reads the class file and the templates and looks at some labels. Throws ConfigError, naming
-  /// the key, where they cannot be used.
+  /// Reads the class file and the templates and checks some labels. Throws ConfigError with the key
+  /// if they cannot be used.
   static ZeroShotSet Open(const LoadedConfig& config, SourceOptions options);
-  /// What is wrong with the set, and what of a folder of classes is not used.
+  /// Warnings about the set, and about unused parts of a folder of classes.
   std::vector<std::string> Remarks() const;
 };
 

@@ -28,7 +28,7 @@ using nlohmann::json;
 
 constexpr std::int64_t kDocumentLimit = std::int64_t{64} << 20;
 constexpr std::string_view kUnfinished = ".tmp";
-// What a new checkpoint of the same step is about to replace: whole, and gone a moment later.
+// A complete checkpoint that a new one of the same step is replacing.
 constexpr std::string_view kReplaced = ".old";
 
 std::string StateName(std::size_t rank) { return fmt::format("state_{}.safetensors", rank); }
@@ -99,19 +99,19 @@ CheckpointDocument Check(const fs::path& checkpoint, bool hashes) {
           fmt::format("{} has {} bytes instead of {}", name, size, expected.size));
     }
     if (hashes && DigestFile(file).xxh3 != expected.xxh3) {
-      throw std::runtime_error(fmt::format("{} was changed: its hash does not match", name));
+      throw std::runtime_error(fmt::format("{} is corrupt: its hash does not match", name));
     }
   }
   return document;
 }
 
-/// Of a run that diverged, as earlier versions saved it. One tensor at a time.
+/// Rejects checkpoints of diverged runs, which earlier versions saved. Reads one tensor at a time.
 void RequireFinite(const fs::path& checkpoint) {
   const SafetensorsReader model(checkpoint / kModelFile);
   for (const SafetensorsEntry& entry : model.entries()) {
     if (FirstNotFinite({{entry.name, model.Read(entry)}}).empty()) continue;
-    throw std::runtime_error(fmt::format(
-        "its tensor {} holds a NaN or an infinity, as in a run that diverged", entry.name));
+    throw std::runtime_error(
+        fmt::format("tensor {} holds a NaN or an infinity; the run diverged", entry.name));
   }
 }
 
@@ -130,7 +130,7 @@ void WriteState(const fs::path& file, const StateRows& state, const CheckpointMe
   if (state.values.dim() != 2 || state.values.size(0) != rows ||
       state.values.size(1) != static_cast<std::int64_t>(state.columns.size()) ||
       state.lanes.last - state.lanes.first != static_cast<std::int64_t>(state.lane_sizes.size())) {
-    throw std::logic_error("the sample table's shape does not fit its lanes and columns");
+    throw std::logic_error("the sample table's shape does not match its lanes and columns");
   }
   WriteSafetensors(file, {{"values", state.values}},
                    {{"columns", json(state.columns).dump()},
@@ -152,7 +152,7 @@ std::uintmax_t BytesOf(const CheckpointContent& content, int rank) {
   return bytes;
 }
 
-/// What this rank owns, written into the folder.
+/// Writes the files of this rank.
 std::map<std::string, FileDigest> WriteOwn(const fs::path& folder, const CheckpointMeta& meta,
                                            const CheckpointContent& content, int rank) {
   std::vector<std::string> names;
@@ -170,7 +170,7 @@ std::map<std::string, FileDigest> WriteOwn(const fs::path& folder, const Checkpo
   return digests;
 }
 
-/// At every moment step_N or step_N.old is whole, if one was.
+/// step_N or step_N.old is complete at any moment, if one was before.
 void PutInPlace(const fs::path& unfinished, const fs::path& final) {
   if (fs::exists(final)) {
     const fs::path replaced = final.string() + std::string(kReplaced);
@@ -182,12 +182,12 @@ void PutInPlace(const fs::path& unfinished, const fs::path& final) {
   SyncFolder(final.parent_path().parent_path());  // the first save made the folder
 }
 
-/// Removes as well as it can: the new checkpoint is safe, whatever this meets.
+/// Best effort: errors are ignored, since the new checkpoint is already safe.
 void RemoveOld(const fs::path& folder, std::int64_t saved_step, int keep_last) {
   std::error_code ignored;
   std::int64_t oldest_kept = saved_step;
   int whole = 0;
-  // Newer ones than the one just saved are damaged, or a user's: a run resumes from its newest.
+  // Checkpoints newer than this one are damaged or the user's: a run resumes from its newest.
   for (const Candidate& candidate : ListCheckpoints(folder)) {
     if (candidate.replaced || candidate.step > saved_step || !LooksWhole(candidate.path)) continue;
     oldest_kept = candidate.step;
@@ -231,7 +231,7 @@ void Write(const fs::path& folder, const CheckpointMeta& meta, const CheckpointC
       }
     } catch (const std::runtime_error& error) {
       if (unknown || available > needed) throw;
-      throw std::runtime_error(fmt::format("{}; it needs {:.1f} MB, and {:.1f} MB were free",
+      throw std::runtime_error(fmt::format("{}; needs {:.1f} MB, but only {:.1f} MB were free",
                                            error.what(), Megabytes(needed), Megabytes(available)));
     }
   });
@@ -255,7 +255,7 @@ void Write(const fs::path& folder, const CheckpointMeta& meta, const CheckpointC
 
 void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
                     const CheckpointContent& content, int keep_last, Communicator& comm) {
-  if (keep_last < 2) throw std::invalid_argument("at least the last 2 checkpoints are kept");
+  if (keep_last < 2) throw std::invalid_argument("keep_last must be at least 2");
   const fs::path folder = fs::path(run_folder) / kCheckpointFolder;
   const fs::path final = folder / fmt::format("step_{}", meta.step);
   try {
@@ -266,8 +266,8 @@ void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
     std::error_code ignored;
     if (comm.rank() == 0) fs::remove_all(final.string() + std::string(kUnfinished), ignored);
     const std::string text = fmt::format(
-        "step {} could not be saved: {}; the checkpoints saved before in {} are "
-        "untouched: mend that, then resume",
+        "step {} could not be saved: {}; earlier checkpoints in {} are "
+        "intact: fix the cause, then resume",
         meta.step, error.what(), folder.string());
     if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
       throw SharedError(shared->rank(), text);

@@ -12,12 +12,11 @@ namespace {
 
 using nlohmann::json;
 
-/// 2 where the order has a tail or a mix, 3 where it is resampled: older programs would pass over
-/// it.
+/// 2 if the order has a tail or a mix, 3 if it is resampled: older versions would ignore these.
 constexpr int kPlainFormat = 1, kMixFormat = 2, kFormat = 3;
 constexpr const char* kOwnHash = "xxh3_of_the_rest";
 
-// As text: many readers of JSON keep 53 bits of a number.
+// As text, because many JSON readers keep only 53 bits of a number.
 std::string Hex(std::uint64_t value) { return fmt::format("{:016x}", value); }
 
 std::uint64_t FromHex(const std::string& text) {
@@ -27,7 +26,7 @@ std::uint64_t FromHex(const std::string& text) {
   return value;
 }
 
-/// What most runs have no use for is left out: their checkpoints stay what they were.
+/// Omits options at their default, so that most checkpoints keep the older format.
 json OrderToJson(const OrderOptions& order) {
   json j = {{"size", order.size},   {"batch_size", order.batch_size}, {"lanes", order.lanes},
             {"chunk", order.chunk}, {"window", order.window},         {"seed", order.seed}};
@@ -123,7 +122,7 @@ CheckpointDocument FromJson(const json& j) {
     j.at("tokenizer").at("spec").get_to(meta.tokenizer);
     meta.vocabulary_hash = FromHex(j.at("tokenizer").at("xxh3").get<std::string>());
   }
-  for (const Skip cause : kAllSkips) {  // a checkpoint does not know causes younger than itself
+  for (const Skip cause : kAllSkips) {  // an old checkpoint does not have newer causes
     meta.skips[cause] = j.at("skips").value(SkipName(cause), std::int64_t{0});
   }
   j.at("refused_steps").get_to(meta.refused_steps);
@@ -157,23 +156,24 @@ CheckpointDocument ParseDocument(const std::string& text) {
   json j = IsTooDeepJson(text) ? json(json::value_t::discarded)
                                : json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (j.is_discarded() || !j.is_object()) {
-    throw std::runtime_error("checkpoint.json is cut off or no JSON");
+    throw std::runtime_error("checkpoint.json is truncated or not JSON");
   }
   try {
     const std::string hash = j.at(kOwnHash).get<std::string>();
     j.erase(kOwnHash);
-    if (Hex(Xxh3(j.dump())) != hash) throw std::runtime_error("checkpoint.json was changed");
+    if (Hex(Xxh3(j.dump())) != hash)
+      throw std::runtime_error("checkpoint.json is corrupt: its hash does not match");
     if (const auto format = j.at("format").get<int>(); format < kPlainFormat || format > kFormat) {
-      throw std::runtime_error(
-          fmt::format("checkpoint.json has format {}, this program reads up to {}; use the version "
-                      "that wrote it",
-                      format, kFormat));
+      throw std::runtime_error(fmt::format(
+          "checkpoint.json has format {}, but this version reads up to {}; use the version "
+          "that wrote it",
+          format, kFormat));
     }
     return FromJson(j);
   } catch (const json::exception& error) {
     throw std::runtime_error(fmt::format("checkpoint.json: {}", error.what()));
   } catch (const std::logic_error&) {  // stoull
-    throw std::runtime_error("checkpoint.json has a hash that is no number");
+    throw std::runtime_error("checkpoint.json has an invalid hash");
   }
 }
 

@@ -8,7 +8,7 @@
 
 namespace fastclip {
 
-/// checkpoint.json: the numbers, and the digest of each other file of the folder.
+/// checkpoint.json: the meta, and the digest of each other file in the folder.
 struct CheckpointDocument {
   CheckpointMeta meta;
   std::map<std::string, FileDigest> files;
@@ -16,11 +16,11 @@ struct CheckpointDocument {
 
 /// The text of checkpoint.json; its last key is the XXH3 of the others.
 std::string FormatDocument(const CheckpointDocument& document);
-/// Throws std::runtime_error with what is wrong: no JSON, another format, changed bytes, a key
-/// that is missing or of another type.
+/// Throws std::runtime_error with the reason: not JSON, unknown format, hash mismatch, a key that
+/// is missing or has another type.
 CheckpointDocument ParseDocument(const std::string& text);
 
-/// The order's numbers as JSON text, as checkpoint.json and the state files' headers have them.
+/// The order as JSON text, as in checkpoint.json and the headers of the state files.
 std::string FormatOrder(const OrderOptions& order);
 
 }  // namespace fastclip

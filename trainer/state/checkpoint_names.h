@@ -2,7 +2,7 @@
 
 namespace fastclip {
 
-// Of a run's folder, and of a checkpoint's.
+// Names in a run folder and in a checkpoint.
 inline constexpr const char* kCheckpointFolder = "checkpoints";
 inline constexpr const char* kModelFile = "model.safetensors";
 inline constexpr const char* kOptimizerFile = "optimizer.safetensors";

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kBlock = 1 << 16;  // records
 
-/// "tau_image" → "tau_im": what the published code calls a column.
+/// "tau_image" → "tau_im": the published code's name of a column.
 std::string NameOf(const std::string& column) {
   static const std::map<std::string, std::string> kNames = {
       {"log_u", "u"}, {"tau", "tau"}, {"m", "m_grad_tau"}, {"v", "v_grad_tau"}, {"bound", "bound"}};
@@ -30,13 +30,13 @@ bool HasColumn(const std::vector<std::string>& columns, const std::string& name)
   return std::ranges::find(columns, name) != columns.end();
 }
 
-/// Of some records, those that have a key: record and key.
+/// The records that have a key, with their keys.
 struct KeyedRecords {
   std::vector<std::int64_t> indices, keys;
   std::int64_t without_key = 0;
 };
 
-/// Keys are read in one go for each run of consecutive records.
+/// Reads the keys of consecutive records at once.
 KeyedRecords WithKeys(const RecordKeys* keys, std::span<const std::int64_t> indices) {
   std::vector<std::int64_t> found(indices.begin(), indices.end());
   if (keys != nullptr) {
@@ -57,7 +57,7 @@ KeyedRecords WithKeys(const RecordKeys* keys, std::span<const std::int64_t> indi
   return some;
 }
 
-/// The tensors of a file that have a number a row, [rows] each.
+/// The tensors of a file with one number per row, [rows] each.
 class ReferenceState {
  public:
   explicit ReferenceState(const std::string& path) : path_(path), reader_(path) {
@@ -69,16 +69,15 @@ class ReferenceState {
       if (one_a_row && at::isFloatingType(entry.type)) tensors_.emplace(entry.name, i);
     }
     if (!Has("u_im") || !Has("u_tt")) {
-      throw std::runtime_error(
-          fmt::format("{}: has no u_im and u_tt of shape [rows] or [rows, 1]; they are in the "
-                      "checkpoint of the published code, save them with "
-                      "safetensors.torch.save_file",
-                      path));
+      throw std::runtime_error(fmt::format(
+          "{}: has no u_im and u_tt of shape [rows] or [rows, 1]; save them from the published "
+          "code's checkpoint with safetensors.torch.save_file",
+          path));
     }
     for (const char* side : {"_im", "_tt"}) {
       if (Has(std::string("bound") + side) || !Has(std::string("tau") + side)) continue;
       throw std::runtime_error(fmt::format(
-          "{}: has tau{} and no bound{}, by whose exp() u{} is divided; both are in the published "
+          "{}: has tau{} but no bound{} (u{} is divided by its exp()); both are in the published "
           "code's epoch_N_tau_rank_R.pt",
           path, side, side, side));
     }
@@ -92,7 +91,7 @@ class ReferenceState {
     const std::size_t entry = tensors_.at(name);
     if (RowsIn(entry) != rows_) {
       throw std::runtime_error(
-          fmt::format("{}: {} has {} rows, u_im {}", path_, name, RowsIn(entry), rows_));
+          fmt::format("{}: {} has {} rows, but u_im has {}", path_, name, RowsIn(entry), rows_));
     }
     return reader_.ReadRows(reader_.entries()[entry], rows).flatten().to(at::kDouble);
   }
@@ -118,7 +117,7 @@ void RequireUsable(const std::string& path, const std::string& name, const at::T
     good = good & (values >= kSmallestTau - 1e-6) & (values <= kLargestTau + 1e-6);
   }
   if (good.all().item<bool>()) return;
-  throw std::runtime_error(fmt::format("{}: {} has the value {}, which no run gives it", path, name,
+  throw std::runtime_error(fmt::format("{}: {} has the invalid value {}", path, name,
                                        values.masked_select(good.logical_not())[0].item<double>()));
 }
 
@@ -142,9 +141,9 @@ ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* k
       if (past == some.keys.size() || some.indices[i] < some.indices[past]) past = i;
     }
     if (past < some.keys.size()) {
-      throw std::runtime_error(
-          fmt::format("{}: has {} rows, and record {} has the key {}: are they of this data?", path,
-                      from.rows(), some.indices[past], some.keys[past]));
+      throw std::runtime_error(fmt::format(
+          "{}: has {} rows, but record {} has the key {}; check that the file belongs to this data",
+          path, from.rows(), some.indices[past], some.keys[past]));
     }
     at::Tensor rows = table.Read(some.indices).to(at::kDouble);
     for (std::size_t c = 0; c < table.columns().size(); ++c) {
@@ -157,9 +156,10 @@ ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* k
         const at::Tensor by = from.Has(bound) ? from.At(bound, some.keys) : at::zeros_like(values);
         RequireUsable(path, bound, by);
         if ((values < 0).any().item<bool>()) {
-          throw std::runtime_error(fmt::format(
-              "{}: {} has the value {}, and an estimator is 0 or more: are these logarithms?", path,
-              name, values.min().item<double>()));
+          throw std::runtime_error(
+              fmt::format("{}: {} has the value {}, but estimators must be >= 0; check that they "
+                          "are not logarithms",
+                          path, name, values.min().item<double>()));
         }
         imported.not_finite += values.isfinite().logical_not().sum().item<std::int64_t>();
         values = LogU(values, by);
@@ -182,16 +182,15 @@ void CheckEstimatorFile(const std::string& path, std::int64_t records) {
     const std::int64_t rows =
         entry == file.entries().end() || entry->shape.empty() ? 0 : entry->shape.front();
     if (rows == 0) {
-      throw std::runtime_error(
-          fmt::format("{}: has no {} of shape [rows] or [rows, 1]; it is in the checkpoint of the "
-                      "published code",
-                      path, name));
+      throw std::runtime_error(fmt::format(
+          "{}: has no {} of shape [rows] or [rows, 1]; it is in the published code's checkpoint",
+          path, name));
     }
     if (rows >= records) continue;
-    throw std::runtime_error(
-        fmt::format("{}: {} has {} rows, and the data {} records: are they of "
-                    "this data?",
-                    path, name, rows, records));
+    throw std::runtime_error(fmt::format(
+        "{}: {} has {} rows, but the data has {} records; check that the file belongs to this "
+        "data",
+        path, name, rows, records));
   }
 }
 
@@ -237,10 +236,10 @@ std::int64_t ExportEstimators(const std::string& path, const RecordKeys* keys,
       static_cast<double>(rows) * static_cast<double>(names.size()) * sizeof(float);
   const auto memory = static_cast<double>(PhysicalMemory());
   if (bytes > memory) {
-    throw std::runtime_error(
-        fmt::format("{} tensors of {} rows are {:.1f} GB, and this machine has {:.1f} GB of "
-                    "memory; the largest integer makes the rows",
-                    names.size(), rows, 1e-9 * bytes, 1e-9 * memory));
+    throw std::runtime_error(fmt::format(
+        "{} tensors with {} rows (the largest key + 1) need {:.1f} GB, but this machine has {:.1f} "
+        "GB of memory",
+        names.size(), rows, 1e-9 * bytes, 1e-9 * memory));
   }
   NamedTensors tensors;
   for (const std::string& name : names) {

@@ -14,7 +14,7 @@ std::string Quoted(const std::string& word) {
   return quoted + "'";
 }
 
-// Tensors alone are unpickled; a clone is contiguous and shares no memory, as the format wants.
+// Unpickles only tensors; a clone is contiguous and shares no memory, as the format requires.
 constexpr const char* kConvert =
     "import sys, torch; from safetensors.torch import save_file; "
     "c = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
@@ -34,16 +34,16 @@ std::string OtherFormat(const std::string& path, std::string_view first_bytes) {
     if (to == path)
       to = std::filesystem::path(path).replace_extension("") += "-converted.safetensors";
     return fmt::format(
-        "{} is a PyTorch checkpoint; only .safetensors files are read. Convert it where Python has "
-        "torch and safetensors: python3 -c \"{}\" {} {}",
+        "{} is a PyTorch checkpoint, but only .safetensors files can be read. Convert it with "
+        "Python "
+        "(torch and safetensors): python3 -c \"{}\" {} {}",
         path, kConvert, Quoted(path), Quoted(to));
   }
   if (first_bytes.starts_with("version https://git-lfs")) {
-    return fmt::format(
-        "{} is a Git LFS pointer, not the file itself: run git lfs pull in that repository", path);
+    return fmt::format("{} is a Git LFS pointer; run git lfs pull in its repository", path);
   }
   if (first_bytes.starts_with("<!DOCTYPE") || first_bytes.starts_with("<html")) {
-    return fmt::format("{} is a web page: download the file itself", path);
+    return fmt::format("{} is a web page; download the file itself", path);
   }
   return "";
 }

@@ -5,9 +5,8 @@
 
 namespace fastclip {
 
-/// An error for a file that is known to be something else than safetensors, by its first bytes: a
-/// PyTorch checkpoint (with the line that converts it), a Git LFS pointer, a web page. "" where it
-/// is none of them.
+/// The error for a file that is not safetensors, by its first bytes: a PyTorch checkpoint (with a
+/// command to convert it), a Git LFS pointer, a web page. "" if it is none of them.
 std::string OtherFormat(const std::string& path, std::string_view first_bytes);
 
 }  // namespace fastclip

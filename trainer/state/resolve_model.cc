@@ -19,7 +19,7 @@ ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
       return {fs::path(found->path) / kModelFile, path, std::move(found->passed_over)};
     }
     throw std::runtime_error(fmt::format(
-        "{}: the run has no checkpoint yet; wait for its first, or name a .safetensors file",
+        "{}: the run has no checkpoint yet; wait for the first one, or give a .safetensors file",
         path.string()));
   }
   if (fs::exists(path / kCheckpointFile)) {
@@ -28,8 +28,8 @@ ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
   }
   if (fs::is_regular_file(path)) return {path, "", {}};
   throw std::runtime_error(
-      fmt::format("{}: is neither a run folder, nor a checkpoint in one (RUN/checkpoints/step_N), "
-                  "nor a .safetensors file",
+      fmt::format("{}: is neither a run folder, nor a checkpoint (RUN/checkpoints/step_N), nor a "
+                  ".safetensors file",
                   path.string()));
 }
 

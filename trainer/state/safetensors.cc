@@ -57,7 +57,7 @@ class File {
       const ssize_t n = pread(fd_.get(), out, count, static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) FailErrno(path_, "read");
-      if (n == 0) Fail(path_, "became shorter while it was read");
+      if (n == 0) Fail(path_, "was truncated while it was read");
       out += n, offset += n, count -= n;
     }
   }
@@ -90,9 +90,9 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto& [name, tensor] = tensors[i];
     if (!names.insert(name).second) {
-      Fail(path, fmt::format("two tensors are called '{}', or the name is reserved", name));
+      Fail(path, fmt::format("duplicate or reserved tensor name '{}'", name));
     }
-    // Not header[name], which looks through all that are there.
+    // Not header[name], which searches all members.
     members.push_back(
         {name,
          {{"dtype", DtypeName(path, name, tensor.scalar_type())},
@@ -102,7 +102,7 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.append((8 - text.size() % 8) % 8, ' ');
   const std::uint64_t length = text.size();
-  if (length > kMostHeaderBytes) Fail(path, "its header would exceed the format's 100 MB");
+  if (length > kMostHeaderBytes) Fail(path, "header would exceed the format's limit of 100 MB");
 
   AtomicFile file(path);
   file.Append(std::as_bytes(std::span(&length, 1)));
@@ -125,7 +125,7 @@ SafetensorsReader::SafetensorsReader(const std::string& path)
     : impl_(std::make_unique<Impl>(path)) {
   const std::uint64_t size = impl_->file.size();
   std::uint64_t length = 0;
-  if (size < sizeof(length)) Fail(path, "is not a safetensors file: it is shorter than 8 bytes");
+  if (size < sizeof(length)) Fail(path, "is not a safetensors file: shorter than 8 bytes");
   impl_->file.Read(&length, sizeof(length), 0);
   std::string text(std::min<std::uint64_t>(size, 64), '\0');
   impl_->file.Read(text.data(), text.size(), 0);
@@ -135,7 +135,7 @@ SafetensorsReader::SafetensorsReader(const std::string& path)
   if (length > size - sizeof(length) || length > kMostHeaderBytes) {
     Fail(path,
          fmt::format(
-             "is cut off or not a safetensors file: it gives a header of {} bytes in a file of {}",
+             "is truncated or not a safetensors file: header of {} bytes in a file of {} bytes",
              length, size));
   }
   text.resize(length);

@@ -18,40 +18,39 @@ struct SafetensorsFile {
   std::map<std::string, std::string> metadata;
 };
 
-/// Writes `path` as an AtomicFile. Throws std::runtime_error naming the file and the cause (a full
-/// disk, say).
+/// Writes `path` atomically. Throws std::runtime_error with the file and the cause, such as a full
+/// disk.
 void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
                       const std::map<std::string, std::string>& metadata = {});
 
-/// A tensor of a file, as its header describes it.
+/// A tensor as described by the file's header.
 struct SafetensorsEntry {
   std::string name;
   at::ScalarType type = at::ScalarType::Undefined;
   std::vector<std::int64_t> shape{};
-  std::uint64_t offset = 0;  ///< of its first byte in the file
+  std::uint64_t offset = 0;  ///< of the first byte in the file
   std::uint64_t bytes = 0;
 };
 
-/// A file whose header has been read and checked against its size; a tensor is read when asked for.
-/// May be used by several threads.
+/// A file whose header was read and checked against the file size; tensors are read on demand.
+/// Thread-safe.
 class SafetensorsReader {
  public:
-  /// Takes time and memory linear in the header, which has 100 MB at most. Throws
-  /// std::runtime_error naming the file and what is wrong with it; a PyTorch checkpoint's error
-  /// says how to convert it.
+  /// Time and memory are linear in the header, at most 100 MB. Throws std::runtime_error with the
+  /// file and the reason; for a PyTorch checkpoint also how to convert it.
   explicit SafetensorsReader(const std::string& path);
   ~SafetensorsReader();
   SafetensorsReader(SafetensorsReader&&) noexcept;
 
-  const std::vector<SafetensorsEntry>& entries() const { return entries_; }  ///< in its order
+  const std::vector<SafetensorsEntry>& entries() const { return entries_; }  ///< in header order
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   /// Throws std::runtime_error.
   at::Tensor Read(const SafetensorsEntry& entry) const;
-  /// Rows [first, first + count) of an entry, its first dimension being rows: their bytes alone are
-  /// read, into `to`. REQUIRES: the entry has these rows.
+  /// Reads rows [first, first + count) of an entry (its first dimension) into `to`, and only their
+  /// bytes. REQUIRES: the entry has these rows.
   void ReadRows(const SafetensorsEntry& entry, std::int64_t first, std::int64_t count,
                 void* to) const;
-  /// Rows in any order, [rows, …]: one read for each run of consecutive ones.
+  /// Rows in any order, [rows, …], with one read per run of consecutive rows.
   at::Tensor ReadRows(const SafetensorsEntry& entry, std::span<const std::int64_t> rows) const;
 
  private:
@@ -61,8 +60,7 @@ class SafetensorsReader {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Reads a whole file; every size in it is checked against the file's. Throws std::runtime_error
-/// naming the file and what is wrong with it.
+/// Reads a whole file and checks all sizes. Throws std::runtime_error with the file and the reason.
 SafetensorsFile ReadSafetensors(const std::string& path);
 
 }  // namespace fastclip

@@ -32,18 +32,18 @@ at::ScalarType TypeOf(const std::string& path, const std::string& tensor, const 
   for (const Dtype& dtype : kDtypes) {
     if (name == dtype.name) return dtype.type;
   }
-  Fail(path, fmt::format("tensor '{}' has the type \"{}\", which is not read", tensor, name));
+  Fail(path, fmt::format("tensor '{}': unsupported dtype \"{}\"", tensor, name));
 }
 
-/// What the header says of a tensor, before it is compared with the file.
+/// A tensor's header entry, not yet checked against the file.
 struct HeaderEntry {
   std::string name;
   std::optional<std::string> dtype;
   std::optional<std::vector<std::uint64_t>> shape, offsets;
 };
 
-/// The header as it is parsed: {NAME: {"dtype": "F32", "shape": [n], "data_offsets": [a, b]}} and
-/// "__metadata__": {KEY: TEXT}. Events in place of a tree: one pass, whatever the header holds.
+/// SAX parser of the header: {NAME: {"dtype": "F32", "shape": [n], "data_offsets": [a, b]}} and
+/// "__metadata__": {KEY: TEXT}. Needs one pass and no tree, whatever the header holds.
 class HeaderReader {
  public:
   explicit HeaderReader(const std::string& path) : path_(path) {}
@@ -53,8 +53,8 @@ class HeaderReader {
 
   // The events of nlohmann's SAX interface.
   bool null() { return Value("null"); }
-  bool boolean(bool) { return Value("true or false"); }
-  bool number_integer(std::int64_t) { return Value("a number below 0"); }
+  bool boolean(bool) { return Value("a boolean"); }
+  bool number_integer(std::int64_t) { return Value("a negative number"); }
   bool number_float(double, const std::string&) { return Value("a fraction"); }
   bool binary(std::vector<std::uint8_t>&) { return Value("bytes"); }
   bool number_unsigned(std::uint64_t number) {
@@ -69,7 +69,7 @@ class HeaderReader {
     } else if (depth_ == 2 && list_ == nullptr && key_ == "dtype") {
       entries.back().dtype = text;
     } else {
-      return Value("a text");
+      return Value("a string");
     }
     return true;
   }
@@ -83,8 +83,8 @@ class HeaderReader {
     key_ = name;
     if (depth_ != 1) return true;
     if (name.size() > kLongestName) {
-      Fail(path_, fmt::format("a tensor's name has {} bytes, at most {} are read", name.size(),
-                              kLongestName));
+      Fail(path_,
+           fmt::format("a tensor name has {} bytes; the limit is {}", name.size(), kLongestName));
     }
     in_metadata_ = name == "__metadata__";
     if (in_metadata_) return true;
@@ -107,7 +107,7 @@ class HeaderReader {
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) {
-    Fail(path_, "is not a safetensors file: its header is not JSON");
+    Fail(path_, "is not a safetensors file: the header is not JSON");
   }
 
  private:
@@ -118,17 +118,17 @@ class HeaderReader {
          fmt::format("tensor '{}': {} {}", entries.empty() ? "" : entries.back().name, key_, what));
   }
   [[noreturn]] bool TooDeep() const {
-    Fail(path_, "is not a safetensors file: its header is nested too deeply");
+    Fail(path_, "is not a safetensors file: the header is nested too deeply");
   }
-  /// A value where the format has another kind, or none.
+  /// Fails on a value that the format does not have here.
   [[noreturn]] bool Value(const char* kind) const {
-    if (depth_ == 0) Fail(path_, "is not a safetensors file: its header is not a JSON object");
-    if (in_metadata_ && depth_ == 1) Fail(path_, "its __metadata__ is not a JSON object");
+    if (depth_ == 0) Fail(path_, "is not a safetensors file: the header is not a JSON object");
+    if (in_metadata_ && depth_ == 1) Fail(path_, "__metadata__ is not a JSON object");
     if (in_metadata_) {
-      Fail(path_, fmt::format("the value of '{}' in its __metadata__ is not a text", key_));
+      Fail(path_, fmt::format("__metadata__: the value of '{}' is not a string", key_));
     }
     if (depth_ == 1) {
-      Fail(path_, fmt::format("tensor '{}': its header entry is not a JSON object", key_));
+      Fail(path_, fmt::format("tensor '{}': header entry is not a JSON object", key_));
     }
     Bad(fmt::format("is {}", kind));
   }
@@ -140,7 +140,7 @@ class HeaderReader {
   std::vector<std::uint64_t>* list_ = nullptr;
 };
 
-/// Numbers of a shape; `bound` leaves zero sizes out, so that strides cannot overflow.
+/// Number of elements of a shape; `bound` ignores zero sizes, so that strides cannot overflow.
 std::uint64_t Elements(const std::string& path, const HeaderEntry& entry) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max() / 8;
   std::uint64_t elements = 1, bound = 1;
@@ -159,21 +159,21 @@ SafetensorsEntry CheckedEntry(const std::string& path, const HeaderEntry& header
     Fail(path, fmt::format("tensor '{}': {}", header.name, what));
   };
   if (!header.dtype || !header.shape || !header.offsets) {
-    bad("its header entry lacks dtype, shape or data_offsets");
+    bad("header entry without dtype, shape or data_offsets");
   }
-  if (header.offsets->size() != 2) bad("its data_offsets are not two numbers");
+  if (header.offsets->size() != 2) bad("data_offsets are not two numbers");
   SafetensorsEntry entry{.name = header.name, .type = TypeOf(path, header.name, *header.dtype)};
   const std::uint64_t bytes = Elements(path, header) * c10::elementSize(entry.type);
   entry.shape.assign(header.shape->begin(), header.shape->end());
   const std::uint64_t begin = (*header.offsets)[0], end = (*header.offsets)[1];
-  if (begin > end || end > data_size) bad("its data lie outside the file; is it cut off?");
-  if (end - begin != bytes) bad("its shape and data_offsets differ in size");
+  if (begin > end || end > data_size) bad("data is outside the file; the file may be truncated");
+  if (end - begin != bytes) bad("shape and data_offsets differ in size");
   entry.offset = data + begin;
   entry.bytes = bytes;
   return entry;
 }
 
-/// No byte may belong to two tensors or to none: a file with either was not written as safetensors.
+/// Every byte must belong to exactly one tensor, as in any valid safetensors file.
 void CheckCoverage(const std::string& path, const std::vector<SafetensorsEntry>& entries,
                    std::uint64_t data, std::uint64_t file_size) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
@@ -184,11 +184,11 @@ void CheckCoverage(const std::string& path, const std::vector<SafetensorsEntry>&
   std::sort(ranges.begin(), ranges.end());
   std::uint64_t reached = data;
   for (const auto& [begin, end] : ranges) {
-    if (begin != reached) Fail(path, "its tensors overlap or leave a gap");
+    if (begin != reached) Fail(path, "tensors overlap or leave a gap");
     reached = end;
   }
   if (reached != file_size) {
-    Fail(path, fmt::format("holds {} bytes of data where its header gives {}", file_size - data,
+    Fail(path, fmt::format("has {} bytes of data, but its header lists {}", file_size - data,
                            reached - data));
   }
 }
@@ -197,7 +197,7 @@ void CheckNames(const std::string& path, const std::vector<SafetensorsEntry>& en
   std::unordered_set<std::string_view> names;
   for (const SafetensorsEntry& entry : entries) {
     if (names.insert(entry.name).second) continue;
-    Fail(path, fmt::format("two tensors are called '{}'", entry.name));
+    Fail(path, fmt::format("duplicate tensor name '{}'", entry.name));
   }
 }
 
@@ -208,8 +208,7 @@ std::string_view DtypeName(const std::string& path, const std::string& tensor,
   for (const Dtype& dtype : kDtypes) {
     if (dtype.type == type) return dtype.name;
   }
-  Fail(path, fmt::format("tensor '{}' has the type {}, which is not written", tensor,
-                         c10::toString(type)));
+  Fail(path, fmt::format("tensor '{}': unsupported dtype {}", tensor, c10::toString(type)));
 }
 
 SafetensorsHeader ParseSafetensorsHeader(const std::string& path, std::string_view json,

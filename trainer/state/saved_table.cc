@@ -55,14 +55,14 @@ SavedTable::Part::Part(const std::string& file) : path(file), reader(file) {
   if (reader.entries().size() != 1 || reader.entries()[0].shape != shape ||
       std::ranges::any_of(lane_sizes, [](std::int64_t size) { return size < 0; }) ||
       lanes.last - lanes.first != std::ssize(lane_sizes)) {
-    throw std::runtime_error(fmt::format("{}: the table's shape does not fit its header", path));
+    throw std::runtime_error(fmt::format("{}: the table's shape does not match its header", path));
   }
 }
 
 std::int64_t SavedTable::Part::RowOf(const LanePlace& place) const {
   const auto start = lane_start.begin() + (place.lane - lanes.first);
   if (place.slot < 0 || place.slot >= start[1] - start[0]) {
-    throw std::runtime_error(fmt::format("{}: lane {} has {} rows, none for slot {}", path,
+    throw std::runtime_error(fmt::format("{}: lane {} has {} rows, but slot {} was requested", path,
                                          place.lane, start[1] - start[0], place.slot));
   }
   return *start + place.slot;
@@ -84,7 +84,7 @@ std::shared_ptr<const SavedTable::Part> SavedTable::Open(std::size_t file) const
   auto part = open_->parts.Put(file, Part(files_[file]));
   if (!columns_.empty() && part->columns != columns_) {
     throw std::runtime_error(
-        fmt::format("{}: its columns are not those of {}", part->path, files_[0]));
+        fmt::format("{}: its columns differ from those of {}", part->path, files_[0]));
   }
   return part;
 }
@@ -101,10 +101,10 @@ std::shared_ptr<const SavedTable::Part> SavedTable::PartWith(std::int64_t lane) 
       first = middle + 1;
     }
   }
-  throw std::runtime_error(
-      fmt::format("{}: no state file holds lane {}; was it saved with another objective, or other "
-                  "data.lanes?",
-                  std::filesystem::path(files_[0]).parent_path().string(), lane));
+  throw std::runtime_error(fmt::format(
+      "{}: no state file holds lane {}; it may have been saved with another objective or "
+      "data.lanes",
+      std::filesystem::path(files_[0]).parent_path().string(), lane));
 }
 
 void SavedTable::ReadRows(const Part& part, std::int64_t first, const at::Tensor& to) const {
@@ -122,7 +122,7 @@ void SavedTable::ReadRows(const Part& part, std::int64_t first, const at::Tensor
 
 void SavedTable::Read(LaneRange lanes, const at::Tensor& to) const {
   if (to.dim() != 2 || to.size(1) != std::ssize(columns_)) {
-    throw std::runtime_error(fmt::format("{}: has {} columns a record, and {} are wanted",
+    throw std::runtime_error(fmt::format("{}: has {} columns per record, but {} are needed",
                                          files_[0], columns_.size(),
                                          to.dim() < 2 ? 0 : to.size(1)));
   }
@@ -137,11 +137,11 @@ void SavedTable::Read(LaneRange lanes, const at::Tensor& to) const {
     next = last;
   }
   if (row != to.size(0)) {
-    throw std::runtime_error(
-        fmt::format("{}: its lanes {} to {} have {} rows, and {} are wanted: was it saved with "
-                    "other data?",
-                    std::filesystem::path(files_[0]).parent_path().string(), lanes.first,
-                    lanes.last - 1, row, to.size(0)));
+    throw std::runtime_error(fmt::format(
+        "{}: lanes {} to {} have {} rows, but {} are needed; it may have been saved with other "
+        "data",
+        std::filesystem::path(files_[0]).parent_path().string(), lanes.first, lanes.last - 1, row,
+        to.size(0)));
   }
 }
 

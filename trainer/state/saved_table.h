@@ -13,13 +13,13 @@
 
 namespace fastclip {
 
-/// The sample table of a checkpoint, as its ranks saved it: one file a rank, in lane order. Rows
-/// are read when they are asked for: a rank that wants its lanes finds them by a few headers, and
-/// reads its own bytes alone. Nothing here checks a hash: that is FindNewestCheckpoint()'s.
+/// The sample table of a checkpoint: one file per rank, in lane order. Rows are read on demand: a
+/// rank finds its lanes with a few headers and reads only their bytes. Does not check hashes;
+/// FindNewestCheckpoint() does.
 class SavedTable {
  public:
-  /// Of the file of rank 0 the header is read. REQUIRES: one file or more. Throws
-  /// std::runtime_error naming the file, as all that follows does.
+  /// Reads the header of rank 0's file. REQUIRES: at least one file. All methods throw
+  /// std::runtime_error with the file.
   explicit SavedTable(std::vector<std::string> files);
   ~SavedTable();
   SavedTable(SavedTable&&) noexcept;
@@ -28,10 +28,10 @@ class SavedTable {
   const std::vector<std::string>& columns() const { return columns_; }
   at::ScalarType type() const { return type_; }
 
-  /// Whole lanes, in lane order then slot order, straight into `to`: [rows, columns], contiguous,
-  /// on the CPU. Another number type is converted on the way.
+  /// Reads whole lanes, ordered by lane, then slot, directly into `to`: [rows, columns],
+  /// contiguous, on the CPU. Converts to its dtype.
   void Read(LaneRange lanes, const at::Tensor& to) const;
-  /// Single rows, in any order: [places, columns] of type().
+  /// Reads single rows, in any order: [places, columns] of type().
   at::Tensor Read(std::span<const LanePlace> places) const;
 
  private:
@@ -47,8 +47,8 @@ class SavedTable {
   at::ScalarType type_;
 };
 
-/// Fills `table` with the rows of the same records in a table that was saved under the order
-/// `before`, some at a time. REQUIRES: the same records and columns.
+/// Fills `table`, in blocks, with the rows of the same records in a table that was saved with the
+/// order `before`. REQUIRES: the same records and columns.
 void CarryOver(const SavedTable& saved, const OrderPlan& before, SampleTable& table);
 
 }  // namespace fastclip

@@ -13,9 +13,8 @@ namespace {
 
 bool Differ(double a, double b) { return std::abs(a - b) > 1e-5 * std::abs(b); }
 
-/// Whether `temperature.from` lets the weights' numbers count. By default they do where the number
-/// is learned: training goes on from where theirs ended, as in OpenCLIP. A temperature that stays
-/// as it is, or is each sample's own, is a choice of the run's, made by its config.
+/// Whether the weights' values are used (`temperature.from`). By default they are if the value is
+/// learned, as in OpenCLIP. A constant or per-sample temperature comes from the config.
 bool WeightsCount(const TrainConfig& config) {
   if (config.temperature.from != "auto") return config.temperature.from == "weights";
   return TemperatureOf(config.objective.name) == TemperatureKind::kLearned;
@@ -41,7 +40,7 @@ StartWeights::StartWeights(const LoadedConfig& config, const ModelConfig& model,
     ChooseBias(*config);
   } else if (file_ && file_->Number("logit_bias")) {
     notes_.push_back(
-        fmt::format("note: the logit_bias of {} is not used: only siglip has one", file_->path()));
+        fmt::format("note: the logit_bias of {} is ignored: only siglip uses one", file_->path()));
   }
 }
 

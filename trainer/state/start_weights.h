@@ -11,7 +11,7 @@
 
 namespace fastclip {
 
-/// The temperature (and the sigmoid loss's bias) that a new run starts with.
+/// Initial temperature (and bias of the sigmoid loss) of a new run.
 struct StartTemperature {
   double tau = 0;
   bool tau_of_weights = false;
@@ -19,22 +19,20 @@ struct StartTemperature {
   bool bias_of_weights = false;
 };
 
-/// The weights that a new run starts from (model.pretrained or train.init), compared with its
-/// config, and the temperature that `temperature.from` makes of both. Reads headers and single
-/// numbers only: a dry run says by it what a run does.
+/// The weights that a new run starts from (model.pretrained or train.init), checked against its
+/// config, and the temperature that `temperature.from` selects. Reads only headers and scalars, so
+/// a dry run uses it too.
 class StartWeights {
  public:
-  /// `model` is the config's. Throws ConfigError or std::runtime_error where the weights are of
-  /// another model.
-  /// `init`: the file that train.init was resolved to (ResolveModel); empty: none.
+  /// `model` is the config's; `init` is the file that train.init resolves to (ResolveModel), empty
+  /// for none. Throws ConfigError or std::runtime_error if the weights belong to another model.
   StartWeights(const LoadedConfig& config, const ModelConfig& model, std::uint64_t vocabulary_hash,
                const std::string& init);
 
-  /// Nothing for a run that starts from fresh weights.
+  /// Nothing for a run with random initialization.
   const std::optional<WeightsFile>& file() const { return file_; }
   const StartTemperature& temperature() const { return temperature_; }
-  /// Lines for the user: prefixes that were stripped, what
-  /// could not be checked, whose temperature counts.
+  /// Lines for the user: stripped prefixes, what could not be checked, which temperature is used.
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:

@@ -41,10 +41,10 @@ WeightsFile::WeightsFile(const std::string& path)
     : path_(path), reader_(path), prefix_(PrefixOf(reader_.entries())) {
   for (const SafetensorsEntry& entry : reader_.entries()) {
     if (!c10::isFloatingType(entry.type) && !entry.name.ends_with("num_batches_tracked")) {
-      throw std::runtime_error(fmt::format(
-          "{}: the tensor {} holds {} values, and weights are floating-point numbers; is "
-          "the file quantized?",
-          path, entry.name, c10::toString(entry.type)));
+      throw std::runtime_error(
+          fmt::format("{}: tensor {} has dtype {}, but weights must be floating-point; the file "
+                      "may be quantized",
+                      path, entry.name, c10::toString(entry.type)));
     }
     shapes_.push_back({entry.name.substr(prefix_.size()), entry.shape});
   }
@@ -52,7 +52,7 @@ WeightsFile::WeightsFile(const std::string& path)
 
 std::string WeightsFile::DescribePrefix() const {
   if (prefix_.empty()) return "";
-  return fmt::format("{}: the prefix '{}' of its names is stripped", path_, prefix_);
+  return fmt::format("{}: stripped the prefix '{}' of its tensor names", path_, prefix_);
 }
 
 std::optional<double> WeightsFile::Number(const std::string& name) const {
@@ -61,7 +61,7 @@ std::optional<double> WeightsFile::Number(const std::string& name) const {
   const at::Tensor tensor = reader_.Read(*found);
   if (tensor.numel() != 1) return std::nullopt;
   if (!IsFinite(tensor)) {
-    throw std::runtime_error(fmt::format("{}: its {} is {}", path_, name, tensor.item<double>()));
+    throw std::runtime_error(fmt::format("{}: {} is {}", path_, name, tensor.item<double>()));
   }
   return tensor.item<double>();
 }
@@ -72,8 +72,8 @@ NamedTensors WeightsFile::Read() const {
     tensors.emplace_back(entry.name.substr(prefix_.size()), reader_.Read(entry));
     if (IsFinite(tensors.back().second)) continue;
     throw std::runtime_error(fmt::format(
-        "{}: the tensor {} holds a NaN or an infinity: the training that wrote it diverged, or the "
-        "file is damaged; take another one",
+        "{}: tensor {} holds a NaN or an infinity: its training diverged, or the file is damaged; "
+        "use another file",
         path_, entry.name));
   }
   return tensors;

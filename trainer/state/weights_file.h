@@ -9,24 +9,24 @@
 
 namespace fastclip {
 
-/// The weights of a .safetensors file under OpenCLIP's names. Opening it reads the header alone.
+/// The weights of a .safetensors file with OpenCLIP's names. Opening it reads only the header.
 ///
-/// The prefixes that PyTorch's wrappers put before every name, "module." (DistributedDataParallel)
-/// and "_orig_mod." (torch.compile), are stripped.
+/// Prefixes of PyTorch's wrappers are stripped: "module." (DistributedDataParallel) and
+/// "_orig_mod." (torch.compile).
 class WeightsFile {
  public:
-  /// Throws as SafetensorsReader does.
+  /// Throws like SafetensorsReader.
   explicit WeightsFile(const std::string& path);
 
   const std::string& path() const { return path_; }
-  /// What was stripped from all names.
+  /// The prefix stripped from all names.
   const std::string& prefix() const { return prefix_; }
-  /// "FILE: the prefix 'module.' of its names is stripped", or "".
+  /// "FILE: stripped the prefix 'module.' of its tensor names", or "".
   std::string DescribePrefix() const;
   const std::vector<NamedShape>& shapes() const { return shapes_; }
-  /// The tensor of one number that has this name. Throws std::runtime_error if it is not finite.
+  /// The value of a one-element tensor. Throws std::runtime_error if it is not finite.
   std::optional<double> Number(const std::string& name) const;
-  /// All tensors. Throws std::runtime_error naming the first with a NaN or an infinity.
+  /// All tensors. Throws std::runtime_error with the first that has a NaN or an infinity.
   NamedTensors Read() const;
 
  private:
@@ -36,7 +36,7 @@ class WeightsFile {
   std::vector<NamedShape> shapes_;
 };
 
-/// The first tensor with a NaN or an infinity; "": none.
+/// Name of the first tensor with a NaN or an infinity; "": none.
 std::string FirstNotFinite(const NamedTensors& tensors);
 
 }  // namespace fastclip

@@ -29,11 +29,11 @@ constexpr const char* kOpenClips = "open_clip_config.json";
 constexpr std::int64_t kLimit = 1 << 20;
 
 std::string ToTakeThemAllTheSame(const WeightsOrigin& origin) {
-  return fmt::format("To use the weights all the same, copy them to a folder without a {}",
+  return fmt::format("To use the weights anyway, copy them to a folder without {}",
                      fs::path(origin.file).filename().string());
 }
 
-/// Pictures that are normalised in another way are other pictures to the model.
+/// Images normalized differently are different inputs to the model.
 void CheckNormalisation(const std::string& file, const json& preprocessing) {
   for (const auto& [key, expected] :
        {std::pair{"mean", kPictureMean}, {"std", kPictureDeviation}}) {
@@ -41,15 +41,15 @@ void CheckNormalisation(const std::string& file, const json& preprocessing) {
     if (!given.is_array() || given.size() != expected.size()) continue;
     for (std::size_t c = 0; c < expected.size(); ++c) {
       if (given[c].is_number() && std::abs(given[c].get<double>() - expected[c]) < 1e-4) continue;
-      throw ConfigError(
-          fmt::format("{}: the weights expect pictures normalised by the {} {}, and they are "
-                      "normalised by [{}, {}, {}] here: such weights cannot be used",
-                      file, key, given.dump(), expected[0], expected[1], expected[2]));
+      throw ConfigError(fmt::format(
+          "{}: the weights expect images normalized by the {} {}, but only [{}, {}, {}] is "
+          "supported",
+          file, key, given.dump(), expected[0], expected[1], expected[2]));
     }
   }
 }
 
-/// Pictures are resized by the shorter side and cropped here, bicubic.
+/// Images are resized by the shorter side (bicubic), then cropped.
 std::string DescribeResizing(const std::string& file, const json& preprocessing) {
   std::string others;
   for (const auto& [key, ours] :
@@ -67,7 +67,7 @@ WeightsOrigin OpenClipsOrigin(const fs::path& file) {
   const std::string text = ReadWholeFile(file, kLimit);
   const json document = IsTooDeepJson(text) ? json() : json::parse(text, nullptr, false);
   if (!document.is_object()) {
-    throw std::runtime_error(fmt::format("{}: is no JSON object, or a damaged one", file.string()));
+    throw std::runtime_error(fmt::format("{}: is damaged or not a JSON object", file.string()));
   }
   if (!document.contains("model_cfg")) {
     throw std::runtime_error(fmt::format("{}: has no \"model_cfg\"", file.string()));
@@ -85,7 +85,7 @@ WeightsOrigin OpenClipsOrigin(const fs::path& file) {
       .note = std::move(note)};
 }
 
-/// A preset with the value of `quick_gelu` that is wanted, else how to make a model file.
+/// The preset with the needed `quick_gelu`, else how to make a model file.
 std::string ModelWith(const ModelDifference& difference, const ModelInUse& model) {
   if (difference.key == "quick_gelu") {
     const std::string suffix = "-quickgelu";
@@ -95,12 +95,12 @@ std::string ModelWith(const ModelDifference& difference, const ModelInUse& model
       return fmt::format("set {} to {}", model.model_option, name);
     }
   }
-  if (difference.ours == "none") return "no model here has that";
+  if (difference.ours == "none") return "no supported model has that";
   return fmt::format("set {} to a model file with {} = {}", model.model_option, difference.key,
                      difference.theirs);
 }
 
-/// Published weights that need QuickGELU, by what their files are called.
+/// Whether the file name is that of published weights with QuickGELU.
 bool SoundsLikeQuickGelu(const std::string& file) {
   std::string lower = file;
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -144,27 +144,26 @@ std::string CheckOrigin(const std::string& weights, const ModelInUse& model) {
   const std::optional<WeightsOrigin> origin = OriginOf(weights);
   if (!origin) {
     return fmt::format(
-        "note: no file beside {} says which activation, attention heads and tokenizer it was "
-        "trained with. Unchecked: quick_gelu = {}, vision.head_width = {}, text.heads = {} and the "
-        "tokenizer{}",
+        "note: no model config (checkpoint.json, open_clip_config.json) next to {}. Not checked: "
+        "quick_gelu = {}, vision.head_width = {}, text.heads = {} and the tokenizer{}",
         weights, model.config.quick_gelu, model.config.vision.head_width, model.config.text.heads,
         !model.config.quick_gelu && SoundsLikeQuickGelu(weights)
-            ? fmt::format(". By its name it needs quick_gelu = true: {}",
+            ? fmt::format(". Its name suggests quick_gelu = true: {}",
                           ModelWith({"quick_gelu", "true", "false"}, model))
             : "");
   }
   if (const auto difference = DifferenceFrom(origin->model_config, model.config)) {
-    throw ConfigError(fmt::format(
-        "{}: the model of the weights has {} = {}, and model {} has {}: {}. {}", origin->file,
-        difference->key, difference->theirs, model.config.name, difference->ours,
-        ModelWith(*difference, model), ToTakeThemAllTheSame(*origin)));
+    throw ConfigError(fmt::format("{}: the weights have {} = {}, but model {} has {}; {}. {}",
+                                  origin->file, difference->key, difference->theirs,
+                                  model.config.name, difference->ours,
+                                  ModelWith(*difference, model), ToTakeThemAllTheSame(*origin)));
   }
   if (!origin->tokenizer.empty() &&
       (ParseTokenizerSpec(origin->tokenizer).kind != ParseTokenizerSpec(model.tokenizer).kind ||
        origin->vocabulary_hash != model.vocabulary_hash)) {
     throw ConfigError(fmt::format(
-        "{}: the tokenizer of the weights is {} (hash {:016x}), and {} is {} (hash {:016x}): the "
-        "same ids would be other words. Set it to that of the weights. {}",
+        "{}: the weights need tokenizer {} (hash {:016x}), but {} is {} (hash {:016x}); use the "
+        "tokenizer of the weights. {}",
         origin->file, origin->tokenizer, origin->vocabulary_hash, model.tokenizer_option,
         model.tokenizer, model.vocabulary_hash, ToTakeThemAllTheSame(*origin)));
   }

@@ -8,37 +8,36 @@
 
 namespace fastclip {
 
-/// What stands beside a file of weights about the model that they are of: our checkpoint.json, or
-/// OpenCLIP's open_clip_config.json.
+/// The model of a weights file, from a config next to it: our checkpoint.json, or OpenCLIP's
+/// open_clip_config.json.
 struct WeightsOrigin {
-  std::string file;                   ///< that tells it
-  std::string model;                  ///< its name; empty: not known
-  std::string model_config;           ///< in OpenCLIP's words
-  std::string tokenizer;              ///< its spec; empty: not known
-  std::uint64_t vocabulary_hash = 0;  ///< XXH3 of the file that it was read from
-  std::string note{};                 ///< what differs here and is no reason to refuse them
+  std::string file;                   ///< the config
+  std::string model;                  ///< its name; empty: unknown
+  std::string model_config;           ///< in OpenCLIP's format
+  std::string tokenizer;              ///< its spec; empty: unknown
+  std::uint64_t vocabulary_hash = 0;  ///< XXH3 of the vocabulary file
+  std::string note{};                 ///< differences that are not errors
 };
-/// Nothing where neither is there, or neither tells the model. Throws std::runtime_error where one
-/// is damaged.
+/// Nothing if there is no config next to the weights, or it does not give the model. Throws
+/// std::runtime_error if it is damaged.
 std::optional<WeightsOrigin> OriginOf(const std::string& weights);
-/// The model that they are of. Throws std::runtime_error where it does not exist here.
+/// The model of the weights. Throws std::runtime_error if it is not supported.
 ModelConfig ModelOf(const WeightsOrigin& origin);
 
-/// A model that weights are to go into.
+/// A model to load weights into.
 struct ModelInUse {
   const ModelConfig& config;
   std::string tokenizer;  ///< its spec
   std::uint64_t vocabulary_hash = 0;
-  /// What the user sets them with, for errors: "model.name" and "data.tokenizer", say.
+  /// The options that set them, for errors, such as "model.name" and "data.tokenizer".
   std::string model_option, tokenizer_option;
 };
-/// Compares the weights with what their shapes do not show: activation, heads, pooling, the
-/// normalisation of pictures, the vocabulary. Throws ConfigError naming the key, both values and
-/// what to do. Returns a line to say where nothing beside the file tells, or where
-/// its pictures were resized in another way, else "".
+/// Checks what tensor shapes do not show: activation, heads, pooling, image normalization,
+/// vocabulary. Throws ConfigError with the key, both values and what to do. Returns a note if there
+/// is no config next to the file, or if images were resized differently, else "".
 std::string CheckOrigin(const std::string& weights, const ModelInUse& model);
 
-/// XXH3 of the vocabulary file of a tokenizer's spec.
+/// XXH3 of the vocabulary file of a tokenizer spec.
 std::uint64_t VocabularyHash(const std::string& tokenizer);
 
 }  // namespace fastclip

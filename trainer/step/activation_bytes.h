@@ -8,14 +8,14 @@
 
 namespace fastclip {
 
-/// Bytes that a row of a micro-batch holds between its forward and its backward pass, its picture
-/// and a caption of full length among them.
+/// Bytes that a row of a micro-batch holds between forward and backward pass, including its image
+/// and a caption of full length.
 ///
-/// They are counted over forward passes of a few rows on the CPU, so that activation checkpointing
-/// and autocast are in it, of towers that are cut down: thin in blocks, low in picture size and
-/// context length. What a row holds grows by the same with each block, and as a polynomial with the
-/// size (of degree 1 in a ResNet's places, 2 in a transformer's), so that the count is exact, as
-/// the whole model's would be, in a fraction of a second and little memory.
+/// Counted over forward passes of a few rows on the CPU, which includes activation checkpointing
+/// and autocast, with reduced towers: few blocks, small image size and context length. The bytes
+/// grow linearly with blocks and polynomially with the size (degree 1 in a ResNet's positions, 2 in
+/// a transformer's), so the extrapolation is exact and takes a fraction of a second and little
+/// memory.
 std::int64_t ActivationBytesPerRow(const ModelConfig& model, const LockOptions& lock,
                                    const Precision& precision, bool grad_checkpointing);
 

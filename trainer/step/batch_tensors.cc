@@ -85,7 +85,7 @@ std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const Tens
   const int rows = batch.rows();
   if (count < 1 || count > rows) {
     throw std::invalid_argument(
-        fmt::format("{} micro-batches cannot be made of {} rows", count, rows));
+        fmt::format("{} micro-batches need at least as many rows, but there are {}", count, rows));
   }
   const std::int64_t size = batch.image_size(), context = batch.context_length();
   std::vector<MicroBatch> micro;

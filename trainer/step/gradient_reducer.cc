@@ -146,7 +146,7 @@ std::size_t GradientReducer::Pass::Add(const at::Tensor& scalar) {
 }
 
 GradientReducer::Sums GradientReducer::Pass::Finish() && {
-  if (!last_) throw std::logic_error("a step's sums end before its last backward began");
+  if (!last_) throw std::logic_error("Finish() was called before BeginLast()");
   return reducer_.Finish(scalars_);
 }
 

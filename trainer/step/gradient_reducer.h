@@ -12,30 +12,29 @@
 namespace fastclip {
 
 struct ReducerOptions {
-  /// Bytes of gradients that are summed in one call: few first, so that the sums begin early.
+  /// Bytes of gradients per all-reduce: small at first, so that the sums start early.
   std::int64_t first_bucket = std::int64_t{1} << 20;
   std::int64_t other_buckets = std::int64_t{25} << 20;
-  /// Sums begin while backward runs; false only to measure what that saves.
+  /// Overlap sums with the backward pass; false only for measurements.
   bool overlap = true;
 };
 
-/// Sums gradients, and scalars that ride along, over the ranks. Objectives give each rank its share
-/// of the global mean, so a sum is all there is: no factor of the world size anywhere.
+/// Sums gradients and a few scalars over the ranks. Objectives give each rank its share of the
+/// global mean, so only a sum is needed, without a factor of the world size.
 ///
-/// With several ranks the gradients are views into flat buckets, in the order in which backward
-/// reaches them. A hook of each parameter counts; full buckets are summed, in the same order on
-/// every rank, while backward computes the next. In a world of one there are neither buckets nor
-/// hooks.
+/// With several ranks, gradients are views into flat buckets in backward order. A hook per
+/// parameter counts; full buckets are summed, in the same order on every rank, while backward
+/// computes the next. With one rank there are no buckets and no hooks.
 class GradientReducer {
  public:
-  /// `parameters`: in the order in which Towers::Backward completes their gradients, as far as that
-  /// is known: it decides about speed alone.
+  /// `parameters`: in the order in which Towers::Backward completes their gradients, as far as
+  /// known; the order only affects speed.
   GradientReducer(NamedTensors parameters, Communicator& comm, const ReducerOptions& options = {});
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  /// What the ranks have summed, in the order of Pass::Add().
+  /// Sums over the ranks, in the order of Pass::Add().
   class Sums {
    public:
     double operator[](std::size_t place) const { return host_[place]; }
@@ -48,16 +47,16 @@ class GradientReducer {
     std::vector<double> host_;
   };
 
-  /// The sums of one step. One at a time; a reducer outlives it.
+  /// The sums of one step. Only one at a time; the reducer must outlive it.
   class Pass {
    public:
-    /// The next gradient of each parameter is its last of this step: to be called before backward
-    /// of the last micro-batch.
+    /// Call before the backward pass of the last micro-batch: the next gradient of each parameter
+    /// is its last of this step.
     void BeginLast();
-    /// A 0-d tensor to sum over the ranks; returns its place in the sums.
+    /// Adds a 0-d tensor to sum over the ranks; returns its index in the sums.
     std::size_t Add(const at::Tensor& scalar);
-    /// Waits for all sums, and ends the pass. Parameters without gradient count as zero on this
-    /// rank. Throws std::logic_error where BeginLast() was not called.
+    /// Waits for all sums and ends the pass. Parameters without a gradient count as zero on this
+    /// rank. Throws std::logic_error if BeginLast() was not called.
     Sums Finish() &&;
 
    private:
@@ -69,9 +68,9 @@ class GradientReducer {
     bool last_ = false;
   };
 
-  /// Drops the gradients of the last step.
+  /// Starts a step and drops the gradients of the last one.
   [[nodiscard]] Pass Begin();
-  /// Bytes that a step sums: gradients, 0 in a world of one. The scalars are some 50 bytes more.
+  /// Bytes of gradients summed per step; 0 with one rank. Scalars add about 50 bytes.
   std::int64_t bytes() const;
 
  private:
@@ -80,7 +79,7 @@ class GradientReducer {
 
   const NamedTensors parameters_;
   Communicator& comm_;
-  std::unique_ptr<Buckets> buckets_;  // none in a world of one
+  std::unique_ptr<Buckets> buckets_;  // none with one rank
 };
 
 }  // namespace fastclip

@@ -15,14 +15,14 @@
 
 namespace fastclip {
 
-/// The model of a config with fresh weights on `device`; on at::kMeta it has shapes alone.
+/// The model of a config, initialized on `device`; on at::kMeta it has only shapes.
 ClipModel MakeModel(const TrainConfig& config, const ModelConfig& model,
                     at::Device device = at::kCPU);
 
-/// What learns: the model, its objective and per-sample state, the optimizer, and the step that
-/// moves them. `comm` is borrowed.
+/// The model, its objective and per-sample state, the optimizer, and the step that updates them.
+/// `comm` is borrowed.
 struct Learner {
-  /// `lanes`: of this rank, whose rows the table holds. `device` holds model, optimizer and
+  /// `lanes`: lanes of this rank, whose rows are in the table. `device` holds model, optimizer and
   /// features; the table stays on the CPU.
   Learner(const TrainConfig& config, const ModelConfig& model_config, const OrderPlan& plan,
           LaneRange lanes, std::vector<std::int64_t> rows_per_rank, Communicator& comm,

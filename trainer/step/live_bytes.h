@@ -7,9 +7,9 @@
 
 namespace fastclip {
 
-/// What a thread allocates for CPU tensors, and gives back, while it holds a
+/// Counts CPU tensor memory that a thread allocates and frees while it holds
 ///     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, live);
-/// `live` being a shared_ptr to one of these. Only one such guard of a thread counts.
+/// where `live` is a shared_ptr to a LiveBytes. Only one such guard per thread is active.
 class LiveBytes final : public c10::MemoryReportingInfoBase {
  public:
   void reportMemoryUsage(void*, std::int64_t bytes, std::size_t, std::size_t,
@@ -19,7 +19,7 @@ class LiveBytes final : public c10::MemoryReportingInfoBase {
   }
   bool memoryProfilingEnabled() const override { return true; }
 
-  /// Allocated and not yet given back.
+  /// Bytes allocated and not yet freed.
   std::int64_t value() const { return bytes_; }
   /// The largest value() so far.
   std::int64_t peak() const { return peak_; }

@@ -8,10 +8,9 @@
 
 namespace fastclip {
 
-/// Memory of an allocator of LibTorch: for batches that a GPU fetches, its allocator of pinned host
-/// memory, from which copies go at the bus's speed. That one rounds a request up to a power of two:
-/// pipeline.memory, which counts what is asked for, may be passed by up to its own size.
-/// Thread-safe.
+/// Memory from a LibTorch allocator: for batches copied to a GPU, the allocator of pinned host
+/// memory, which gives full bus speed. It rounds requests up to a power of two, so actual use can
+/// be up to twice pipeline.memory. Thread-safe.
 class AllocatorMemory final : public std::pmr::memory_resource {
  public:
   explicit AllocatorMemory(c10::Allocator& allocator) : allocator_(allocator) {}
@@ -28,7 +27,7 @@ class AllocatorMemory final : public std::pmr::memory_resource {
   std::unordered_map<void*, c10::DataPtr> allocated_;
 };
 
-/// Where the batches of a run on such a device live; lives as long as the process.
+/// Memory for the batches of a run on such a device; lives as long as the process.
 std::pmr::memory_resource* BatchMemory(bool on_cuda);
 
 }  // namespace fastclip

@@ -15,32 +15,32 @@ namespace fastclip {
 
 /// Device tensors of (a part of) a step's rows.
 struct MicroBatch {
-  at::Tensor images;  ///< [b, 3, size, size], normalised
+  at::Tensor images;  ///< [b, 3, size, size], normalized
   at::Tensor tokens;  ///< [b, n] int64, trimmed to the longest caption
   at::Tensor pool;    ///< [b] int64
-  /// [b, k] int64, ascending: the patches of a picture that a ViT sees. Undefined: all.
+  /// [b, k] int64, ascending: the patches of an image that a ViT uses. Undefined: all.
   at::Tensor kept_patches{};
 };
 
-/// Forward and backward of both towers over the micro-batches of a step. With one micro-batch the
-/// graph of Forward is kept for Backward; with several, Forward keeps none and Backward runs each
-/// micro-batch again (two passes, exact). A ResNet's batch statistics are those of a micro-batch;
-/// the running ones follow in Forward alone.
+/// Forward and backward of both towers over the micro-batches of a step. With one micro-batch,
+/// Backward uses the graph of Forward; with several, Forward keeps no graph and Backward runs each
+/// micro-batch again (two passes, exact). A ResNet uses batch statistics of each micro-batch, and
+/// updates running statistics only in Forward.
 class Towers {
  public:
-  /// `autocast`: the type of matrix products and attention, where it is not the parameters'.
+  /// `autocast`: dtype of matrix products and attention, if not the parameters'.
   explicit Towers(const ClipModel& model, std::optional<at::ScalarType> autocast = {});
 
   /// Features of all rows in order, detached: [b, d] each.
   PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro);
-  /// Adds to the parameters' .grad: the text tower's, whose sums over the ranks then hide behind
-  /// the image tower's. `gradients` belong to the rows of the last Forward. `before_last` is called
-  /// before the last micro-batch: each gradient that it gives is complete.
+  /// Adds to the parameters' .grad. The text tower comes first, so that its sums over ranks overlap
+  /// with the image tower's backward. `gradients` are for the rows of the last Forward.
+  /// `before_last` is called before the last micro-batch, which completes the gradients.
   void Backward(
       std::span<const MicroBatch> micro, const PerSide<at::Tensor>& gradients,
       const std::function<void()>& before_last = [] {});
 
-  /// The towers' parameters that learn, in the order, roughly, in which Backward completes their
+  /// The towers' trainable parameters, roughly in the order in which Backward completes their
   /// gradients.
   static NamedTensors BackwardOrder(const std::vector<Parameter>& parameters);
 
@@ -51,7 +51,7 @@ class Towers {
   const ClipModel& model_;
   std::optional<at::ScalarType> autocast_;
   PerSide<bool> learns_;      // whether a tower has parameters that are not locked
-  PerSide<at::Tensor> kept_;  // features with their graph, where there is one micro-batch
+  PerSide<at::Tensor> kept_;  // features with their graph, if there is one micro-batch
 };
 
 }  // namespace fastclip

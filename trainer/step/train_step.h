@@ -24,23 +24,23 @@ struct StepInput {
   std::int64_t epoch = 0;
   double gamma = 1;
   LearningRates rates;
-  /// Asked once, behind backward: whether this rank wants all to talk before their next step. The
-  /// answers ride with the gradients' sums; none: it does not.
+  /// Called once, after backward: whether this rank needs all ranks to talk before their next step.
+  /// The answers are summed with the gradients; empty: never.
   std::function<bool()> wants_talk{};
 };
 
 /// Global values: the same on every rank.
 struct StepReport {
-  bool applied = true;        ///< false: loss or gradient not finite, nothing was written
-  bool scale_shrank = false;  ///< not applied, but the gradient scaler may be at fault and gave way
-  double loss = 0;            ///< the objective's own value
+  bool applied = true;           ///< false: loss or gradient not finite, nothing was written
+  bool scale_shrank = false;     ///< not applied, because of the gradient scale, which was lowered
+  double loss = 0;               ///< the objective's own value
   double contrastive_loss = 0;   ///< CLIP's loss on the batch; LossReport
-  double in_batch_accuracy = 0;  ///< share of the batch's anchors that find their pair, 0 to 1
+  double in_batch_accuracy = 0;  ///< fraction of the batch's anchors that find their pair, 0 to 1
   double log_u_mean = 0;         ///< ½·mean(ln u1 + ln u2); NaN without estimators
-  double tau_mean = 0;           ///< of the batch's samples; NaN where all share logit_scale
-  double first_visits = 0;       ///< share of estimators seen for the first time, 0 to 1
+  double tau_mean = 0;           ///< of the batch's samples; NaN if all share logit_scale
+  double first_visits = 0;       ///< fraction of estimators set for the first time, 0 to 1
   double gradient_norm = 0;      ///< before clipping
-  bool to_talk = false;          ///< whether any rank wants it
+  bool to_talk = false;          ///< whether any rank needs it
 };
 
 struct StepOptions {
@@ -49,7 +49,7 @@ struct StepOptions {
   Precision precision;
 };
 
-/// One step of training, in the order the paper writes it. Everything it borrows must outlive it.
+/// One training step, in the order of the paper. Everything it borrows must outlive it.
 class TrainStep {
  public:
   TrainStep(ClipModel& model, const ContrastiveObjective& objective, SampleTable& table,
@@ -57,13 +57,13 @@ class TrainStep {
             std::vector<std::int64_t> rows_per_rank);
 
   StepReport Run(const StepInput& input);
-  /// Only precision "amp" uses and moves it.
+  /// Used and updated only with precision "amp".
   GradScaler& scaler() { return scaler_; }
 
  private:
   Features Gather(const PerSide<at::Tensor>& local);
   StepScalars ScalarsOf(const StepInput& input) const;
-  /// What the gradients are multiplied by on their way back.
+  /// Factor of the gradients in the backward pass.
   double GradientScale() const { return options_.precision.scales_gradients ? scaler_.scale : 1; }
 
   ClipModel& model_;

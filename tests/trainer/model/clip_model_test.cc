@@ -251,8 +251,8 @@ TEST(ClipModel, NamesWhatDoesNotFitAndStaysAsItWas) {
   NamedTensors tensors = ClipModel(Small(), 2, 0.07, at::kFloat).parameters();
   NamedTensors missing(tensors.begin() + 1, tensors.end()), unknown = tensors;
   EXPECT_EQ(ErrorOf([&] { model.Load(missing, "a.safetensors"); }),
-            "a.safetensors does not fit the model small; 1 missing: positional_embedding; is it "
-            "another model's?");
+            "a.safetensors does not fit the model small; 1 missing: positional_embedding; check "
+            "that the weights belong to this model");
   unknown.emplace_back("visual.attnpool.c_proj.bias", at::zeros({3}));
   EXPECT_NE(
       ErrorOf([&] { model.Load(unknown, "a"); }).find("1 unknown: visual.attnpool.c_proj.bias"),

@@ -113,13 +113,13 @@ TEST(Lock, NamesTheOptionAtFault) {
   EXPECT_EQ(fault({}), "no fault");
   EXPECT_EQ(fault({.image = true, .image_unlocked_groups = 5}), "no fault");
   EXPECT_EQ(fault({.image = true, .image_unlocked_groups = 6}),
-            "lock_image_unlocked_groups: 6 groups, but the image tower of 3 layers has 5: "
+            "lock_image_unlocked_groups: 6 groups, but the image tower with 3 layers has 5: "
             "embeddings, blocks, projection");
   EXPECT_EQ(fault({.image = true, .image_unlocked_groups = -1}).substr(0, 40),
             "lock_image_unlocked_groups: -1 groups, b");
   EXPECT_EQ(fault({.image_unlocked_groups = 1}),
-            "lock_image_unlocked_groups: the image tower is not locked; set lock_image = true, or "
-            "leave this out");
+            "lock_image_unlocked_groups: the image tower is not locked; set lock_image = true, "
+            "or remove this key");
   EXPECT_EQ(fault({.image = true, .image_unlocked_groups = 1}, SmallResNet()),
             "lock_image_unlocked_groups: a ResNet is locked as a whole; set it to 0");
   EXPECT_EQ(fault({.image_freeze_bn_stats = true}, SmallResNet()).substr(0, 28),

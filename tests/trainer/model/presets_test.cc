@@ -85,10 +85,9 @@ TEST(Presets, ReadAFileAndNameItsMistakes) {
             file + ":3: unknown key vision.patchsize; did you mean vision.patch_size?");
   write("embed_dim = 'wide'\n");
   EXPECT_EQ(ErrorOf(file),
-            file + ":1: embed_dim must be a whole number from 1 to 16777216, not 'wide'");
+            file + ":1: embed_dim must be an integer from 1 to 16777216, not 'wide'");
   write("embed_dim = 1.5\n");
-  EXPECT_EQ(ErrorOf(file),
-            file + ":1: embed_dim must be a whole number from 1 to 16777216, not 1.5");
+  EXPECT_EQ(ErrorOf(file), file + ":1: embed_dim must be an integer from 1 to 16777216, not 1.5");
   write("vision = 3\n");
   EXPECT_TRUE(ErrorOf(file).starts_with(file + ":1: ")) << ErrorOf(file);
   write("embed_dim = \n");
@@ -97,16 +96,17 @@ TEST(Presets, ReadAFileAndNameItsMistakes) {
   EXPECT_NE(ErrorOf(file).find("patch_size = 15 does not divide"), std::string::npos);
   write("[vision]\nlayers = [3, 4, 6]\n");
   EXPECT_EQ(ErrorOf(file), file +
-                               ":2: vision.layers must be a whole number, or a list of 4 of them, "
+                               ":2: vision.layers must be an integer, or a list of 4 integers, "
                                "from 1 to 16777216, not [ 3, 4, 6 ]");
   write("[vision]\nlayers = [3, 4, 6, 3.5]\n");
-  EXPECT_NE(ErrorOf(file).find("a list of 4 of them"), std::string::npos) << ErrorOf(file);
+  EXPECT_NE(ErrorOf(file).find("a list of 4 integers"), std::string::npos) << ErrorOf(file);
   write("[vision]\nwidth = 64\nlayers = [3, 4, 6, 3]\npatch_size = 32\n");
   EXPECT_EQ(ErrorOf(file), file +
-                               ":4: vision.patch_size: a ResNet (vision.layers is a list) has "
-                               "none; leave it out");
+                               ":4: vision.patch_size: not valid for a ResNet (vision.layers is "
+                               "a list); remove it");
   write("[vision]\nwidth = 64\nlayers = [3, 4, 6, 3]\nimage_size = 100\n");
-  EXPECT_NE(ErrorOf(file).find("vision.image_size = 100 is no multiple of 32"), std::string::npos)
+  EXPECT_NE(ErrorOf(file).find("vision.image_size = 100 is not a multiple of 32"),
+            std::string::npos)
       << ErrorOf(file);
   EXPECT_NE(ErrorOf(folder / "absent.toml").find("absent.toml"), std::string::npos);
 }

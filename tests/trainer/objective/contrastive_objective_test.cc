@@ -181,13 +181,13 @@ TEST(RhoWarning, TellsTheLimitAndWhatTheTemperatureWillDo) {
   EXPECT_EQ(warning("fastclip_v1", "exact", 6.5, {}), "");
   EXPECT_EQ(
       warning("fastclip_v3", "exact", 6.5, {}),
-      "objective.rho = 6.5 is more than ln(train.batch_size - 1) = 2.71, its limit while gamma "
-      "is 1: the temperature will fall towards 0.01. With gamma below 1 the estimators see more "
-      "than one batch, and the limit rises towards ln(records - 1) = 6.91");
+      "objective.rho = 6.5 is above ln(train.batch_size - 1) = 2.71, the limit while gamma is 1: "
+      "the temperature will fall towards 0.01. With gamma below 1 the estimators average over "
+      "several batches, and the limit rises towards ln(records - 1) = 6.91");
   EXPECT_EQ(
       warning("fastclip_v2", "reference", 6.5, one),
-      "objective.rho = 6.5 is more than ln(train.batch_size - 1) = 2.71, its limit while gamma "
-      "is 1: the temperatures will fall towards 0.01; choose a smaller rho");
+      "objective.rho = 6.5 is above ln(train.batch_size - 1) = 2.71, the limit while gamma is 1: "
+      "the temperatures will fall towards 0.01; choose a smaller rho");
   EXPECT_NE(warning("isogclr", "exact", 8, {}).find("choose a smaller rho"), std::string::npos);
 }
 
