@@ -173,7 +173,7 @@ TEST(FileSystem, OfAnUnknownSchemeIsRefused) {
   EXPECT_FALSE(IsUri("://b"));
   EXPECT_FALSE(IsUri("/data/http://b"));
   const std::string error = ErrorOf([] { OpenSource("ftp://host/a.tar"); });
-  EXPECT_NE(error.find("files of ftp:// are not read"), std::string::npos) << error;
+  EXPECT_NE(error.find("ftp:// is not supported"), std::string::npos) << error;
 }
 
 }  // namespace

@@ -134,7 +134,7 @@ TEST_F(ImageFolder, TakesLabelsFromAListOfClassesByNameElseByPlace) {
             (Lines{"cat/1.jpg|x||2|", "dog_s/1.jpg|x||1|", "emu/1.jpg|x||0|"}));
   EXPECT_EQ(Records(with({"emu", "cat"})),
             (Lines{"cat/1.jpg|x||1|", "dog_s/1.jpg|x||-1|bad_label", "emu/1.jpg|x||0|"}));
-  EXPECT_EQ(options.class_names->DescribeUnknown(), "'dog_s' is the name of no class");
+  EXPECT_EQ(options.class_names->DescribeUnknown(), "'dog_s' is not a class name");
   EXPECT_EQ(Records(with({"tench", "goldfish", "shark"})),
             (Lines{"cat/1.jpg|x||0|", "dog_s/1.jpg|x||1|", "emu/1.jpg|x||2|"}));
   EXPECT_NE(Error(with({"tench", "goldfish"})).find("have the name of no class, and there are 2"),

@@ -74,7 +74,7 @@ TEST(Label, IsFoundInJsonByItsPath) {
   }
   EXPECT_EQ(ParseLabelKey("class").column, "class");
   for (const char* key : {"json.", "json.a.", "json..b"}) {
-    EXPECT_NE(ErrorOf([&] { ParseLabelKey(key); }).find("write json.NAME"), std::string::npos);
+    EXPECT_NE(ErrorOf([&] { ParseLabelKey(key); }).find("use json.NAME"), std::string::npos);
   }
 }
 
@@ -150,7 +150,7 @@ TEST(TableSource, GivesLabelsThatAreNamesAndNoCaptionsWhereItHasNone) {
   };
   EXPECT_EQ(labels("t.csv"), (Lines{"2", "1", "bad_label", "no_label"}));
   EXPECT_EQ(labels("t.jsonl"), (Lines{"2"}));
-  EXPECT_EQ(options.class_names->DescribeUnknown(), "'fox' is the name of no class");
+  EXPECT_EQ(options.class_names->DescribeUnknown(), "'fox' is not a class name");
   options = {};  // as lint, info and train open it
   EXPECT_EQ(labels("t.csv"), (Lines{"no_caption", "no_caption", "no_caption", "no_caption"}));
   EXPECT_EQ(labels("t.jsonl"), (Lines{"no_caption"}));

@@ -241,7 +241,7 @@ TEST_F(CommandLine, NeverWritesOverItsInputOrSomebodysFile) {
   EXPECT_EQ(Run("tokenizer train --input " + (folder_ / "captions") + " --model " +
                 (folder_ / "captions")),
             1);
-  EXPECT_NE(errors_.find("captions: is read by this command"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("captions: is an input of this command"), std::string::npos) << errors_;
   EXPECT_EQ(Run("tokenizer train --input /dev/null --model " + shard), 1);
   EXPECT_NE(errors_.find("is not a SentencePiece model"), std::string::npos) << errors_;
   EXPECT_EQ(ReadFile(shard), bytes);
@@ -284,7 +284,8 @@ TEST_F(CommandLine, ConvertsIntoAFolderOnceAtATime) {
   WriteFile(out + ".unfinished/convert.lock", "process 1 on host\n");
   WriteFile(out + ".unfinished/00000.tar", "left");
   EXPECT_EQ(Run(convert + " > /dev/null"), 0) << errors_;
-  EXPECT_NE(errors_.find("removed 1 file of an earlier convert"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("removed 1 file left by an earlier convert"), std::string::npos)
+      << errors_;
   EXPECT_EQ(Run("shards lint '" + out + "/*.tar' > /dev/null"), 0) << errors_;
   EXPECT_EQ(Run("shards convert '" + out + "/*.tar' " + out), 1);
   EXPECT_NE(errors_.find("is not empty"), std::string::npos) << errors_;
@@ -364,7 +365,7 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
   EXPECT_NE(ReadFile(out).find("keys set; no error found without the data"), std::string::npos);
   ExpectRefused(check + "train.lr=1", "learning_rate.lr");
   ExpectRefused(check + "data.lanes=7", "data.lanes 7 does not divide batch_size");
-  ExpectRefused(check + "data.weights=[1,2]", "one source cannot be mixed");
+  ExpectRefused(check + "data.weights=[1,2]", "a mix needs at least two sources");
 
   ASSERT_EQ(Run("config diff configs/quickstart.toml configs/quickstart.toml > " + out), 0);
   EXPECT_EQ(ReadFile(out), "no key differs\n");

@@ -185,7 +185,7 @@ TEST_F(EvalClasses, TakeAFolderOfClassesAsTheyTakeShards) {
   EXPECT_GT(unknown, 0);
   EXPECT_EQ(left_out["bad_label"], unknown) << output_;
   ASSERT_EQ(ZeroShot(), 0) << errors_;
-  EXPECT_NE(output_.find("'bar', 'circle', 'square', 'tri_angle' are names of no class"),
+  EXPECT_NE(output_.find("'bar', 'circle', 'square', 'tri_angle' are not class names"),
             std::string::npos)
       << output_;
 
@@ -230,8 +230,7 @@ TEST_F(EvalClasses, FindClassesByTheNamesThatLabelsAre) {
       << errors_;
   Write("classes.txt", "disc\nsphere\n");
   ExpectError(ZeroShot(), 1,
-              "'Square', 'bar', 'circle', 'cross', 'ring' and 1 more are names of no "
-              "class of " +
+              "'Square', 'bar', 'circle', 'cross', 'ring' and 1 more are not class names of " +
                   (folder_ / "classes.txt"));
 }
 
