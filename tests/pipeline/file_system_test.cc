@@ -136,7 +136,7 @@ TEST_F(FileSystemTest, ASizeThatCannotBeIsRefused) {
     for (const char* list : {"0.tar", "t.tsv", "z.tsv.gz", "t.jsonl"}) {
       EXPECT_NE(ErrorOf([&] {
                   OpenSource("mem://d/" + std::string(list), options_);
-                }).find("are no size of a file"),
+                }).find("is not a valid file size"),
                 std::string::npos)
           << list << " " << size;
     }
