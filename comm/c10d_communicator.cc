@@ -73,7 +73,7 @@ class C10dStore final : public Store {
     try {
       return body();
     } catch (const std::exception& error) {
-      throw CommError(fmt::format("the ranks' store cannot be reached: {}", ErrorText(error)));
+      throw CommError(fmt::format("cannot reach the rendezvous store: {}", ErrorText(error)));
     }
   }
 
@@ -95,12 +95,12 @@ class C10dCommunicator final : public Communicator {
 
   void Synchronize() override {
     if (!last_on_gpu_) return;
-    if (watch_ != nullptr) watch_->BeginCall("a call on the GPU");
-    Try("on the GPU", [&] {
+    if (watch_ != nullptr) watch_->BeginCall("GPU collective");
+    Try("GPU collective", [&] {
       const auto end = std::chrono::steady_clock::now() + timeout_;
       while (!last_on_gpu_->isCompleted()) {
         if (std::chrono::steady_clock::now() > end) {
-          throw std::runtime_error("not all ranks came in time");
+          throw std::runtime_error("timed out waiting for the other ranks");
         }
         std::this_thread::sleep_for(std::chrono::microseconds(50));
       }
@@ -121,7 +121,8 @@ class C10dCommunicator final : public Communicator {
     const auto mine = static_cast<std::size_t>(rank());
     if (rows_per_rank.size() != static_cast<std::size_t>(world_size()) ||
         rows_per_rank[mine] != rows.size(0)) {
-      throw std::invalid_argument("AllGather: rows_per_rank does not fit");
+      throw std::invalid_argument(
+          "AllGather: rows_per_rank does not match the tensor or the number of ranks");
     }
     const std::int64_t most = std::ranges::max(rows_per_rank);
     const std::int64_t least = std::ranges::min(rows_per_rank);
@@ -209,7 +210,7 @@ class C10dCommunicator final : public Communicator {
 
   c10d::Backend& BackendOf(const at::Tensor& tensor) {
     if (!tensor.defined() || tensor.device().is_cpu()) return *gloo_;
-    if (!nccl_) throw std::logic_error("a tensor on a GPU, and ranks without NCCL");
+    if (!nccl_) throw std::logic_error("a GPU tensor, but the ranks were connected without NCCL");
     return *nccl_;
   }
 
@@ -263,8 +264,7 @@ void CheckInterfaces() {
     const std::string name = names.substr(at, comma - at);
     if (!there.contains(name)) {
       throw std::runtime_error(
-          fmt::format("GLOO_SOCKET_IFNAME names the interface '{}', which is not up on this host: "
-                      "{} are",
+          fmt::format("GLOO_SOCKET_IFNAME: interface '{}' is not up on this host; use one of {}",
                       name, fmt::join(there, ", ")));
     }
     at = comma + 1;
@@ -286,11 +286,12 @@ std::unique_ptr<Store> OpenTcpStore(const Launch& launch, std::chrono::milliseco
         c10::make_intrusive<c10d::TCPStore>(launch.store_host, options));
   } catch (const std::exception& error) {
     throw CommError(fmt::format(
-        "{}:{}, where the ranks meet, {}: {}; {}", launch.store_host, launch.store_port,
+        "rendezvous store {}:{} {}: {}; {}", launch.store_host, launch.store_port,
         options.isServer ? "cannot be opened" : "cannot be reached", ErrorText(error),
-        options.isServer ? "another run may use it: MASTER_PORT chooses another port, MASTER_ADDR "
-                           "must be this host"
-                         : "is rank 0 up, and are MASTER_ADDR and MASTER_PORT its own?"));
+        options.isServer
+            ? "another run may use the port: set another MASTER_PORT, and set MASTER_ADDR to this "
+              "host"
+            : "check that rank 0 is running and that MASTER_ADDR and MASTER_PORT point to it"));
   }
 }
 
@@ -311,8 +312,8 @@ std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& o
                                                        options.world_size, std::move(gloo_options));
   } catch (const std::exception& error) {
     throw CommError(fmt::format(
-        "rank {} of {} could not connect to the others: {}; GLOO_SOCKET_IFNAME chooses the network "
-        "interface ({} are up)",
+        "rank {} of {} could not connect to the other ranks: {}; set GLOO_SOCKET_IFNAME to a "
+        "network interface that reaches them (up: {})",
         options.rank, options.world_size, ErrorText(error), fmt::join(Interfaces(), ", ")));
   }
   if (options.cuda_device) {
@@ -322,8 +323,8 @@ std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& o
           (options.timeout + kNcclMargin).count(), *options.cuda_device));
     } catch (const std::exception& error) {
       throw CommError(fmt::format(
-          "rank {} of {} could not connect its GPU to the others over NCCL: {}; NCCL_DEBUG=INFO "
-          "tells more, NCCL_SOCKET_IFNAME chooses the network interface",
+          "rank {} of {} could not connect its GPU to the other ranks over NCCL: {}; set "
+          "NCCL_DEBUG=INFO for details, NCCL_SOCKET_IFNAME to choose the network interface",
           options.rank, options.world_size, ErrorText(error)));
     }
   }

@@ -12,15 +12,15 @@
 
 namespace fastclip {
 
-/// c10d's TCPStore: served by rank 0, or by the launcher. Throws CommError that names host and port
-/// and says what to do.
+/// c10d's TCPStore, served by rank 0 or by the launcher. Throws CommError with host, port and what
+/// to do.
 std::unique_ptr<Store> OpenTcpStore(const Launch& launch, std::chrono::milliseconds timeout);
 
-/// Values of one process, for tests and threads: c10d's HashStore.
+/// c10d's HashStore: a store inside one process, for tests and threads.
 std::unique_ptr<Store> MakeLocalStore();
 
-/// Throws std::runtime_error where GLOO_SOCKET_IFNAME names an interface that this host does not
-/// have up: c10d only says that it found no address.
+/// Throws std::runtime_error if GLOO_SOCKET_IFNAME names an interface that is not up on this host.
+/// (c10d would only report that it found no address.)
 void CheckInterfaces();
 
 struct ConnectOptions {
@@ -28,13 +28,13 @@ struct ConnectOptions {
   int rank = 0;
   int world_size = 1;
   std::chrono::milliseconds timeout{};
-  /// The GPU whose tensors go over NCCL; LoadCuda() and UseCudaDevice() came before. None: no NCCL.
+  /// The GPU whose tensors use NCCL; call LoadCuda() and UseCudaDevice() first. None: no NCCL.
   std::optional<int> cuda_device{};
-  Watch* watch = nullptr;  ///< hears of each call; must outlive the communicator
+  Watch* watch = nullptr;  ///< notified of each call; must outlive the communicator
 };
 
-/// Tensors on the CPU go over c10d's Gloo, a full mesh of connections, those on a GPU over NCCL.
-/// `store` is one of those above. Throws CommError.
+/// CPU tensors use c10d's Gloo over a full mesh of connections; GPU tensors use NCCL. `store` comes
+/// from one of the functions above. Throws CommError.
 std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& options);
 
 }  // namespace fastclip

@@ -6,16 +6,16 @@
 
 namespace fastclip {
 
-/// Another rank did not do its part, or cannot be reached. What this rank did itself was in order.
+/// Another rank failed or cannot be reached; this rank itself did not fail.
 class CommError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// Exit code of a rank that ends for another's fault: to try again may work (EX_TEMPFAIL).
+/// Exit code of a rank that ends because another rank failed; a retry can work (EX_TEMPFAIL).
 inline constexpr int kOtherRankFailed = 75;
 
-/// What to tell a user of an error: one line, with a hint where memory was short.
+/// The error as one line for the user, with a hint if memory ran out.
 std::string ErrorText(const std::exception& error);
 
 }  // namespace fastclip

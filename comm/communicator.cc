@@ -17,7 +17,7 @@ class OneRank final : public Communicator {
   at::Tensor AllGather(const at::Tensor& rows,
                        std::span<const std::int64_t> rows_per_rank) override {
     if (rows_per_rank.size() != 1 || rows_per_rank[0] != rows.size(0)) {
-      throw std::invalid_argument("AllGather: rows_per_rank does not fit a world of one");
+      throw std::invalid_argument("AllGather: rows_per_rank does not match a world of one rank");
     }
     return rows.detach();
   }

@@ -9,8 +9,8 @@
 
 namespace fastclip {
 
-/// A collective under way. Wait() orders its result before what is enqueued next; the tensors it
-/// works on must live until then.
+/// A collective in progress. After Wait(), work enqueued next sees its result; its tensors must
+/// live until then.
 class Pending {
  public:
   virtual ~Pending() = default;
@@ -28,20 +28,20 @@ class Communicator {
   virtual at::Tensor AllGather(const at::Tensor& rows,
                                std::span<const std::int64_t> rows_per_rank) = 0;
   virtual void AllReduceSum(at::Tensor& values) = 0;
-  /// Sum over the ranks, of which this rank keeps its equal share of the first dimension.
+  /// Sum over the ranks; each rank gets an equal slice of the first dimension.
   virtual at::Tensor ReduceScatterSum(const at::Tensor& values) = 0;
   [[nodiscard]] virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor values) = 0;
   virtual void Broadcast(at::Tensor& values, int root) = 0;
   virtual void Barrier() = 0;
-  /// Waits until all calls so far are done, on a GPU too: throws, like them, after the timeout. To
-  /// be called before the host reads a result: it would wait for a lost rank without end.
+  /// Waits until all calls so far are done, also on a GPU; throws after the timeout. Call it before
+  /// the host reads a result, which would otherwise wait for a lost rank forever.
   virtual void Synchronize() {}
-  /// What a call waits for the other ranks from here on; returns what it was. Every rank sets it at
-  /// the same place.
+  /// Sets the timeout of later calls and returns the old one. Every rank must set it at the same
+  /// place.
   virtual std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) {
     return timeout;
   }
-  /// The step that the calls from here on belong to: for messages when a rank fails.
+  /// The step that later calls belong to, for messages when a rank fails.
   virtual void AtStep(std::int64_t) {}
 };
 

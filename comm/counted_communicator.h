@@ -7,15 +7,15 @@
 namespace fastclip {
 
 /// Payload bytes of this rank's collectives so far: of a gather, the rows of all ranks; of a sum or
-/// a broadcast, the tensor. README.md gives the formula of a step. What travels is more or less by
-/// the algorithm: a ring sends (K−1)/K of a gather, 2·(K−1)/K of a sum.
+/// a broadcast, the tensor. README.md gives the formula of a step. The traffic on the network
+/// depends on the algorithm: a ring sends (K−1)/K of a gather, 2·(K−1)/K of a sum.
 struct Traffic {
   std::int64_t gathered = 0;
   std::int64_t summed = 0;
   std::int64_t broadcast = 0;
 };
 
-/// Counts what goes through another communicator, which must outlive it.
+/// Counts the bytes that go through another communicator, which must outlive it.
 class CountedCommunicator final : public Communicator {
  public:
   explicit CountedCommunicator(Communicator& comm) : comm_(comm) {}

@@ -22,9 +22,8 @@ void* Open() {
   const fs::path& folder = ProgramFolder();
   if (folder.empty()) {
     throw std::runtime_error(
-        "train.device = \"cuda\": the folder of this program is not known (no /proc), so neither "
-        "is "
-        "where its library for GPUs lies");
+        "train.device = \"cuda\": cannot find the folder of this program (no /proc), which holds "
+        "its GPU library");
   }
   for (const fs::path& file :
        {folder / kCudaLibraryName, folder.parent_path() / "lib" / kCudaLibraryName}) {
@@ -32,10 +31,10 @@ void* Open() {
     if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL)) return handle;
     throw std::runtime_error(fmt::format("{} cannot be loaded: {}", file.string(), dlerror()));
   }
-  throw std::runtime_error(fmt::format(
-      "train.device = \"cuda\" needs {} beside the program: tools/setup.sh --cuda, then configure "
-      "with -DFASTCLIP_CUDA=ON and build",
-      kCudaLibraryName));
+  throw std::runtime_error(
+      fmt::format("train.device = \"cuda\" needs {} next to the program; run tools/setup.sh "
+                  "--cuda, then configure with -DFASTCLIP_CUDA=ON and build",
+                  kCudaLibraryName));
 }
 
 }  // namespace
@@ -44,25 +43,26 @@ void LoadCuda() {
   if (loaded == nullptr) {
     void* symbol = dlsym(Open(), kCudaLibrarySymbol);
     if (symbol == nullptr) {
-      throw std::runtime_error(fmt::format("{} is not of this program", kCudaLibraryName));
+      throw std::runtime_error(fmt::format("{} does not belong to this program", kCudaLibraryName));
     }
     const auto* library = reinterpret_cast<const CudaLibrary* (*)()>(symbol)();
     if (std::string(library->build) != FASTCLIP_CUDA_BUILD) {
-      throw std::runtime_error(fmt::format("{} is of build {}, the program of {}: build both again",
-                                           kCudaLibraryName, library->build, FASTCLIP_CUDA_BUILD));
+      throw std::runtime_error(
+          fmt::format("{} is from build {}, the program from build {}; rebuild both",
+                      kCudaLibraryName, library->build, FASTCLIP_CUDA_BUILD));
     }
     if (library->nccl_version() != library->nccl_header_version) {
       throw std::runtime_error(
-          fmt::format("NCCL {} was loaded, but {} was compiled for {}: is another libnccl.so.2 on "
-                      "LD_LIBRARY_PATH?",
+          fmt::format("NCCL {} was loaded, but {} was compiled for {}; check LD_LIBRARY_PATH for "
+                      "another libnccl.so.2",
                       library->nccl_version(), kCudaLibraryName, library->nccl_header_version));
     }
     loaded = library;
   }
   if (GpuCount() == 0) {
     throw std::runtime_error(
-        "train.device = \"cuda\", but this machine has no NVIDIA GPU, or no driver for it "
-        "(nvidia-smi tells); train.device = \"cpu\" trains on its processor");
+        "train.device = \"cuda\", but this machine has no NVIDIA GPU, or no driver for it (see "
+        "nvidia-smi); set train.device = \"cpu\" to train on the CPU");
   }
 }
 
@@ -73,9 +73,9 @@ int UseCudaDevice(int local_rank) {
   // Schedulers often show each rank its own GPU alone.
   const int device = count == 1 ? 0 : local_rank;
   if (device >= count) {
-    throw std::runtime_error(
-        fmt::format("this is rank {} of this host, which has {} GPUs: one rank a GPU, not more",
-                    local_rank, count));
+    throw std::runtime_error(fmt::format(
+        "no GPU for local rank {}: this host has {} GPUs; start at most one rank per GPU",
+        local_rank, count));
   }
   c10::impl::VirtualGuardImpl(c10::kCUDA)
       .setDevice(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device)));

@@ -26,9 +26,9 @@ void CheckDescriptors(const Launch& launch, std::int64_t limit) {
   const std::int64_t needed = DescriptorsOf(launch) + kForFiles;
   if (limit >= needed) return;
   throw std::runtime_error(fmt::format(
-      "rank {} of {} needs about {} open files ({} for connections, {} for data), and this process "
-      "may have {}: raise the limit with ulimit -n {} before the start (ulimit -Hn tells how far; "
-      "docker run --ulimit nofile={})",
+      "rank {} of {} needs about {} open files ({} for connections, {} for data), but this process "
+      "is limited to {}; raise the limit with ulimit -n {} before the start (see ulimit -Hn for "
+      "the maximum; in Docker: docker run --ulimit nofile={})",
       launch.rank, launch.world_size, needed, needed - kForFiles, kForFiles, limit, needed,
       needed));
 }

@@ -10,13 +10,13 @@
 
 namespace fastclip {
 
-/// Small things that ranks tell each other outside the step: over tensors on the CPU.
+/// Small values that the ranks exchange outside the step, over CPU tensors.
 
 /// Each rank's text, in rank order. Every rank calls it.
 std::vector<std::string> GatherTexts(Communicator& comm, const std::string& mine);
 /// Each rank's number, in rank order. Every rank calls it.
 std::vector<std::int64_t> GatherNumbers(Communicator& comm, std::int64_t mine);
-/// Whether any rank says so. Every rank calls it.
+/// Whether `mine` is true on any rank. Every rank calls it.
 bool AnyRank(Communicator& comm, bool mine);
 /// Thrown by Together() on every rank.
 class SharedError : public std::runtime_error {
@@ -28,8 +28,8 @@ class SharedError : public std::runtime_error {
   int rank_;
 };
 
-/// Runs `work` on every rank, without collectives in it. Where it throws on one rank, all throw
-/// SharedError with what that one said and its number. In a world of one it is just run.
+/// Runs `work`, which must not use collectives, on every rank. If it throws on one rank, all ranks
+/// throw SharedError with that rank's message and number. In a world of one `work` is only run.
 void Together(Communicator& comm, const std::function<void()>& work);
 
 }  // namespace fastclip

@@ -14,21 +14,21 @@
 namespace fastclip {
 
 struct GroupOptions {
-  /// For all ranks to be there.
+  /// Time for all ranks to join.
   std::chrono::seconds join_timeout{300};
-  /// For one collective: what a rank may lag behind the others.
+  /// Time for one collective: how far a rank can lag behind the others.
   std::chrono::seconds timeout{120};
-  /// What else can fail on one rank alone, once the others can hear of it; returns the GPU of this
-  /// rank, or nothing: tensors stay on the CPU then.
+  /// Called once a failure can be reported to the other ranks. Returns this rank's GPU, or nothing
+  /// to keep tensors on the CPU.
   std::function<std::optional<int>()> open_device = [] { return std::nullopt; };
 };
 
-/// The ranks of a run, from their meeting to their end. A world of one opens no socket.
+/// The ranks of a run, from rendezvous to end. A world of one opens no socket.
 class Group {
  public:
-  /// Waits for all ranks. `say` hears who is missing (rank 0 only). `on_failure` is called, on a
-  /// thread of the group, with what became of another rank; it is expected to end the process.
-  /// Throws CommError, and std::runtime_error where the environment names what is not there.
+  /// Waits for all ranks. `say` gets the missing ranks (rank 0 only). `on_failure` is called on a
+  /// thread of the group with the reason why another rank failed; it is expected to end the
+  /// process. Throws CommError, and std::runtime_error for an invalid environment.
   Group(const Launch& launch, const GroupOptions& options,
         const std::function<void(const std::string&)>& say,
         std::function<void(const std::string&)> on_failure);
@@ -38,9 +38,9 @@ class Group {
 
   Communicator& comm() { return *comm_; }
 
-  /// Tells the others that this rank failed, and returns who is to blame in the end, as far as the
-  /// ranks could find out together. Nothing is said to the others, nor asked, in a world of one.
-  /// After it the process is to end at once: no destructor may talk to ranks that are gone.
+  /// Reports this rank's failure to the others and returns the common verdict on which rank failed.
+  /// In a world of one it returns `error`. End the process at once afterwards: no destructor must
+  /// talk to ranks that are gone.
   std::string Fail(const std::string& error, bool of_others);
 
   /// The orderly end: waits for all ranks.

@@ -35,8 +35,9 @@ class Environment {
     const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
     if (error != std::errc() || end != text->data() + text->size() || value < least ||
         value > most) {
-      throw std::runtime_error(fmt::format("the environment's {} = '{}' is no number from {} to {}",
-                                           name, *text, least, most));
+      throw std::runtime_error(
+          fmt::format("environment variable {} = '{}' is not an integer from {} to {}", name, *text,
+                      least, most));
     }
     return value;
   }
@@ -104,10 +105,9 @@ void ReadStore(const Environment& environment, Launch& launch) {
   } else if (launch.local_world_size == launch.world_size) {
     launch.store_host = "127.0.0.1";
   } else {
-    throw std::runtime_error(
-        fmt::format("{} started {} ranks, but where rank 0 is they do not know: set MASTER_ADDR to "
-                    "its host on all of them",
-                    launch.launcher, launch.world_size));
+    throw std::runtime_error(fmt::format(
+        "{} started {} ranks without rank 0's address; set MASTER_ADDR to its host on all ranks",
+        launch.launcher, launch.world_size));
   }
   std::int64_t port = kDefaultPort;
   // Two jobs of one host must not meet at one port; a job's number keeps them apart.

@@ -32,7 +32,7 @@ using Clock = std::chrono::steady_clock;
 class LoopbackSocket {
  public:
   LoopbackSocket() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    if (!fd_) Fail("no socket");
+    if (!fd_) Fail("cannot create a socket");
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -40,7 +40,7 @@ class LoopbackSocket {
     if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
         listen(fd_.get(), 1024) != 0 ||
         getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-      Fail("no port on the loopback interface");
+      Fail("cannot open a port on the loopback interface");
     }
     port_ = ntohs(address.sin_port);
   }
@@ -121,7 +121,7 @@ class LocalRanks {
 
     const pid_t parent = getpid();
     const pid_t pid = fork();
-    if (pid < 0) Fail("no process");
+    if (pid < 0) Fail("cannot start a process");
     if (pid == 0) {
       // A group of its own: a Ctrl-C reaches the ranks once, through their parent.
       setpgid(0, 0);

@@ -57,7 +57,7 @@ std::string Receive(Store& store, int world_size, Clock::time_point end,
     if (!idle) continue;
     if (Clock::now() > end) {
       throw CommError(fmt::format(
-          "{} of {} did not join in time: were they started, and can they reach this host?",
+          "{} of {} did not join in time; check that they were started and can reach this host",
           NameRanks(Missing(joined, world_size)), world_size));
     }
     if (Clock::now() > next_word) {
@@ -95,8 +95,8 @@ std::string Join(Store& store, int rank, int world_size, Clock::time_point end) 
     }
     if (Clock::now() > end) {
       throw CommError(nonces.empty()
-                          ? "rank 0 did not answer: was it started?"
-                          : "not all ranks joined in time: rank 0 names those that are missing");
+                          ? "rank 0 did not answer; check that it was started"
+                          : "not all ranks joined in time; rank 0 lists the missing ones");
     }
   }
 }

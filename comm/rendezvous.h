@@ -9,14 +9,14 @@
 
 namespace fastclip {
 
-/// Waits until all ranks of this very start are there, and gives each the same nonce, the prefix of
-/// all further keys. A store may outlive a start (torchrun's does) and hold what ranks of an
-/// earlier one left: a rank pushes a random token, rank 0 answers each token with the nonce, and
-/// begins once every rank has confirmed that nonce; what the dead left is answered and never
+/// Waits until all ranks of this start have joined, and returns the same nonce on each: the prefix
+/// of all later keys. A store can outlive a start (torchrun's does) and hold keys of an earlier
+/// one. So each rank pushes a random token, rank 0 answers each token with the nonce, and the run
+/// begins once every rank has confirmed that nonce. Tokens of dead ranks are answered but never
 /// confirmed.
 ///
-/// `say` hears on rank 0 who is still missing. Throws CommError naming the missing ranks after
-/// `timeout`.
+/// On rank 0, `say` gets the ranks that are still missing. Throws CommError with the missing ranks
+/// after `timeout`.
 std::string JoinRanks(Store& store, int rank, int world_size, std::chrono::milliseconds timeout,
                       const std::function<void(const std::string&)>& say);
 

@@ -67,8 +67,7 @@ bool IsOwnFault(const RankStatus& status) { return !status.error.empty() && !sta
 
 std::string StoreIsGone(std::int64_t step) {
   return fmt::format(
-      "the store of rank 0 does not answer at step {}: rank 0 was killed, hangs, or is out of "
-      "reach",
+      "rank 0's store does not answer at step {}: rank 0 was killed, hangs, or is unreachable",
       step);
 }
 
@@ -87,7 +86,7 @@ std::string Verdict(const std::vector<std::optional<RankStatus>>& statuses, std:
     }
   }
   if (!silent.empty()) {
-    return fmt::format("{} did not answer at step {}: killed, hung, or out of reach",
+    return fmt::format("{} did not answer at step {}: killed, hung, or unreachable",
                        NameRanks(silent), step);
   }
   // All live: one of them does not come. It has begun fewer calls, and waits in none.
@@ -99,15 +98,15 @@ std::string Verdict(const std::vector<std::optional<RankStatus>>& statuses, std:
     const RankStatus& status = *statuses[rank];
     if (some_wait && status.calls == fewest && status.call.empty()) {
       return fmt::format(
-          "rank {} on {} did not come to its collective number {} at step {}: for "
-          "{:.0f} s it has computed, read or written",
+          "rank {} on {} did not reach collective {} at step {}: it has been computing, reading or "
+          "writing for {:.0f} s",
           rank, status.host, status.calls + 1, status.step, status.seconds);
     }
   }
   for (const auto& status : statuses) {
     if (!status->error.empty()) return fmt::format("at step {}: {}", status->step, status->error);
   }
-  return fmt::format("at step {} a rank failed and did not say why", step);
+  return fmt::format("a rank failed at step {} without giving a reason", step);
 }
 
 struct Watch::State {
@@ -229,8 +228,7 @@ std::string Watch::State::Hear(int collector, const RankStatus& mine) {
   }
   if (IsOwnFault(mine)) return mine.error;
   return fmt::format(
-      "rank {} told of a failure at step {} and then did not answer: killed, hung, "
-      "or out of reach",
+      "rank {} reported a failure at step {} and then did not answer: killed, hung, or unreachable",
       collector, mine.step);
 }
 

@@ -11,50 +11,49 @@
 
 namespace fastclip {
 
-/// What a rank tells when a run fails.
+/// A rank's report when a run fails.
 struct RankStatus {
   std::int64_t step = 0;
-  std::int64_t calls = 0;  ///< collectives begun
-  std::string call;        ///< the one under way; empty: it computes, reads or writes
+  std::int64_t calls = 0;  ///< collectives started
+  std::string call;        ///< the current collective; empty: it computes, reads or writes
   double seconds = 0;      ///< in that call, or since the last
-  std::string error;       ///< its own; empty: it only heard of another's
-  bool of_others = false;  ///< whether its error is a CommError: another rank's doing
+  std::string error;       ///< its own error; empty: another rank failed
+  bool of_others = false;  ///< whether its error is a CommError: another rank failed
   std::string host;
 };
 
-/// Who is to blame, in one sentence. `statuses` has a place a rank; nothing where a rank did not
-/// answer. `step` is the asking rank's.
+/// Which rank failed, in one sentence. `statuses` has one entry per rank, empty if it did not
+/// answer. `step` is that of the asking rank.
 std::string Verdict(const std::vector<std::optional<RankStatus>>& statuses, std::int64_t step);
 
-/// Each rank's eye on the others: a thread that looks into the store. A collective tells only that
-/// somebody is missing, and only those that wait in it; here every rank tells what it was doing, so
-/// that all can name the one that was killed, hangs or failed.
+/// Watches the other ranks: a thread polls the store. A collective only shows that some rank is
+/// missing, and only to ranks that wait in it. Here every rank reports what it was doing, so that
+/// all can name the rank that was killed, hangs or failed.
 ///
-/// The first rank that fails collects what the others tell and publishes one verdict, which all of
-/// them print. Each rank makes a few calls of the store for that, however many ranks there are.
+/// The first rank that fails collects the reports and publishes one verdict, which all ranks print.
+/// Each rank makes only a few store calls for that, for any number of ranks.
 ///
-/// All talk with the store is that thread's: c10d waits without end for an answer of a host that
-/// hangs. Whoever waits for the thread does so as long as the store answers it, and then leaves it
-/// behind.
+/// Only that thread calls the store, because c10d waits forever for a host that hangs. Other
+/// threads wait for it only while the store answers.
 class Watch {
  public:
   /// `prefix` keeps this start's keys apart. `on_failure` is called once, on the watching thread,
-  /// with the verdict on another rank's failure; it is expected to end the process.
+  /// with the verdict on another rank's failure; it should end the process.
   Watch(std::unique_ptr<Store> store, std::string prefix, int rank, int world_size,
         std::string host, std::function<void(const std::string&)> on_failure);
   ~Watch();
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
-  /// These three are called by the training thread alone.
+  /// Call these three from the training thread only.
   void AtStep(std::int64_t step);
   void BeginCall(const char* name);
   void EndCall();
 
-  /// Tells the others of this rank's error, hears what they did, and returns the verdict, within
-  /// seconds. If the watching thread has begun to end the process, this waits for it.
+  /// Reports this rank's error, collects what the others were doing, and returns the verdict within
+  /// seconds. If the watching thread is already ending the process, this waits for it.
   std::string Fail(const std::string& error, bool of_others);
-  /// Looks no more: from here on a rank that is gone has done its work.
+  /// Stops watching: from here on a rank that is gone has finished.
   void Retire();
 
  private:

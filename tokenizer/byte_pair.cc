@@ -24,8 +24,8 @@ std::uint64_t PairKey(TokenId left, TokenId right) {
 }
 
 [[noreturn]] void Fail(const std::string& path, const std::string& what) {
-  throw std::runtime_error(fmt::format(
-      "{}: {}; it should be bpe_simple_vocab_16e6.txt of CLIP, plain or gzip", path, what));
+  throw std::runtime_error(
+      fmt::format("{}: {}; use CLIP's bpe_simple_vocab_16e6.txt, plain or gzip", path, what));
 }
 
 struct GzClose {
@@ -36,7 +36,7 @@ struct GzClose {
 std::string ReadPlainOrGzip(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
-    Fail(path, "cannot be read: it is not a file");
+    Fail(path, "not a regular file");
   errno = 0;
   const std::unique_ptr<gzFile_s, GzClose> file(gzopen(path.c_str(), "rb"));
   if (!file) Fail(path, fmt::format("cannot be opened ({})", std::strerror(errno)));
@@ -45,12 +45,12 @@ std::string ReadPlainOrGzip(const std::string& path) {
   int got = 0;
   while ((got = gzread(file.get(), block, sizeof block)) > 0) {
     text.append(block, got);
-    if (text.size() > kFileLimit) Fail(path, "is larger than 64 MiB");
+    if (text.size() > kFileLimit) Fail(path, "larger than 64 MiB");
   }
   int error = Z_OK;
   const char* reason = gzerror(file.get(), &error);
   if (got < 0 || error != Z_OK) {
-    Fail(path, fmt::format("cannot be read to its end ({})",
+    Fail(path, fmt::format("cannot be read to the end ({})",
                            error == Z_ERRNO ? std::strerror(errno) : reason));
   }
   return text;
@@ -105,7 +105,7 @@ BytePair BytePair::Load(const std::string& path) {
     return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
   };
   if (next_line().find("#version") == std::string_view::npos) {
-    Fail(path, "its first line has no \"#version\"");
+    Fail(path, "the first line has no \"#version\"");
   }
   vocabulary.merges_.reserve(kMergeLimit);
   while (!rest.empty() && line_number <= kMergeLimit) {
@@ -115,18 +115,18 @@ BytePair BytePair::Load(const std::string& path) {
     const std::string right(line.substr(std::min(gap + 1, line.size())));
     const auto left_id = ids.find(left), right_id = ids.find(right);
     if (left_id == ids.end() || right_id == ids.end() || vocabulary.ends_word(left_id->second)) {
-      Fail(path, fmt::format("line {} is no merge of two known symbols", line_number));
+      Fail(path, fmt::format("line {} does not merge two known symbols", line_number));
     }
     const TokenId id = vocabulary.size();
     if (!ids.emplace(left + right, id).second) {
-      Fail(path, fmt::format("line {} makes a symbol that an earlier line makes", line_number));
+      Fail(path, fmt::format("line {} repeats the symbol of an earlier line", line_number));
     }
     vocabulary.merges_.emplace(PairKey(left_id->second, right_id->second), id);
     const Symbol& last = vocabulary.symbols_[right_id->second];
     vocabulary.symbols_.push_back(
         {vocabulary.symbols_[left_id->second].bytes + last.bytes, last.ends_word});
   }
-  if (vocabulary.merges_.empty()) Fail(path, "it holds no merges");
+  if (vocabulary.merges_.empty()) Fail(path, "no merges");
   vocabulary.AddWholeWords();
   return vocabulary;
 }

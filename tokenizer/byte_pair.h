@@ -10,17 +10,17 @@
 
 namespace fastclip {
 
-/// Byte pair encoding over CLIP's byte alphabet. Ids: 256 bytes in CLIP's order, the same at the
-/// end of a word, then one symbol a merge in the file's order. Const and shared by all threads once
+/// Byte pair encoding over CLIP's byte alphabet. Ids: 256 bytes in CLIP's order, the same 256 at
+/// the end of a word, then one symbol per merge in the file's order. Immutable and thread-safe once
 /// loaded.
 class BytePair {
  public:
-  /// Reads a vocabulary such as bpe_simple_vocab_16e6.txt, plain or gzip: a line that holds
-  /// "#version", then a merge of two known symbols a line; CLIP's limit of 48,894 merges is kept,
-  /// later lines are not read. Throws std::runtime_error that names file and line.
+  /// Reads a vocabulary such as bpe_simple_vocab_16e6.txt, plain or gzip: a line with "#version",
+  /// then one merge of two known symbols per line. Lines after CLIP's limit of 48,894 merges are
+  /// not read. Throws std::runtime_error with file and line.
   static BytePair Load(const std::string& path);
 
-  /// Appends the ids of one word, not empty, given as bytes. Costs O(n log n).
+  /// Appends the ids of one non-empty word, given as bytes. O(n log n).
   void Append(std::string_view word, std::vector<TokenId>& ids) const;
 
   int size() const { return static_cast<int>(symbols_.size()); }

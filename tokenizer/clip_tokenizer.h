@@ -9,9 +9,9 @@
 
 namespace fastclip {
 
-/// CLIP's tokenizer as OpenCLIP 3.3's SimpleTokenizer has it: CleanCaption(), words, byte pairs.
-/// The last two ids are start and end; padding is 0, as OpenCLIP pads. "<start_of_text>" and
-/// "<end_of_text>" that stand in a text become those ids.
+/// CLIP's tokenizer, like OpenCLIP 3.3's SimpleTokenizer: CleanCaption(), words, byte pairs. The
+/// last two ids are start and end; padding is 0, as in OpenCLIP. "<start_of_text>" and
+/// "<end_of_text>" in a text become those ids.
 class ClipTokenizer final : public Tokenizer {
  public:
   /// See BytePair::Load().
@@ -19,7 +19,7 @@ class ClipTokenizer final : public Tokenizer {
 
   std::vector<TokenId> Encode(std::string_view text) const override;
   std::vector<TokenId> EncodePrefix(std::string_view text, std::size_t limit) const override;
-  /// A space stands behind each word. Throws std::out_of_range for an id that the vocabulary lacks.
+  /// Puts a space after each word. Throws std::out_of_range for an unknown id.
   std::string Decode(std::span<const TokenId> ids) const override;
   SpecialTokens special() const override;
   int vocab_size() const override;

@@ -4,10 +4,9 @@
 
 namespace fastclip {
 
-/// What ftfy 6.3's fix_text() makes of a text, less its mojibake repair: references replaced while
-/// a line holds no "<", quotes straightened, Latin ligatures and wide forms taken apart, terminal
-/// escapes and control characters removed, line breaks to "\n", NFC. Costs O(n), however deeply
-/// references are nested.
+/// Like ftfy 6.3's fix_text() without its mojibake repair: references replaced in lines without
+/// "<", quotes straightened, Latin ligatures and wide forms expanded, terminal escapes and control
+/// characters removed, line breaks to "\n", NFC. O(n) for any nesting of references.
 std::u32string FixText(const std::u32string& text);
 
 }  // namespace fastclip

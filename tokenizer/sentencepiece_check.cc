@@ -53,7 +53,7 @@ class Message {
     const std::uint64_t key = Varint();
     Field field{
         .number = static_cast<int>(key >> 3), .type = static_cast<int>(key & 7), .bytes = {}};
-    if (key > UINT32_MAX || field.number == 0) throw Damaged("a field has no valid number");
+    if (key > UINT32_MAX || field.number == 0) throw Damaged("invalid field number");
     switch (field.type) {
       case kVarint:
         field.value = Varint();
@@ -68,7 +68,7 @@ class Message {
         field.bytes = Take(Varint());
         break;
       default:
-        throw Damaged(fmt::format("a field has the wire type {}", field.type));
+        throw Damaged(fmt::format("unsupported wire type {}", field.type));
     }
     return field;
   }
@@ -81,7 +81,7 @@ class Message {
       value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
       if (byte < 0x80) return value;
     }
-    throw Damaged("a number is too long");
+    throw Damaged("varint too long");
   }
   std::uint64_t Fixed(std::size_t size) {
     std::uint64_t value = 0;
@@ -89,7 +89,7 @@ class Message {
     return value;
   }
   std::string_view Take(std::uint64_t size) {
-    if (size > rest_.size()) throw Damaged("it ends within a field");
+    if (size > rest_.size()) throw Damaged("truncated within a field");
     const std::string_view taken = rest_.substr(0, size);
     rest_.remove_prefix(size);
     return taken;
@@ -99,7 +99,8 @@ class Message {
 };
 
 void Expect(const Message::Field& field, Message::Type type, const char* what) {
-  if (field.type != type) throw Damaged(fmt::format("{} has the wire type {}", what, field.type));
+  if (field.type != type)
+    throw Damaged(fmt::format("{} has the wrong wire type {}", what, field.type));
 }
 
 void CheckPiece(std::string_view bytes) {
@@ -116,7 +117,7 @@ void CheckPiece(std::string_view bytes) {
     if (field->number == kType) {
       Expect(*field, Message::kVarint, "a type");
       if (field->value < 1 || field->value > kLastPieceType) {
-        throw Damaged(fmt::format("a piece has the type {}", field->value));
+        throw Damaged(fmt::format("a piece has the unknown type {}", field->value));
       }
     }
   }
@@ -135,11 +136,11 @@ struct Unit {
 void CheckCharsmap(std::string_view blob) {
   if (blob.empty()) return;
   std::uint32_t array_bytes = 0;
-  if (blob.size() < sizeof array_bytes) throw Damaged("its normalization table is cut off");
+  if (blob.size() < sizeof array_bytes) throw Damaged("the normalization table is truncated");
   std::memcpy(&array_bytes, blob.data(), sizeof array_bytes);
   blob.remove_prefix(sizeof array_bytes);
   if (array_bytes == 0 || array_bytes % sizeof(Unit) != 0 || array_bytes >= blob.size()) {
-    throw Damaged("its normalization table has an impossible size");
+    throw Damaged("the normalization table has an invalid size");
   }
   std::vector<Unit> units(array_bytes / sizeof(Unit));
   std::memcpy(units.data(), blob.data(), array_bytes);
@@ -152,7 +153,7 @@ void CheckCharsmap(std::string_view blob) {
     const std::uint32_t state = states.back();
     states.pop_back();
     if ((state | 0xffu) >= units.size()) {
-      throw Damaged("its normalization table points behind its end");
+      throw Damaged("the normalization table points past its end");
     }
     if (seen[state]) continue;
     seen[state] = true;
@@ -161,7 +162,7 @@ void CheckCharsmap(std::string_view blob) {
       if (child.label() != byte) continue;
       const std::uint32_t next = state ^ byte ^ child.offset();
       if (next >= units.size() || (child.has_leaf() && units[next].value() >= texts)) {
-        throw Damaged("its normalization table points behind its end");
+        throw Damaged("the normalization table points past its end");
       }
       states.push_back(next);
     }
@@ -183,7 +184,7 @@ void CheckTrainer(std::string_view bytes) {
     if (field->number != kModelType) continue;
     Expect(*field, Message::kVarint, "the model's type");
     if (field->value < 1 || field->value > 4) {
-      throw Damaged(fmt::format("it has the type {}", field->value));
+      throw Damaged(fmt::format("unknown model type {}", field->value));
     }
   }
 }
@@ -196,17 +197,17 @@ void CheckModel(std::string_view bytes) {
       case kPieces:
         Expect(*field, Message::kBytes, "a piece");
         if (++pieces > kMostPieces) {
-          throw Damaged(fmt::format("it has more than {} pieces", kMostPieces));
+          throw Damaged(fmt::format("more than {} pieces", kMostPieces));
         }
         CheckPiece(field->bytes);
         break;
       case kTrainer:
-        Expect(*field, Message::kBytes, "the trainer's part");
+        Expect(*field, Message::kBytes, "the trainer section");
         CheckTrainer(field->bytes);
         break;
       case kNormalizer:
       case kDenormalizer:
-        Expect(*field, Message::kBytes, "the normalizer's part");
+        Expect(*field, Message::kBytes, "the normalizer section");
         CheckNormalizer(field->bytes);
         break;
       default:
@@ -254,19 +255,20 @@ std::string CrashOf(const std::function<void()>& work, std::chrono::seconds limi
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) {
-    throw std::runtime_error(fmt::format("no child process: {}", std::strerror(errno)));
+    throw std::runtime_error(fmt::format("cannot start a child process: {}", std::strerror(errno)));
   }
   if (child == 0) RunAsChild(work, limit, parent);
   int status = 0;
   while (waitpid(child, &status, 0) < 0) {
     if (errno != EINTR) {
-      throw std::runtime_error(fmt::format("the child process: {}", std::strerror(errno)));
+      throw std::runtime_error(
+          fmt::format("cannot wait for the child process: {}", std::strerror(errno)));
     }
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
-  if (WIFEXITED(status)) return fmt::format("ended the process (code {})", WEXITSTATUS(status));
+  if (WIFEXITED(status)) return fmt::format("exited with code {}", WEXITSTATUS(status));
   const int number = WTERMSIG(status);
-  if (number == SIGALRM) return fmt::format("did not end in {} s", limit.count());
+  if (number == SIGALRM) return fmt::format("did not finish in {} s", limit.count());
   return fmt::format("crashed (signal {}, {})", number, strsignal(number));
 }
 

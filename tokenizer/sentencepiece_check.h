@@ -7,17 +7,16 @@
 
 namespace fastclip {
 
-/// What is wrong with the bytes of a SentencePiece model, or nothing. The library trusts a model
-/// that it can parse, and Debian's 0.1.97 reads and writes anywhere where one was damaged or made
-/// to: here its messages are walked field by field, and the table of its normalization (a double
-/// array, and the texts that it points to) from node to node, before the library sees them.
+/// What is wrong with the bytes of a SentencePiece model, or an empty string. The library trusts
+/// any model that it can parse, and Debian's 0.1.97 reads and writes out of bounds for a damaged or
+/// malicious one. So this checks all protobuf fields, and every node of the normalization table (a
+/// double array and the texts it points to), before the library sees them.
 std::string FaultOfSentencePiece(std::string_view model);
 
-/// Runs `work` in a child process and tells how that crashed: "crashed (signal 11, Segmentation
-/// fault)", "did not end in 20 s"; nothing where `work` returned or threw. What it prints goes
-/// nowhere. The child is a fork of a process that may have threads by now: `work` may allocate and
-/// compute, but must not wait for another thread or start one. Throws std::runtime_error where
-/// there can be no child.
+/// Runs `work` in a child process and returns how it crashed: "crashed (signal 11, Segmentation
+/// fault)", "did not finish in 20 s"; empty if `work` returned or threw. Its output is discarded.
+/// The child is forked from a process that may have threads: `work` can allocate and compute, but
+/// must not start a thread or wait for one. Throws std::runtime_error if no child can be started.
 std::string CrashOf(const std::function<void()>& work, std::chrono::seconds limit);
 
 }  // namespace fastclip

@@ -37,7 +37,7 @@ std::string ReadModel(const std::string& path) {
   if (error) throw std::runtime_error(fmt::format("{}: {}", path, error.message()));
   if (size == 0 || size > kModelLimit) {
     throw std::runtime_error(fmt::format(
-        "{}: {} bytes is no size of a SentencePiece model; is it the right file?", path, size));
+        "{}: {} bytes is not a valid size for a SentencePiece model; check the file", path, size));
   }
   std::ifstream file(path, std::ios::binary);
   std::string bytes(size, '\0');
@@ -127,21 +127,19 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::string& model)
   const std::string bytes = ReadModel(model);
   const auto refuse = [&](const std::string& reason) {
     throw std::runtime_error(fmt::format(
-        "{}: is no SentencePiece model, or a damaged one ({}); fastclip tokenizer train "
-        "makes one",
+        "{}: not a SentencePiece model, or damaged ({}); make one with fastclip tokenizer train",
         model, reason));
   };
   if (const std::string fault = FaultOfSentencePiece(bytes); !fault.empty()) refuse(fault);
   const std::string crash = CrashOf([&] { TryModel(bytes); }, kLoadLimit);
   if (!crash.empty()) {
     throw std::runtime_error(fmt::format(
-        "{}: the SentencePiece library {} with this model, tried in a process of its own: do not "
-        "use the file",
+        "{}: the SentencePiece library {} on this model (in a child process); do not use the file",
         model, crash));
   }
   const auto status = processor_->LoadFromSerializedProto(bytes);
   if (!status.ok()) refuse(status.ToString());
-  if (processor_->GetPieceSize() == 0) refuse("it has no pieces");
+  if (processor_->GetPieceSize() == 0) refuse("no pieces");
   vocab_size_ = processor_->GetPieceSize();
   special_.start = processor_->bos_id();
   special_.end = processor_->eos_id() >= 0 ? processor_->eos_id() : vocab_size_++;
@@ -204,7 +202,7 @@ std::string TrainSentencePiece(const SentencePieceTraining& options,
   CaptionIterator captions(next);
   if (captions.done()) {
     throw std::runtime_error(fmt::format(
-        "there is no caption to learn from: one that holds letters or digits and at most {} bytes",
+        "no caption to train on; a caption needs letters or digits and at most {} bytes",
         kCaptionLimit));
   }
   sentencepiece::SetRandomGeneratorSeed(0);

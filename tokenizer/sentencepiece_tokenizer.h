@@ -16,20 +16,19 @@ namespace fastclip {
 
 /// Any SentencePiece model; the text is cleaned by the model's own normalization. Ids of start, end
 /// and padding are the model's bos, eos and pad. A model without bos has no start; without eos, one
-/// id behind its pieces is added as the end; without pad, the end also pads (the first end is what
+/// id is added after its pieces as the end; without pad, the end id also pads (the first end
 /// counts).
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  /// Throws std::runtime_error that names the file and what is wrong with it. The library is first
-  /// tried on it in a child process (sentencepiece_check.h).
+  /// Throws std::runtime_error with the file and what is wrong with it. The library first loads it
+  /// in a child process (sentencepiece_check.h).
   explicit SentencePieceTokenizer(const std::string& model);
   ~SentencePieceTokenizer() override;
 
-  /// A text longer than 4 KiB is encoded in parts that end at a space where there is one.
+  /// A text longer than 4 KiB is encoded in parts, split at a space if there is one.
   std::vector<TokenId> Encode(std::string_view text) const override;
   std::vector<TokenId> EncodePrefix(std::string_view text, std::size_t limit) const override;
-  /// Start, end and padding decode to nothing. Throws std::out_of_range for an id that the model
-  /// lacks.
+  /// Start, end and padding decode to nothing. Throws std::out_of_range for an unknown id.
   std::string Decode(std::span<const TokenId> ids) const override;
   SpecialTokens special() const override { return special_; }
   int vocab_size() const override { return vocab_size_; }
@@ -41,7 +40,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 };
 
 struct SentencePieceTraining {
-  /// Pieces of the model, the four special ones among them.
+  /// Pieces of the model, including the four special ones.
   int vocab_size = 8000;
   /// "unigram" or "bpe".
   std::string algorithm = "unigram";
@@ -49,16 +48,16 @@ struct SentencePieceTraining {
   double coverage = 0.9995;
   /// Fold case, as CLIP's tokenizer does.
   bool lower_case = true;
-  /// Captions that are learned from; of more, so many are drawn at random, always the same. The
-  /// library wants 101 or more. 0: all.
+  /// Captions to train on, at most. Of more, a random sample is used, always the same. The library
+  /// needs at least 101. 0: all.
   std::int64_t captions = 2'000'000;
 };
 
-/// Learns a model from captions with the library's trainer and returns it, as its file holds it:
-/// unknown 0, start 1, end 2, padding 3. `next` gives one caption a call and false at the end.
-/// Those that are not UTF-8, over 4,192 bytes or without a letter or digit are left out, and
-/// counted in `left_out` where it is given. Throws std::runtime_error where the captions do not
-/// give so large a vocabulary.
+/// Trains a model on captions with the library's trainer and returns the bytes of its file: unknown
+/// 0, start 1, end 2, padding 3. `next` gives one caption per call and returns false at the end.
+/// Captions that are not UTF-8, longer than 4,192 bytes or without a letter or digit are left out,
+/// and counted in `left_out` if given. Throws std::runtime_error if the captions do not give such a
+/// large vocabulary.
 std::string TrainSentencePiece(const SentencePieceTraining& options,
                                const std::function<bool(std::string&)>& next,
                                std::int64_t* left_out = nullptr);

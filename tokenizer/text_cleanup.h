@@ -5,8 +5,8 @@
 
 namespace fastclip {
 
-/// What OpenCLIP does to a caption before it splits it into words: FixText(), HTML references
-/// replaced twice, white space to single spaces, lower case. In and out are UTF-8.
+/// Cleans a caption as OpenCLIP does before splitting it into words: FixText(), HTML references
+/// replaced twice, white space to single spaces, lower case. Input and output are UTF-8.
 std::string CleanCaption(std::string_view text);
 
 }  // namespace fastclip

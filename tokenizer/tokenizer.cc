@@ -22,7 +22,7 @@ std::vector<TokenId> Tokenizer::EncodePrefix(std::string_view text, std::size_t 
 }
 
 int EncodeContext(const Tokenizer& tokenizer, std::string_view text, std::span<TokenId> out) {
-  if (out.size() < 2) throw std::invalid_argument("a context holds 2 tokens or more");
+  if (out.size() < 2) throw std::invalid_argument("the context length must be at least 2");
   const SpecialTokens special = tokenizer.special();
   std::size_t first = 0;
   if (special.start >= 0) out[first++] = special.start;
@@ -55,8 +55,8 @@ std::string SharedFile(const std::string& name) {
     if (std::filesystem::is_regular_file(file, error)) return file.string();
   }
   throw std::runtime_error(
-      fmt::format("{} is not in {}: run tools/setup.sh, which puts it into build/share, or set "
-                  "FASTCLIP_SHARE to the folder that holds it",
+      fmt::format("{} not found in {}; run tools/setup.sh, which puts it into build/share, or set "
+                  "FASTCLIP_SHARE to its folder",
                   name, fmt::join(folders, " or ")));
 }
 

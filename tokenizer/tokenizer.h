@@ -12,22 +12,22 @@ namespace fastclip {
 
 using TokenId = std::int32_t;
 
-/// Ids that frame a text. `start` is -1 where the vocabulary has none.
+/// Ids that frame a text. `start` is -1 if the vocabulary has none.
 struct SpecialTokens {
   TokenId start = -1;
   TokenId end = 0;
   TokenId pad = 0;
 };
 
-/// Text to ids. Const and stateless: all threads share one.
+/// Text to ids. Stateless and thread-safe.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  /// Ids of `text` without start, end or padding. Any bytes are accepted: what is not UTF-8 is
-  /// replaced by U+FFFD. A text of any length costs O(n log n).
+  /// Ids of `text` without start, end or padding. Any bytes are accepted; invalid UTF-8 is replaced
+  /// by U+FFFD. O(n log n).
   virtual std::vector<TokenId> Encode(std::string_view text) const = 0;
-  /// The first `limit` ids of Encode(text), or all where there are fewer. Where it can, it spends
-  /// no more on a long text than they need.
+  /// The first `limit` ids of Encode(text), or all if there are fewer. Stops early on a long text
+  /// if it can.
   virtual std::vector<TokenId> EncodePrefix(std::string_view text, std::size_t limit) const;
   virtual std::string Decode(std::span<const TokenId> ids) const = 0;
   virtual SpecialTokens special() const = 0;
@@ -35,19 +35,19 @@ class Tokenizer {
 };
 
 /// Writes `start text end pad…` over all of `out` (its size is the context length, 2 or more). A
-/// long text is cut so that `end` stays the last id. Returns the pooling position: the place of the
-/// first `end` after the start, whose feature stands for the whole text; under the causal mask
-/// nothing behind it matters.
+/// long text is truncated so that `end` is the last id. Returns the pooling position: that of the
+/// first `end` after the start, whose feature represents the whole text. Under the causal mask
+/// nothing after it matters.
 int EncodeContext(const Tokenizer& tokenizer, std::string_view text, std::span<TokenId> out);
 
-/// "clip:VOCAB" (the file bpe_simple_vocab_16e6.txt, plain or gzip), "clip" (the one that set-up
-/// installed, see SharedFile()), or "sentencepiece:MODEL". Throws std::runtime_error that names the
-/// file and what to do.
+/// "clip:VOCAB" (the file bpe_simple_vocab_16e6.txt, plain or gzip), "clip" (the file that setup
+/// installed, see SharedFile()), or "sentencepiece:MODEL". Throws std::runtime_error with the file
+/// and what to do.
 std::shared_ptr<const Tokenizer> OpenTokenizer(const std::string& spec);
 
-/// Path of a file that set-up or install placed in the share folder: beside the running binary in
-/// share/, or in ../share/fastclip/. Throws std::runtime_error that says which set-up step makes
-/// it.
+/// Path of a file that setup or install placed in the share folder: share/ next to the running
+/// binary, ../share/, or ../share/fastclip/; FASTCLIP_SHARE overrides them. Throws
+/// std::runtime_error with the setup step that makes it.
 std::string SharedFile(const std::string& name);
 
 }  // namespace fastclip

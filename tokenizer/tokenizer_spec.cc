@@ -21,7 +21,7 @@ TokenizerSpec ParseTokenizerSpec(const std::string& spec) {
   if (spec == "clip" || (names_a_file && (parsed.kind == "clip" || parsed.kind == "sentencepiece")))
     return parsed;
   throw std::invalid_argument(
-      fmt::format("tokenizer '{}': write clip, clip:VOCABULARY or sentencepiece:MODEL", spec));
+      fmt::format("tokenizer '{}': use clip, clip:VOCABULARY or sentencepiece:MODEL", spec));
 }
 
 std::string VocabularyFile(const TokenizerSpec& spec) {

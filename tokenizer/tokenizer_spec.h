@@ -4,17 +4,16 @@
 
 namespace fastclip {
 
-/// What the words "clip", "clip:VOCABULARY" and "sentencepiece:MODEL" name.
+/// A parsed "clip", "clip:VOCABULARY" or "sentencepiece:MODEL".
 struct TokenizerSpec {
   std::string kind;  ///< "clip" or "sentencepiece"
   std::string file;  ///< empty: the vocabulary that set-up installed
 };
 
-/// Throws std::invalid_argument for words of another form. The file is not looked at.
+/// Throws std::invalid_argument for any other text. The file is not opened.
 TokenizerSpec ParseTokenizerSpec(const std::string& spec);
 
-/// The file that the tokenizer is read from. Throws std::runtime_error where it is the installed
-/// one and not there.
+/// The tokenizer's file. Throws std::runtime_error if it is the installed one and missing.
 std::string VocabularyFile(const TokenizerSpec& spec);
 
 }  // namespace fastclip

@@ -33,7 +33,7 @@ std::u32string Normalize(GetNormalizer* get, std::u32string_view text) {
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* normalizer = get(status);
   if (U_FAILURE(status)) {
-    throw std::runtime_error("ICU has no normalization data; is libicu installed whole?");
+    throw std::runtime_error("ICU has no normalization data; reinstall libicu");
   }
   const icu::UnicodeString result = normalizer->normalize(ToUtf16(text), status);
   if (U_FAILURE(status)) throw std::bad_alloc();

@@ -5,9 +5,9 @@
 
 namespace fastclip {
 
-/// What a random number decides. Where records come with replacement, the epoch of the order, of
-/// crops and of captions is the window, that of patches the step. Streams never share numbers; the
-/// values are part of the order's format: append only.
+/// What a random number is used for. With replacement, the epoch of the order, crops and captions
+/// is the window, and that of patches the step. Streams never share numbers. The values are part of
+/// the order's format: append only.
 enum class RandomStream : std::uint64_t {
   kCrop = 1,         ///< RandomCrop, by (seed, epoch, index)
   kCaption = 2,      ///< ChooseCaption, by (seed, epoch, index)
@@ -30,19 +30,19 @@ constexpr std::uint64_t MixBits(std::uint64_t word) {
 /// SplitMix64's step between two states: 2^64 over the golden ratio.
 constexpr std::uint64_t kSplitMixStep = 0x9e3779b97f4a7c15ULL;
 
-/// A key from any number of words; their order counts. A change of the last word alone always
-/// changes the key. Frozen by the tests: orders, crops and captions of stored runs hang on it.
+/// A key from any number of words; their order matters. Changing only the last word always changes
+/// the key. Frozen by tests: the orders, crops and captions of stored runs depend on it.
 constexpr std::uint64_t Mix(std::convertible_to<std::uint64_t> auto... words) {
   std::uint64_t key = 0;
   ((key = MixBits((key ^ static_cast<std::uint64_t>(words)) + kSplitMixStep)), ...);
   return key;
 }
 
-/// Random numbers as a function of (seed, stream, a, b) and of how many were drawn before: no
-/// generator is shared, so that no result depends on threads or on the order of calls.
+/// Random numbers as a function of (seed, stream, a, b) and the number of earlier draws. No
+/// generator is shared, so no result depends on threads or call order.
 ///
-/// It is SplitMix64 started at Mix(seed, stream, a, b). Only integer arithmetic and one exact
-/// multiplication by a power of two: equal on every machine.
+/// SplitMix64 started at Mix(seed, stream, a, b). Uses only integer arithmetic and one exact
+/// multiplication by a power of two, so it is bit-identical on every machine.
 class CounterRandom {
  public:
   constexpr CounterRandom(std::uint64_t seed, RandomStream stream, std::uint64_t a, std::uint64_t b)

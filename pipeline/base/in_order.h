@@ -12,15 +12,15 @@
 
 namespace fastclip {
 
-/// Tasks 0, 1, … that are done by several threads and whose results are taken in that order, by one
-/// thread at a time: whoever brings the next one due takes all that are. Thread-safe.
+/// Tasks 0, 1, … run on several threads; their results are taken in that order, by one thread at a
+/// time. The thread that delivers the next due result takes all that are due. Thread-safe.
 template <class Result>
 class InOrderQueue {
  public:
-  /// At most `ahead` tasks are begun before the result of the first of them was taken.
+  /// At most `ahead` tasks are started before the result of the first of them is taken.
   InOrderQueue(std::int64_t tasks, std::int64_t ahead) : tasks_(tasks), ahead_(ahead) {}
 
-  /// A task to do. Waits for its turn; nothing where none is left, or one failed.
+  /// The next task. Waits for its turn; nothing if none is left or one failed.
   std::optional<std::int64_t> Begin() {
     MutexLock lock(mutex_);
     while (!failure_ && next_ < tasks_ && next_ >= due_ + ahead_) moved_on_.Wait(lock);
@@ -28,14 +28,14 @@ class InOrderQueue {
     return next_++;
   }
 
-  /// Returns whether the caller is to take results now, until TakeDue() has none.
+  /// Returns whether the caller must take results now, until TakeDue() has none.
   bool Put(std::int64_t task, Result made) {
     const MutexLock lock(mutex_);
     ready_.emplace(task, std::move(made));
     return !std::exchange(taking_, true);
   }
 
-  /// The result that is due, for the thread that takes; nothing where it is not there yet.
+  /// The due result, for the taking thread; nothing if it is not ready.
   std::optional<Result> TakeDue() {
     const MutexLock lock(mutex_);
     if (failure_ || ready_.empty() || ready_.begin()->first != due_) {
@@ -44,7 +44,7 @@ class InOrderQueue {
     }
     return std::move(ready_.extract(ready_.begin()).mapped());
   }
-  /// That result was dealt with.
+  /// The taken result was processed.
   void MoveOn() {
     const MutexLock lock(mutex_);
     ++due_;
@@ -75,8 +75,8 @@ class InOrderQueue {
 };
 
 /// Calls make(0), …, make(tasks − 1) on `threads` threads, which may block, and take(result) in
-/// that order, on one thread at a time. At most 4 results a thread wait for their turn. The first
-/// exception ends it and is thrown again; all threads have ended when this returns.
+/// that order, on one thread at a time. At most 4 results per thread wait for their turn. The first
+/// exception stops the work and is rethrown. All threads have ended on return.
 template <class Make, class Take>
 void ForEachInOrder(std::int64_t tasks, int threads, const Make& make, const Take& take) {
   InOrderQueue<decltype(make(std::int64_t{}))> queue(tasks, std::int64_t{4} * threads);

@@ -4,8 +4,8 @@
 
 namespace fastclip {
 
-/// Whether lists and objects of a JSON text lie deeper in each other than any file of ours or of
-/// OpenCLIP's: nlohmann::json copies and writes them by recursion, so deep ones end the process.
+/// Whether a JSON text is nested deeper than any file of this project or of OpenCLIP.
+/// nlohmann::json copies and writes by recursion, so deep nesting would crash the process.
 constexpr bool IsTooDeepJson(std::string_view text) {
   constexpr int kMost = 64;
   int depth = 0;

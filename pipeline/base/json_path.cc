@@ -18,7 +18,7 @@ std::optional<std::vector<std::string>> ParseJsonPath(const std::string& text, c
     path.push_back(text.substr(start, end - start));
     if (path.back().empty()) {
       throw std::runtime_error(
-          fmt::format("{} '{}': write json.NAME, or json.A.B for B in A", what, text));
+          fmt::format("{} '{}': use json.NAME, or json.A.B for field B of A", what, text));
     }
     start = end + 1;
   }

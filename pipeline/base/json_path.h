@@ -8,11 +8,11 @@
 
 namespace fastclip {
 
-/// "json.A.B" → {"A", "B"}: the field B of the object A of a record's .json. Nothing where the text
-/// does not begin with "json."; throws std::runtime_error, naming `what`, for an empty part.
+/// "json.A.B" → {"A", "B"}: the field B of the object A of a record's .json. Nothing if the text
+/// does not begin with "json.". Throws std::runtime_error with `what` for an empty part.
 std::optional<std::vector<std::string>> ParseJsonPath(const std::string& text, const char* what);
 
-/// What lies there; null where nothing does.
+/// The value at `path`; null if there is none.
 const nlohmann::ordered_json* FindAt(const nlohmann::ordered_json& object,
                                      std::span<const std::string> path);
 

@@ -10,7 +10,7 @@
 
 namespace fastclip {
 
-/// Keeps the values used last. Safe from several threads; a value in use outlives its eviction.
+/// Keeps the most recently used values. Thread-safe; a value in use outlives its eviction.
 template <class Key, class Value>
 class LruCache {
  public:
@@ -18,7 +18,7 @@ class LruCache {
 
   std::size_t capacity() const { return capacity_; }
 
-  /// The key's value; null where there is none.
+  /// The key's value; null if there is none.
   std::shared_ptr<const Value> Find(const Key& key) {
     const MutexLock lock(mutex_);
     const auto found = by_key_.find(key);
@@ -27,7 +27,7 @@ class LruCache {
     return found->second->second;
   }
 
-  /// The value that the key has now: of two threads that bring one, the first to come is kept.
+  /// The key's value after the call: if two threads put one, the first is kept.
   std::shared_ptr<const Value> Put(const Key& key, Value value) {
     auto added = std::make_shared<const Value>(std::move(value));
     const MutexLock lock(mutex_);
@@ -41,7 +41,7 @@ class LruCache {
     return added;
   }
 
-  /// Lets the value go that was not used for longest; false where there is none.
+  /// Drops the least recently used value; false if there is none.
   bool DropOldest() {
     const MutexLock lock(mutex_);
     if (by_use_.empty()) return false;

@@ -15,12 +15,12 @@
 #define FASTCLIP_GUARDED_BY(mutex) FASTCLIP_THREAD_ATTRIBUTE(guarded_by(mutex))
 /// A function that is called only while the mutex is held.
 #define FASTCLIP_REQUIRES(mutex) FASTCLIP_THREAD_ATTRIBUTE(requires_capability(mutex))
-/// A function that takes the mutex itself, and so is called only while it is not held.
+/// A function that locks the mutex itself, so it must be called without it.
 #define FASTCLIP_EXCLUDES(mutex) FASTCLIP_THREAD_ATTRIBUTE(locks_excluded(mutex))
 
 namespace fastclip {
 
-/// std::mutex, so that the analysis knows of it. It is locked by a MutexLock alone.
+/// std::mutex with annotations for the analysis. Only a MutexLock locks it.
 class FASTCLIP_THREAD_ATTRIBUTE(capability("mutex")) Mutex {
   friend class MutexLock;
   std::mutex mutex_;
@@ -40,8 +40,8 @@ class FASTCLIP_THREAD_ATTRIBUTE(scoped_lockable) MutexLock {
   std::unique_lock<std::mutex> lock_;
 };
 
-/// std::condition_variable. A wait may end for no reason: it belongs into a loop that looks at what
-/// is waited for, which the analysis can follow, unlike a predicate.
+/// std::condition_variable. A wait can wake up spuriously: use it in a loop that checks the
+/// condition. The analysis can follow a loop, but not a predicate.
 class Condition {
  public:
   void Wait(MutexLock& lock) { condition_.wait(lock.lock_); }

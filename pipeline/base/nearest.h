@@ -5,7 +5,8 @@
 
 namespace fastclip {
 
-/// The candidate with the smallest edit distance to `word`, of at most `at_most`; empty: none has.
+/// The candidate with the smallest edit distance to `word`, at most `at_most`; empty if there is
+/// none.
 std::string Nearest(const std::string& word, const std::vector<std::string>& candidates,
                     std::size_t at_most = std::string::npos);
 

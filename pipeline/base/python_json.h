@@ -10,20 +10,20 @@
 
 namespace fastclip {
 
-/// JSON as Python's json.loads reads it, which wrote most of the web's data sets: also NaN,
-/// Infinity and -Infinity, numbers past the range of a double (1e400 is infinity), lone surrogates
-/// (as U+FFFD, which is what ftfy makes of them), a byte-order mark, UTF-16 and UTF-32. Of equal
-/// names in an object the last value counts. Whole numbers past 64 bits become doubles.
+/// Reads JSON like Python's json.loads: also NaN, Infinity and -Infinity, numbers out of the range
+/// of a double (1e400 is infinity), lone surrogates (as U+FFFD, like ftfy), a byte-order mark,
+/// UTF-16 and UTF-32. For equal names in an object the last value counts. Integers beyond 64 bits
+/// become doubles.
 ///
-/// Nothing where Python raises: no JSON, no UTF-8, more than one value. Nothing either for what
-/// only an attack holds: more than kMaxJsonDepth values inside each other (about where Python gives
-/// up as well), or more than kMaxJsonValues in all. Takes time linear in the text.
+/// Nothing where Python raises: not JSON, not UTF-8, more than one value. Also nothing for input
+/// that only an attack contains: nesting deeper than kMaxJsonDepth (about Python's limit too), or
+/// more than kMaxJsonValues values. Linear time.
 std::optional<nlohmann::ordered_json> ParsePythonJson(std::string_view text);
 
 using JsonPath = std::vector<std::string>;  ///< {"A", "B"}: the field B of the object A
 
-/// The same, but keeps only what lies at `paths`, so that a large text takes little memory: other
-/// fields are checked and left out, and kMaxJsonValues counts those that are kept.
+/// The same, but keeps only the values at `paths`, to save memory on a large text. Other fields are
+/// checked and dropped; kMaxJsonValues counts only kept values.
 std::optional<nlohmann::ordered_json> ParsePythonJson(std::string_view text,
                                                       std::span<const JsonPath> paths);
 

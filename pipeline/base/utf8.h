@@ -15,7 +15,7 @@ struct Utf8Character {
 constexpr bool IsSurrogate(char32_t value) { return value >= 0xD800 && value < 0xE000; }
 
 /// The character that begins at text[at]; `at` must be inside. A surrogate written in three bytes
-/// is given as such, as Python's "surrogatepass" does: who wants strict UTF-8 asks IsSurrogate().
+/// is returned as such, like Python's "surrogatepass"; check IsSurrogate() for strict UTF-8.
 constexpr Utf8Character Utf8At(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
   const unsigned char first = byte(0);

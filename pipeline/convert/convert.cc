@@ -57,15 +57,15 @@ void Check(const ConvertOptions& options) {
     if (!ok) throw std::invalid_argument(reason);
   };
   require(options.records_per_shard >= 1 && options.records_per_shard <= 10'000'000,
-          "records per shard: 1 to 10,000,000");
+          "records per shard must be 1 to 10,000,000");
   require(options.max_bytes >= 0 && options.resize >= 0,
           "bytes per shard and size cannot be negative");
-  require(options.quality >= 1 && options.quality <= 100, "quality: 1 to 100");
-  require(options.threads >= 1 && options.threads <= kMostThreads, "threads: 1 to 256");
+  require(options.quality >= 1 && options.quality <= 100, "quality must be 1 to 100");
+  require(options.threads >= 1 && options.threads <= kMostThreads, "threads must be 1 to 256");
   const bool changes =
       options.resize > 0 || options.background.has_value() || options.decode.exif_rotate;
   require(options.encoding != Encoding::kKeep || !changes,
-          "resize, background and exif-rotate need an encoding, jpg or png");
+          "resize, background and exif-rotate need an encoding: jpg or png");
 }
 
 /// What else is to be told, a line each.
@@ -74,22 +74,22 @@ std::vector<std::string> NotesOf(const ConvertReport& report) {
   const auto note = [&](std::int64_t count, const char* one, const char* more) {
     if (count > 0) notes.push_back(fmt::format(fmt::runtime(count == 1 ? one : more), count));
   };
-  note(report.renamed, "{} record got another key, as its key was in the shard already",
-       "{} records got other keys, as their keys were in the shard already");
+  note(report.renamed, "{} record got a new key because its key was already in the shard",
+       "{} records got new keys because their keys were already in the shard");
   if (report.renamed > 0) notes.back() += ": " + report.first_renamed;
-  note(report.replaced, "{} member was left out: the new picture has its name",
-       "{} members were left out: the new picture has their name");
+  note(report.replaced, "{} member was left out because the new image has its name",
+       "{} members were left out because the new image has their name");
   if (!report.moved_fields.empty()) {
-    notes.push_back(fmt::format(
-        "the .json has fields of convert called {0}: the columns of that name are in it with "
-        "source_ before it",
-        fmt::join(report.moved_fields, ", ")));
+    notes.push_back(
+        fmt::format("convert writes {0} to the .json; columns of the same name are stored there "
+                    "with the prefix source_",
+                    fmt::join(report.moved_fields, ", ")));
   }
   note(report.bad_labels,
-       "{} label is no whole number of 0 or more: it is in the .json, and there is no .cls",
-       "{} labels are no whole numbers of 0 or more: they are in the .json, and there is no .cls");
-  note(report.others, "{} file of the shards belongs to no record and was left out",
-       "{} files of the shards belong to no record and were left out");
+       "{} label is not an integer >= 0; it is in the .json, and there is no .cls",
+       "{} labels are not integers >= 0; they are in the .json, and there is no .cls");
+  note(report.others, "{} file in the shards does not belong to a record and was left out",
+       "{} files in the shards do not belong to a record and were left out");
   return notes;
 }
 
@@ -133,7 +133,7 @@ ConvertReport Convert(const RecordSource& source, ConvertFolder& folder,
       });
   shards.Close();
   if (report.done.written == 0) {
-    throw std::runtime_error(fmt::format("none of {} rows can be packed; the first, '{}': {}",
+    throw std::runtime_error(fmt::format("no row can be packed ({} read); the first is '{}': {}",
                                          report.done.rows, report.skipped.front().key,
                                          SkipName(report.skipped.front().cause)));
   }

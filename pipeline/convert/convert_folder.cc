@@ -48,7 +48,7 @@ std::string Message(int error) { return std::generic_category().message(error); 
 }  // namespace
 
 ConvertFolder::ConvertFolder(const std::string& out) {
-  if (out.empty()) throw std::runtime_error("the output folder needs a name");
+  if (out.empty()) throw std::runtime_error("the output folder has no name");
   const fs::path slashed = fs::path(out) / "";
   out_ = FollowLinks(slashed.parent_path().string());  // without a slash at its end
   in_place_ = fs::exists(out_);
@@ -57,13 +57,13 @@ ConvertFolder::ConvertFolder(const std::string& out) {
   std::error_code error;
   if (!in_place_) fs::create_directories(unfinished_.parent_path(), error);
   if (mkdir(unfinished_.c_str(), 0777) != 0 && errno != EEXIST) {
-    Refuse(unfinished_, "cannot be made: " + Message(errno));
+    Refuse(unfinished_, "cannot be created: " + Message(errno));
   }
-  if (!fs::is_directory(unfinished_, error)) Refuse(unfinished_, "is in the way; move it away");
+  if (!fs::is_directory(unfinished_, error)) Refuse(unfinished_, "is not a folder; move it away");
   Lock();
   RequireFree();  // it may have been finished before we had the lock
   if (const std::int64_t files = Clear(); files > 0) {
-    removed_ = fmt::format("{}: removed {} {} of an earlier convert that did not finish",
+    removed_ = fmt::format("{}: removed {} {} left by an earlier convert that did not finish",
                            unfinished_.string(), files, files == 1 ? "file" : "files");
   }
 }
@@ -73,17 +73,17 @@ void ConvertFolder::RequireFree() const {
   std::error_code error;
   if (!fs::exists(out_, error)) return;
   if (!fs::is_directory(out_, error)) {
-    Refuse(out_, "exists already and is not a folder; name a new folder");
+    Refuse(out_, "exists and is not a folder; use a new folder");
   }
   for (const auto& entry : fs::directory_iterator(out_)) {
     if (in_place_ && entry.path().filename() == kInPlace) continue;
     if (entry.path().filename() == "lost+found") continue;  // of a disk that is mounted there
     if (fs::exists(out_ / kInPlace / kLock, error)) {
-      Refuse(out_, fmt::format("holds part of a convert that was stopped while it finished; remove "
-                               "its shards and {}, or name a new folder",
+      Refuse(out_, fmt::format("holds part of a convert that was interrupted at its end; remove "
+                               "its shards and {}, or use a new folder",
                                kInPlace));
     }
-    Refuse(out_, "exists already and is not empty; name a new folder, or remove it");
+    Refuse(out_, "exists and is not empty; use a new folder, or remove it");
   }
 }
 
@@ -103,15 +103,14 @@ void ConvertFolder::Lock() {
     std::string holder(256, '\0');
     holder.resize(ReadAt(lock_.get(), 0, std::as_writable_bytes(std::span(holder)), path));
     holder = holder.substr(0, holder.find('\n'));
-    Refuse(out_,
-           fmt::format("another fastclip shards convert is writing it{}; wait for its end, or "
-                       "name another folder",
-                       holder.empty() ? "" : " (" + holder + ")"));
+    Refuse(out_, fmt::format("another fastclip shards convert is writing to it{}; wait until it "
+                             "ends, or use another folder",
+                             holder.empty() ? "" : " (" + holder + ")"));
   }
   struct stat held {};
   if (fstat(lock_.get(), &held) != 0 || stat(path.c_str(), &status) != 0 ||
       held.st_ino != status.st_ino) {
-    Refuse(out_, "another fastclip shards convert has just written it");
+    Refuse(out_, "another fastclip shards convert has just finished writing it");
   }
   // For people only: what counts is the lock.
   char host[65] = "";

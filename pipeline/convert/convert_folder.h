@@ -8,27 +8,26 @@
 
 namespace fastclip {
 
-/// The folder that `fastclip shards convert` fills: it is there complete or not at all.
+/// The output folder of `fastclip shards convert`. It appears only when it is complete.
 ///
-/// Where OUT is not there yet, files are made in OUT.unfinished, which then gets the name OUT.
-/// Where it is (an empty folder, a mounted disk, "."), they are made in OUT/convert.unfinished and
-/// then moved up, convert.json last. A file convert.lock marks the unfinished folder as ours, and
-/// is locked as long as its maker lives: a second convert into OUT is refused, and what a killed
-/// one left is removed, but nothing of anybody else.
+/// If OUT does not exist, files are written to OUT.unfinished, which is then renamed to OUT. If OUT
+/// exists (an empty folder, a mounted disk, "."), they are written to OUT/convert.unfinished and
+/// then moved up, convert.json last. The file convert.lock marks the unfinished folder and is
+/// locked while its process lives: a second convert into OUT is refused. What a killed convert left
+/// is removed; no other files are.
 class ConvertFolder {
  public:
-  /// Throws std::runtime_error that says what to do: OUT is not empty or no folder, another
-  /// process is making it, the unfinished folder holds files of somebody else, nothing can be
-  /// written there.
+  /// Throws std::runtime_error with what to do if OUT is not empty or not a folder, another process
+  /// is writing it, the unfinished folder has other files, or nothing can be written there.
   explicit ConvertFolder(const std::string& out);
-  /// Removes what was made unless Finish() was reached.
+  /// Removes what was written unless Finish() was called.
   ~ConvertFolder();
   ConvertFolder(const ConvertFolder&) = delete;
   ConvertFolder& operator=(const ConvertFolder&) = delete;
 
-  /// Where to make files: 00000.tar, 00001.tar, … and convert.json.
+  /// Where to write 00000.tar, 00001.tar, … and convert.json.
   const std::filesystem::path& unfinished() const { return unfinished_; }
-  /// What a convert that was killed had left there, for people; empty: nothing.
+  /// A message about files of a killed convert that were removed; empty if there were none.
   const std::string& removed() const { return removed_; }
   void Finish();
 

@@ -22,9 +22,9 @@ struct LintReport {
   SkipCounts bad{};
 };
 
-/// Reads every record and decodes its picture whole, as training would, by `threads` threads.
-/// `on_bad` hears of each record that training passes over, in order; `on_progress` of the report
-/// so far. Throws what the source and the two throw.
+/// Reads every record and decodes its whole image, as training would, on `threads` threads. Calls
+/// `on_bad` for each record that training would skip, in order, and `on_progress` with the report
+/// so far. Throws what the source and the callbacks throw.
 LintReport Lint(const RecordSource& source, const DecodeOptions& options, int threads,
                 const std::function<void(const BadRecord&)>& on_bad,
                 const std::function<void(const LintReport&)>& on_progress = {});

@@ -10,15 +10,15 @@
 
 namespace fastclip {
 
-/// A picture as it goes into a shard.
+/// An image as it is written to a shard.
 struct PackedPicture {
-  const char* extension = "";    ///< that of its bytes
-  std::vector<std::byte> image;  ///< empty: the bytes as they were
+  const char* extension = "";    ///< of the image's format
+  std::vector<std::byte> image;  ///< empty: the original bytes
   ImageSize size, original;
 };
 
-/// What `options` make of a picture, or why it cannot be packed. With Encoding::kKeep only its
-/// header is read.
+/// Converts an image by `options`, or returns why it cannot be packed. With Encoding::kKeep only
+/// its header is read.
 std::variant<PackedPicture, Skip> PackPicture(std::span<const std::byte> bytes,
                                               const ConvertOptions& options);
 

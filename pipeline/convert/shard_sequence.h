@@ -14,7 +14,7 @@
 
 namespace fastclip {
 
-/// A record on its way into a shard.
+/// A record to be written to a shard.
 struct PackedRow {
   StoredRecord stored;
   std::variant<PackedPicture, Skip> picture = Skip::kMissing;
@@ -24,12 +24,12 @@ struct PackedRow {
 /// thread-safe.
 class ShardSequence {
  public:
-  /// All are shared and must outlive it.
+  /// Keeps references: all must outlive it.
   ShardSequence(const std::filesystem::path& folder, const ConvertOptions& options,
                 ConvertReport& report);
 
   void Add(const PackedRow& row);
-  /// Ends the last shard.
+  /// Finishes the last shard.
   void Close();
 
  private:

@@ -13,28 +13,29 @@
 
 namespace fastclip {
 
-/// A file that appears under its name only when it is complete: written aside in the same folder,
-/// synced, renamed, its folder synced. Every failure is a std::system_error that names the path.
+/// A file that appears under its name only when it is complete: it is written to a temporary file
+/// in the same folder, synced and renamed, and the folder is synced. Every failure is a
+/// std::system_error with the path.
 class AtomicFile {
  public:
-  /// Creates PATH.HOST.PID.N.tmp, so that processes that write the same file do not meet, and locks
-  /// it, so that RemoveAbandoned() knows that its writer lives.
+  /// Creates and locks PATH.HOST.PID.N.tmp. The name keeps processes that write the same file
+  /// apart; the lock shows RemoveAbandoned() that the writer is alive.
   explicit AtomicFile(std::string path);
-  /// Removes the temporary file unless Commit() was reached.
+  /// Removes the temporary file unless Commit() was called.
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// The permissions that the file will have; by default those of a new file.
+  /// Sets the file's permissions; the default is those of a new file.
   void SetMode(mode_t mode);
   void Append(std::span<const std::byte> bytes);
   void WriteAt(std::int64_t offset, std::span<const std::byte> bytes);
   /// Bytes appended so far.
   std::int64_t size() const { return size_; }
-  /// Syncs and renames. The file stays open: the descriptor it returns reads what was written.
+  /// Syncs and renames. Returns a descriptor that reads what was written.
   UniqueFd Commit();
-  /// Only renames: for what carries its own hash and can be made again. After a power cut the name
-  /// may stand for a file that is empty or torn.
+  /// Renames without syncing, for files that have their own hash and can be rebuilt. After a power
+  /// failure the file can be empty or incomplete.
   UniqueFd CommitUnsynced();
 
  private:
@@ -44,14 +45,13 @@ class AtomicFile {
   std::int64_t size_ = 0;
 };
 
-/// Removes the temporary files that killed AtomicFiles of this host left in `folder`, for the
-/// targets that `ours` names (without their folder). Returns how many. What cannot be looked at or
-/// removed is left; names over 150 bytes stand there cut.
+/// Removes temporary files that killed processes of this host left in `folder`, for targets (names
+/// without folder) that `ours` accepts. Returns their number. Files that cannot be checked or
+/// removed stay. Target names are truncated to 150 bytes.
 int RemoveAbandoned(const std::string& folder, const std::function<bool(std::string_view)>& ours);
 
-/// Keeps other processes from the same in a folder as long as it lives: to read a file in it,
-/// change it and write it back. Waits for the holder. Where the file system has no locks, nothing
-/// is held.
+/// An exclusive lock on a folder, held while the object lives: to read, change and write back a
+/// file in it. Waits for the current holder. Does nothing if the file system has no locks.
 class FolderLock {
  public:
   explicit FolderLock(const std::string& folder);

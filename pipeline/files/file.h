@@ -27,14 +27,14 @@ class UniqueFd {
   int fd_;
 };
 
-/// open(2) with O_CLOEXEC; empty, and errno tells why, where it fails. Failures that may pass (EIO,
-/// ESTALE, timeouts, no descriptor left) are tried four times over one second. A process without a
-/// descriptor closes a file of SpareFiles.
+/// open(2) with O_CLOEXEC; empty with errno set if it fails. Transient failures (EIO, ESTALE,
+/// timeouts, no descriptor left) are tried four times over one second. If no descriptor is left, a
+/// file of SpareFiles is closed.
 UniqueFd OpenWithRetries(const std::string& path, int flags);
 
-/// Opens a regular file to read. Empty where nothing of that name can be (no such file, not a
-/// regular file, a name too long); throws std::system_error that names the path for anything else
-/// that OpenWithRetries() fails of.
+/// Opens a regular file to read. Empty if there cannot be one (no such file, not a regular file,
+/// name too long); throws std::system_error with the path for any other failure of
+/// OpenWithRetries().
 UniqueFd OpenToRead(const std::string& path);
 
 FileStamp StampOf(const struct stat& status);
@@ -43,11 +43,11 @@ FileStamp StampOf(const struct stat& status);
 std::size_t ReadAt(int fd, std::int64_t offset, std::span<std::byte> out, const std::string& path,
                    const std::stop_token& stop = {});
 
-/// Writes all of `bytes` at `offset`; throws std::system_error that names the path.
+/// Writes all of `bytes` at `offset`; throws std::system_error with the path.
 void WriteAt(int fd, std::int64_t offset, std::span<const std::byte> bytes,
              const std::string& path);
 
-/// Syncs a folder, so that a rename in it outlives a power cut. Throws std::system_error.
+/// Syncs a folder, so that a rename in it survives a power failure. Throws std::system_error.
 void SyncFolder(const std::string& folder);
 
 }  // namespace fastclip

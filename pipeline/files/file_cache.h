@@ -10,16 +10,16 @@
 
 namespace fastclip {
 
-/// Keeps the files used last open. Safe from several threads; a file in use outlives its eviction.
+/// Keeps the most recently used files open. Thread-safe; a file in use outlives its eviction.
 class FileCache {
  public:
-  /// Keeps `capacity` files open, fewer where the process may not open many.
+  /// Keeps `capacity` files open, or fewer if the process's limit is low.
   explicit FileCache(std::size_t capacity)
       : files_(SpareFiles::Allowance(capacity)),
         spare_(files_.capacity(), [this] { return files_.DropOldest(); }) {}
-  /// The open file (OpenFile); nothing where it is gone.
+  /// The open file (OpenFile); null if it is missing.
   std::shared_ptr<const RandomAccessFile> Open(const std::string& path);
-  /// Opens what has the name now when it is asked for again.
+  /// The next Open() opens the file anew.
   void Forget(const std::string& path) { files_.Forget(path); }
 
  private:

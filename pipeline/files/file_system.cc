@@ -53,7 +53,7 @@ bool HasFileSystem(std::string_view name) { return Find(name) != nullptr; }
 const FileSystem& FileSystemOf(std::string_view name) {
   if (const FileSystem* files = Find(name)) return *files;
   throw std::runtime_error(
-      fmt::format("'{}': files of {}:// are not read; copy them to a local or mounted folder", name,
+      fmt::format("'{}': {}:// is not supported; copy the files to a local or mounted folder", name,
                   SchemeOf(name)));
 }
 

@@ -9,30 +9,30 @@
 
 namespace fastclip {
 
-/// Where files are found by name. Thread-safe.
+/// Finds files by name. Thread-safe.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
-  /// The file of that name; null where none can be (no such file, no regular file, a name too
-  /// long). Throws std::system_error that names it for anything else.
+  /// The file of that name; null if there cannot be one (no such file, not a regular file, name too
+  /// long). Throws std::system_error with the name for anything else.
   virtual std::shared_ptr<const RandomAccessFile> Open(const std::string& uri) const = 0;
-  /// Its size and time; nothing where it is gone. Throws std::runtime_error that names it where the
-  /// name is of something else, or nobody can tell.
+  /// Its size and time; nothing if it is missing. Throws std::runtime_error with the name if it is
+  /// not a regular file or cannot be checked.
   virtual std::optional<FileStamp> Find(const std::string& uri) const = 0;
 };
 
-/// Whether a name has the form "SCHEME://…"; all other names are of this machine's files.
+/// Whether a name has the form "SCHEME://…"; all other names are local files.
 bool IsUri(std::string_view name);
 
-/// The file system of a name. Throws std::runtime_error where nobody knows the scheme.
+/// The file system of a name. Throws std::runtime_error for an unknown scheme.
 const FileSystem& FileSystemOf(std::string_view name);
-/// Whether there is one.
+/// Whether the scheme is known.
 bool HasFileSystem(std::string_view name);
 
 /// FileSystemOf(name).Open(name).
 std::shared_ptr<const RandomAccessFile> OpenFile(const std::string& name);
 
-/// Makes the names "SCHEME://…" those of `files` for as long as it lives. Made where no other
+/// Registers `files` for names "SCHEME://…" while it lives. Create and destroy it while no other
 /// thread opens files.
 class AddedFileSystem {
  public:

@@ -30,7 +30,8 @@ UniqueFd MakeUnnamed(const std::string& folder) {
   constexpr int kSuffix = 4;
   UniqueFd named(mkostemps(path.data(), kSuffix, O_CLOEXEC));
   if (!named || unlink(path.c_str()) != 0)
-    throw std::system_error(errno, std::generic_category(), "an inflated copy in " + here);
+    throw std::system_error(errno, std::generic_category(),
+                            "creating a decompressed copy in " + here);
   return named;
 }
 
@@ -80,22 +81,22 @@ void Inflate(const RandomAccessFile& file, int out) {
       z.avail_out = kBlock;
       state = inflate(&z, Z_NO_FLUSH);
       if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR) {
-        throw std::runtime_error(
-            fmt::format("{}: not a gzip file, or damaged before byte {} ({}); make it again", path,
-                        read - z.avail_in, z.msg != nullptr ? z.msg : "zlib cannot go on"));
+        throw std::runtime_error(fmt::format(
+            "{}: not a gzip file, or damaged before byte {} ({}); create it again", path,
+            read - z.avail_in, z.msg != nullptr ? z.msg : "zlib cannot continue"));
       }
       const std::size_t made = kBlock - z.avail_out;
-      WriteAt(out, written, std::span(text).first(made), "the inflated copy of " + path);
+      WriteAt(out, written, std::span(text).first(made), "the decompressed copy of " + path);
       written += static_cast<std::int64_t>(made);
       if (written > most) {
-        throw std::runtime_error(
-            fmt::format("{}: inflates to more than {} times its size; if it is a table, gunzip it",
-                        path, GzipCopy::kMostRatio));
+        throw std::runtime_error(fmt::format(
+            "{}: decompresses to more than {} times its size; if it is a table, gunzip it", path,
+            GzipCopy::kMostRatio));
       }
     } while (z.avail_out == 0 && state == Z_OK);
   }
   if (state != Z_STREAM_END)
-    throw std::runtime_error(path + ": cut short: its gzip stream does not end; fetch it again");
+    throw std::runtime_error(path + ": truncated gzip stream; fetch it again");
 }
 
 }  // namespace

@@ -11,20 +11,22 @@
 
 namespace fastclip {
 
-/// Inflated copies of gzip files, so that they can be read at any place. A copy is a file without a
-/// name: it is gone with its last reader, also after a kill. Thread-safe.
+/// Decompressed copies of gzip files, for random access. A copy is an unnamed file, so it vanishes
+/// with its last reader, also after a kill. Thread-safe.
 class GzipCopy {
  public:
-  /// A file that inflates to more than this many times its size, and kSmall, is taken for a bomb.
+  /// A file that decompresses to more than kSmall plus this many times its size is refused as a zip
+  /// bomb.
   static constexpr std::int64_t kMostRatio = 200;
   static constexpr std::int64_t kSmall = 64 << 20;
 
-  /// Copies lie in the first of `folders` that has room ("" is the working folder), else where
-  /// temporary files do.
+  /// Copies are written to the first of `folders` that has space ("" is the working folder), else
+  /// to the folder for temporary files.
   explicit GzipCopy(std::vector<std::string> folders) : folders_(std::move(folders)) {}
 
-  /// What an open file inflates to, under the same name. The last copy is kept and given again for
-  /// the same file. Throws std::runtime_error: not gzip, cut short, damaged, too large, no room.
+  /// The decompressed content of an open file, under the same name. The last copy is kept and
+  /// reused for the same file. Throws std::runtime_error if it is not gzip, truncated, damaged or
+  /// too large, or if there is no space.
   std::shared_ptr<const RandomAccessFile> Of(const RandomAccessFile& file);
 
  private:

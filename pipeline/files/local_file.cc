@@ -32,7 +32,7 @@ class LocalFileSystem final : public FileSystem {
     }
     if (S_ISDIR(status.st_mode)) {
       throw std::runtime_error(
-          fmt::format("{}: a folder; list its files, as in '{}/*.tar'", path, path));
+          fmt::format("{}: is a folder; list its files, as in '{}/*.tar'", path, path));
     }
     if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": not a regular file");
     return StampOf(status);

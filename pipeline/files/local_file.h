@@ -11,18 +11,17 @@ namespace fastclip {
 /// The files of this machine.
 const FileSystem& LocalFiles();
 
-/// What a descriptor reads, which somebody else closes.
+/// A file behind a descriptor that it does not own.
 class DescriptorFile : public RandomAccessFile {
  public:
   DescriptorFile(int fd, std::string name) : RandomAccessFile(std::move(name)), fd_(fd) {}
 
   int fd() const { return fd_; }
   FileStamp Stamp() const override;
-  /// The time of a file is that of its filesystem's clock, which ticks; where the last write fell
-  /// into the tick that is now, this waits until that is over (20 ms; 2 s where times are whole
-  /// seconds).
+  /// File times have the resolution of the filesystem's clock. If the last write was in the current
+  /// tick, this waits until the tick is over (20 ms; 2 s if times are whole seconds).
   FileStamp SettledStamp() const override;
-  /// The kernel fills its cache with them in large requests.
+  /// The kernel reads them into its cache in large requests.
   void Advise(std::int64_t begin, std::int64_t end) const override;
   std::int64_t NextData(std::int64_t at) const override;
 

@@ -75,16 +75,16 @@ std::optional<mode_t> CheckFile(const std::string& path, const std::string& targ
   const auto status = StatusOf(target);
   if (!status) return std::nullopt;
   if (S_ISDIR(status->st_mode)) {
-    throw std::runtime_error(fmt::format("{}: a folder; name a file in it", path));
+    throw std::runtime_error(fmt::format("{}: is a folder; use a file in it", path));
   }
   if (!S_ISREG(status->st_mode)) {
-    throw std::runtime_error(fmt::format("{}: not a regular file; name another", path));
+    throw std::runtime_error(fmt::format("{}: not a regular file; use another file", path));
   }
   for (const std::string& input : inputs) {
     const auto read = StatusOf(input);
     if (read && IsSame(*read, *status)) {
       throw std::runtime_error(
-          fmt::format("{}: is read by this command; name another file to write", path));
+          fmt::format("{}: is an input of this command; write to another file", path));
     }
   }
   if (access(target.c_str(), W_OK) != 0) {
@@ -92,7 +92,7 @@ std::optional<mode_t> CheckFile(const std::string& path, const std::string& targ
   }
   if (status->st_size > 0 && !kind.is_one(ReadHead(target))) {
     throw std::runtime_error(
-        fmt::format("{}: exists and is not {}; name another file", path, kind.name));
+        fmt::format("{}: exists and is not {}; use another file", path, kind.name));
   }
   return status->st_mode & 07777;
 }
@@ -106,14 +106,14 @@ std::string FollowLinks(const std::string& path) {
     if (!fs::is_symlink(fs::symlink_status(at, error))) return at.string();
     at = at.parent_path() / fs::read_symlink(at);
   }
-  throw std::runtime_error(path + ": a link that leads back to itself; name another file");
+  throw std::runtime_error(path + ": circular link; use another file");
 }
 
 OutputFile::OutputFile(std::string path, const OutputKind& kind,
                        const std::vector<std::string>& inputs)
     : path_(std::move(path)) {
   if (path_.empty() || path_.find('\0') != std::string::npos) {
-    throw std::runtime_error("an output file needs a name");
+    throw std::runtime_error("the output file has no valid name");
   }
   const auto status = StatusOf(path_);
   const std::optional<int> descriptor = OpenedAs(path_, status);
@@ -167,7 +167,7 @@ std::string CheckOutputPath(const std::string& path, const OutputKind& kind) {
   const auto status = StatusOf(path);
   if (path == "-" || OpenedAs(path, status) || (status && IsStream(status->st_mode))) {
     throw std::runtime_error(
-        fmt::format("{}: {} cannot be written to a stream; name a file", path, kind.name));
+        fmt::format("{}: {} cannot be written to a stream; use a file", path, kind.name));
   }
   const std::string target = FollowLinks(path);
   CheckFile(path, target, kind, {});

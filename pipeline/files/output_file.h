@@ -12,18 +12,18 @@
 
 namespace fastclip {
 
-/// What a command writes, and how an older one is told from a file of somebody else.
+/// A kind of output file, and how to recognize an existing one.
 struct OutputKind {
-  std::string name;  ///< for people, as in "a manifest"
-  /// Whether a file that begins with these bytes, at most 64 KiB, is one.
+  std::string name;  ///< for messages, as in "a manifest"
+  /// Whether a file that begins with these bytes (at most 64 KiB) is of this kind.
   std::function<bool(std::string_view)> is_one;
 };
 
-/// The file at the end of the symbolic links that begin at `path`, be it there or not; `path`
-/// itself where it is no link. Throws std::runtime_error for links that go in a circle.
+/// The target of the symbolic links that begin at `path`, existing or not; `path` itself if it is
+/// not a link. Throws std::runtime_error for circular links.
 std::string FollowLinks(const std::string& path);
 
-/// The file that a user names for a command to write. One rule for all commands:
+/// An output file that the user names. The same rules for all commands:
 ///
 /// - Where nothing is, or a file of this kind, or an empty one: an AtomicFile. A link stays, and
 ///   what it points to is written.
@@ -32,18 +32,18 @@ std::string FollowLinks(const std::string& path);
 ///   command reads.
 class OutputFile {
  public:
-  /// Opens it, so make it before the work. `inputs` are files that the command reads. Throws
-  /// std::runtime_error that names the path and says what to do.
+  /// Opens the file, so construct it before the work. `inputs` are files that the command reads.
+  /// Throws std::runtime_error with the path and what to do.
   OutputFile(std::string path, const OutputKind& kind, const std::vector<std::string>& inputs = {});
 
   /// Throws std::system_error, as Commit() does.
   void Append(std::span<const std::byte> bytes);
   void Append(std::string_view text);
-  /// Ends a file and gives it its name; without it nothing stays.
+  /// Finishes a file and gives it its name. Without it the file is removed.
   void Commit();
-  /// Whether it is a file that can be read once it is committed.
+  /// Whether it is a file that can be read after Commit().
   bool is_file() const { return file_.has_value(); }
-  /// Where it is, what is printed for people must go elsewhere.
+  /// If true, messages must not go to standard output.
   bool is_stdout() const { return is_stdout_; }
 
  private:
@@ -55,8 +55,8 @@ class OutputFile {
   std::optional<AtomicFile> file_;  // of all else
 };
 
-/// The same rule for a writer of its own, which cannot write to streams: these are refused as well.
-/// Returns the file to write, behind all links.
+/// The same rules for a writer that cannot write to streams, which are refused too. Returns the
+/// file to write, with all links followed.
 std::string CheckOutputPath(const std::string& path, const OutputKind& kind);
 
 }  // namespace fastclip

@@ -4,8 +4,8 @@
 
 namespace fastclip {
 
-/// The folder of this program's binary, by which it finds what is installed with it. Empty where
-/// the system does not tell. Asked once.
+/// The folder of this program's binary, used to find installed files. Empty if the system does not
+/// report it. Cached.
 const std::filesystem::path& ProgramFolder();
 
 }  // namespace fastclip

@@ -22,7 +22,7 @@ std::size_t RandomAccessFile::Read(std::int64_t offset, std::span<std::byte> out
     } catch (const std::system_error& error) {
       if (retries.MayTryAgain(error.code().value(), stop)) continue;
       throw std::runtime_error(
-          fmt::format("{}: reading {} bytes at offset {} failed: {}; is the disk sound?", name_,
+          fmt::format("{}: reading {} bytes at offset {} failed: {}; check the disk", name_,
                       out.size(), offset, error.code().message()));
     }
   }

@@ -11,41 +11,41 @@ namespace fastclip {
 
 struct FileStamp {
   std::int64_t size = 0;
-  std::int64_t mtime_ns = 0;  ///< since 1970, modulo 2^64: after 2262 no time, but still a stamp
+  std::int64_t mtime_ns = 0;  ///< since 1970, modulo 2^64: wraps after 2262, but still a stamp
   bool operator==(const FileStamp&) const = default;
 };
 
-/// A file that is open, wherever it lies: its bytes at any offset. Thread-safe.
+/// An open file, local or not, with random access. Thread-safe.
 class RandomAccessFile {
  public:
-  /// `name`: what messages call it.
+  /// `name` is used in messages.
   explicit RandomAccessFile(std::string name) : name_(std::move(name)) {}
   virtual ~RandomAccessFile() = default;
   RandomAccessFile(const RandomAccessFile&) = delete;
   RandomAccessFile& operator=(const RandomAccessFile&) = delete;
 
   const std::string& name() const { return name_; }
-  /// Size and time of what is open, as they are now. Throws std::system_error.
+  /// Current size and time of the open file. Throws std::system_error.
   virtual FileStamp Stamp() const = 0;
-  /// Like Stamp(), but safe as the key of what is read from here on: a later write always gets
-  /// another stamp. May wait for that.
+  /// Like Stamp(), but safe as a cache key: a later write always gets another stamp. Can wait for
+  /// that.
   virtual FileStamp SettledStamp() const { return Stamp(); }
 
-  /// Reads up to out.size() bytes at `offset`; fewer only where the file ends. Failures that may
-  /// pass (EIO, ESTALE, timeouts) are tried four times over one second; then it throws
-  /// std::runtime_error that names file and offset, as it does if `stop` is asked for meanwhile.
+  /// Reads up to out.size() bytes at `offset`; fewer only at the end of the file. Transient
+  /// failures (EIO, ESTALE, timeouts) are tried four times over one second. Then, or if `stop` is
+  /// requested, it throws std::runtime_error with the file (and offset).
   std::size_t Read(std::int64_t offset, std::span<std::byte> out,
                    const std::stop_token& stop = {}) const;
 
-  /// Bytes [begin, end) will be read soon. A hint: what comes of it shows in no result.
+  /// Hint that bytes [begin, end) will be read soon. Never changes a result.
   virtual void Advise(std::int64_t /*begin*/, std::int64_t /*end*/) const {}
-  /// The first byte at or behind `at` that is not in a hole, or the file's size. A file that does
-  /// not know says `at`.
+  /// The first byte at or after `at` that is not in a hole, or the file's size. Returns `at` if
+  /// holes are unknown.
   virtual std::int64_t NextData(std::int64_t at) const { return at; }
 
  private:
-  /// One try: at least one byte, fewer than asked for as it comes; 0 only where the file ends.
-  /// Throws std::system_error.
+  /// One attempt: reads at least one byte, possibly fewer than requested; 0 only at the end of the
+  /// file. Throws std::system_error.
   virtual std::size_t ReadSome(std::int64_t offset, std::span<std::byte> out) const = 0;
 
   const std::string name_;

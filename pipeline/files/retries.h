@@ -6,15 +6,15 @@
 
 namespace fastclip {
 
-/// Waits, but no longer than until `stop` is asked for.
+/// Waits, at most until `stop` is requested.
 void Pause(std::chrono::nanoseconds time, const std::stop_token& stop = {});
 
-/// Counts the failures of one call: one that may pass is tried four times over one second.
+/// Counts the failures of one call: a transient one is tried four times over one second.
 class Retries {
  public:
-  /// Whether to try again after that errno. Waits before it says so.
+  /// Whether to retry after that errno. Waits before returning true.
   bool MayTryAgain(int error, const std::stop_token& stop = {});
-  /// The same for an error that may pass, whatever it is.
+  /// The same for any transient error.
   bool MayTryAgain(const std::stop_token& stop = {});
 
  private:

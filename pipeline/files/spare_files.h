@@ -5,24 +5,24 @@
 
 namespace fastclip {
 
-/// A cache of open files that can be opened again at any time, known to the whole process: where
-/// files run out, any of them may be asked to close one.
+/// Registers a cache of reopenable files with the process: when descriptors run out, any such cache
+/// can be asked to close one.
 class SpareFiles {
  public:
-  /// Of a cache that keeps `most` files at most. `close_one` closes a file, or returns false where
-  /// the cache is empty. It may be called from any thread until the destructor returns, and must
-  /// open none.
+  /// For a cache of at most `most` files. `close_one` closes a file, or returns false if the cache
+  /// is empty. It can be called from any thread until the destructor returns, and must not open
+  /// files.
   SpareFiles(std::size_t most, std::function<bool()> close_one);
   ~SpareFiles();
   SpareFiles(const SpareFiles&) = delete;
   SpareFiles& operator=(const SpareFiles&) = delete;
 
-  /// Closes a file of one of the caches; false where all are empty. A file that is in use is closed
-  /// when that ends.
+  /// Closes a file of one of the caches; false if all are empty. A file in use is closed when it is
+  /// released.
   static bool CloseOne();
-  /// How many files a cache that would like `most` may keep beside those that are there, so that
-  /// half of what the process may open (RLIMIT_NOFILE) is left for sockets, logs and checkpoints.
-  /// At least 1: where there are more caches than that, more than half.
+  /// How many files a new cache that needs `most` can keep, so that all caches use at most half of
+  /// RLIMIT_NOFILE and the rest is left for sockets, logs and checkpoints. At least 1, so very many
+  /// caches can use more than half.
   static std::size_t Allowance(std::size_t most);
 
  private:

@@ -9,7 +9,7 @@ struct XXH3_state_s;
 
 namespace fastclip {
 
-/// The 64-bit XXH3 of bytes that come in parts.
+/// 64-bit XXH3 of bytes that arrive in parts.
 class StreamHash {
  public:
   StreamHash();

@@ -4,11 +4,10 @@
 
 namespace fastclip {
 
-/// Bytes of memory that this machine has.
+/// Bytes of physical memory of this machine.
 std::int64_t PhysicalMemory();
 
-/// Bytes of it that can be had without swapping, the cache of files among them; 0 where the system
-/// does not tell.
+/// Bytes available without swapping, including the page cache; 0 if the system does not report it.
 std::int64_t AvailableMemory();
 
 }  // namespace fastclip

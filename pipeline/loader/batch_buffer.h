@@ -22,9 +22,9 @@ struct Batch::Storage {
         indices(memory),
         labels(memory) {}
 
-  /// Makes room for `rows` pictures with a caption each and forgets the last batch.
+  /// Allocates `rows` images with one caption each and clears the last batch.
   void Shape(std::int64_t step, std::int64_t epoch, int rows, int image_size, int context_length);
-  /// One picture's part of `pixels`.
+  /// The part of `pixels` of one image.
   std::span<std::uint8_t> PixelsOf(int row);
 
   std::int64_t step = 0;
@@ -40,7 +40,7 @@ struct Batch::Storage {
   SkipCounts skips{};
   std::vector<SkippedRecord> skipped;
 
-  /// Evaluation only, until the batch is complete: what each row found.
+  /// Evaluation only, until the batch is complete: the result of each row.
   struct FoundRow {
     std::optional<Skip> skip;
     std::vector<TokenId> tokens;
@@ -49,12 +49,12 @@ struct Batch::Storage {
   std::vector<FoundRow> found;
 };
 
-/// Batch memory that is used again: it grows to the batches that are alive at once and no further.
-/// Thread-safe. Storage may outlive it, but not `memory`.
+/// Reused batch memory: grows to the number of batches alive at once. Thread-safe. Storage can
+/// outlive it, but not `memory`.
 class BatchRing {
  public:
   explicit BatchRing(std::pmr::memory_resource* memory);
-  /// A block that nobody uses; it comes back by itself when its last owner is gone.
+  /// A free block; it returns to the ring when its last owner releases it.
   std::shared_ptr<Batch::Storage> Take();
 
  private:

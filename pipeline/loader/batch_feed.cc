@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 int CheckedRows(std::int64_t rows) {
   if (rows < 1 || rows > kMaxBatchRows) {
     throw std::invalid_argument(
-        fmt::format("a batch of {} rows on one rank; it has 1 to {}", rows, kMaxBatchRows));
+        fmt::format("a batch has {} rows on one rank; it must have 1 to {}", rows, kMaxBatchRows));
   }
   return static_cast<int>(rows);
 }

@@ -16,7 +16,7 @@
 
 namespace fastclip {
 
-/// Work of one stage, added up by its threads.
+/// Work of one stage, summed over its threads.
 class StageCounter {
  public:
   /// Adds an item and the time since `start`.
@@ -40,25 +40,26 @@ struct StageCounters {
   StageCounter read, decode, resize, tokenize;
 };
 
-/// What a loader makes, without its threads: which record goes into which row of which batch, and
-/// how a record becomes a row. Batches count from 0. Const and thread-safe, but for one row at
-/// once.
+/// The work of a loader without its threads: which record goes into which row of which batch, and
+/// how a record becomes a row. Batches count from 0. Thread-safe, as long as no two threads work on
+/// the same row.
 class BatchFeed {
  public:
   virtual ~BatchFeed() = default;
   virtual std::int64_t batches() const = 0;
   virtual int rows(std::int64_t batch) const = 0;
-  /// Gives the batch its shape. Called before any of its rows.
+  /// Shapes the batch. Called before any of its rows.
   virtual void Open(std::int64_t batch, Batch::Storage& storage) const = 0;
-  /// The record of a row: the planned one, then its substitutes. std::nullopt is a hole: the next
-  /// attempt follows. Throws WindowUsedUp.
+  /// The record of a row: the planned one, then its substitutes. std::nullopt is a hole: use the
+  /// next attempt. Throws WindowUsedUp.
   virtual std::optional<RowPlan> Plan(std::int64_t batch, int row, std::int64_t attempt) const = 0;
-  /// What is to be read ahead when a row is read, and how many records that makes at one time.
+  /// The records to read ahead when a row is read, and the number of records read ahead at one
+  /// time.
   virtual std::optional<RecordRange> Ahead(std::int64_t batch, int row) const = 0;
   virtual std::int64_t records_ahead() const = 0;
-  /// Whether a bad record's row takes the next attempt; else it is left out.
+  /// Whether the row of a bad record uses the next attempt; otherwise it is left out.
   virtual bool substitutes() const = 0;
-  /// Makes the row, or says why the record cannot be used.
+  /// Writes the row, or returns why the record cannot be used.
   virtual std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
                                     Batch::Storage& storage, StageCounters& counters) const = 0;
   /// Marks a row as left out.

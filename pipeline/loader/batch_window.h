@@ -17,16 +17,16 @@ struct BatchInFlight {
   std::int64_t number = 0;
   std::shared_ptr<Batch::Storage> storage;
   int rows = 0;
-  int taken = 0;       ///< rows that somebody makes or has made
+  int taken = 0;       ///< rows that a thread has taken
   int unfinished = 0;  ///< rows not yet written or left out
   std::exception_ptr error;
 };
 
-/// The batches that are being made, in order: the first is the consumer's next, only the last may
-/// have rows that nobody took yet. Not thread-safe: the loader's mutex guards it.
+/// The batches in progress, in order: the first is the consumer's next; only the last can have rows
+/// not yet taken. Not thread-safe: the loader's mutex guards it.
 class BatchWindow {
  public:
-  /// `most`: batches that are in it at a time. Feed and ring must outlive it.
+  /// `most`: maximum batches in progress. Feed and ring must outlive it.
   BatchWindow(const BatchFeed& feed, BatchRing& ring, int most)
       : feed_(feed), ring_(ring), most_(most) {}
 
@@ -34,22 +34,22 @@ class BatchWindow {
     BatchInFlight* batch;
     int row;
   };
-  /// Whether there is a row to take, or a batch may be opened for it. After a failure there are no
-  /// new batches.
+  /// Whether there is a row to take, or a batch can be opened for one. After a failure no new batch
+  /// is opened.
   bool HasRow() const;
-  /// REQUIRES: HasRow(). Nothing where the batch could not be opened: it has failed then.
+  /// REQUIRES: HasRow(). Nothing if the batch could not be opened, which marks it as failed.
   std::optional<Row> TakeRow();
 
-  /// A row is written or left out, after these records were skipped. Returns whether it was the
-  /// batch's last.
+  /// Marks a row as written or left out, after these records were skipped. Returns whether it was
+  /// the batch's last row.
   bool Finish(BatchInFlight& batch, std::span<const SkippedRecord> skipped);
-  /// The consumer meets the error where the batch would have come; a batch keeps its first.
+  /// The consumer gets the error in place of the batch; a batch keeps its first error.
   void Fail(BatchInFlight& batch, std::exception_ptr error);
 
-  /// The consumer's next batch; nullptr where it was not opened yet.
+  /// The consumer's next batch; nullptr if it is not open yet.
   BatchInFlight* Head() { return batches_.empty() ? nullptr : batches_.front().get(); }
   bool HeadIsComplete() const { return !batches_.empty() && batches_.front()->unfinished == 0; }
-  /// Whether the consumer need not wait for it: it is complete or has failed.
+  /// Whether the next batch is complete or has failed, so the consumer need not wait.
   bool HeadIsThere() const { return HeadIsComplete() || HeadFailed(); }
   bool HeadFailed() const { return !batches_.empty() && batches_.front()->error != nullptr; }
   /// REQUIRES: HeadIsComplete() and not HeadFailed().

@@ -30,7 +30,7 @@ struct ComputePool::Impl {
 
 ComputePool::ComputePool(int threads) : impl_(std::make_unique<Impl>()) {
   if (threads < 1 || threads > kMostThreads) {
-    throw std::invalid_argument("a compute pool has 1 to 256 threads");
+    throw std::invalid_argument("a compute pool needs 1 to 256 threads");
   }
   impl_->arena.initialize(threads, /*reserved_for_masters=*/0);
 }

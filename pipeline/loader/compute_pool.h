@@ -4,10 +4,10 @@
 
 namespace fastclip {
 
-/// More threads than this, of one kind in one process, are taken for a slip of the pen.
+/// Maximum threads of one kind in one process; a larger number is taken as a mistake.
 inline constexpr int kMostThreads = 256;
 
-/// Threads for what computes: a TBB arena of its own. Tasks must not block.
+/// Compute threads in their own TBB arena. Tasks must not block.
 class ComputePool {
  public:
   /// 1 to kMostThreads threads; throws std::invalid_argument for any other number.
@@ -17,8 +17,7 @@ class ComputePool {
   ComputePool(const ComputePool&) = delete;
   ComputePool& operator=(const ComputePool&) = delete;
 
-  /// Has `run(argument)` called once by one of the threads, roughly in the order of the calls.
-  /// Returns at once.
+  /// Runs `run(argument)` once on one of the threads, roughly in call order. Returns at once.
   void Start(void (*run)(void*) noexcept, void* argument);
 
  private:

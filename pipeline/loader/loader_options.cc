@@ -21,12 +21,12 @@ const LoaderOptions& CheckedOptions(const LoaderOptions& options) {
   if (!in_range(options.threads, 1, kMostThreads) ||
       !in_range(options.io_threads, 1, kMostThreads) || options.prefetch < 1 ||
       !in_range(options.image_size, 1, kMaxImageSize) || options.context_length < 2) {
-    throw std::invalid_argument(fmt::format(
-        "a loader needs 1 to {} threads and as many readers, a batch ahead, a picture of 1 to {} "
-        "pixels a side and two ids a caption: threads {}, io_threads {}, prefetch {}, image_size "
-        "{}, context_length {}",
-        kMostThreads, kMaxImageSize, options.threads, options.io_threads, options.prefetch,
-        options.image_size, options.context_length));
+    throw std::invalid_argument(
+        fmt::format("invalid loader options: threads and io_threads must be 1 to {}, prefetch at "
+                    "least 1, image_size 1 to {}, context_length at least 2; got threads {}, "
+                    "io_threads {}, prefetch {}, image_size {}, context_length {}",
+                    kMostThreads, kMaxImageSize, options.threads, options.io_threads,
+                    options.prefetch, options.image_size, options.context_length));
   }
   return options;
 }

@@ -7,46 +7,47 @@
 
 namespace fastclip {
 
-/// Bounds within which sizes in bytes and in rows cannot overflow.
+/// Limits that keep sizes in bytes and rows from overflowing.
 inline constexpr int kMaxImageSize = 8192;
 inline constexpr int kMaxBatchRows = 1 << 24;
 
-/// What a user may set.
+/// User-settable options.
 struct LoaderOptions {
-  /// Side of the square picture, pixels; kMaxImageSize at most.
+  /// Side of the square image in pixels; at most kMaxImageSize.
   int image_size = 224;
-  /// Ids of a caption, start and end included.
+  /// Ids per caption, including start and end.
   int context_length = 77;
   AugmentOptions augment;
   DecodeOptions decode;
-  /// Training decodes JPEGs smaller where their crop still has image_size pixels on both sides:
-  /// faster, no longer Pillow's bytes (decode.md says by how much). Evaluation stays exact.
+  /// Training decodes JPEGs at a smaller size if the crop still has image_size pixels on both
+  /// sides: faster, but not bit-identical to Pillow (decode.md has the difference). Evaluation
+  /// stays exact.
   bool fast_pixels = false;
-  /// Threads that decode and tokenize, and threads that read; kMostThreads at most. Neither changes
-  /// a batch.
+  /// Threads that decode and tokenize, and threads that read; at most kMostThreads each. They do
+  /// not change a batch.
   int threads = 2;
   int io_threads = 2;
-  /// Batches made ahead of the consumer, at most.
+  /// Maximum batches ahead of the consumer.
   int prefetch = 2;
-  /// Limit of the memory for batches, records and decoders; 0: what prefetch needs, and 256 MiB.
-  /// One record that exceeds it by itself is still read, alone. Does not change a batch.
+  /// Memory limit for batches, records and decoders; 0: what prefetch needs plus 256 MiB. A single
+  /// record over the limit is still read, alone. Does not change a batch.
   std::int64_t memory_bytes = 0;
-  /// Memory that the machine's cache of files may give to reading ahead, a window of the order
-  /// before it is needed: whole chunks in large requests, where records alone would be small ones
-  /// all over a shard. 0: none; -1: half of what is available at the start. Where two windows are
-  /// more than this, nothing is read ahead. Changes no batch.
+  /// Page-cache memory for reading ahead, one window of the order before it is needed: whole chunks
+  /// in large requests instead of small reads all over a shard. 0: none; -1: half of the memory
+  /// available at the start. If two windows need more than this, nothing is read ahead. Does not
+  /// change a batch.
   std::int64_t read_ahead_bytes = -1;
-  /// Ranks that share the machine, and so what is available.
+  /// Ranks that share this machine's memory.
   int ranks_of_host = 1;
-  /// Stops the run where this many records in a row cannot be used: attempts of one row in
-  /// training, neighbours in evaluation.
+  /// Stops the run after this many bad records in a row: attempts of one row in training,
+  /// consecutive records in evaluation.
   int max_skips_in_a_row = 10'000;
 };
 
-/// How training decodes: with fast_pixels smaller, down to image_size.
+/// Decode options of training: with fast_pixels at a smaller size, down to image_size.
 DecodeOptions TrainingDecodeOptions(const LoaderOptions& options);
 
-/// The same options. Throws std::invalid_argument where no loader can have them.
+/// Returns `options`; throws std::invalid_argument if they are invalid.
 const LoaderOptions& CheckedOptions(const LoaderOptions& options);
 
 }  // namespace fastclip

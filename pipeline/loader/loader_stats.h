@@ -4,7 +4,7 @@
 
 namespace fastclip {
 
-/// What each stage did so far. Seconds are summed over the stage's threads.
+/// Work of each stage so far. Seconds are summed over the stage's threads.
 struct LoaderStats {
   struct Stage {
     std::int64_t items = 0;
@@ -12,12 +12,12 @@ struct LoaderStats {
     double busy_seconds = 0;
   };
   Stage read, decode, resize, tokenize;
-  double blocked_seconds = 0;  ///< readers waited, as enough is made ahead
+  double blocked_seconds = 0;  ///< readers waited because enough is loaded ahead
   double starved_seconds = 0;  ///< the consumer waited in Next()
   int threads = 0;
   int io_threads = 0;
-  int queued_records = 0;  ///< read and not yet made into a row, now
-  int ready_batches = 0;   ///< complete and not yet asked for, now
+  int queued_records = 0;  ///< currently read but not yet a row
+  int ready_batches = 0;   ///< currently complete but not yet requested
 };
 
 }  // namespace fastclip

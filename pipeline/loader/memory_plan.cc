@@ -30,8 +30,8 @@ MemoryPlan PlanMemory(const LoaderOptions& options, int rows) {
   const std::int64_t least = 2 * batch + kFewestRecords;
   if (options.memory_bytes < least) {
     throw std::invalid_argument(fmt::format(
-        "pipeline.memory = {} MiB holds no two batches of {} rows ({} MiB each) beside "
-        "records: give it {} MiB or more, or take smaller batches",
+        "pipeline.memory = {} MiB is too small for two batches of {} rows ({} MiB each) and "
+        "records; set at least {} MiB, or use smaller batches",
         options.memory_bytes / kMiB, rows, (batch + kMiB - 1) / kMiB, (least + kMiB - 1) / kMiB));
   }
   const std::int64_t ahead = (options.memory_bytes - kFewestRecords) / batch - 1;

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/files/system_memory.h"
 
 namespace fastclip {
@@ -29,9 +30,9 @@ SkipCounts CountsOf(const std::vector<SkippedRecord>& skipped) {
 
 std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last) {
   return std::runtime_error(
-      fmt::format("{} records in a row cannot be used ({}), the last of them record {}: check the "
-                  "data with fastclip shards lint, or raise pipeline.max_skips_in_a_row",
-                  counts.total(), DescribeSkips(counts), ToInt(last)));
+      fmt::format("{} in a row cannot be used ({}), the last one is record {}; check the data with "
+                  "fastclip shards lint, or raise pipeline.max_skips_in_a_row",
+                  Counted(counts.total(), "record"), DescribeSkips(counts), ToInt(last)));
 }
 
 RowReader::RowReader(const RecordSource& source, const BatchFeed& feed,

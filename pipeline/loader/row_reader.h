@@ -15,33 +15,32 @@
 namespace fastclip {
 
 SkipCounts CountsOf(const std::vector<SkippedRecord>& skipped);
-/// What a run ends with that is fed garbage; `last` is the index of the last record.
+/// The error of a run with too many bad records in a row; `last` is the index of the last one.
 std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last);
 
-/// A row on its way to a record: attempt by attempt until one can be used.
+/// The search for a row's record: attempt by attempt until one can be used.
 struct RowSearch {
   std::int64_t batch = 0;
   int row = 0;
   std::int64_t attempt = 0;
-  std::vector<SkippedRecord> skipped{};  ///< of the attempts so far; holes are none
+  std::vector<SkippedRecord> skipped{};  ///< by the attempts so far, without holes
   RowPlan plan{};                        ///< of the record in `block`
   RecordBlock block{};
-  std::int64_t bytes = 0;  ///< of that record, and what decoding it will take
+  std::int64_t bytes = 0;  ///< of that record and of decoding it
 };
 
-/// Reads the record of a row; where it is bad, the next one of the row's plan. Const and
-/// thread-safe.
+/// Reads the record of a row, or if it is bad, the next one of the row's plan. Thread-safe.
 class RowReader {
  public:
-  /// All are shared and must outlive it.
+  /// Keeps references: all must outlive it.
   RowReader(const RecordSource& source, const BatchFeed& feed, const LoaderOptions& options,
             const LoaderRuntime& runtime, StageCounters& counters);
 
   enum class Outcome { kFound, kLeftOut, kStopped };
-  /// Goes on to the next record that its source can give. Throws as RecordSource::Read, OrderPlan's
+  /// Finds the next record that the source can provide. Throws like RecordSource::Read, OrderPlan's
   /// WindowUsedUp with the causes, and TooManySkips.
   Outcome Read(RowSearch& row, const std::stop_token& stop) const;
-  /// The record that was found is of no use. False: the row has no further attempt.
+  /// Skips the record that was found. False: the row has no further attempt.
   bool PassOver(RowSearch& row, Skip cause) const;
 
  private:

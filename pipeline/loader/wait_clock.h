@@ -4,13 +4,12 @@
 
 namespace fastclip {
 
-/// Adds up how long threads wait: their number, times the time since it changed. Not thread-safe:
-/// the loader's mutex guards it.
+/// Sums the waiting time of threads. Not thread-safe: the loader's mutex guards it.
 class WaitClock {
  public:
   void Begin() { Change(+1); }
   void End() { Change(-1); }
-  /// So far, those that wait now included.
+  /// Total so far, including threads that wait now.
   double Seconds() {
     Change(0);
     return seconds_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -30,16 +31,17 @@ std::vector<std::int64_t> Share(std::span<const double> shares, double rows) {
 
 void Check(const char* name, std::span<const double> values, std::size_t sources) {
   if (values.size() != sources) {
-    throw std::invalid_argument(fmt::format("{} {} for {} sources joined by '::'; give each one",
-                                            values.size(), name, sources));
+    throw std::invalid_argument(fmt::format(
+        "{} {} for {} sources joined by '::'; set one per source", values.size(), name, sources));
   }
   for (const double value : values) {
     if (!(value >= 0 && value <= kMostRows)) {
-      throw std::invalid_argument(fmt::format("{}: {} is none; give 0 or more", name, value));
+      throw std::invalid_argument(fmt::format("{}: {} is not a valid {} (must be >= 0)", name,
+                                              value, std::string(name, std::strlen(name) - 1)));
     }
   }
   if (std::ranges::all_of(values, [](double value) { return value == 0; })) {
-    throw std::invalid_argument(fmt::format("{}: all are 0", name));
+    throw std::invalid_argument(fmt::format("{}: all are 0; set at least one above 0", name));
   }
 }
 
@@ -49,11 +51,11 @@ std::vector<MixPart> MixOf(const MixOptions& mix, std::span<const std::int64_t> 
   const int given = !mix.weights.empty() + !mix.repeats.empty() + !mix.counts.empty();
   if (given > 1) {
     throw std::invalid_argument(
-        "weights, repeats and counts are three ways to say the same; give one of them");
+        "weights, repeats and counts exclude each other; set only one of them");
   }
   if (mix.epoch_samples != 0 && (given == 0 ? !mix.resampled : !mix.counts.empty())) {
     throw std::invalid_argument(
-        "epoch_samples goes with weights or repeats, or with resampled alone");
+        "epoch_samples needs weights, repeats or resampled, and excludes counts");
   }
   if (given == 0) {
     if (mix.epoch_samples == 0) return {};
@@ -61,7 +63,7 @@ std::vector<MixPart> MixOf(const MixOptions& mix, std::span<const std::int64_t> 
     return {{all, mix.epoch_samples}};
   }
   if (sizes.size() == 1) {
-    throw std::invalid_argument("one source cannot be mixed; join several by '::'");
+    throw std::invalid_argument("a mix needs at least two sources; join them with '::'");
   }
 
   std::vector<double> shares = mix.weights;

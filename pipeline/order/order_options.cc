@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pipeline/base/printable.h"
+
 namespace fastclip {
 namespace {
 
@@ -35,37 +37,37 @@ Tail TailOfName(std::string_view name) {
   for (const Tail tail : {Tail::kDrop, Tail::kPad, Tail::kCarry}) {
     if (name == TailName(tail)) return tail;
   }
-  throw std::invalid_argument(fmt::format("tail '{}' is none of drop, pad, carry", name));
+  throw std::invalid_argument(fmt::format("unknown tail '{}'; use drop, pad or carry", name));
 }
 
 OrderOptions ResolveOrder(OrderOptions o) {
-  if (o.size <= 0) throw std::invalid_argument("the data has no records: check the shard list");
+  if (o.size <= 0) throw std::invalid_argument("the data has no records; check the shard list");
   if (o.batch_size <= 0) {
     throw std::invalid_argument(
-        fmt::format("batch_size {} is not positive: 1 is the least", o.batch_size));
+        fmt::format("batch_size {} is too small; it must be at least 1", o.batch_size));
   }
   for (const auto& [name, value] :
        {std::pair("lanes", o.lanes), {"chunk", o.chunk}, {"window", o.window}}) {
     if (value < 0) {
       throw std::invalid_argument(
-          fmt::format("data.{} {} is negative: 0 takes the default", name, value));
+          fmt::format("data.{} {} is negative; use 0 for the default", name, value));
     }
   }
   if (o.batch_size > o.size) {
     throw std::invalid_argument(
-        fmt::format("batch_size {} is more than the data's {} records: take at most {}",
-                    o.batch_size, o.size, o.size));
+        fmt::format("batch_size {} is larger than the data ({}); use at most {}", o.batch_size,
+                    Counted(o.size, "record"), o.size));
   }
   if (o.lanes == 0) o.lanes = DefaultLanes(o.batch_size);
   if (o.lanes > o.batch_size || o.batch_size % o.lanes != 0) {
     throw std::invalid_argument(
-        fmt::format("data.lanes {} does not divide batch_size {}: {} does", o.lanes, o.batch_size,
+        fmt::format("data.lanes {} does not divide batch_size {}; use {}", o.lanes, o.batch_size,
                     NearestDivisor(o.batch_size, std::min(o.lanes, o.batch_size))));
   }
   if (o.resampled && o.tail != Tail::kDrop) {
     throw std::invalid_argument(
-        fmt::format("data.resampled draws each record anew: no rest of an epoch is there for "
-                    "data.tail = {}",
+        fmt::format("data.resampled draws with replacement, so an epoch has no tail for data.tail "
+                    "= {}; use drop",
                     TailName(o.tail)));
   }
   if (o.resampled && o.parts.empty()) o.parts = {{o.size, o.size}};

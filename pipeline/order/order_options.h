@@ -6,52 +6,52 @@
 
 namespace fastclip {
 
-/// What becomes of the records that do not fill a last batch of an epoch.
+/// What happens to records that do not fill the last batch of an epoch.
 enum class Tail : std::uint8_t {
-  kDrop,   ///< they sit this epoch out; others do in the next
-  kPad,    ///< the last batch is filled up with records that were seen already
-  kCarry,  ///< they begin the next epoch: its first batch holds records of both
+  kDrop,   ///< skipped in this epoch; other records are in the next
+  kPad,    ///< the last batch is filled with records already seen
+  kCarry,  ///< moved to the next epoch; its first batch has records of both
 };
 /// "drop", "pad", "carry".
 const char* TailName(Tail tail);
-/// The tail of such a name. Throws std::invalid_argument.
+/// The tail with that name. Throws std::invalid_argument.
 Tail TailOfName(std::string_view name);
 
 /// One source of a mix.
 struct MixPart {
   std::int64_t size = 0;  ///< records
-  std::int64_t rows = 0;  ///< of an epoch's rows, how many are its own; 0: none
+  std::int64_t rows = 0;  ///< its rows per epoch; 0: none
   bool operator==(const MixPart&) const = default;
 };
 
-/// What fixes the order of a run. Stored in every checkpoint; a zero stands for the default.
+/// Defines the order of a run. Stored in every checkpoint; zero means the default.
 struct OrderOptions {
   /// Records of the source.
   std::int64_t size = 0;
   /// Rows of a global batch, over all ranks.
   std::int64_t batch_size = 0;
   /// Lanes: a divisor of batch_size. Default: the largest up to max(64, batch_size/128) that leaves
-  /// each lane 4 rows or more. Never a function of the world size, which may be at most this.
+  /// each lane 4 rows or more. Independent of the world size, which can be at most this.
   std::int64_t lanes = 0;
-  /// Consecutive records dealt together. Default: clamp(size / (64·lanes), 1, 64), of a mix by the
+  /// Consecutive records dealt together. Default: clamp(size / (64·lanes), 1, 64); in a mix, by the
   /// size of each part.
   std::int64_t chunk = 0;
   /// Records of a lane shuffled together, rounded up to whole chunks. Default: max(1024,
-  /// 8·batch_size/lanes). A rest of less than half a window joins the window before it: a window
-  /// that a step plans nearly whole would leave its bad records without substitutes.
+  /// 8·batch_size/lanes). A last window of less than half the size is merged into the one before
+  /// it: if one step used almost the whole window, its bad records would have no substitutes.
   std::int64_t window = 0;
   std::uint64_t seed = 0;
   Tail tail = Tail::kDrop;
-  /// The sources one after the other, their sizes adding up to `size`, where they are mixed: an
-  /// epoch is the sum of their rows. Empty: one source, an epoch is its records.
+  /// For a mix: the sources in order. Their sizes add up to `size`, and an epoch is the sum of
+  /// their rows. Empty: one source, and an epoch is its records.
   std::vector<MixPart> parts{};
-  /// Records come with replacement: each window of a lane draws its chunks anew from all that the
-  /// lane has. Without parts an epoch is `size` rows. Only with Tail::kDrop.
+  /// Draw records with replacement: each window of a lane draws its chunks again from all chunks of
+  /// the lane. Without parts an epoch is `size` rows. Requires Tail::kDrop.
   bool resampled = false;
 };
 
-/// With the defaults that do not depend on a source filled in. Throws std::invalid_argument with
-/// the reason and the nearest value that works.
+/// Fills in the defaults that do not depend on a source. Throws std::invalid_argument with the
+/// reason and the nearest valid value.
 OrderOptions ResolveOrder(OrderOptions options);
 
 }  // namespace fastclip

@@ -62,7 +62,7 @@ std::int64_t CheckedRows(const OrderOptions& o) {
   }
   if (size != o.size) {
     throw std::invalid_argument(
-        fmt::format("the parts of the mix have {} records, the data {}", size, o.size));
+        fmt::format("the parts of the mix have {} records, but the data has {}", size, o.size));
   }
   return rows;
 }
@@ -80,16 +80,17 @@ void ScaleRows(std::vector<MixPart>& parts, std::int64_t before, std::int64_t no
 
 std::invalid_argument TooSmall(const OrderOptions& o, std::size_t part, std::int64_t drawn) {
   if (o.resampled) {
-    return std::invalid_argument(fmt::format(
-        "source {} has {} records in {} lanes, and data.resampled needs windows of twice what a "
-        "batch takes of a lane, up to {}: raise data.window, or lower data.chunk or batch_size",
-        part, o.parts[part].size, o.lanes, drawn));
+    return std::invalid_argument(
+        fmt::format("source {} has {} records in {} lanes, but data.resampled needs windows of "
+                    "twice the rows that a batch takes from a lane (up to {}); raise data.window, "
+                    "or lower data.chunk or batch_size",
+                    part, o.parts[part].size, o.lanes, drawn));
   }
-  return std::invalid_argument(fmt::format(
-      "part {} of the mix has {} records in {} lanes, and a batch takes up to {} of "
-      "each lane: they would come twice in one batch; let it fill fewer rows than {} of "
-      "an epoch, set data.lanes lower, or data.window higher",
-      part, o.parts[part].size, o.lanes, drawn, o.parts[part].rows));
+  return std::invalid_argument(
+      fmt::format("part {} of the mix has {} records in {} lanes, and a batch takes up to {} from "
+                  "each lane, so records would repeat within a batch; give the part fewer than {} "
+                  "rows per epoch, lower data.lanes, or raise data.window",
+                  part, o.parts[part].size, o.lanes, drawn, o.parts[part].rows));
 }
 
 /// Slots of the lane that has the fewest.
@@ -102,16 +103,16 @@ std::invalid_argument NoStep(const OrderOptions& o) {
   std::int64_t chunk = std::min(o.chunk, o.size / o.lanes);
   while (LeastSlots(o.size, chunk, o.lanes) < o.batch_size / o.lanes) --chunk;
   return std::invalid_argument(
-      fmt::format("{} records in chunks of {} over {} lanes give an epoch no step of batch_size "
-                  "{}: data.chunk = {} gives one",
+      fmt::format("{} records in chunks of {} over {} lanes give an epoch no full step of "
+                  "batch_size {}; use data.chunk = {}",
                   o.size, o.chunk, o.lanes, o.batch_size, chunk));
 }
 
 std::invalid_argument SmallWindow(const OrderOptions& o, const SourceOrder& source,
                                   std::int64_t needed) {
   return std::invalid_argument(fmt::format(
-      "the last window of a lane holds {} records, and data.tail = {} needs {}, for a batch that "
-      "takes {} of each lane: raise data.window, or take a smaller batch_size or chunk",
+      "the last window of a lane has {} records, but data.tail = {} needs {} for a batch that "
+      "takes {} from each lane; raise data.window, or lower batch_size or data.chunk",
       std::max<std::int64_t>(0, source.LeastLastWindow()), TailName(o.tail), needed,
       o.batch_size / o.lanes));
 }
@@ -146,7 +147,7 @@ void OrderPlan::PlanMix() {
   epoch_ = WithTail(CeilDiv(wanted, options_.lanes), rows_per_lane(), options_.tail);
   if (epoch_ < rows_per_lane()) {
     throw std::invalid_argument(
-        fmt::format("an epoch of {} rows is less than one batch of {}: take more", wanted,
+        fmt::format("an epoch of {} rows is smaller than one batch of {}; use more rows", wanted,
                     options_.batch_size));
   }
   ScaleRows(options_.parts, wanted, epoch_ * options_.lanes);
@@ -273,14 +274,13 @@ LaneRange OrderPlan::LanesOf(int rank, std::span<const std::int64_t> lanes_per_r
   const std::int64_t sum =
       std::accumulate(lanes_per_rank.begin(), lanes_per_rank.end(), std::int64_t{0});
   if (!all_work || sum != options_.lanes) {
-    throw std::invalid_argument(
-        fmt::format("the lanes of {} ranks add up to {}: every rank needs one or more, and all "
-                    "together {}",
-                    lanes_per_rank.size(), sum, options_.lanes));
+    throw std::invalid_argument(fmt::format(
+        "the lanes of {} ranks add up to {}; every rank needs at least one, and the sum must be {}",
+        lanes_per_rank.size(), sum, options_.lanes));
   }
   if (rank < 0 || rank >= static_cast<std::int64_t>(lanes_per_rank.size())) {
     throw std::invalid_argument(
-        fmt::format("rank {} is not one of {} ranks", rank, lanes_per_rank.size()));
+        fmt::format("rank {} is out of range for {} ranks", rank, lanes_per_rank.size()));
   }
   const auto end = lanes_per_rank.begin() + rank;
   const std::int64_t first = std::accumulate(lanes_per_rank.begin(), end, std::int64_t{0});
@@ -290,7 +290,7 @@ LaneRange OrderPlan::LanesOf(int rank, std::span<const std::int64_t> lanes_per_r
 std::vector<std::int64_t> OrderPlan::EvenLanes(int world_size) const {
   if (world_size < 1 || world_size > options_.lanes) {
     throw std::invalid_argument(
-        fmt::format("{} ranks cannot share {} lanes: take 1 to {} ranks, or more data.lanes (a "
+        fmt::format("{} ranks cannot share {} lanes; use 1 to {} ranks, or raise data.lanes (a "
                     "divisor of batch_size {})",
                     world_size, options_.lanes, options_.lanes, options_.batch_size));
   }

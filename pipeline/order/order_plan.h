@@ -18,66 +18,64 @@ struct LaneRange {
 };
 
 /// The order of a run as a pure function of (options, step, row, attempt), in O(parts) memory and
-/// time. It is a file format: frozen vectors in the tests keep it.
+/// time. It is a file format, frozen by test vectors.
 ///
 /// Lane l fills the rows [l·B/L, (l+1)·B/L) of each global batch from its stream (SourceOrder). In
-/// a mix each part has streams of its own that go on without end, so that none of its records comes
-/// again before all have come, or, resampled, that draw each window anew; the mix alone decides how
-/// many rows of a step each part fills: as even over the epoch as whole numbers can be, with exact
-/// counts an epoch.
+/// a mix each part has its own endless streams: none of its records repeats before all have been
+/// used or, if resampled, each window is drawn independently. The mix decides how many rows of a
+/// step each part fills: spread as evenly as integers allow, with exact counts per epoch.
 class OrderPlan {
  public:
-  /// Throws std::invalid_argument with the reason and the nearest value that works: lanes that do
-  /// not divide the batch, an epoch without a step, a negative option, windows
-  /// that are too small for what a batch takes of them.
+  /// Throws std::invalid_argument with the reason and the nearest valid value: lanes that do not
+  /// divide the batch, an epoch without a step, a negative option, windows too small for a batch.
   explicit OrderPlan(const OrderOptions& options);
 
-  /// The options with every default filled in; of a mix without chunk and window, which its parts
-  /// have of their own, and with the rows that an epoch really takes of each.
+  /// The options with every default filled in. For a mix: without chunk and window, which each part
+  /// has itself, and with the actual rows per epoch of each part.
   const OrderOptions& options() const { return options_; }
   std::int64_t rows_per_lane() const { return options_.batch_size / options_.lanes; }
-  /// Whether steps of one EpochOf() may bring a record more than once: with replacement, in a mix,
-  /// whose parts begin again when they are through, where a last batch is filled up, and where a
-  /// step holds records of two epochs. Substitutes for records that cannot be used do not count.
+  /// Whether the steps of one EpochOf() can contain a record more than once: with replacement, in a
+  /// mix (its parts restart when used up), if a last batch is padded, or if a step has records of
+  /// two epochs. Substitutes for bad records do not count.
   bool repeats_records() const;
   /// Whole steps of an epoch; under Tail::kCarry some epochs have one more.
   std::int64_t steps_per_epoch() const { return steps(1); }
-  /// The same, as many as there are in the long run.
+  /// The long-run average of steps per epoch.
   double mean_steps_per_epoch() const {
     return static_cast<double>(epoch_) / static_cast<double>(rows_per_lane());
   }
-  /// Steps of so many epochs together.
+  /// Total steps of the first `epochs` epochs.
   std::int64_t steps(std::int64_t epochs) const { return epochs * epoch_ / rows_per_lane(); }
   /// The epoch that a step ends in: steps(e) ≤ step < steps(e + 1).
   std::int64_t EpochOf(std::int64_t step) const {
     return ((step + 1) * rows_per_lane() - 1) / epoch_;
   }
 
-  /// The record of a row of a global step (steps count through the epochs). Attempt 0 is the plan;
-  /// each further attempt is the row's next substitute. A place past the last record is a hole:
-  /// nothing is there, std::nullopt, the caller goes on with the next attempt. No two
-  /// (row, attempt) of a step give the same record. `epoch` of the result counts how often the
-  /// record's own source began. Throws WindowUsedUp.
+  /// The record of a row of a global step (steps count across epochs). Attempt 0 is the plan; each
+  /// further attempt is the row's next substitute. A place past the last record is a hole,
+  /// std::nullopt: the caller continues with the next attempt. No two (row, attempt) of a step give
+  /// the same record. `epoch` of the result counts the passes over the record's own source. Throws
+  /// WindowUsedUp.
   std::optional<RowPlan> Row(std::int64_t step, std::int64_t row, std::int64_t attempt = 0) const;
 
-  /// Records to read ahead when a row is read: what its lane comes to a window later
+  /// Records to read ahead when a row is read: those that its lane reaches one window later
   /// (SourceOrder::Ahead).
   std::optional<RecordRange> Ahead(std::int64_t step, std::int64_t row) const;
-  /// Records that a lane has in its windows at one time, of all parts.
+  /// Records in the current windows of a lane, over all parts.
   std::int64_t window_records() const;
 
   using Place = LanePlace;
   Place PlaceOf(SampleIndex index) const;
-  /// The record of a place: PlaceOf backwards; nothing where the slot is a hole. REQUIRES: the
+  /// The record at a place (the inverse of PlaceOf); nothing if the slot is a hole. REQUIRES: the
   /// lane has that slot.
   std::optional<SampleIndex> IndexAt(Place place) const;
-  /// Slots of a lane, holes included: what a table of per-sample state allocates.
+  /// Slots of a lane including holes: the size of a table of per-sample state.
   std::int64_t lane_size(std::int64_t lane) const;
 
-  /// The lanes of a rank, by how many each rank has.
+  /// The lanes of a rank, given the number of lanes per rank.
   LaneRange LanesOf(int rank, std::span<const std::int64_t> lanes_per_rank) const;
-  /// lanes/world each, the first lanes%world ranks one more. Throws std::invalid_argument where the
-  /// world is larger than the lanes.
+  /// lanes/world per rank, and one more for the first lanes%world ranks. Throws
+  /// std::invalid_argument if there are more ranks than lanes.
   std::vector<std::int64_t> EvenLanes(int world_size) const;
 
  private:

@@ -5,18 +5,19 @@
 
 namespace fastclip {
 
-/// A shuffle of [0, size) as a function of its key: any place in O(1) time and memory, both ways.
-/// Part of the order's format: frozen vectors in the tests keep it.
+/// A keyed shuffle of [0, size): any place in O(1) time and memory, in both directions. Part of the
+/// order's format, frozen by test vectors.
 ///
-/// A Feistel network over a × b ≥ size, a = ⌈√size⌉, whose rounds add modulo a and modulo b
-/// (Black and Rogaway, 2002); the few values past the end are walked on until they are inside.
+/// A Feistel network over a × b ≥ size, a = ⌈√size⌉, whose rounds add modulo a and modulo b (Black
+/// and Rogaway, 2002). Values past the end are permuted again until they are inside (cycle
+/// walking).
 class Permutation {
  public:
   /// REQUIRES: 0 < size < 2^62.
   Permutation(std::uint64_t key, std::int64_t size);
 
   std::int64_t size() const { return static_cast<std::int64_t>(size_); }
-  /// The value at a place; REQUIRES: 0 ≤ place < size().
+  /// The value at a place. REQUIRES: 0 ≤ place < size().
   std::int64_t At(std::int64_t place) const;
   /// The place of a value: Inverse(At(i)) == i.
   std::int64_t Inverse(std::int64_t value) const;

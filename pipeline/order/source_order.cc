@@ -107,8 +107,8 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t element = (attempt - 1) * rows + place;
   if (element >= spare) {
     throw WindowUsedUp(fmt::format(
-        "{}no record is left for row {} of a step among the {} of window {} in lane {}; repair the "
-        "shards (fastclip shards lint names what is bad), or raise data.window",
+        "{}no usable record is left for row {} of a step among the {} of window {} in lane {}; "
+        "repair the shards (fastclip shards lint lists bad records), or raise data.window",
         resampled() ? "" : fmt::format("epoch {}: ", epoch), row, size,
         resampled() ? epoch : window.number, lane));
   }

@@ -33,7 +33,7 @@ double UsableWeight(const Caption& caption) {
 
 CropBox RandomCrop(int width, int height, const AugmentOptions& options, std::uint64_t seed,
                    std::int64_t epoch, SampleIndex index) {
-  if (width < 1 || height < 1) throw std::invalid_argument("RandomCrop: an empty picture");
+  if (width < 1 || height < 1) throw std::invalid_argument("RandomCrop: empty image");
   CounterRandom random(seed, RandomStream::kCrop, static_cast<std::uint64_t>(epoch),
                        static_cast<std::uint64_t>(ToInt(index)));
   const double area = static_cast<double>(width) * height;

@@ -110,7 +110,7 @@ std::optional<Skip> Decode(Bytes bytes, const ChooseBox& choose, const Rgb* back
     const ImageSize shown = ShownSize(stored, orientation);
     const CropBox box = choose(shown);
     if (Inside(box, shown)) return StoredBox(box, stored, orientation);
-    throw std::invalid_argument("DecodePart: a box that is not inside of the picture");
+    throw std::invalid_argument("DecodePart: the box is not inside the image");
   };
   const Codec* codec = CodecOf(bytes, options);
   if (codec == nullptr) return NoPicture(bytes);

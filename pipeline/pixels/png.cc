@@ -43,7 +43,7 @@ void OnRead(png_structp png, png_bytep out, std::size_t count) {
   auto* state = static_cast<PngState*>(png_get_io_ptr(png));
   if (count > state->left) {
     state->truncated = true;
-    png_error(png, "ends early");
+    png_error(png, "truncated");
   }
   std::memcpy(out, state->next, count);
   state->next += count;

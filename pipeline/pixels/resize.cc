@@ -59,7 +59,7 @@ void Scale(const Image& image, const CropBox& box, const Axis& columns, int widt
 void CheckOut(std::span<const std::uint8_t> out, int width, int height) {
   if (width < 1 || height < 1 || out.size() != std::size_t{3} * width * height) {
     throw std::invalid_argument(
-        fmt::format("resize to {} x {}: {} bytes given for it", width, height, out.size()));
+        fmt::format("resize to {} x {}: the output has {} bytes", width, height, out.size()));
   }
 }
 
@@ -67,9 +67,9 @@ void CheckBox(const Image& image, const CropBox& box) {
   if (image.pixels.size() != std::size_t{3} * image.width * image.height || box.width < 1 ||
       box.height < 1 || box.left < 0 || box.top < 0 || box.width > image.width - box.left ||
       box.height > image.height - box.top) {
-    throw std::invalid_argument(fmt::format("resize: box {} x {} at {}, {} of a picture of {} x {}",
-                                            box.width, box.height, box.left, box.top, image.width,
-                                            image.height));
+    throw std::invalid_argument(
+        fmt::format("resize: box {} x {} at {}, {} is not inside the image of {} x {}", box.width,
+                    box.height, box.left, box.top, image.width, image.height));
   }
 }
 

@@ -18,27 +18,27 @@ CaptionLines CaptionLinesOf(const std::string& word, CaptionLines otherwise) {
 }
 
 const char* DescribeLines(CaptionLines lines) {
-  return lines == CaptionLines::kSplit ? ".txt read as one caption a line"
+  return lines == CaptionLines::kSplit ? ".txt read as one caption per line"
                                        : ".txt of several lines read as one caption";
 }
 
 std::vector<CaptionKey> ParseCaptionKeys(std::span<const std::string> keys,
                                          std::span<const double> weights) {
   if (!weights.empty() && weights.size() != keys.size()) {
-    throw std::runtime_error(
-        fmt::format("{} weights for {} captions: give one each", weights.size(), keys.size()));
+    throw std::runtime_error(fmt::format("{} weights for {} captions; set one per caption",
+                                         weights.size(), keys.size()));
   }
   const auto usable = [](double weight) { return std::isfinite(weight) && weight >= 0; };
   if (!std::ranges::all_of(weights, usable) ||
       (!weights.empty() && std::ranges::all_of(weights, [](double w) { return w == 0; }))) {
-    throw std::runtime_error("weights of captions are 0 or more, and one of them is more");
+    throw std::runtime_error("caption weights must be >= 0, and at least one must be > 0");
   }
   std::vector<CaptionKey> parsed;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const auto path = ParseJsonPath(keys[i], "caption");
     if (!path && keys[i] != "txt") {
       throw std::runtime_error(
-          fmt::format("caption '{}': write txt, or json.NAME for a field of the .json", keys[i]));
+          fmt::format("caption '{}': use txt, or json.NAME for a field of the .json", keys[i]));
     }
     parsed.push_back({path.value_or(std::vector<std::string>()),
                       weights.empty() ? 1.0F : static_cast<float>(weights[i])});

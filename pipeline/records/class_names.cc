@@ -89,7 +89,7 @@ std::string ClassNames::DescribeUnknown() const {
     text += fmt::format("{}'{}'", text.empty() ? "" : ", ", Printable(name));
   }
   if (names.size() > kTold) text += fmt::format(" and {} more", names.size() - kTold);
-  return text + (names.size() == 1 ? " is the name of no class" : " are names of no class");
+  return text + (names.size() == 1 ? " is not a class name" : " are not class names");
 }
 
 }  // namespace fastclip

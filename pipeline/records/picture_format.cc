@@ -23,11 +23,11 @@ PictureFormats ParsePictureFormats(std::span<const std::string> names) {
     const auto format = FormatOfExtension(name);
     if (!format) {
       throw std::invalid_argument(
-          fmt::format("'{}' is no picture format: there are jpeg, png, webp, gif, bmp", name));
+          fmt::format("unknown image format '{}'; use jpeg, png, webp, gif or bmp", name));
     }
     formats.Add(*format);
   }
-  if (names.empty()) throw std::invalid_argument("no picture format: name one or more");
+  if (names.empty()) throw std::invalid_argument("no image format is set; list at least one");
   return formats;
 }
 

@@ -95,7 +95,7 @@ class Explorer {
     if (options_.verify_checksums && !checked) ThrowNoChecksums(part_, path, options_);
 
     std::optional<WalkedFile> walked = WalkPath(path, files_.walk, options_.add_checksums);
-    if (!walked) throw std::runtime_error(path + ": gone while it was being indexed");
+    if (!walked) throw std::runtime_error(path + ": removed while it was being indexed");
     if (before != nullptr) RequireSameRecords(path, *before, walked->facts);
     if (checked && !options_.add_checksums) TakeOverChecksums(*checked, *walked);
     if (options_.verify_checksums && !walked->facts.checksums_hash)
@@ -127,10 +127,10 @@ class Explorer {
 
 void ThrowNoChecksums(const std::string& part, const std::string& path,
                       const SourceOptions& options) {
-  throw std::runtime_error(fmt::format(
-      "{}: no checksums were taken of its records as they are; fastclip shards index --checksum "
-      "'{}'{} takes them",
-      path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
+  throw std::runtime_error(
+      fmt::format("{}: no checksums for its current records; take them with fastclip shards index "
+                  "--checksum '{}'{}",
+                  path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
 }
 
 void ExploreFiles(IndexedFiles& files, const std::string& part, const SourceOptions& options,
@@ -144,7 +144,8 @@ std::optional<WalkedFile> WalkPath(const std::string& path, const WalkFile& walk
     if (file == nullptr) return std::nullopt;
     const FileStamp stamp = file->SettledStamp();
     if (stamp.size < 0 || stamp.size > kMostFileBytes) {
-      throw std::runtime_error(fmt::format("{}: {} bytes are no size of a file", path, stamp.size));
+      throw std::runtime_error(
+          fmt::format("{}: {} bytes is not a valid file size", path, stamp.size));
     }
     WalkedFile walked = walk(*file, checksums);
     walked.facts.stamp = stamp;

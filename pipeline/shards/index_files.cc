@@ -86,7 +86,7 @@ void RefuseToReplace(const Candidate& candidate) {
   std::error_code ignored;
   if (!candidate.required || !fs::exists(candidate.path, ignored)) return;
   if (!Manifest::IsOne(candidate.path)) {
-    throw std::runtime_error(candidate.path + ": exists and is no manifest; name another file");
+    throw std::runtime_error(candidate.path + ": exists and is not a manifest; use another file");
   }
 }
 
@@ -146,8 +146,8 @@ Draft Compare(const std::string& part, const fs::path& folder,
   }
   if (draft.gone.size() == paths.size()) {
     throw std::runtime_error(
-        fmt::format("'{}': all {} files are gone since they were indexed; is the disk mounted?",
-                    part, paths.size()));
+        fmt::format("'{}': all indexed files are missing ({}); check that the disk is mounted",
+                    part, Counted(std::ssize(paths), "file")));
   }
   return draft;
 }
@@ -213,11 +213,11 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
   files.manifest = Manifest(std::move(draft.entries));
   if (WithoutIndexing::active()) return;
   files.notes.push_back(fmt::format(
-      "the manifest cannot be kept ({}): it is made anew at each start; name a file for it",
+      "the manifest cannot be saved ({}) and is rebuilt at each start; name a file for it",
       reason));
 }
 
-/// "1 row does", "2 rows do".
+/// "1 row is", "2 rows are".
 std::string Rows(std::int64_t count, const char* one, const char* more) {
   return fmt::format("{} {} {}", count, count == 1 ? "row" : "rows", count == 1 ? one : more);
 }
@@ -225,14 +225,14 @@ std::string Rows(std::int64_t count, const char* one, const char* more) {
 void WarnOfTable(IndexedFiles& files) {
   const ManifestEntry& table = files.manifest.entries().front();
   if (table.damaged > 0) {
-    files.warnings.push_back(fmt::format(
-        "{} not fit (bad_row): more fields than columns, too few, an open quote, or not a JSON "
-        "object; fastclip shards lint names each",
-        Rows(table.damaged, "does", "do")));
+    files.warnings.push_back(
+        fmt::format("{} invalid (bad_row): too many or too few fields, an open quote, or not a "
+                    "JSON object; fastclip shards lint lists them",
+                    Rows(table.damaged, "is", "are")));
   }
   if (table.incomplete > 0) {
     files.warnings.push_back(
-        fmt::format("{} an image path or a caption, or a label where that is asked for",
+        fmt::format("{} an image path or a caption, or a label where one is required",
                     Rows(table.incomplete, "lacks", "lack")));
   }
 }
@@ -255,26 +255,28 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
     lacking += entry.incomplete;
   }
   if (!missing.empty()) {
-    files.warnings.push_back(fmt::format("gone since it was indexed: {}; {} will be skipped",
+    files.warnings.push_back(fmt::format("missing since it was indexed: {}; {} will be skipped",
                                          Named(missing), Counted(lost, "record")));
   }
   if (kind != FileKind::kTar) return WarnOfTable(files);
   if (!cut.empty()) {
-    files.warnings.push_back(fmt::format(
-        "cut short (no mark at the end): {}; what is whole is used, fetch it again for the rest",
-        Named(cut)));
+    files.warnings.push_back(
+        fmt::format("truncated (no end-of-archive mark): {}; complete records are used; fetch it "
+                    "again for the rest",
+                    Named(cut)));
   }
   if (!damaged.empty()) {
-    files.warnings.push_back(fmt::format(
-        "damaged: {}; {} bytes in all are zeros or garbage where records may have been. "
-        "What is whole is used; fetch {} again for the rest",
-        Named(damaged), damage, damaged.size() == 1 ? "it" : "them"));
+    files.warnings.push_back(
+        fmt::format("damaged: {}; {} bytes in all are zeros or garbage where records may have "
+                    "been; intact records are used; fetch {} again for the rest",
+                    Named(damaged), damage, damaged.size() == 1 ? "it" : "them"));
   }
   if (lacking > 0) {
-    files.warnings.push_back(fmt::format(
-        "{} an image, or a caption or label (in {}); do the members of each lie side by side?",
-        lacking == 1 ? "1 record lacks" : fmt::format("{} records lack", lacking),
-        Named(incomplete)));
+    files.warnings.push_back(
+        fmt::format("{} an image, or a caption or label (in {}); the members of a record must be "
+                    "adjacent in the tar",
+                    lacking == 1 ? "1 record lacks" : fmt::format("{} records lack", lacking),
+                    Named(incomplete)));
   }
 }
 

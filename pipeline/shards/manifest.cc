@@ -147,7 +147,7 @@ std::vector<std::byte> Manifest::Pack(FileKind kind) const {
   }
   const auto entries = std::span(bytes).subspan(sizeof(Head));
   if (std::ssize(entries) > kMaxEntriesBytes) {
-    throw std::runtime_error("over 1 GiB of shard names; split the list with '::'");
+    throw std::runtime_error("more than 1 GiB of shard names; split the list with '::'");
   }
   Head head{.magic = kMagic,
             .kind = static_cast<std::uint32_t>(kind),

@@ -67,16 +67,15 @@ std::optional<Sidecar> RecordPlaces::MakeAgain(std::size_t file) const {
   if (!walked) return std::nullopt;
   RequireSameRecords(path, entry, walked->facts);
   if (checksums_ && !entry.checksums_hash) {
-    throw std::runtime_error(
-        path +
-        ": no checksums were taken of it, as it was gone then; fastclip shards "
-        "index --checksum takes them");
+    throw std::runtime_error(path +
+                             ": has no checksums because it was missing when they were taken; take "
+                             "them with fastclip shards index --checksum");
   }
   if (checksums_ && walked->facts.checksums_hash != entry.checksums_hash) {
     throw std::runtime_error(
         path +
-        ": its checksums are lost, and its bytes are others than when they were taken: fetch it "
-        "again, or take what it holds now with fastclip shards index --checksum");
+        ": its checksums are lost and its bytes have changed since they were taken; fetch it "
+        "again, or accept its current bytes with fastclip shards index --checksum");
   }
   return files_.sidecars->Keep(path, entry.name, *walked);
 }

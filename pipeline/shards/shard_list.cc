@@ -24,8 +24,8 @@ constexpr std::int64_t kMaxListFileBytes = std::int64_t{256} << 20;
 std::vector<std::string> ExpandGlob(const std::string& pattern) {
   if (pattern.size() > PATH_MAX) {
     throw std::runtime_error(
-        fmt::format("the pattern is {} bytes long, and a path has at most {}: '{}…'",
-                    pattern.size(), PATH_MAX, pattern.substr(0, 80)));
+        fmt::format("the pattern has {} bytes, but a path has at most {}: '{}…'", pattern.size(),
+                    PATH_MAX, pattern.substr(0, 80)));
   }
   glob_t found{};
   const std::unique_ptr<glob_t, void (*)(glob_t*)> owner(&found, globfree);
@@ -44,10 +44,10 @@ std::vector<std::string> ExpandGlob(const std::string& pattern) {
   }
   if (names.empty()) {
     throw std::runtime_error(
-        fmt::format("no file matches '{}'; is the path right?{}", pattern,
+        fmt::format("no file matches '{}'; check the path{}", pattern,
                     pattern.find('[') == pattern.npos
                         ? ""
-                        : " [a-z] stands for one sign of those; write \\[ for a bracket itself"));
+                        : " ([a-z] matches one character; write \\[ for a bracket)"));
   }
   std::ranges::sort(names);
   return names;
@@ -99,10 +99,10 @@ std::vector<std::string> ExpandListFile(const std::string& part) {
   std::error_code unreadable;
   const auto size = std::filesystem::file_size(path, unreadable);
   // Before it is opened: a pipe, which has no size, may have no writer.
-  if (unreadable) throw std::runtime_error("no such list file, or it cannot be read");
+  if (unreadable) throw std::runtime_error("the list file is missing or cannot be read");
   std::ifstream file(path);
-  if (!file) throw std::runtime_error("no such list file, or it cannot be read");
-  if (size > kMaxListFileBytes) throw std::runtime_error("a list file of more than 256 MiB");
+  if (!file) throw std::runtime_error("the list file is missing or cannot be read");
+  if (size > kMaxListFileBytes) throw std::runtime_error("the list file is larger than 256 MiB");
   std::vector<std::string> all;
   std::string line;
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
@@ -112,11 +112,12 @@ std::vector<std::string> ExpandListFile(const std::string& part) {
     const std::size_t first = line.find_first_not_of(" \t\r");
     if (first == std::string::npos || line[first] == '#') continue;
     line = line.substr(first, line.find_last_not_of(" \t\r") + 1 - first);
-    if (line.find('\0') != line.npos) throw std::runtime_error("a zero byte: is it a text file?");
+    if (line.find('\0') != line.npos)
+      throw std::runtime_error("the list file has a zero byte; it must be text");
     std::ranges::move(ExpandWord(AbsolutePattern(line, folder.string())), std::back_inserter(all));
     if (all.size() > kMaxListedFiles) break;
   }
-  if (all.empty()) throw std::runtime_error("this list file names no file");
+  if (all.empty()) throw std::runtime_error("the list file is empty");
   return all;
 }
 
@@ -161,9 +162,10 @@ std::vector<std::string> SplitList(const std::string& list) {
     parts.push_back(list.substr(start, end - start));
     if (parts.back().find_first_not_of(" \t\n") == std::string::npos) {
       throw std::runtime_error(
-          list.empty() ? "the list of shards is empty; name some, as in 'shards/{00000..00099}.tar'"
-                       : fmt::format("'{}': part {} of the list, between '::', is empty", list,
-                                     parts.size()));
+          list.empty()
+              ? "the shard list is empty; set it, as in 'shards/{00000..00099}.tar'"
+              : fmt::format("'{}': part {} of the list is empty (parts are separated by '::')",
+                            list, parts.size()));
     }
     start = end + 2;
   }
@@ -175,13 +177,13 @@ std::vector<std::string> ExpandPart(const std::string& part) {
     const bool is_list_file = part.ends_with(".txt") || part.ends_with(".list");
     std::vector<std::string> names = is_list_file ? ExpandListFile(part) : ExpandWord(part);
     if (names.size() > kMaxListedFiles) {
-      throw std::runtime_error(fmt::format("over {} files", kMaxListedFiles));
+      throw std::runtime_error(fmt::format("more than {} files", kMaxListedFiles));
     }
     std::unordered_set<std::string_view> seen;
     for (const std::string& name : names) {
       if (!seen.insert(name).second) {
         throw std::runtime_error(
-            fmt::format("{} is listed twice; repeat it with '::' if you mean it", name));
+            fmt::format("{} is listed twice; to repeat it on purpose, join it with '::'", name));
       }
     }
     return names;

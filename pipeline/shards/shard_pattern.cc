@@ -44,7 +44,7 @@ struct Range {
 
 [[noreturn]] void ThrowTooMany(std::string_view what, std::size_t count) {
   throw std::runtime_error(
-      fmt::format("{} {} names; {} is the most", what, count, kMaxListedFiles));
+      fmt::format("{} {} names; the limit is {}", what, count, kMaxListedFiles));
 }
 
 /// "00000..00331" or "0..9..3"; nothing where the text is no range.
@@ -61,7 +61,7 @@ std::optional<Range> ParseRange(std::string_view text) {
   const auto first = ToInteger(first_text), last = ToInteger(last_text);
   if (!first || !last || step < 1) {
     throw std::runtime_error(fmt::format(
-        "'{{{}}}' is no range of whole numbers; write {{00000..00331}} or {{0..9..3}}", text));
+        "'{{{}}}' is not a range of integers; write {{00000..00331}} or {{0..9..3}}", text));
   }
   const std::int64_t span = *last >= *first ? *last - *first : *first - *last;
   Range range{.first = *first,
@@ -79,7 +79,7 @@ std::optional<Range> ParseRange(std::string_view text) {
 Range RangeOf(std::string_view text) {
   const std::optional<Range> range = ParseRange(text);
   if (range) return *range;
-  throw std::runtime_error(fmt::format("'{{{}}}' holds neither a range nor a comma", text));
+  throw std::runtime_error(fmt::format("'{{{}}}' has neither a range nor a comma", text));
 }
 
 /// How many names `text` makes.
@@ -198,7 +198,7 @@ bool FindBraces(std::string_view text, Braces& braces) {
       return true;
     }
   }
-  throw std::runtime_error("a brace has no partner");
+  throw std::runtime_error("unmatched brace");
 }
 
 std::vector<std::string> ExpandBraces(const std::string& text) {
@@ -206,7 +206,7 @@ std::vector<std::string> ExpandBraces(const std::string& text) {
   const std::size_t count = CountNames(text);
   if (count > kMostBytes / std::max<std::size_t>(text.size(), 1)) {
     throw std::runtime_error(fmt::format(
-        "the braces make {} names of up to {} bytes; 1 GiB is the most", count, text.size()));
+        "the braces make {} names of up to {} bytes; the limit is 1 GiB", count, text.size()));
   }
   return Expand(text);
 }

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/files/stream_hash.h"
 
 namespace fastclip {
@@ -55,11 +56,12 @@ void RequireSameRecords(const std::string& path, const FileFacts& before, const 
   if (before.count == 0) return;  // nothing had an index
   if (before.count == now.count && before.content_hash == now.content_hash) return;
   throw std::runtime_error(fmt::format(
-      "{}: changed since it was indexed ({}), so that records would get other indices: put the old "
-      "file back, or renew the manifest with fastclip shards index and start a new run",
+      "{}: changed since it was indexed ({}), so records would get other indices; restore the old "
+      "file, or update the manifest with fastclip shards index and start a new run",
       path,
-      before.count == now.count ? fmt::format("{} records then and now, but others", now.count)
-                                : fmt::format("{} records then, {} now", before.count, now.count)));
+      before.count == now.count
+          ? fmt::format("still {}, but different ones", Counted(now.count, "record"))
+          : fmt::format("{} then, {} now", Counted(before.count, "record"), now.count)));
 }
 
 std::uint32_t RecordChecksum(std::uint64_t xxh3) { return static_cast<std::uint32_t>(xxh3); }
@@ -179,7 +181,7 @@ void Sidecar::ReadChecksums(std::int64_t first, std::span<std::uint32_t> out) co
 
 void Sidecar::Read(std::int64_t first, std::span<std::byte> out) const {
   if (file_->Read(first, out) < out.size()) {
-    throw std::runtime_error(file_->name() + ": has become shorter; remove it, it is made again");
+    throw std::runtime_error(file_->name() + ": truncated; remove it and it will be rebuilt");
   }
 }
 

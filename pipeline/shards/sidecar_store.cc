@@ -48,7 +48,7 @@ UniqueFd OpenUnnamed() {
   UniqueFd fd(mkostemp(path.data(), O_CLOEXEC));
   if (!fd || unlink(path.c_str()) != 0) {
     throw std::system_error(errno, std::generic_category(),
-                            "no place for what is known of the shards: " + path);
+                            "creating a temporary index of the shards: " + path);
   }
   return fd;
 }
@@ -124,10 +124,11 @@ Sidecar SidecarStore::KeepUnnamed(const std::string& path, const WalkedFile& wal
   const std::vector<std::byte> bytes = PackSidecar(kind_, walked);
   const MutexLock lock(mutex_);
   if (unnamed_ == nullptr) {
-    unnamed_ = std::make_shared<const LocalFile>(OpenUnnamed(), "what is known of the shards");
+    unnamed_ =
+        std::make_shared<const LocalFile>(OpenUnnamed(), "the temporary index of the shards");
   }
   const std::int64_t base = unnamed_bytes_;
-  WriteAt(unnamed_->fd(), base, bytes, "what is known of " + path);
+  WriteAt(unnamed_->fd(), base, bytes, "the index of " + path);
   unnamed_bytes_ += std::ssize(bytes);
   unnamed_at_[path] = base;
   return Sidecar::Open(unnamed_, base, kind_).value();

@@ -33,8 +33,8 @@ void RefuseCompressed(std::span<const std::byte> head, const std::string& path) 
   for (const Kind& kind : kKinds) {
     if (text.starts_with(kind.magic)) {
       throw std::runtime_error(
-          fmt::format("{}: compressed ({}), so its records cannot be read at random; decompress it "
-                      "({}) and list the .tar",
+          fmt::format("{}: compressed ({}), which does not allow random access; decompress it ({}) "
+                      "and list the .tar",
                       path, kind.name, kind.tool));
     }
   }
@@ -44,19 +44,21 @@ void RefuseCompressed(std::span<const std::byte> head, const std::string& path) 
   const std::size_t dot = path.rfind('.');
   const std::string ending = dot == path.npos ? "" : path.substr(dot);
   if (ending != ".tar") {
-    throw std::runtime_error(path +
-                             ": no tar file; a list has .tar shards, .tsv, .csv or .jsonl tables, "
-                             "or folders of classes");
+    throw std::runtime_error(
+        path +
+        ": not a tar file; a list can have .tar shards, .tsv, .csv or .jsonl tables, "
+        "or folders of classes");
   }
-  throw std::runtime_error(fmt::format(
-      "{}: no tar file, or cut inside its first header ({} bytes); fetch it again, or leave it out",
-      path, size));
+  throw std::runtime_error(
+      fmt::format("{}: not a tar file, or truncated in its first header ({} bytes); fetch it "
+                  "again, or leave it out",
+                  path, size));
 }
 
 std::uint32_t ToBlocks(std::int64_t offset, const std::string& path) {
   const std::int64_t blocks = (offset + kTarBlock - 1) / kTarBlock;
   if (blocks > std::numeric_limits<std::uint32_t>::max()) {
-    throw std::runtime_error(path + ": a shard of over 2 TiB; split it");
+    throw std::runtime_error(path + ": larger than 2 TiB; split it");
   }
   return static_cast<std::uint32_t>(blocks);
 }

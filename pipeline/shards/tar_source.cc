@@ -36,7 +36,7 @@ std::optional<LabelKey> LabelsOf(const SourceOptions& options) {
   LabelKey key = ParseLabelKey(*options.labels);
   if (!key.column.empty()) {
     throw std::runtime_error(
-        fmt::format("label key '{0}': tar shards have no columns; write json.{0} for a field of "
+        fmt::format("label key '{0}': tar shards have no columns; use json.{0} for a field of "
                     "their .json members, or leave it out to read .cls members",
                     key.column));
   }
@@ -125,8 +125,8 @@ TarSource::OpenedShard TarSource::OpenShard(std::size_t shard) const {
     if (opened.places->facts().stamp == stamp) return opened;
     shards_.Forget(path);  // another file has its name by now
   }
-  throw std::runtime_error(path +
-                           ": is being replaced while it is read; start again when it is done");
+  throw std::runtime_error(
+      path + ": replaced while it was being read; restart when the new file is complete");
 }
 
 void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t count,

@@ -115,10 +115,12 @@ class ClassWalk {
       return;
     }
     if (above_.size() == kMaxDepth) {
-      throw std::runtime_error(fmt::format("{}: folders lie over {} deep", full, kMaxDepth));
+      throw std::runtime_error(
+          fmt::format("{}: folders are nested more than {} deep", full, kMaxDepth));
     }
     if (folders_.size() == kMaxFolders) {
-      throw std::runtime_error(fmt::format("{}: over {} folders in one class", top_, kMaxFolders));
+      throw std::runtime_error(
+          fmt::format("{}: more than {} folders in one class", top_, kMaxFolders));
     }
     above_.push_back(*id);
     Folder folder{path, {}};
@@ -151,8 +153,8 @@ class ClassWalk {
       return;
     }
     if (++pictures_ > kMaxListedFiles) {
-      throw std::runtime_error(
-          fmt::format("{}: over {} pictures of one class; is it a class?", top_, kMaxListedFiles));
+      throw std::runtime_error(fmt::format(
+          "{}: more than {} images in one class; check that it is a class", top_, kMaxListedFiles));
     }
     names.push_back(std::move(name));
   }
@@ -184,7 +186,7 @@ std::string FolderTally::Describe() const {
     if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, what);
   };
   add(hidden, "hidden");
-  add(loops, loops == 1 ? "link that leads back" : "links that lead back");
+  add(loops, loops == 1 ? "circular link" : "circular links");
   for (const auto& [extension, count] : others) {
     add(count, extension.empty() ? "of other kinds" : extension);
   }
@@ -212,8 +214,8 @@ std::vector<std::string> ClassesOfFolder(const std::string& folder, FolderTally*
     const std::optional<bool> is_folder = IsFolder(entry);
     if (!is_folder) {
       throw std::runtime_error(
-          fmt::format("{}: a link that leads nowhere. If it is a class, the labels of all later "
-                      "classes depend on it: repair it or remove it",
+          fmt::format("{}: broken link; repair or remove it (if it is a class, the labels of all "
+                      "later classes depend on it)",
                       entry.path().string()));
     }
     if (!*is_folder) {
@@ -221,8 +223,8 @@ std::vector<std::string> ClassesOfFolder(const std::string& folder, FolderTally*
       return;
     }
     if (classes.size() == kMaxClasses) {
-      throw std::runtime_error(
-          fmt::format("{}: over {} folders; is it a folder of classes?", folder, kMaxClasses));
+      throw std::runtime_error(fmt::format(
+          "{}: more than {} folders; check that it is a folder of classes", folder, kMaxClasses));
     }
     classes.push_back(entry.path().filename());
   });

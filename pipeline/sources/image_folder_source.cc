@@ -23,24 +23,24 @@ constexpr std::size_t kListed = 64;
 
 /// Why a folder is none of classes, and what was meant.
 std::string NoClasses(const std::string& folder) {
-  std::string holds = "holds no folders";
+  std::string holds = "has no subfolders";
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename();
     if (name.ends_with(".tar")) {
-      return fmt::format("{0}: a folder; list its shards, as in '{0}/*.tar'", folder);
+      return fmt::format("{0}: is a folder; list its shards, as in '{0}/*.tar'", folder);
     }
     if (name == "metadata.jsonl" || name == "metadata.csv") {
-      return fmt::format("{0}: a folder with a table; name that: '{0}/{1}'", folder, name);
+      return fmt::format("{0}: is a folder with a table; use '{0}/{1}'", folder, name);
     }
     const std::size_t dot = name.rfind('.');
     if (dot != name.npos && FormatOfExtension(std::string_view(name).substr(dot + 1))) {
-      holds = "holds pictures, but no folders";
+      holds = "has images but no subfolders";
     }
   }
   return fmt::format(
-      "{0}: a folder that {1}. A folder of classes has one for each class, with its pictures; of "
-      "files list the names, as in '{0}/*.tar'",
+      "{0}: the folder {1}; a folder of classes needs one subfolder of images per class; to read "
+      "files, list them, as in '{0}/*.tar'",
       folder, holds);
 }
 
@@ -50,8 +50,8 @@ void RefuseFolderOfTables(const std::string& folder, const std::string& name) {
     std::error_code absent;
     const std::string path = fmt::format("{}/{}/{}", folder, name, table);
     if (!fs::exists(path, absent)) continue;
-    throw std::runtime_error(fmt::format(
-        "{}: its folder '{}' has a table of captions; name that: '{}'", folder, name, path));
+    throw std::runtime_error(
+        fmt::format("{}: its folder '{}' has a table of captions; use '{}'", folder, name, path));
   }
 }
 
@@ -60,10 +60,10 @@ void RefuseOptions(const std::string& folder, const SourceOptions& options) {
     if (wrong) throw std::runtime_error(fmt::format("{}: a folder of classes {}", folder, reason));
   };
   refuse(options.labels && !options.labels->empty(),
-         "has its labels in the names of its folders; leave out the label key");
-  refuse(!options.captions.empty(), "has no captions; leave their names out");
+         "takes labels from its folder names; leave out the label key");
+  refuse(!options.captions.empty(), "has no captions; leave out the caption keys");
   refuse(options.add_checksums || options.verify_checksums,
-         "has no checksums, which are of the records of tar shards; leave them out");
+         "has no checksums (only tar shards have them); leave them out");
 }
 
 }  // namespace
@@ -98,14 +98,13 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const SourceOpti
     description_ += "; left out: " + text;
   }
   if (!empty.empty()) {
-    warnings_.push_back(fmt::format("classes without readable pictures: {} of {} (the first: '{}')",
+    warnings_.push_back(fmt::format("classes without readable images: {} of {} (the first: '{}')",
                                     empty.size(), classes_.size(), empty.front()));
   }
   if (nested.size() + empty.size() == classes_.size()) {
-    warnings_.push_back(fmt::format(
-        "all pictures lie in folders within the folders of classes; is '{}/{}' the folder of "
-        "classes?",
-        folder_, nested.front()));
+    warnings_.push_back(
+        fmt::format("all images are in subfolders of the class folders; did you mean '{}/{}'?",
+                    folder_, nested.front()));
   }
 }
 
@@ -119,8 +118,8 @@ void ImageFolderSource::NumberClasses(const SourceOptions& options) {
     }
     if (named == 0 && options.class_names->size() > 0 && options.class_names->size() != count) {
       throw std::runtime_error(fmt::format(
-          "{}: its {} folders, '{}' first, have the name of no class, and there are {} classes: "
-          "neither names nor places tell which folder is which",
+          "{}: none of its {} folders (the first: '{}') has the name of a class, and there are {} "
+          "classes, so folders cannot be matched to classes; rename the folders",
           folder_, count, classes_.front().name, options.class_names->size()));
     }
   }
@@ -129,7 +128,7 @@ void ImageFolderSource::NumberClasses(const SourceOptions& options) {
     return;
   }
   for (std::int64_t i = 0; i < count; ++i) classes_[static_cast<std::size_t>(i)].label = i;
-  description_ = fmt::format("{} classes, the folders in the order of their names", count);
+  description_ = fmt::format("{} classes, numbered by folder name in sorted order", count);
 }
 
 std::size_t ImageFolderSource::ClassOf(SampleIndex index) const {
@@ -141,7 +140,7 @@ std::shared_ptr<const ClassFiles> ImageFolderSource::FilesOf(std::size_t which) 
   if (auto known = listed_.Find(which)) return known;
   ClassFiles files = ListClass(folder_, classes_[which].name, formats_);
   if (files.Hash() != classes_[which].hash) {
-    throw std::runtime_error(FolderOf(which) + ": has changed since it was opened; start again");
+    throw std::runtime_error(FolderOf(which) + ": changed since it was opened; restart");
   }
   return listed_.Put(which, std::move(files));
 }

@@ -39,7 +39,7 @@ std::unique_ptr<RecordSource> OpenSynthetic(const std::string& part, const Sourc
   if (error != std::errc() || end != digits.data() + digits.size() || size < 1 ||
       size > kMaxSynthetic) {
     throw std::runtime_error(
-        fmt::format("'{}': write synthetic:N, N pairs from 1 to {}", part, kMaxSynthetic));
+        fmt::format("'{}': use synthetic:N with N from 1 to {}", part, kMaxSynthetic));
   }
   if (options.labels && !options.labels->empty()) {
     throw std::runtime_error(
@@ -51,18 +51,17 @@ std::unique_ptr<RecordSource> OpenSynthetic(const std::string& part, const Sourc
 
 void RefuseCaptionKeys(const std::string& part, const SourceOptions& options) {
   if (options.captions.empty()) return;
-  throw std::runtime_error(fmt::format(
-      "'{}': captions are named for the members of tar shards; leave the names out, or pack the "
-      "table with fastclip shards convert",
-      part));
+  throw std::runtime_error(
+      fmt::format("'{}': caption keys are for tar shards; leave them out, or pack the table with "
+                  "fastclip shards convert",
+                  part));
 }
 
 void RefuseChecksums(const std::string& part, const SourceOptions& options) {
   if (!options.add_checksums && !options.verify_checksums) return;
-  throw std::runtime_error(
-      fmt::format("'{}': checksums are of the records of tar shards; pack it with fastclip shards "
-                  "convert, or leave them out",
-                  part));
+  throw std::runtime_error(fmt::format(
+      "'{}': checksums are for tar shards; pack it with fastclip shards convert, or leave them out",
+      part));
 }
 
 void RefuseRemote(const std::string& part) {
@@ -71,8 +70,7 @@ void RefuseRemote(const std::string& part) {
        {"http://", "https://", "s3://", "gs://", "hdfs://", "pipe:"}) {
     if (part.starts_with(scheme)) {
       throw std::runtime_error(fmt::format(
-          "'{}': lists of {} are not read; copy the shards to a local or mounted folder", part,
-          scheme));
+          "'{}': {} is not supported; copy the shards to a local or mounted folder", part, scheme));
     }
   }
 }
@@ -115,11 +113,10 @@ void AddListed(const IndexedFiles& files, std::vector<ListedFile>& listed) {
 /// What is said of tables or manifests and meets none.
 void SayUnused(const SourceOptions& options, PartInfo& info) {
   if (options.table.any() && info.kind != "table") {
-    info.notes.push_back(
-        "image_key, caption_key and separator are for tables; they are not used here");
+    info.notes.push_back("image_key, caption_key and separator are for tables and not used here");
   }
   if (!options.manifest.empty() && (info.kind == "synthetic" || info.kind == "folder of classes")) {
-    info.notes.push_back("it has no manifest: the one that is named is not used");
+    info.notes.push_back("it has no manifest; the given one is not used");
   }
 }
 
@@ -148,7 +145,7 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
   if (TableFormatOf(paths.front())) {
     RefuseCaptionKeys(part, options);
     if (paths.size() > 1)
-      throw std::runtime_error(fmt::format("'{}': several tables; join them by '::'", part));
+      throw std::runtime_error(fmt::format("'{}': several tables; join them with '::'", part));
     RefuseChecksums(part, options);
     auto table = TableSource::Open(part, paths.front(), options);
     info = Describe(part, "table", table->files());
@@ -182,8 +179,8 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
     info.hash = sources.back()->hash();
     if (info.records == 0) {
       throw std::runtime_error(fmt::format(
-          "'{}': no records in {} files; {}", parts[i], info.files,
-          info.kind == "table" ? "a table has rows below its first line"
+          "'{}': no records in {}; {}", parts[i], Counted(info.files, "file"),
+          info.kind == "table" ? "a table needs rows below its first line"
                                : "members of a WebDataset are named KEY.jpg and KEY.txt"));
     }
   }
@@ -228,7 +225,7 @@ std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {
     add(part, part.notes);
   }
   if (hidden > 0) {
-    lines.push_back(fmt::format("and {} more; fastclip shards info tells all of them", hidden));
+    lines.push_back(fmt::format("and {} more; fastclip shards info lists all of them", hidden));
   }
   return lines;
 }

@@ -90,7 +90,7 @@ void RequireMetadata(const std::string& part, const std::string& field) {
       part.starts_with("synthetic:") || table == TableFormat::kTsv || table == TableFormat::kCsv;
   if (!has_none) return;
   throw std::runtime_error(fmt::format(
-      "'{}': {} is read from .json members of tar shards or rows of a .jsonl; pack the pairs with "
+      "'{}': {} needs .json members of tar shards or rows of a .jsonl; pack the pairs with "
       "fastclip shards convert, or count by index",
       part, field));
 }
@@ -99,8 +99,10 @@ void RequireMetadata(const std::string& part, const std::string& field) {
 
 void CheckKeyField(const std::string& field) {
   if (ParseJsonPath(field, "index_by")) return;
-  throw std::runtime_error(fmt::format(
-      "'{}' is no json.NAME, a field of the records' metadata; write json.key, say", field));
+  throw std::runtime_error(
+      fmt::format("'{}' is not of the form json.NAME, a field of the records' metadata; use for "
+                  "example json.key",
+                  field));
 }
 
 /// Opens or makes the column of each part.
@@ -176,7 +178,7 @@ class RecordKeys::Maker {
                           source_.Read(SampleIndex{part.first + first}, count, {}).records) {
                        if (record.skip == Skip::kMissing) {
                          throw std::runtime_error(
-                             fmt::format("{}: gone, and {} of its records has not been read yet",
+                             fmt::format("{}: missing, and {} of its records has not been read yet",
                                          source_.OriginOf(record.index).file, field_));
                        }
                        keys.push_back(record.label >= 0 ? record.label : NoKey(record.skip));
@@ -231,14 +233,13 @@ void RecordKeys::LookThrough(const std::string& list, const std::string& field,
     largest_ = std::max(largest_, key);
     if (key > kMostKey) {
       throw std::runtime_error(
-          fmt::format("{}: {} is {}, and an index is at most {}: is it a number of another kind?",
+          fmt::format("{}: {} is {}, but an index is at most {}; check that the field is an index",
                       named(index), field, key, kMostKey));
     }
   });
   if (largest_ < 0) {
     throw std::runtime_error(fmt::format(
-        "'{}': no record has a whole number of 0 or more at {}; name the field that counts them",
-        list, field));
+        "'{}': no record has an integer >= 0 at {}; use the field that numbers them", list, field));
   }
   std::vector<bool> seen(static_cast<std::size_t>(largest_) + 1);
   std::int64_t again = 0, shared = -1, second = -1;
@@ -256,11 +257,11 @@ void RecordKeys::LookThrough(const std::string& list, const std::string& field,
   ForEach([&](std::int64_t index, std::int64_t key) {
     if (key == shared && first < 0) first = index;
   });
-  throw std::runtime_error(fmt::format(
-      "{} is {} in two records, {} and {}{}: they would share an estimator. Leave one of them out, "
-      "or name a field that differs",
-      field, shared, named(first), named(second),
-      again > 1 ? fmt::format(", and {} more records have a key that was there", again - 1) : ""));
+  throw std::runtime_error(
+      fmt::format("{} is {} in two records, {} and {}{}: they would share an estimator; leave one "
+                  "out, or use a field that differs",
+                  field, shared, named(first), named(second),
+                  again > 1 ? fmt::format(", and {} more with a repeated key", again - 1) : ""));
 }
 
 template <class Visit>
@@ -300,7 +301,7 @@ void RecordKeys::ReadRaw(SampleIndex first, std::span<std::int64_t> out) const {
     if (part.file) {
       if (part.file->Read((at - part.first) * kKeyBytes, std::as_writable_bytes(here)) !=
           here.size_bytes()) {
-        throw std::runtime_error(part.path + ": became shorter while it was read");
+        throw std::runtime_error(part.path + ": truncated while it was being read");
       }
     } else {
       std::copy_n(part.kept.begin() + (at - part.first), here.size(), here.begin());

@@ -77,7 +77,7 @@ std::string LackOfCaptions(const RecordSample& sample, const SourceOptions& opti
       held.members.empty() && options.captions.empty() ? std::string("has a caption")
       : options.captions.empty()
           ? std::string("has a caption (.txt, or \"captions\" or \"caption\" in the .json)")
-          : fmt::format("has a caption where it was said to be{}",
+          : fmt::format("has a caption at the given keys{}",
                         option.empty() ? "" : " (" + option + ")");
   if (!held.members.empty()) {
     text += fmt::format(". They have {}", fmt::join(held.members, ", "));
@@ -92,7 +92,7 @@ std::string LackOfCaptions(const RecordSample& sample, const SourceOptions& opti
     }
   }
   if (sample.OnlyLabels()) {
-    text += ". Pictures with labels are for fastclip eval zeroshot and eval linear";
+    text += ". Images with labels are for fastclip eval zeroshot and eval linear";
   }
   return text;
 }
@@ -131,7 +131,7 @@ std::string DescribeContent(const RecordSample& sample) {
   } else if (sample.fields.contains(kMemberLabel) || sample.fields.contains(kOtherLabel)) {
     labels = "class names";
   }
-  std::string text = "pictures";
+  std::string text = "images";
   if (sample.captioned > 0) {
     text += labels.empty() ? " with captions" : " with captions and " + labels;
     if (sample.several_lines > 0) text += fmt::format(" (some .txt have several lines)");
@@ -141,7 +141,7 @@ std::string DescribeContent(const RecordSample& sample) {
   SkipCounts wrong = sample.skips;
   if (sample.OnlyLabels()) wrong[Skip::kNoCaption] = 0;
   if (const std::string skips = DescribeSkips(wrong); !skips.empty()) {
-    text += fmt::format("; {} of {} looked at", skips, sample.records);
+    text += fmt::format("; {} of {} checked", skips, sample.records);
   }
   return text;
 }
@@ -155,17 +155,15 @@ std::string DescribeLack(const std::vector<RecordSample>& samples, const std::st
                                  CountOf(sample, Skip::kBadJson);
     if (sample.records == 0 || lacking < sample.records) continue;
     const std::string part = SplitList(list).at(static_cast<std::size_t>(sample.part));
-    const std::string looked = sample.records == sample.size
-                                   ? fmt::format("{}: none of its {} records", part, sample.size)
-                                   : fmt::format("{}: none of {} records looked at, of {},", part,
-                                                 sample.records, sample.size);
+    const std::string looked =
+        fmt::format("{}: no record ({} of {} checked)", part, sample.records, sample.size);
     if (2 * CountOf(sample, Skip::kNoCaption) > lacking) {
       return fmt::format("{} {}", looked, LackOfCaptions(sample, options, option));
     }
     const Held held = HeldBy(sample);
     return fmt::format("{} can be used ({}){}", looked, DescribeSkips(sample.skips),
                        held.members.empty()
-                           ? "; fastclip shards lint names them"
+                           ? "; fastclip shards lint lists them"
                            : fmt::format(". They have {}", fmt::join(held.members, ", ")));
   }
   return "";

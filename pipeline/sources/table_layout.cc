@@ -68,13 +68,13 @@ class ColumnChooser {
 
   int Require(const std::string& name, const char* option) const {
     if (const auto found = Find(name)) return *found;
-    Throw(fmt::format("{} says '{}', which is none of them", option, name));
+    Throw(fmt::format("{} is '{}', which is not one of them", option, name));
   }
 
   [[noreturn]] void Throw(const std::string& what) const {
     const auto& columns = layout_.columns;
     throw std::runtime_error(
-        fmt::format("{}: its first line names {}, separated by {}: {}; {}", path_,
+        fmt::format("{}: the first line has {}, separated by {}: {}; {}", path_,
                     columns.size() == 1 ? "one column" : fmt::format("{} columns", columns.size()),
                     Named(layout_.separator), ListNames(columns), what));
   }
@@ -86,7 +86,7 @@ class ColumnChooser {
     const auto first = std::ranges::find_if(columns, matches);
     if (first == columns.end()) return std::nullopt;
     if (std::find_if(first + 1, columns.end(), matches) != columns.end())
-      Throw(fmt::format("'{}' is there twice; rename one of them", name));
+      Throw(fmt::format("'{}' appears twice; rename one of them", name));
     return static_cast<int>(first - columns.begin());
   }
 
@@ -105,9 +105,10 @@ void ChooseImage(const ColumnChooser& chooser, const TableKeys& keys, TableLayou
   }
   const bool urls = chooser.Find("url").has_value();
   chooser.Throw(fmt::format(
-      "none of them is called filepath, image, path or file_name, for the image's path: name it "
-      "with --image-key COLUMN (data.image_key in a run){}",
-      urls ? "; a URL is no path: download the images first, img2dataset does" : ""));
+      "none is named filepath, image, path or file_name (the image path); set it with --image-key "
+      "COLUMN (data.image_key in a run){}",
+      urls ? "; a URL is not a path: download the images first, for example with img2dataset"
+           : ""));
 }
 
 void ChooseCaptions(const ColumnChooser& chooser, const TableKeys& keys, TableLayout& layout) {
@@ -122,7 +123,7 @@ void ChooseCaptions(const ColumnChooser& chooser, const TableKeys& keys, TableLa
   layout.captioned = !layout.captions.empty();
   if (!layout.captioned && layout.label < 0) {
     chooser.Throw(
-        "none of them is called caption, title or text: name the caption with --caption-key COLUMN "
+        "none is named caption, title or text (the caption); set it with --caption-key COLUMN "
         "(data.caption_key in a run)");
   }
 }
@@ -131,7 +132,7 @@ void ChooseLabel(const ColumnChooser& chooser, const TableWants& wants, TableLay
   const LabelKey key = wants.labels ? ParseLabelKey(*wants.labels) : LabelKey();
   if (!key.json_path.empty()) {
     chooser.Throw(
-        "the label key is a column's name here; json.NAME is for .json members and .jsonl rows");
+        "the label key must be a column name here; json.NAME is for .json members and .jsonl rows");
   }
   const std::string name = key.column.empty() ? "label" : key.column;
   if (const auto found = chooser.Find(name)) {
@@ -139,8 +140,8 @@ void ChooseLabel(const ColumnChooser& chooser, const TableWants& wants, TableLay
         !wants.keys.caption.empty() && chooser.Find(wants.keys.caption) == found;
     if (wants.labels || !is_caption) layout.label = *found;
   } else if (wants.labels) {
-    chooser.Throw(fmt::format(
-        "none of them is called {}, for the label: name it with --label-key COLUMN", name));
+    chooser.Throw(
+        fmt::format("none is named {} (the label); set it with --label-key COLUMN", name));
   }
 }
 
@@ -175,7 +176,7 @@ char ParseSeparator(const std::string& text) {
   const bool one = text.size() == 1 && (text[0] == '\t' || (text[0] >= ' ' && text[0] < 0x7F));
   const bool plain = one && text[0] != '"' && !(text[0] >= '0' && text[0] <= '9') &&
                      !(LowerAscii(text[0]) >= 'a' && LowerAscii(text[0]) <= 'z');
-  if (!plain) throw std::runtime_error("'" + text + "': write one sign, as in ';', or tab");
+  if (!plain) throw std::runtime_error("'" + text + "': use one character, as in ';', or tab");
   return text[0];
 }
 
@@ -233,8 +234,7 @@ TableLayout LayoutOf(const std::string& path, TableFormat format, std::string_vi
   while (fields.Next()) {
     if (layout.columns.size() == kMostColumns) {
       throw std::runtime_error(
-          fmt::format("{}: its first line has more than {} columns; is it a table with the names "
-                      "of the columns in its first line?",
+          fmt::format("{}: the first line has more than {} columns; it must hold the column names",
                       path, kMostColumns));
     }
     layout.columns.push_back(Trimmed(fields.Text()));
@@ -254,7 +254,7 @@ TableLayout JsonLayoutOf(const TableWants& wants) {
   layout.image_path = FieldPath(wants.keys.image);
   layout.caption_path = FieldPath(wants.keys.caption);
   layout.label_path = FieldPath(wants.labels.value_or(""));
-  layout.description = "one JSON object a line";
+  layout.description = "one JSON object per line";
   return layout;
 }
 

@@ -55,13 +55,14 @@ void TableReader::RefuseOtherFiles() const {
     throw std::runtime_error(file_.name() + ": " + what);
   };
   using namespace std::string_view_literals;
-  if (text.starts_with("\x1F\x8B"sv)) refuse("compressed by gzip, but not called .gz; rename it");
+  if (text.starts_with("\x1F\x8B"sv)) refuse("gzip-compressed but not named .gz; rename it");
   if (text.starts_with("PK\3\4"sv))
-    refuse("a zip file, such as an Excel workbook; save it as .csv");
-  if (text.starts_with("PAR1"sv)) refuse("a Parquet file; write it as .csv or .jsonl, pandas does");
+    refuse("a zip file (for example an Excel workbook); save it as .csv");
+  if (text.starts_with("PAR1"sv))
+    refuse("a Parquet file; convert it to .csv or .jsonl, for example with pandas");
   if (text.starts_with("\xFF\xFE"sv) || text.starts_with("\xFE\xFF"sv) ||
       text.substr(0, text.find('\n')).find('\0') != text.npos) {
-    refuse("text in UTF-16, or no text at all; save it as UTF-8, as by iconv -f UTF-16 -t UTF-8");
+    refuse("UTF-16 text or not text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)");
   }
 }
 
@@ -74,7 +75,8 @@ void TableReader::ReadFirstLine(const TableWants& wants) {
   if (named) has_line = NextLine();
   if (!has_line) {
     throw std::runtime_error(
-        file_.name() + ": empty; its first line names the columns, as in 'filepath' and 'caption'");
+        file_.name() +
+        ": empty; the first line must have the column names, as in 'filepath' and 'caption'");
   }
   const char shown = named ? *named : SeparatorOf(layout_.format, line_);
   const char separator = asked != '\0' ? asked : shown;
@@ -150,9 +152,9 @@ bool TableReader::NextLine() {
           too_long_ = true;
           return true;
         }
-        throw std::runtime_error(fmt::format(
-            "{}: the row at byte {} is over {} MiB{}", file_.name(), offset_, kMaxRow >> 20,
-            scanner_.in_quotes() ? "; a quote in it does not close" : ""));
+        throw std::runtime_error(
+            fmt::format("{}: the row at byte {} is larger than {} MiB{}", file_.name(), offset_,
+                        kMaxRow >> 20, scanner_.in_quotes() ? "; it has an unclosed quote" : ""));
       }
       if (!Fill()) break;
       end = FindRowEnd(begin_ + scanned);

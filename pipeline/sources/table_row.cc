@@ -11,6 +11,7 @@
 
 #include "pipeline/base/ascii.h"
 #include "pipeline/base/json_path.h"
+#include "pipeline/base/printable.h"
 #include "pipeline/base/python_json.h"
 #include "pipeline/base/separated_text.h"
 #include "pipeline/records/json_members.h"
@@ -201,37 +202,38 @@ void JsonRowNames::Add(std::string_view line) {
 void JsonRowNames::Check(const std::string& path, const TableWants& wants) const {
   if (rows_ == 0) return;
   if (objects_ == 0) {
-    throw std::runtime_error(fmt::format(
-        "{}: none of its first {} lines is a JSON object; a .jsonl has one object a line, as in "
-        "{{\"file_name\": \"0.jpg\", \"text\": \"a cat\"}}",
-        path, rows_));
+    throw std::runtime_error(
+        fmt::format("{}: no JSON object in the first {}; a .jsonl has one object per line, as in "
+                    "{{\"file_name\": \"0.jpg\", \"text\": \"a cat\"}}",
+                    path, Counted(rows_, "line")));
   }
   const auto fail = [&](const std::string& what) {
     throw std::runtime_error(
-        fmt::format("{}: its first rows have the fields {}; {}", path, ListNames(names_), what));
+        fmt::format("{}: the first rows have the fields {}; {}", path, ListNames(names_), what));
   };
   if (image_.empty() && !wants.keys.image.empty())
-    fail(fmt::format("image_key (--image-key) says '{}', which is none of them", wants.keys.image));
+    fail(
+        fmt::format("image_key (--image-key) is '{}', which is not one of them", wants.keys.image));
   if (image_.empty()) {
     fail(
-        "none of them is called filepath, image, path or file_name, for the image's path: name it "
-        "with --image-key FIELD (data.image_key in a run)");
+        "none is named filepath, image, path or file_name (the image path); set it with "
+        "--image-key FIELD (data.image_key in a run)");
   }
   if (layout_.labelled) {
     const bool by_name = wants.labels && ParseLabelKey(*wants.labels).json_path.empty();
     if (!has_label_ && by_name) {
-      fail(fmt::format("none of them is called {}, for the label: name it with --label-key FIELD",
+      fail(fmt::format("none is named {} (the label); set it with --label-key FIELD",
                        layout_.label_path.empty() ? "label" : Joined(layout_.label_path)));
     }
     return;
   }
   if (captions_.empty() && !wants.keys.caption.empty()) {
-    fail(fmt::format("caption_key (--caption-key) says '{}', which is none of them",
+    fail(fmt::format("caption_key (--caption-key) is '{}', which is not one of them",
                      wants.keys.caption));
   }
   if (captions_.empty() && !has_label_) {
     fail(
-        "none of them is called caption, title or text: name the caption with --caption-key FIELD "
+        "none is named caption, title or text (the caption); set it with --caption-key FIELD "
         "(data.caption_key in a run)");
   }
 }

@@ -92,7 +92,7 @@ std::unique_ptr<TableSource> TableSource::Open(const std::string& part, const st
   };
   IndexedFiles files = IndexFiles(part, {path}, KindOf(options.table), options, walk);
   const auto file = OpenFile(path);
-  if (file == nullptr) throw std::runtime_error(path + ": gone while it was being opened");
+  if (file == nullptr) throw std::runtime_error(path + ": removed while it was being opened");
   const auto text = IsGzipName(path) ? inflated->Of(*file) : file;
   TableLayout layout = TableReader(*text, TableFormatOf(path).value(), wants).layout();
   layout.class_names = options.class_names;
@@ -111,7 +111,7 @@ TableSource::TableSource(IndexedFiles files, std::shared_ptr<const RandomAccessF
 /// Reads on from a row.
 TableReader TableSource::ReaderAt(std::int64_t row, std::stop_token stop) const {
   const std::shared_ptr<const Sidecar> sidecar = places_.Open(0);
-  if (sidecar == nullptr) throw std::runtime_error(path() + ": gone since it was opened");
+  if (sidecar == nullptr) throw std::runtime_error(path() + ": removed since it was opened");
   std::int64_t place = 0;
   sidecar->ReadPlaces(row / kRowsApart * static_cast<std::int64_t>(sizeof(place)),
                       std::as_writable_bytes(std::span(&place, 1)));
@@ -149,8 +149,7 @@ StoredRecord TableSource::ReadStored(SampleIndex index, std::stop_token stop) co
 
 TableRow TableSource::NextOf(TableReader& reader) const {
   std::optional<TableRow> row = reader.Next();
-  if (!row)
-    throw std::runtime_error(path() + ": has become shorter since it was opened; start again");
+  if (!row) throw std::runtime_error(path() + ": truncated since it was opened; restart");
   return std::move(*row);
 }
 
@@ -201,13 +200,12 @@ std::optional<std::string> TableSource::FindMissingImages() const {
   if (missing == 0) return std::nullopt;
   const std::string folder = fs::path(path()).parent_path().string();
   std::string text = fmt::format(
-      "none of the images is there ({} checked); the first is '{}'. Paths are relative to the "
+      "none of the images exists ({} checked; the first is '{}'); paths are relative to the "
       "table's folder, '{}'",
       missing, first, folder.empty() ? "." : folder);
   if (from_here > 0 && !folder.empty()) {
     text +=
-        "; they exist from the working folder: move the table to the folder that its paths begin "
-        "in, or write absolute paths";
+        "; they exist relative to the working folder: move the table there, or use absolute paths";
   }
   return text;
 }
@@ -218,10 +216,10 @@ std::vector<std::string> TableSource::Findings() const {
     TableReader reader = ReaderAt(size() - 1, {});
     const std::int64_t from = reader.offset();
     reader.Skip();
-    findings.push_back(fmt::format(
-        "a quote in the row at byte {} does not close: the {} bytes from there to the end of the "
-        "file are one bad row",
-        from, reader.offset() - from));
+    findings.push_back(
+        fmt::format("unclosed quote in the row at byte {}: the {} bytes from there to the end of "
+                    "the file are one bad row",
+                    from, reader.offset() - from));
   }
   if (auto missing = FindMissingImages()) findings.push_back(std::move(*missing));
   return findings;

@@ -64,7 +64,7 @@ int BoundSocket(int& port) {
   socklen_t size = sizeof address;
   if (fd < 0 || bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
       listen(fd, 1024) != 0 || getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::runtime_error("no port on the loopback interface");
+    throw std::runtime_error("cannot open a port on the loopback interface");
   }
   port = ntohs(address.sin_port);
   return fd;
@@ -154,7 +154,7 @@ bool Judge(Failure failure, const Settings& settings, Store& store) {
   const std::string expected =
       failure == Failure::kOwnError
           ? "rank " + victim + " on host failed at step 12: the disk is full"
-          : "rank " + victim + " did not answer at step 12: killed, hung, or out of reach";
+          : "rank " + victim + " did not answer at step 12: killed, hung, or unreachable";
   double slowest = 0;
   bool right = true;
   const std::string queue = fmt::format("heard{}", static_cast<int>(failure));

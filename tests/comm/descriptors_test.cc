@@ -23,9 +23,9 @@ std::string Refusal(int rank, int world_size, std::int64_t limit, bool served = 
 
 TEST(Descriptors, AreCountedByTheRanksThatConnect) {
   EXPECT_EQ(Refusal(0, 512, 1024),
-            "rank 0 of 512 needs about 1623 open files (1559 for connections, 64 for data), and "
-            "this process may have 1024: raise the limit with ulimit -n 1623 before the start "
-            "(ulimit -Hn tells how far; docker run --ulimit nofile=1623)");
+            "rank 0 of 512 needs about 1623 open files (1559 for connections, 64 for data), but "
+            "this process is limited to 1024; raise the limit with ulimit -n 1623 before the start "
+            "(see ulimit -Hn for the maximum; in Docker: docker run --ulimit nofile=1623)");
   EXPECT_EQ(Refusal(0, 512, 1623), "");
   EXPECT_EQ(Refusal(1, 512, 1024), "");
   EXPECT_NE(Refusal(1, 1024, 1024).find("needs about 1098 open files"), std::string::npos);

@@ -118,9 +118,9 @@ TEST(Launch, PrefersTorchrunInsideASlurmStep) {
 }
 
 TEST(Launch, NamesAVariableThatCannotBe) {
-  EXPECT_NE(
-      ErrorOf({{"RANK", "4"}, {"WORLD_SIZE", "4"}}).find("RANK = '4' is no number from 0 to 3"),
-      std::string::npos);
+  EXPECT_NE(ErrorOf({{"RANK", "4"}, {"WORLD_SIZE", "4"}})
+                .find("RANK = '4' is not an integer from 0 to 3"),
+            std::string::npos);
   EXPECT_NE(ErrorOf({{"RANK", "x"}, {"WORLD_SIZE", "4"}}).find("RANK = 'x'"), std::string::npos);
   EXPECT_NE(
       ErrorOf({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "0"}})

@@ -74,8 +74,8 @@ TEST(Rendezvous, NamesTheRanksThatDidNotCome) {
     FAIL();
   } catch (const CommError& error) {
     EXPECT_STREQ(error.what(),
-                 "ranks 1 and 3 of 4 did not join in time: were they started, and can they reach "
-                 "this host?");
+                 "ranks 1 and 3 of 4 did not join in time; check that they were started and can "
+                 "reach this host");
   }
 }
 

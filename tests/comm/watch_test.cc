@@ -26,7 +26,7 @@ RankStatus Status(std::int64_t calls, const std::string& call, const std::string
 TEST(Verdict, BlamesTheRankThatSaysNothing) {
   EXPECT_EQ(
       Verdict({Status(9, "AllGather", "closed", true), std::nullopt, Status(9, "AllGather")}, 7),
-      "rank 1 did not answer at step 7: killed, hung, or out of reach");
+      "rank 1 did not answer at step 7: killed, hung, or unreachable");
 }
 
 TEST(Verdict, BlamesTheRankWithAnErrorOfItsOwn) {
@@ -40,8 +40,8 @@ TEST(Verdict, BlamesTheRankThatDoesNotComeToACollective) {
   EXPECT_EQ(
       Verdict({Status(9, "AllGather", "timed out", true), Status(9, "AllGather"), Status(8, "")},
               7),
-      "rank 2 on h did not come to its collective number 9 at step 7: for 61 s it has "
-      "computed, read or written");
+      "rank 2 on h did not reach collective 9 at step 7: it has been computing, reading or writing "
+      "for 61 s");
 }
 
 TEST(Verdict, TellsTheErrorWhereNobodyWaits) {
@@ -80,9 +80,9 @@ TEST(Watch, NamesTheRankThatIsGone) {
     done.count_down();
   });
   EXPECT_EQ(zero.Fail("connection closed", true),
-            "rank 2 did not answer at step 0: killed, hung, or out of reach");
+            "rank 2 did not answer at step 0: killed, hung, or unreachable");
   done.wait();
-  EXPECT_EQ(heard, "rank 2 did not answer at step 0: killed, hung, or out of reach");
+  EXPECT_EQ(heard, "rank 2 did not answer at step 0: killed, hung, or unreachable");
 }
 
 /// A store that counts how often it is asked.
@@ -146,9 +146,9 @@ TEST(Watch, NamesTheRankThatFailedFirstAndIsGoneBeforeItsVerdict) {
     done.count_down();
   });
   done.wait();
-  EXPECT_EQ(heard,
-            "rank 2 told of a failure at step 0 and then did not answer: killed, hung, or out of "
-            "reach");
+  EXPECT_EQ(
+      heard,
+      "rank 2 reported a failure at step 0 and then did not answer: killed, hung, or unreachable");
 }
 
 TEST(Watch, IsQuietAboutAnEarlierStart) {

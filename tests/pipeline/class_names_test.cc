@@ -30,7 +30,7 @@ TEST(ClassNames, RememberTheNamesThatLabelsHaveInVain) {
   EXPECT_EQ(names.Label("dog"), 1);
   for (const char* name : {"fox", "fox", "a\x1b[31m"}) EXPECT_FALSE(names.Label(name));
   EXPECT_EQ(names.unknown().at("fox"), 2);
-  EXPECT_EQ(names.DescribeUnknown(), "'a\\x1b[31m', 'fox' are names of no class");
+  EXPECT_EQ(names.DescribeUnknown(), "'a\\x1b[31m', 'fox' are not class names");
   for (int i = 0; i < 5000; ++i) names.Label(std::to_string(i) + std::string(1 << 12, 'x'));
   EXPECT_EQ(names.unknown().size(), 1000u);
   EXPECT_LE(names.unknown().rbegin()->first.size(), 256u);
@@ -62,7 +62,7 @@ TEST(ClassNames, GiveLabelsThatAreNames) {
   EXPECT_EQ(labels(), (Lines{"bad_label", "1", "bad_label", "no_label"}));
   options.class_names = std::make_shared<ClassNames>(std::vector<std::string>{"cat", "dog"});
   EXPECT_EQ(labels(), (Lines{"1", "1", "bad_label", "no_label"}));
-  EXPECT_EQ(options.class_names->DescribeUnknown(), "'fox' is the name of no class");
+  EXPECT_EQ(options.class_names->DescribeUnknown(), "'fox' is not a class name");
   options.class_names = ClassNames::Any();
   EXPECT_EQ(labels(), (Lines{"0", "1", "1", "no_label"}));
   options.labels = "json.class";

@@ -185,10 +185,11 @@ TEST_F(ConvertTest, IsThereAsAWholeOrNotAtAll) {
   EXPECT_EQ(Run("out/", Small()).done.written, 3);
   EXPECT_FALSE(fs::exists(folder_ / "out.unfinished"));
   EXPECT_FALSE(fs::exists(folder_ / "out/convert.lock"));
-  EXPECT_NE(ErrorOf([&] { Run("out", Small()); }).find("exists already"), std::string::npos);
+  EXPECT_NE(ErrorOf([&] { Run("out", Small()); }).find("exists and is not"), std::string::npos);
 
   WriteFile(folder_ / "t.tsv", "path\ttext\nbad.png\tx\n");
-  EXPECT_NE(ErrorOf([&] { Run("none", Small()); }).find("none of 1 rows"), std::string::npos);
+  EXPECT_NE(ErrorOf([&] { Run("none", Small()); }).find("no row can be packed (1 read)"),
+            std::string::npos);
   EXPECT_FALSE(fs::exists(folder_ / "none"));
   EXPECT_FALSE(fs::exists(folder_ / "none.unfinished"));
 }
@@ -439,7 +440,7 @@ TEST_F(ConvertFolderTest, BelongsToOneProcessAtATime) {
   first.Finish();
   EXPECT_EQ(ReadFile(out() + "/00000.tar"), "shard");
   EXPECT_FALSE(fs::exists(out() + ".unfinished") || fs::exists(out() + "/convert.lock"));
-  EXPECT_NE(error().find("exists already and is not empty"), std::string::npos);
+  EXPECT_NE(error().find("exists and is not empty"), std::string::npos);
 }
 
 TEST_F(ConvertFolderTest, RemovesWhatAKilledOneLeftAndSaysSo) {
@@ -450,7 +451,7 @@ TEST_F(ConvertFolderTest, RemovesWhatAKilledOneLeftAndSaysSo) {
     WriteFile(left + name, "left");
   }
   const ConvertFolder folder(out());
-  EXPECT_NE(folder.removed().find("removed 3 files of an earlier convert"), std::string::npos)
+  EXPECT_NE(folder.removed().find("removed 3 files left by an earlier convert"), std::string::npos)
       << folder.removed();
   EXPECT_FALSE(fs::exists(left + "00000.tar"));
 }

@@ -136,7 +136,7 @@ TEST_F(FileSystemTest, ASizeThatCannotBeIsRefused) {
     for (const char* list : {"0.tar", "t.tsv", "z.tsv.gz", "t.jsonl"}) {
       EXPECT_NE(ErrorOf([&] {
                   OpenSource("mem://d/" + std::string(list), options_);
-                }).find("are no size of a file"),
+                }).find("is not a valid file size"),
                 std::string::npos)
           << list << " " << size;
     }
@@ -173,7 +173,7 @@ TEST(FileSystem, OfAnUnknownSchemeIsRefused) {
   EXPECT_FALSE(IsUri("://b"));
   EXPECT_FALSE(IsUri("/data/http://b"));
   const std::string error = ErrorOf([] { OpenSource("ftp://host/a.tar"); });
-  EXPECT_NE(error.find("files of ftp:// are not read"), std::string::npos) << error;
+  EXPECT_NE(error.find("ftp:// is not supported"), std::string::npos) << error;
 }
 
 }  // namespace

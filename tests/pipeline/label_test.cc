@@ -74,7 +74,7 @@ TEST(Label, IsFoundInJsonByItsPath) {
   }
   EXPECT_EQ(ParseLabelKey("class").column, "class");
   for (const char* key : {"json.", "json.a.", "json..b"}) {
-    EXPECT_NE(ErrorOf([&] { ParseLabelKey(key); }).find("write json.NAME"), std::string::npos);
+    EXPECT_NE(ErrorOf([&] { ParseLabelKey(key); }).find("use json.NAME"), std::string::npos);
   }
 }
 
@@ -95,7 +95,7 @@ TEST(TarSource, GivesLabelsOfPicturesWithoutCaptions) {
             (Lines{"7", "no_label", "bad_label", "no_image", "no_label"}));
   EXPECT_EQ(Labels(folder / "0.tar", "json.info.class"),
             (Lines{"no_label", "no_label", "5", "no_image", "bad_json"}));
-  EXPECT_NE(ErrorOf([&] { Labels(folder / "0.tar", "class"); }).find("write json.class"),
+  EXPECT_NE(ErrorOf([&] { Labels(folder / "0.tar", "class"); }).find("use json.class"),
             std::string::npos);
 }
 
@@ -124,9 +124,9 @@ TEST(TableSource, GivesTheLabelColumnOrField) {
   WriteFile(folder / "u.csv", "path,caption\na.png,one\n");
   EXPECT_NE(ErrorOf([&] {
               Labels(folder / "u.csv");
-            }).find("called label, for the label: name it with --label-key"),
+            }).find("none is named label (the label); set it with --label-key"),
             std::string::npos);
-  EXPECT_NE(ErrorOf([&] { Labels(folder / "t.tsv", "json.x"); }).find("a column's name"),
+  EXPECT_NE(ErrorOf([&] { Labels(folder / "t.tsv", "json.x"); }).find("must be a column name"),
             std::string::npos);
   EXPECT_NE(ErrorOf([&] { Labels("synthetic:1", "shape"); }).find("leave out"), std::string::npos);
 }
@@ -150,7 +150,7 @@ TEST(TableSource, GivesLabelsThatAreNamesAndNoCaptionsWhereItHasNone) {
   };
   EXPECT_EQ(labels("t.csv"), (Lines{"2", "1", "bad_label", "no_label"}));
   EXPECT_EQ(labels("t.jsonl"), (Lines{"2"}));
-  EXPECT_EQ(options.class_names->DescribeUnknown(), "'fox' is the name of no class");
+  EXPECT_EQ(options.class_names->DescribeUnknown(), "'fox' is not a class name");
   options = {};  // as lint, info and train open it
   EXPECT_EQ(labels("t.csv"), (Lines{"no_caption", "no_caption", "no_caption", "no_caption"}));
   EXPECT_EQ(labels("t.jsonl"), (Lines{"no_caption"}));

@@ -105,7 +105,7 @@ TEST_F(ManifestTest, RefusesAShardThatHoldsOtherRecordsThanItKnows) {
   const std::uint64_t first = Open(list_).hash;
   std::uint64_t before = first;
   for (const auto& [keys, change] :
-       {std::pair("x", "5 records then, 6 now"), {"y", "6 records then and now, but others"}}) {
+       {std::pair("x", "5 records then, 6 now"), {"y", "still 6 records, but different ones"}}) {
     WriteShard(folder_ / "s/1.tar", PlainMembers(6, keys));
     for (int again = 0; again < 2; ++again) {
       const std::string error = ErrorOf([&] { Open(list_); });
@@ -144,7 +144,8 @@ TEST_F(ManifestTest, RefusesAMissingShardThatItNeverSawAndSkipsOneThatItKnows) {
   EXPECT_NE(opened.parts[0].warnings.at(0).find("5 records will be skipped"), std::string::npos);
   fs::remove(folder_ / "s/0.tar");
   fs::remove(folder_ / "s/2.tar");
-  EXPECT_NE(ErrorOf([&] { Open(list_); }).find("is the disk mounted?"), std::string::npos);
+  EXPECT_NE(ErrorOf([&] { Open(list_); }).find("check that the disk is mounted"),
+            std::string::npos);
 }
 
 TEST_F(ManifestTest, IsMadeAgainWhereItIsDamaged) {
@@ -215,7 +216,7 @@ TEST_F(ManifestTest, NeverReplacesAFileThatIsNoManifest) {
     options.manifest = folder_ / name;
     const std::string before = ReadFile(options.manifest);
     const std::string error = ErrorOf([&] { Open(list_, options); });
-    EXPECT_NE(error.find("exists and is no manifest; name another file"), std::string::npos)
+    EXPECT_NE(error.find("exists and is not a manifest; use another file"), std::string::npos)
         << error;
     EXPECT_EQ(ReadFile(options.manifest), before) << name;
   }

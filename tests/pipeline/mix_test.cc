@@ -61,16 +61,17 @@ TEST(Mix, OfNothingIsNone) { EXPECT_EQ(RowsOf({}, {1000, 100}), Rows{}); }
 
 TEST(Mix, RefusesWhatCannotBeMeant) {
   EXPECT_EQ(ErrorOf({.weights = {1, 1}, .repeats = {1, 1}}, {5, 5}),
-            "weights, repeats and counts are three ways to say the same; give one of them");
+            "weights, repeats and counts exclude each other; set only one of them");
   EXPECT_EQ(ErrorOf({.weights = {1, 1, 1}}, {5, 5}),
-            "3 weights for 2 sources joined by '::'; give each one");
-  EXPECT_EQ(ErrorOf({.repeats = {1}}, {5}), "one source cannot be mixed; join several by '::'");
-  EXPECT_EQ(ErrorOf({.counts = {-1, 2}}, {5, 5}), "counts: -1 is none; give 0 or more");
-  EXPECT_EQ(ErrorOf({.weights = {0, 0}}, {5, 5}), "weights: all are 0");
+            "3 weights for 2 sources joined by '::'; set one per source");
+  EXPECT_EQ(ErrorOf({.repeats = {1}}, {5}),
+            "a mix needs at least two sources; join them with '::'");
+  EXPECT_EQ(ErrorOf({.counts = {-1, 2}}, {5, 5}), "counts: -1 is not a valid count (must be >= 0)");
+  EXPECT_EQ(ErrorOf({.weights = {0, 0}}, {5, 5}), "weights: all are 0; set at least one above 0");
   EXPECT_EQ(ErrorOf({.counts = {1, 2}, .epoch_samples = 9}, {5, 5}),
-            "epoch_samples goes with weights or repeats, or with resampled alone");
+            "epoch_samples needs weights, repeats or resampled, and excludes counts");
   EXPECT_EQ(ErrorOf({.epoch_samples = 9}, {5, 5}),
-            "epoch_samples goes with weights or repeats, or with resampled alone");
+            "epoch_samples needs weights, repeats or resampled, and excludes counts");
   EXPECT_EQ(ErrorOf({.repeats = {1e15, 1}}, {1'000'000, 5}), "an epoch of 1e+21 rows is too long");
 }
 

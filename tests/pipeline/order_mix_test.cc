@@ -209,14 +209,14 @@ TEST(OrderMix, OfStoredOptionsIsTheSame) {
 
 TEST(OrderMix, RefusesWhatCannotBe) {
   EXPECT_EQ(ErrorOf(Mixed({{1000, 1000}, {8, 1000}}, 64)),
-            "part 1 of the mix has 8 records in 16 lanes, and a batch takes up to 2 of each lane: "
-            "they would come twice in one batch; let it fill fewer rows than 992 of an epoch, set "
-            "data.lanes lower, or data.window higher");
+            "part 1 of the mix has 8 records in 16 lanes, and a batch takes up to 2 from each "
+            "lane, so records would repeat within a batch; give the part fewer than 992 rows per "
+            "epoch, lower data.lanes, or raise data.window");
   EXPECT_EQ(ErrorOf(Mixed({{1000, 10}, {8, 10}}, 64)),
-            "an epoch of 20 rows is less than one batch of 64: take more");
+            "an epoch of 20 rows is smaller than one batch of 64; use more rows");
   OrderOptions other = Mixed({{10, 10}, {10, 10}}, 8);
   other.size = 21;
-  EXPECT_EQ(ErrorOf(other), "the parts of the mix have 20 records, the data 21");
+  EXPECT_EQ(ErrorOf(other), "the parts of the mix have 20 records, but the data has 21");
   EXPECT_EQ(ErrorOf(Mixed({{10, -1}, {10, 10}}, 8)),
             "a part of 10 records cannot fill -1 rows of an epoch");
 }

@@ -265,19 +265,20 @@ TEST(OrderPlan, RefusesWorldsThatDoNotFitTheLanes) {
 }
 
 TEST(OrderPlan, SaysWhatWouldFit) {
-  EXPECT_EQ(ErrorOf({.size = 0, .batch_size = 8}), "the data has no records: check the shard list");
-  EXPECT_EQ(ErrorOf({.size = 10, .batch_size = 0}), "batch_size 0 is not positive: 1 is the least");
+  EXPECT_EQ(ErrorOf({.size = 0, .batch_size = 8}), "the data has no records; check the shard list");
+  EXPECT_EQ(ErrorOf({.size = 10, .batch_size = 0}),
+            "batch_size 0 is too small; it must be at least 1");
   EXPECT_EQ(ErrorOf({.size = 10, .batch_size = 16}),
-            "batch_size 16 is more than the data's 10 records: take at most 10");
+            "batch_size 16 is larger than the data (10 records); use at most 10");
   EXPECT_EQ(ErrorOf({.size = 1000, .batch_size = 64, .lanes = 30}),
-            "data.lanes 30 does not divide batch_size 64: 32 does");
+            "data.lanes 30 does not divide batch_size 64; use 32");
   EXPECT_EQ(ErrorOf({.size = 1000, .batch_size = 64, .lanes = 100}),
-            "data.lanes 100 does not divide batch_size 64: 64 does");
+            "data.lanes 100 does not divide batch_size 64; use 64");
   EXPECT_EQ(ErrorOf({.size = 1000, .batch_size = 64, .window = -1}),
-            "data.window -1 is negative: 0 takes the default");
+            "data.window -1 is negative; use 0 for the default");
   EXPECT_EQ(ErrorOf({.size = 100, .batch_size = 64, .lanes = 16, .chunk = 10}),
-            "100 records in chunks of 10 over 16 lanes give an epoch no step of batch_size 64: "
-            "data.chunk = 6 gives one");
+            "100 records in chunks of 10 over 16 lanes give an epoch no full step of batch_size "
+            "64; use data.chunk = 6");
   EXPECT_EQ(ErrorOf({.size = 64, .batch_size = 64}), "");
   EXPECT_EQ(ErrorOf({.size = 1, .batch_size = 1, .chunk = INT64_MAX, .window = INT64_MAX}), "");
 }

@@ -160,15 +160,15 @@ TEST(OrderResampled, RefusesATailAndWindowsThatABatchWouldEmpty) {
   OrderOptions tail = Resampled(1000, 64);
   tail.tail = Tail::kCarry;
   EXPECT_EQ(ErrorOf(tail),
-            "data.resampled draws each record anew: no rest of an epoch is there for data.tail = "
-            "carry");
+            "data.resampled draws with replacement, so an epoch has no tail for data.tail = carry; "
+            "use drop");
   OrderOptions small = Resampled(1000, 64);
   small.lanes = 1;
   small.window = 100;
-  EXPECT_EQ(
-      ErrorOf(small),
-      "source 0 has 1000 records in 1 lanes, and data.resampled needs windows of twice what "
-      "a batch takes of a lane, up to 64: raise data.window, or lower data.chunk or batch_size");
+  EXPECT_EQ(ErrorOf(small),
+            "source 0 has 1000 records in 1 lanes, but data.resampled needs windows of twice the "
+            "rows that a batch takes from a lane (up to 64); raise data.window, or lower "
+            "data.chunk or batch_size");
 }
 
 }  // namespace

@@ -142,8 +142,8 @@ TEST(OrderTail, FillsEveryRowWhereAllRecordsAreGood) {
 
 TEST(OrderTail, RefusesWindowsThatCannotFillABatchAcrossEpochs) {
   EXPECT_EQ(ErrorOf({.size = 100, .batch_size = 64, .tail = Tail::kCarry}),
-            "the last window of a lane holds 6 records, and data.tail = carry needs 8, for a batch "
-            "that takes 4 of each lane: raise data.window, or take a smaller batch_size or chunk");
+            "the last window of a lane has 6 records, but data.tail = carry needs 8 for a batch "
+            "that takes 4 from each lane; raise data.window, or lower batch_size or data.chunk");
   EXPECT_NE(ErrorOf({.size = 100'000,
                      .batch_size = 1024,
                      .lanes = 8,

@@ -70,11 +70,11 @@ TEST_F(OutputFileTest, RefusesFilesOfOthersFoldersAndWhatTheCommandReads) {
   ExpectRefused("none/poem", "cannot be written: No such file");
   WriteFile(folder_ / "input", "poem: to be read");
   fs::create_symlink("input", folder_ / "link");
-  ExpectRefused("input", "is read by this command", {folder_ / "input"});
-  ExpectRefused("link", "is read by this command", {folder_ / "input"});
+  ExpectRefused("input", "is an input of this command", {folder_ / "input"});
+  ExpectRefused("link", "is an input of this command", {folder_ / "input"});
   fs::create_symlink("b", folder_ / "a");
   fs::create_symlink("a", folder_ / "b");
-  ExpectRefused("a", "a link that leads back");
+  ExpectRefused("a", "circular link");
   EXPECT_EQ(NamesIn(folder_.path()).size(), 6u);
 }
 

@@ -118,7 +118,7 @@ TEST(RecordKeys, NeedEachShardOnce) {
   EXPECT_EQ(OpenSource(list)->size(), 2);
   std::filesystem::rename(folder / "b.tar", folder / "away");
   EXPECT_EQ(ErrorOf([&] { Open(list); }),
-            (folder / "b.tar") + ": gone, and json.key of its records has not been read yet");
+            (folder / "b.tar") + ": missing, and json.key of its records has not been read yet");
   std::filesystem::rename(folder / "away", folder / "b.tar");
   EXPECT_EQ(All(Open(list)), (Keys{1, 2}));
   std::filesystem::rename(folder / "b.tar", folder / "away");
@@ -134,24 +134,25 @@ TEST(RecordKeys, RefuseTwoRecordsWithOneKeyByName) {
             std::string::npos)
       << error;
   EXPECT_NE(error.find(" and " + (folder / "b.tar") + " at "), std::string::npos) << error;
-  EXPECT_NE(error.find("and 1 more records have a key that was there"), std::string::npos) << error;
+  EXPECT_NE(error.find("and 1 more with a repeated key"), std::string::npos) << error;
 }
 
 TEST(RecordKeys, RefuseWhatIsNoIndex) {
   const TemporaryFolder folder;
   WriteKeyed(folder / "a.tar", {"1", "8589934592"});
-  EXPECT_NE(ErrorOf([&] { Open(folder / "a.tar"); }).find("json.key is 8589934592, and an index"),
+  EXPECT_NE(ErrorOf([&] { Open(folder / "a.tar"); }).find("json.key is 8589934592, but an index"),
             std::string::npos);
   EXPECT_NE(ErrorOf([&] {
               RecordKeys(folder / "a.tar", "json.uid", {});
-            }).find("no record has a whole number of 0 or more at json.uid"),
+            }).find("no record has an integer >= 0 at json.uid"),
             std::string::npos);
   EXPECT_NE(ErrorOf([&] {
               RecordKeys("synthetic:9", "json.key", {});
-            }).find("json.key is read from .json members of tar shards"),
+            }).find("json.key needs .json members of tar shards"),
             std::string::npos);
   EXPECT_EQ(ErrorOf([&] { RecordKeys(folder / "a.tar", "key", {}); }),
-            "'key' is no json.NAME, a field of the records' metadata; write json.key, say");
+            "'key' is not of the form json.NAME, a field of the records' metadata; use for example "
+            "json.key");
 }
 
 TEST(RecordKeys, AreKeptInMemoryWhereNoFileCanBeWritten) {

@@ -43,51 +43,51 @@ class RecordSamples : public testing::Test {
 };
 
 TEST_F(RecordSamples, TellWhatAListHolds) {
-  EXPECT_EQ(Content("synthetic:1000"), "pictures with captions and labels (0 to 5)");
+  EXPECT_EQ(Content("synthetic:1000"), "images with captions and labels (0 to 5)");
   const std::string labelled = Write("l.tar", 200, {{"cls", "7"}});
-  EXPECT_EQ(Content(labelled), "pictures with a single label (7), no captions");
+  EXPECT_EQ(Content(labelled), "images with a single label (7), no captions");
   EXPECT_TRUE(OpenSourceWithInfo(labelled).parts[0].warnings.empty());
-  EXPECT_EQ(Content(Write("n.tar", 9, {{"cls", "cat"}})), "pictures with class names, no captions");
+  EXPECT_EQ(Content(Write("n.tar", 9, {{"cls", "cat"}})), "images with class names, no captions");
   EXPECT_EQ(Content(Write("t.tar", 9, {{"txt", "one\ntwo"}, {"cls", "1"}})),
-            "pictures with captions and a single label (1) (some .txt have several lines)");
+            "images with captions and a single label (1) (some .txt have several lines)");
   EXPECT_EQ(Content(Write("o.tar", 9, {{"npy", "one"}})),
-            "pictures without captions; 9 no_caption of 9 looked at");
+            "images without captions; 9 no_caption of 9 checked");
 }
 
 TEST_F(RecordSamples, SayWhatIsThereInPlaceOfCaptions) {
   EXPECT_EQ(Lack("synthetic:10"), "");
   EXPECT_EQ(Lack(Write("good.tar", 3, {{"txt", "text"}})), "");
   const std::string labelled = Write("l.tar", 200, {{"cls", "7"}});
+  ExpectLack(labelled, labelled + ": no record (64 of 200 checked) has a caption (.txt, or");
   ExpectLack(labelled,
-             labelled + ": none of 64 records looked at, of 200, has a caption (.txt, or");
-  ExpectLack(labelled,
-             "They have .cls, .jpg. Pictures with labels are for fastclip "
+             "They have .cls, .jpg. Images with labels are for fastclip "
              "eval zeroshot");
   const std::string js =
       Write("j.tar", 5, {{"json", R"({"url": "u", "blip_caption": "b", "n": 3, "recap": ["r"]})"}});
-  ExpectLack(js, "none of its 5 records has a caption");
+  ExpectLack(js, "no record (5 of 5 checked) has a caption");
   ExpectLack(js,
              "the .json has blip_caption, recap, url. Set data.captions='[\"json.blip_caption\"]'");
   SourceOptions options;
   options.captions = ParseCaptionKeys(std::vector<std::string>{"json.blip"}, {});
-  ExpectLack(js, "has a caption where it was said to be (data.captions)", options);
+  ExpectLack(js, "has a caption at the given keys (data.captions)", options);
   options.captions = ParseCaptionKeys(std::vector<std::string>{"json.recap"}, {});
   EXPECT_EQ(Lack(js, options), "");
   WriteShard(folder_ / "p.tar", {{"a.txt", "text"}, {"a.tiff", "II"}});
   ExpectLack(folder_ / "p.tar",
-             "none of its 1 records can be used (1 no_image). They have .tiff, .txt");
+             "no record (1 of 1 checked) can be used (1 no_image). They have .tiff, .txt");
 }
 
 TEST_F(RecordSamples, KnowTheLabelsOfTablesAndFolders) {
   std::filesystem::create_directories(folder_ / "set/cat");
   WriteFile(folder_ / "set/cat/1.jpg", "x");
   WriteFile(folder_ / "t.csv", "path,label\nset/cat/1.jpg,cat\n");
-  EXPECT_EQ(Content(folder_ / "t.csv"), "pictures with class names, no captions");
-  EXPECT_EQ(Content(folder_ / "set"), "pictures with a single label (0), no captions");
+  EXPECT_EQ(Content(folder_ / "t.csv"), "images with class names, no captions");
+  EXPECT_EQ(Content(folder_ / "set"), "images with a single label (0), no captions");
   for (const std::string& list : {folder_ / "t.csv", folder_ / "set"}) {
-    EXPECT_EQ(Lack(list), list +
-                              ": none of its 1 records has a caption. Pictures with labels are for "
-                              "fastclip eval zeroshot and eval linear");
+    EXPECT_EQ(Lack(list),
+              list +
+                  ": no record (1 of 1 checked) has a caption. Images with labels are for "
+                  "fastclip eval zeroshot and eval linear");
     EXPECT_TRUE(SampleRecords(*OpenSource(list)).front().OnlyLabels());
   }
 }
@@ -95,7 +95,7 @@ TEST_F(RecordSamples, KnowTheLabelsOfTablesAndFolders) {
 TEST_F(RecordSamples, LookAtEachPartAndAreContentWithOneGoodRecord) {
   const std::string good = Write("good.tar", 3, {{"txt", "text"}});
   const std::string bad = Write("bad.tar", 3, {{"cls", "0"}});
-  ExpectLack(good + "::" + bad, bad + ": none of its 3 records");
+  ExpectLack(good + "::" + bad, bad + ": no record (3 of 3 checked)");
   WriteShard(folder_ / "one.tar", {{"a.jpg", "x"}, {"b.jpg", "x"}, {"c.jpg", "x"}, {"c.txt", "c"}});
   EXPECT_EQ(Lack(folder_ / "one.tar"), "");
   FakeSource gone(100);

@@ -49,19 +49,24 @@ TEST(ShardList, SplitsAtDoubleColons) {
   EXPECT_EQ(SplitList("a::b"), (Names{"a", "b"}));
   EXPECT_EQ(SplitList("a"), (Names{"a"}));
   EXPECT_NE(ErrorOf([] { SplitList("a::"); }).find("part 2 of the list"), std::string::npos);
-  EXPECT_NE(ErrorOf([] { SplitList(""); }).find("list of shards is empty"), std::string::npos);
+  EXPECT_NE(ErrorOf([] { SplitList(""); }).find("the shard list is empty"), std::string::npos);
 }
 
 TEST(ShardList, NamesWhatIsWrong) {
   const TemporaryFolder folder;
   WriteFile(folder / "empty.txt", "# nothing\n");
   const std::pair<std::string, std::string> cases[] = {
-      {"{0..3.tar", "brace has no partner"},          {"0}.tar", "brace has no partner"},
-      {"{abc}.tar", "neither a range nor a comma"},   {"{0..x}.tar", "no range of whole numbers"},
-      {"{0..9..0}.tar", "no range of whole numbers"}, {"{0..99999999}.tar", "is the most"},
-      {"{0..9999}/{0..9999}.tar", "is the most"},     {"{a,a}.tar", "listed twice"},
-      {folder / "*.tar", "no file matches"},          {folder / "none.txt", "no such list file"},
-      {folder / "empty.txt", "names no file"},
+      {"{0..3.tar", "unmatched brace"},
+      {"0}.tar", "unmatched brace"},
+      {"{abc}.tar", "has neither a range nor a comma"},
+      {"{0..x}.tar", "is not a range of integers"},
+      {"{0..9..0}.tar", "is not a range of integers"},
+      {"{0..99999999}.tar", "the limit is"},
+      {"{0..9999}/{0..9999}.tar", "the limit is"},
+      {"{a,a}.tar", "listed twice"},
+      {folder / "*.tar", "no file matches"},
+      {folder / "none.txt", "the list file is missing"},
+      {folder / "empty.txt", "the list file is empty"},
   };
   for (const auto& [part, reason] : cases) {
     const std::string error = ErrorOf([&] { ExpandPart(part); });
@@ -129,13 +134,13 @@ TEST(ShardList, TakesTheMeaningOfASignAwayBehindABackslash) {
 TEST(ShardList, CountsNamesBeforeItMakesThem) {
   std::string many;
   for (int i = 0; i < 15; ++i) many += "{1..1000000}";
-  EXPECT_NE(ErrorOf([&] { ExpandPart(many); }).find("is the most"), std::string::npos);
+  EXPECT_NE(ErrorOf([&] { ExpandPart(many); }).find("the limit is"), std::string::npos);
   std::string nested = "x";
   for (int i = 0; i < 200; ++i) nested = "{" + nested + ",{1..1000000}}";
   EXPECT_NE(ErrorOf([&] { ExpandPart(nested); }), "");
   EXPECT_NE(ErrorOf([&] {
               ExpandPart(std::string(100'000, 'n') + "{1..1000000}.tar");
-            }).find("1 GiB is the most"),
+            }).find("the limit is 1 GiB"),
             std::string::npos);
 }
 

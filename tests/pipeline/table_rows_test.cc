@@ -124,11 +124,11 @@ TEST_F(TableRowsTest, ThatDoNotFitTheColumnsAreBad) {
              "||no path|-1|no_image", "img/2.jpg|2.jpg||-1|no_caption", "img/0.jpg|||-1|bad_row"}));
   const auto warnings = OpenSourceWithInfo(folder_ / "t.csv").parts[0].warnings;
   ASSERT_EQ(warnings.size(), 3u);
-  EXPECT_TRUE(Holds(warnings[0], "5 rows do not fit (bad_row)")) << warnings[0];
+  EXPECT_TRUE(Holds(warnings[0], "5 rows are invalid (bad_row)")) << warnings[0];
   EXPECT_TRUE(Holds(warnings[1], "2 rows lack an image path or a caption")) << warnings[1];
-  EXPECT_TRUE(Holds(warnings[2], fmt::format("a quote in the row at byte {} does not close: the 30 "
-                                             "bytes from there",
-                                             text.size() - 30)))
+  EXPECT_TRUE(Holds(warnings[2],
+                    fmt::format("unclosed quote in the row at byte {}: the 30 bytes from there",
+                                text.size() - 30)))
       << warnings[2];
 }
 
@@ -203,27 +203,26 @@ TEST_F(TableRowsTest, HaveTheirFieldsWhereTheUserSays) {
   EXPECT_EQ(Rows("b.jsonl", R"({"at": {"pic": "img/0.jpg"}, "alt": "a cat"})",
                  Keys({.image = "json.at.pic", .caption = "alt"})),
             rows);
-  EXPECT_TRUE(
-      Holds(Error("b.csv", "pic,alt\nimg/0.jpg,a cat\n"),
-            "2 columns, separated by commas: 'pic', 'alt'; none of them is called filepath"));
+  EXPECT_TRUE(Holds(Error("b.csv", "pic,alt\nimg/0.jpg,a cat\n"),
+                    "2 columns, separated by commas: 'pic', 'alt'; none is named filepath"));
   EXPECT_TRUE(Holds(Error("b.csv", "pic,alt\nx,y\n"), "--image-key COLUMN (data.image_key"));
   EXPECT_TRUE(Holds(Error("b.csv", "path,alt\nx,y\n"), "--caption-key COLUMN (data.caption_key"));
   EXPECT_TRUE(Holds(Error("b.csv", "path,text\nx,y\n", Keys({.image = "pic"})),
-                    "image_key (--image-key) says 'pic', which is none of them"));
+                    "image_key (--image-key) is 'pic', which is not one of them"));
   EXPECT_TRUE(Holds(Error("b.csv", "url,text\nx,y\n"), "img2dataset"));
-  EXPECT_TRUE(Holds(Error("b.csv", "path,text,path\nx,y,z\n"), "'path' is there twice"));
+  EXPECT_TRUE(Holds(Error("b.csv", "path,text,path\nx,y,z\n"), "'path' appears twice"));
 }
 
 TEST_F(TableRowsTest, OfJsonLinesWithoutKnownNamesAreRefused) {
   const std::string error = Error("t.jsonl", "{\"img\": 3, \"pic\": \"a\", \"alt\": \"b\"}\n");
-  EXPECT_TRUE(Holds(error, "its first rows have the fields 'img', 'pic', 'alt'")) << error;
+  EXPECT_TRUE(Holds(error, "the first rows have the fields 'img', 'pic', 'alt'")) << error;
   EXPECT_TRUE(Holds(error, "--image-key FIELD (data.image_key in a run)")) << error;
   EXPECT_TRUE(
       Holds(Error("t.jsonl", "{\"path\": \"a\", \"alt\": \"b\"}\n"), "--caption-key FIELD"));
   EXPECT_TRUE(
       Holds(Error("t.jsonl", "{\"path\": \"a\", \"text\": \"b\"}\n", Keys({.caption = "alt"})),
-            "caption_key (--caption-key) says 'alt'"));
-  EXPECT_TRUE(Holds(Error("t.jsonl", "[\n1\n]\n"), "one object a line"));
+            "caption_key (--caption-key) is 'alt'"));
+  EXPECT_TRUE(Holds(Error("t.jsonl", "[\n1\n]\n"), "one object per line"));
   SourceOptions labelled;
   labelled.labels = "";
   EXPECT_TRUE(Holds(Error("t.jsonl", "{\"path\": \"a\"}\n", labelled), "--label-key FIELD"));
@@ -254,14 +253,14 @@ TEST_F(TableRowsTest, WhoseImagesAllMissAreSaidToAtTheStart) {
   };
   const auto lines = warnings("img/0.jpg,a\nimg/1.jpg,b\n");
   ASSERT_EQ(lines.size(), 1u);
-  EXPECT_TRUE(Holds(lines[0], "none of the images is there (2 checked); the first is 'img/0.jpg'"));
+  EXPECT_TRUE(Holds(lines[0], "none of the images exists (2 checked; the first is 'img/0.jpg')"));
   EXPECT_TRUE(Holds(lines[0], "relative to the table's folder, '" + deep + "'"));
   EXPECT_FALSE(Holds(lines[0], "working folder"));
   EXPECT_TRUE(warnings("../img/0.jpg,aaa\nnone.jpg,b\n").empty());
   // A path that exists from the folder that the tests run in.
   const auto here = warnings("tests/CMakeLists.txt,a\n");
   ASSERT_EQ(here.size(), 1u);
-  EXPECT_TRUE(Holds(here[0], "they exist from the working folder")) << here[0];
+  EXPECT_TRUE(Holds(here[0], "they exist relative to the working folder")) << here[0];
 }
 
 std::string Gzip(const std::string& text) {

@@ -123,7 +123,7 @@ TEST_F(TableTest, HashesItsBytesAndFollowsThem) {
   WriteFile(folder_ / "t.tsv", "path\ttext\nimg/a.jpg\ttwo, longer\n");
   EXPECT_NE(ErrorOf([&] {
               OpenSource(folder_ / "t.tsv");
-            }).find("t.tsv: changed since it was indexed (1 records then and now, but others)"),
+            }).find("t.tsv: changed since it was indexed (still 1 record, but different ones)"),
             std::string::npos);
   const OpenedSource after = OpenSourceWithInfo(folder_ / "t.tsv", Renewing());
   EXPECT_EQ(after.parts[0].walked, 1);
@@ -160,7 +160,7 @@ TEST_F(TableTest, NamesWhatIsWrong) {
   EXPECT_NE(Error("t.tsv", "url\talt\nx\ty\n").find("2 columns, separated by tabs: 'url', 'alt'"),
             std::string::npos);
   EXPECT_NE(Error("t.csv", "path,text\nimg/a.jpg,\"open\n" + std::string(20 << 20, 'x'))
-                .find("quote in it does not close"),
+                .find("it has an unclosed quote"),
             std::string::npos);
   WriteFile(folder_ / "u.tsv", "path\ttext\nimg/a.jpg\tone\n");
   WriteFile(folder_ / "t.tsv", "path\ttext\nimg/a.jpg\tone\n");
@@ -171,7 +171,7 @@ TEST_F(TableTest, NamesWhatIsWrong) {
     return OpenSourceWithInfo(folder_ / "t.tsv", Renewing()).parts[0].warnings;
   };
   WriteFile(folder_ / "t.tsv", "text\tpath\none\timg/a.jpg\nshort\nx\n");
-  EXPECT_NE(warnings().at(0).find("2 rows do not fit (bad_row)"), std::string::npos);
+  EXPECT_NE(warnings().at(0).find("2 rows are invalid (bad_row)"), std::string::npos);
 }
 
 }  // namespace

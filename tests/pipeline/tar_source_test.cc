@@ -283,8 +283,8 @@ TEST(TarSource, RefusesWhatIsNoTar) {
   const std::pair<std::string, std::string> cases[] = {
       {"\x1f\x8b\x08" + std::string(600, 'x'), "compressed (gzip)"},
       {"\x28\xb5\x2f\xfd" + std::string(600, 'x'), "compressed (zstd)"},
-      {"<html>404 not found</html>", "no tar file"},
-      {std::string(4096, 'x'), "no tar file"},
+      {"<html>404 not found</html>", "not a tar file"},
+      {std::string(4096, 'x'), "not a tar file"},
   };
   for (const auto& [bytes, reason] : cases) {
     WriteFile(folder / "0.tar", bytes);
@@ -293,7 +293,7 @@ TEST(TarSource, RefusesWhatIsNoTar) {
     EXPECT_NE(error.find(folder / "0.tar"), std::string::npos) << error;
   }
   const auto error_of = [&](const std::string& list) { return ErrorOf([&] { OpenSource(list); }); };
-  EXPECT_NE(error_of(folder / "folder.tar").find("of files list the names"), std::string::npos);
+  EXPECT_NE(error_of(folder / "folder.tar").find("to read files, list them"), std::string::npos);
   EXPECT_NE(error_of("https://x/0.tar").find("not read"), std::string::npos);
   WriteFile(folder / "empty.tar", "");
   EXPECT_NE(error_of(folder / "empty.tar").find("no records"), std::string::npos);

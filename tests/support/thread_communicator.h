@@ -72,7 +72,7 @@ class ThreadWorld {
     const bool met =
         changed_.wait_for(lock, timeout_, [&] { return round_ != round || !broken_.empty(); });
     if (round_ != round) return;
-    if (!met) Break(call + ": not all ranks came in time");
+    if (!met) Break(call + ": timed out waiting for the other ranks");
     throw std::runtime_error(call + ": " + broken_);
   }
 
@@ -97,7 +97,8 @@ class ThreadCommunicator final : public Communicator {
                        std::span<const std::int64_t> rows_per_rank) override {
     if (rows_per_rank.size() != static_cast<std::size_t>(world_.size()) ||
         rows_per_rank[static_cast<std::size_t>(rank_)] != rows.size(0)) {
-      throw std::invalid_argument("AllGather: rows_per_rank does not fit");
+      throw std::invalid_argument(
+          "AllGather: rows_per_rank does not match the tensor or the number of ranks");
     }
     return at::cat(world_.Exchange(rank_, "AllGather", rows));
   }

@@ -156,7 +156,7 @@ TEST(BytePair, RefusesAFileThatIsNoVocabulary) {
   EXPECT_NE(LoadError(folder.path().string()).find("cannot be read"), std::string::npos);
   EXPECT_NE(TextError("").find("\"#version\""), std::string::npos);
   EXPECT_NE(TextError("c a\n").find("\"#version\""), std::string::npos);
-  EXPECT_NE(TextError("#version\n").find("holds no merges"), std::string::npos);
+  EXPECT_NE(TextError("#version\n").find("no merges"), std::string::npos);
   EXPECT_NE(TextError("#version\nc a\nx yz\n").find("line 3"), std::string::npos);
   EXPECT_NE(TextError("#version\nc a\n\nb c\n").find("line 3"), std::string::npos);
   EXPECT_NE(TextError("#version\nc</w> a\n").find("line 2"), std::string::npos);
@@ -171,7 +171,7 @@ TEST(BytePair, RefusesAGzipFileThatIsCut) {
   gzputs(file, kTinyVocabulary);
   gzclose(file);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 12);
-  EXPECT_NE(LoadError(path).find("cannot be read to its end"), std::string::npos);
+  EXPECT_NE(LoadError(path).find("cannot be read to the end"), std::string::npos);
 }
 
 TEST(BytePair, RefusesAGzipFileThatGrowsWithoutEnd) {

@@ -123,7 +123,7 @@ TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
   Write("far.tsv", "path\tlabel\nx.png\t2\n");
   shards_ = folder_ / "far.tsv";
   ExpectError(ZeroShot(), 1, "record 0 has label 2, but " + (folder_ / "classes.txt") + " has 2");
-  ExpectError(ZeroShot({"--label-key", "class"}), 1, "none of them is called class");
+  ExpectError(ZeroShot({"--label-key", "class"}), 1, "none is named class");
   ExpectError(Run({"eval", "zeroshot", folder_ / "run", "--shards", "synthetic:4", "--templates",
                    "simple"}),
               2, "--classes is needed");
@@ -172,8 +172,10 @@ TEST_F(EvalClasses, TakeAFolderOfClassesAsTheyTakeShards) {
   ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
   Write("classes.txt", "v\nw\n");
   EXPECT_EQ(ZeroShot(), 1);
-  EXPECT_NE(errors_.find("its 6 folders, 'bar' first, have the name of no class, and there are 2"),
-            std::string::npos)
+  EXPECT_NE(
+      errors_.find(
+          "none of its 6 folders (the first: 'bar') has the name of a class, and there are 2"),
+      std::string::npos)
       << errors_;
   Write("classes.txt", "ring\ncross\n");
   ASSERT_EQ(ZeroShot({"--json"}), 0) << errors_;
@@ -183,7 +185,7 @@ TEST_F(EvalClasses, TakeAFolderOfClassesAsTheyTakeShards) {
   EXPECT_GT(unknown, 0);
   EXPECT_EQ(left_out["bad_label"], unknown) << output_;
   ASSERT_EQ(ZeroShot(), 0) << errors_;
-  EXPECT_NE(output_.find("'bar', 'circle', 'square', 'tri_angle' are names of no class"),
+  EXPECT_NE(output_.find("'bar', 'circle', 'square', 'tri_angle' are not class names"),
             std::string::npos)
       << output_;
 
@@ -228,8 +230,7 @@ TEST_F(EvalClasses, FindClassesByTheNamesThatLabelsAre) {
       << errors_;
   Write("classes.txt", "disc\nsphere\n");
   ExpectError(ZeroShot(), 1,
-              "'Square', 'bar', 'circle', 'cross', 'ring' and 1 more are names of no "
-              "class of " +
+              "'Square', 'bar', 'circle', 'cross', 'ring' and 1 more are not class names of " +
                   (folder_ / "classes.txt"));
 }
 

@@ -117,10 +117,9 @@ TEST_F(Ranks, NameTheOneThatWasKilled) {
     EXPECT_NE(errors.find("rank " + std::to_string(victim) + " was killed by signal 9"),
               std::string::npos)
         << errors;
-    EXPECT_NE(
-        errors.find(victim == 0 ? "train: rank 1: the store of rank 0 does not answer at step "
-                                : "train: rank 1: rank 2 did not answer at step "),
-        std::string::npos)
+    EXPECT_NE(errors.find(victim == 0 ? "train: rank 1: rank 0's store does not answer at step "
+                                      : "train: rank 1: rank 2 did not answer at step "),
+              std::string::npos)
         << errors;
   }
 }
@@ -138,7 +137,7 @@ TEST_F(Ranks, NameTheOneThatHangs) {
     EXPECT_EQ(program.Wait(), 128 + SIGKILL) << "the launcher ends the one that hangs";
     EXPECT_NE(
         program.errors().find(victim == 1 ? "rank 0: rank 1 did not answer at step "
-                                          : "rank 1: the store of rank 0 does not answer at step "),
+                                          : "rank 1: rank 0's store does not answer at step "),
         std::string::npos)
         << program.errors();
   }
@@ -245,8 +244,8 @@ TEST_F(RanksByHand, NameAPortInUse) {
   ASSERT_EQ(listen(held, 1), 0);
   programs_[0] = Start(0, {});
   EXPECT_EQ(programs_[0]->Wait(), 75);
-  EXPECT_NE(programs_[0]->errors().find("127.0.0.1:" + std::to_string(port_) +
-                                        ", where the ranks meet, cannot be opened"),
+  EXPECT_NE(programs_[0]->errors().find("rendezvous store 127.0.0.1:" + std::to_string(port_) +
+                                        " cannot be opened: "),
             std::string::npos)
       << programs_[0]->errors();
   close(held);
@@ -255,7 +254,7 @@ TEST_F(RanksByHand, NameAPortInUse) {
 TEST_F(RanksByHand, HearOfAnInterfaceThatOneOfThemDoesNotHave) {
   programs_[0] = Start(0, {});
   programs_[1] = Start(1, {}, "nosuch0");
-  const std::string what = "GLOO_SOCKET_IFNAME names the interface 'nosuch0', which is not up on";
+  const std::string what = "GLOO_SOCKET_IFNAME: interface 'nosuch0' is not up on";
   EXPECT_EQ(programs_[1]->Wait(), 1);
   EXPECT_NE(programs_[1]->errors().find("rank 1: " + what), std::string::npos)
       << programs_[1]->errors();

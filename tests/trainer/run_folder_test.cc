@@ -68,15 +68,16 @@ TEST_F(TrainingOnShards, SaysWhatIsWrongWithThemAndTrains) {
   Truncate("2.tar");
   Truncate("val.tar");
   ASSERT_EQ(Run(Train("cut", OnShards({"data.val=" + (folder_ / "val.tar")}))), 0) << errors_;
-  EXPECT_NE(errors_.find("{0..3}.tar: cut short (no mark at the end): 2.tar"), std::string::npos)
+  EXPECT_NE(errors_.find("{0..3}.tar: truncated (no end-of-archive mark): 2.tar"),
+            std::string::npos)
       << errors_;
-  EXPECT_NE(errors_.find("val.tar: cut short"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("val.tar: truncated"), std::string::npos) << errors_;
   EXPECT_NE(errors_.find("lack an image, or a caption or label"), std::string::npos) << errors_;
   EXPECT_GT(Metrics("cut").back()["skips"].size(), 0u);
 
   std::filesystem::remove(folder_ / "1.tar");  // the manifest knows what was in it
   ASSERT_EQ(Run(Train("gone", OnShards())), 0) << errors_;
-  EXPECT_NE(errors_.find("gone since it was indexed: " + (folder_ / "1.tar")), std::string::npos)
+  EXPECT_NE(errors_.find("missing since it was indexed: " + (folder_ / "1.tar")), std::string::npos)
       << errors_;
   EXPECT_NE(errors_.find("missing"), std::string::npos) << errors_;
 
@@ -90,7 +91,7 @@ TEST_F(TrainingOnShards, EndsOnOneLineWhereAShardCannotBeRead) {
   WriteFile(folder_ / "2.tar", "\x1f\x8b\x08" + std::string(600, 'x'));
   ExpectFailure("2.tar: compressed (gzip)");
   WriteFile(folder_ / "2.tar", "<html>404 not found</html>");
-  ExpectFailure("2.tar: no tar file");
+  ExpectFailure("2.tar: not a tar file");
   std::filesystem::remove(folder_ / "2.tar");
   ExpectFailure("1 of 4 files missing: " + (folder_ / "2.tar"));
 }
@@ -228,7 +229,7 @@ TEST_F(TrainingOnShards, ASetWithoutCaptionsIsRefusedBeforeTheFirstStep) {
   for (const std::string key : {"data.train", "data.val"}) {
     ASSERT_EQ(Run(Train("run", {key + "=" + (folder_ / "classes.tar")})), 1);
     EXPECT_NE(errors_.find(key + ": " + (folder_ / "classes.tar") +
-                           ": none of 64 records looked at, of 200, has a caption"),
+                           ": no record (64 of 200 checked) has a caption"),
               std::string::npos)
         << errors_;
     EXPECT_NE(errors_.find("They have .cls, .png"), std::string::npos) << errors_;
