@@ -51,7 +51,7 @@ void PrintVersion() {
   fmt::print("without LibTorch: data tools only\n");
 #endif
 #ifdef FASTCLIP_HAS_CUDA
-  fmt::print("with train.device = \"cuda\"\n");
+  fmt::print("CUDA {} (train.device = \"cuda\")\n", FASTCLIP_HAS_CUDA);
 #endif
 #ifdef __clang__
   fmt::print("compiler {}\n", __VERSION__);
@@ -101,21 +101,21 @@ int Dispatch(int argc, const char* const* argv) {
   try {
     const Command* command = FindCommand(Commands(), name);
     if (command == nullptr) {
-      Tell("fastclip: unknown command '{}'; {}fastclip --help lists the commands\n", name,
-           NearCommand(Commands(), name));
+      TellError("fastclip: unknown command '{}'; {}fastclip --help lists the commands\n", name,
+                NearCommand(Commands(), name));
       return 2;
     }
     return RunGuarded(*command, argc - 1, argv + 1);
   } catch (const UsageError& error) {
-    Tell("fastclip {}: {}\n", name, PrintableLines(error.what()));
+    TellError("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 2;
   } catch (const std::bad_alloc&) {
-    Tell("fastclip {}: out of memory; use a smaller batch, smaller images or fewer threads\n",
-         name);
+    TellError("fastclip {}: out of memory; use a smaller batch, smaller images or fewer threads\n",
+              name);
     return 1;
   } catch (const std::exception& error) {
     if (std::ferror(stdout) != 0) throw;
-    Tell("fastclip {}: {}\n", name, PrintableLines(error.what()));
+    TellError("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 1;
   }
 }
@@ -124,7 +124,7 @@ int Dispatch(int argc, const char* const* argv) {
 /// reader that has enough (`| head`) ends the program without a word.
 int OutputFailed(const std::string& cause, bool reader_left) {
   if (reader_left) return 128 + SIGPIPE;
-  Tell("fastclip: standard output cannot be written{}\n", cause.empty() ? "" : ": " + cause);
+  TellError("fastclip: standard output cannot be written{}\n", cause.empty() ? "" : ": " + cause);
   return 1;
 }
 

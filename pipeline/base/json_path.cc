@@ -17,7 +17,7 @@ std::optional<std::vector<std::string>> ParseJsonPath(const std::string& text, c
     const std::size_t end = std::min(text.find('.', start), text.size());
     path.push_back(text.substr(start, end - start));
     if (path.back().empty()) {
-      throw std::runtime_error(
+      throw std::invalid_argument(
           fmt::format("{} '{}': use json.NAME, or json.A.B for field B of A", what, text));
     }
     start = end + 1;

@@ -9,7 +9,7 @@
 namespace fastclip {
 
 /// "json.A.B" → {"A", "B"}: the field B of the object A of a record's .json. Nothing if the text
-/// does not begin with "json.". Throws std::runtime_error with `what` for an empty part.
+/// does not begin with "json.". Throws std::invalid_argument with `what` for an empty part.
 std::optional<std::vector<std::string>> ParseJsonPath(const std::string& text, const char* what);
 
 /// The value at `path`; null if there is none.

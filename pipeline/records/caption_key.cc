@@ -14,7 +14,7 @@ CaptionLines CaptionLinesOf(const std::string& word, CaptionLines otherwise) {
   if (word == "auto") return otherwise;
   if (word == "whole") return CaptionLines::kWhole;
   if (word == "split") return CaptionLines::kSplit;
-  throw std::runtime_error(fmt::format("caption lines '{}': use auto, split or whole", word));
+  throw std::invalid_argument(fmt::format("caption lines '{}': use auto, split or whole", word));
 }
 
 const char* DescribeLines(CaptionLines lines) {
@@ -25,19 +25,19 @@ const char* DescribeLines(CaptionLines lines) {
 std::vector<CaptionKey> ParseCaptionKeys(std::span<const std::string> keys,
                                          std::span<const double> weights) {
   if (!weights.empty() && weights.size() != keys.size()) {
-    throw std::runtime_error(fmt::format("{} weights for {} captions; set one per caption",
-                                         weights.size(), keys.size()));
+    throw std::invalid_argument(fmt::format("{} weights for {} captions; set one per caption",
+                                            weights.size(), keys.size()));
   }
   const auto usable = [](double weight) { return std::isfinite(weight) && weight >= 0; };
   if (!std::ranges::all_of(weights, usable) ||
       (!weights.empty() && std::ranges::all_of(weights, [](double w) { return w == 0; }))) {
-    throw std::runtime_error("caption weights must be >= 0, and at least one must be > 0");
+    throw std::invalid_argument("caption weights must be >= 0, and at least one must be > 0");
   }
   std::vector<CaptionKey> parsed;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const auto path = ParseJsonPath(keys[i], "caption");
     if (!path && keys[i] != "txt") {
-      throw std::runtime_error(
+      throw std::invalid_argument(
           fmt::format("caption '{}': use txt, or json.NAME for a field of the .json", keys[i]));
     }
     parsed.push_back({path.value_or(std::vector<std::string>()),

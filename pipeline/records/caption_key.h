@@ -16,13 +16,13 @@ struct CaptionKey {
 /// What the .txt of a tar record is: one caption, or a caption a line, as CLIP_benchmark's
 /// retrieval sets have it. Blank lines are none.
 enum class CaptionLines : std::uint8_t { kWhole, kSplit };
-/// `word`: "whole", "split", or "auto" for `otherwise`. Throws std::runtime_error.
+/// `word`: "whole", "split", or "auto" for `otherwise`. Throws std::invalid_argument.
 CaptionLines CaptionLinesOf(const std::string& word, CaptionLines otherwise);
 /// What was made of a .txt of several lines, for people: ".txt read as one caption a line".
 const char* DescribeLines(CaptionLines lines);
 
 /// `keys`: "txt" or "json.NAME" ("json.A.B": B in A). `weights`: one for each, 0 or more and
-/// finite, not all 0; none: all alike. Throws std::runtime_error with what is wrong.
+/// finite, not all 0; none: all alike. Throws std::invalid_argument with what is wrong.
 std::vector<CaptionKey> ParseCaptionKeys(std::span<const std::string> keys,
                                          std::span<const double> weights);
 

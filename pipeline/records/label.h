@@ -32,7 +32,7 @@ struct LabelKey {
   std::vector<std::string> json_path;  ///< of "json.A.B": A, then B in it; else empty
   std::string column;                  ///< of any other text; empty: the usual place
 };
-/// Throws std::runtime_error for a "json." path with an empty part.
+/// Throws std::invalid_argument for a "json." path with an empty part.
 LabelKey ParseLabelKey(const std::string& text);
 
 /// The whole number (1.0 is one), or the text of one or of a name, that lies at `path` in an

@@ -13,6 +13,23 @@ const char* SkipName(Skip cause) {
   return kNames[static_cast<int>(cause)];
 }
 
+const char* SkipMeaning(Skip cause) {
+  static constexpr const char* kMeanings[kSkipCauses] = {
+      "the record has no image",
+      "the record has no caption, or only blank ones",
+      "the image's bytes are damaged or not an image",
+      "over a limit on pixels, scans or bytes",
+      "the shard, or the image in it, ends early",
+      "the shard or the image file is not there",
+      "the record has no label",
+      "the label is not an integer of at least 0, or not a known class",
+      "the bytes differ from the checksum taken before",
+      "the table row does not fit the columns, or is not a JSON object",
+      "the .json cannot be parsed, or is too large",
+      "the caption is not UTF-8"};
+  return kMeanings[static_cast<int>(cause)];
+}
+
 std::optional<Skip> SkipOfName(std::string_view name) {
   for (const Skip cause : kAllSkips) {
     if (name == SkipName(cause)) return cause;

@@ -37,6 +37,8 @@ inline constexpr std::array<Skip, kSkipCauses> kAllSkips = [] {
 /// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing", "no_label",
 /// "bad_label", "changed", "bad_row", "bad_json", "bad_caption".
 const char* SkipName(Skip cause);
+/// "the image's bytes are damaged or not an image": the cause in words, for users.
+const char* SkipMeaning(Skip cause);
 /// The cause of such a name, if it is one.
 std::optional<Skip> SkipOfName(std::string_view name);
 

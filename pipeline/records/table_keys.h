@@ -16,7 +16,7 @@ struct TableKeys {
   bool any() const { return !image.empty() || !caption.empty() || separator != '\0'; }
 };
 
-/// One character as users write it, or "tab" or "\t". Throws std::runtime_error with what is wrong.
+/// One character as users write it, or "tab" or "\t". Throws std::invalid_argument with what is wrong.
 char ParseSeparator(const std::string& text);
 
 }  // namespace fastclip

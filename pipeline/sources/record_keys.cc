@@ -99,7 +99,7 @@ void RequireMetadata(const std::string& part, const std::string& field) {
 
 void CheckKeyField(const std::string& field) {
   if (ParseJsonPath(field, "index_by")) return;
-  throw std::runtime_error(
+  throw std::invalid_argument(
       fmt::format("'{}' is not of the form json.NAME, a field of the records' metadata; use for "
                   "example json.key",
                   field));

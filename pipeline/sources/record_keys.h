@@ -12,7 +12,7 @@
 
 namespace fastclip {
 
-/// Throws std::runtime_error, with the reason, where `field` is no field of records' metadata:
+/// Throws std::invalid_argument, with the reason, where `field` is no field of records' metadata:
 /// "json.NAME" or "json.A.B".
 void CheckKeyField(const std::string& field);
 

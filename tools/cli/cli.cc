@@ -163,7 +163,7 @@ CaptionLines CaptionOptions::LinesOr(CaptionLines otherwise) const {
 std::vector<CaptionKey> CaptionOptions::Parsed() const {
   try {
     return ParseCaptionKeys(keys, weights);
-  } catch (const std::runtime_error& error) {
+  } catch (const std::invalid_argument& error) {
     throw UsageError(error.what());
   }
 }
@@ -213,7 +213,7 @@ TableKeys TableOptions::Parsed() const {
   TableKeys keys{.image = image_key, .caption = caption_key};
   try {
     if (!separator.empty()) keys.separator = ParseSeparator(separator);
-  } catch (const std::runtime_error& error) {
+  } catch (const std::invalid_argument& error) {
     throw UsageError(fmt::format("--separator {}", error.what()));
   }
   return keys;

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <string>
 #include <utility>
+
+#include "pipeline/base/console.h"
 
 namespace fastclip {
 
@@ -14,6 +17,16 @@ namespace fastclip {
 template <class... Arguments>
 void Tell(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
   const std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+/// The same for an error: red up to its first ": " where colours are wanted.
+template <class... Arguments>
+void TellError(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);
+  if (const auto colon = text.find(": "); colon != text.npos && ColoursWanted(STDERR_FILENO)) {
+    text = "\033[31m" + text.substr(0, colon + 1) + "\033[0m" + text.substr(colon + 1);
+  }
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 

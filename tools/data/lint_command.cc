@@ -153,6 +153,9 @@ int RunLint(int argc, const char* const* argv) {
     fmt::print(to, "{}, {} healthy; bad: {}{}\n", Counted(report.records, "record"), report.healthy,
                bad == 0 ? "none" : DescribeSkips(report.bad),
                source_options.labels ? " (checked for labels, not captions)" : "");
+    for (const Skip cause : kAllSkips) {
+      if (report.bad[cause] > 0) fmt::print(to, "  {}: {}\n", SkipName(cause), SkipMeaning(cause));
+    }
   }
   return bad == 0 && WarningLines(OnlyFaults(opened.parts)).empty() ? 0 : 1;
 }

@@ -131,16 +131,9 @@ void LoadedConfig::Validate(const std::string& path) const {
     }
   };
   checked("data.tokenizer", [&] { ParseTokenizerSpec(config_.data.tokenizer); });
-  try {
-    ParseCaptionKeys(config_.data.captions, config_.data.caption_weights);
-  } catch (const std::runtime_error& error) {
-    throw table_.Error("data.captions", error.what());
-  }
-  try {
-    TableKeysOf(config_);
-  } catch (const std::runtime_error& error) {
-    throw table_.Error("data.separator", error.what());
-  }
+  checked("data.captions",
+          [&] { ParseCaptionKeys(config_.data.captions, config_.data.caption_weights); });
+  checked("data.separator", [&] { TableKeysOf(config_); });
   checked("gamma.schedule", [&] { CheckGamma(config_.gamma); });
   checked("temperature.schedule", [&] { CheckTemperature(config_.temperature); });
   checked("learning_rate.schedule", [&] { CheckLearningRate(rate); });
@@ -157,11 +150,7 @@ void LoadedConfig::Validate(const std::string& path) const {
         fmt::format("objective {} has no estimators; leave it empty", config_.objective.name));
   }
   if (const std::string& field = config_.data.index_by; !field.empty()) {
-    try {
-      CheckKeyField(field);
-    } catch (const std::runtime_error& error) {
-      throw table_.Error("data.index_by", error.what());
-    }
+    checked("data.index_by", [&] { CheckKeyField(field); });
   }
 
   CheckTemperatureFits();

@@ -16,6 +16,8 @@ ZeroShotSet ZeroShotSet::Open(const LoadedConfig& config, SourceOptions options)
       return read();
     } catch (const std::runtime_error& error) {
       throw config.table().Error(key, error.what());
+    } catch (const std::invalid_argument& error) {
+      throw config.table().Error(key, error.what());
     }
   };
   const ClassList classes = checked(
