@@ -118,11 +118,11 @@ TEST(CaptionKeys, AreRefusedWhereTheyAreNone) {
   using Keys = std::vector<std::string>;
   using Weights = std::vector<double>;
   EXPECT_TRUE(ParseCaptionKeys(Keys{}, Weights{}).empty());
-  EXPECT_THROW(ParseCaptionKeys(Keys{"text"}, Weights{}), std::runtime_error);
-  EXPECT_THROW(ParseCaptionKeys(Keys{"json."}, Weights{}), std::runtime_error);
-  EXPECT_THROW(ParseCaptionKeys(Keys{"txt"}, Weights{1, 2}), std::runtime_error);
-  EXPECT_THROW(ParseCaptionKeys(Keys{"txt", "json.a"}, Weights{0, 0}), std::runtime_error);
-  EXPECT_THROW(ParseCaptionKeys(Keys{"txt", "json.a"}, Weights{1, -1}), std::runtime_error);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"text"}, Weights{}), std::invalid_argument);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"json."}, Weights{}), std::invalid_argument);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"txt"}, Weights{1, 2}), std::invalid_argument);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"txt", "json.a"}, Weights{0, 0}), std::invalid_argument);
+  EXPECT_THROW(ParseCaptionKeys(Keys{"txt", "json.a"}, Weights{1, -1}), std::invalid_argument);
   SourceOptions options;
   options.captions = ParseCaptionKeys(Keys{"txt"}, Weights{});
   EXPECT_THROW(OpenSource("synthetic:9", options), std::runtime_error);
