@@ -144,15 +144,8 @@ std::size_t PartEnd(const std::string& list, std::size_t start) {
 
 }  // namespace
 
-std::string AbsoluteList(const std::string& list, const std::string& folder) {
-  if (list.empty()) return list;
-  std::string all;
-  for (const std::string& part : SplitList(list)) {
-    if (!all.empty()) all += "::";
-    const bool is_file = !part.starts_with("synthetic:");
-    all += is_file ? AbsolutePattern(part, folder) : part;
-  }
-  return all;
+std::string AbsolutePart(const std::string& part, const std::string& folder) {
+  return AbsolutePattern(part, folder);
 }
 
 std::vector<std::string> SplitList(const std::string& list) {

@@ -28,8 +28,8 @@ std::vector<std::string> SplitList(const std::string& list);
 /// ExpandBraces throws.
 std::vector<std::string> ExpandPart(const std::string& part);
 
-/// `list` as it must be spelled to name the same files from any folder; `folder`, an absolute one,
-/// stands before what is relative, and names that exist are escaped. "synthetic:N" stays.
-std::string AbsoluteList(const std::string& list, const std::string& folder);
+/// A part as it must be spelled to name the same files from any folder; `folder`, an absolute one,
+/// stands before what is relative, and names that exist are escaped.
+std::string AbsolutePart(const std::string& part, const std::string& folder);
 
 }  // namespace fastclip

@@ -75,6 +75,22 @@ void RefuseRemote(const std::string& part) {
   }
 }
 
+/// A kind of source that a part of a list names by a prefix, as in "synthetic:100".
+struct PrefixedKind {
+  std::string_view prefix;  ///< with its colon
+  std::unique_ptr<RecordSource> (*open)(const std::string& part, const SourceOptions& options);
+};
+constexpr PrefixedKind kPrefixedKinds[] = {
+    {kSynthetic, OpenSynthetic},
+};
+
+const PrefixedKind* PrefixedKindOf(std::string_view part) {
+  for (const PrefixedKind& kind : kPrefixedKinds) {
+    if (part.starts_with(kind.prefix)) return &kind;
+  }
+  return nullptr;
+}
+
 bool IsFolder(const std::string& part) {
   std::error_code absent;
   return std::filesystem::is_directory(part, absent);
@@ -122,13 +138,13 @@ void SayUnused(const SourceOptions& options, PartInfo& info) {
 
 std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOptions& options,
                                        PartInfo& info, std::vector<ListedFile>& listed) {
-  if (part.starts_with(kSynthetic)) {
+  if (const PrefixedKind* kind = PrefixedKindOf(part)) {
     RefuseCaptionKeys(part, options);
     info.part = part;
-    info.kind = "synthetic";
+    info.kind = kind->prefix.substr(0, kind->prefix.size() - 1);
     SayUnused(options, info);
     RefuseChecksums(part, options);
-    return OpenSynthetic(part, options);
+    return kind->open(part, options);
   }
   RefuseRemote(part);
   if (IsFolder(part)) {
@@ -187,6 +203,16 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
   opened.source = sources.size() == 1 ? std::move(sources.front())
                                       : std::make_unique<ConcatenatedSource>(std::move(sources));
   return opened;
+}
+
+std::string AbsoluteList(const std::string& list, const std::string& folder) {
+  if (list.empty()) return list;
+  std::string all;
+  for (const std::string& part : SplitList(list)) {
+    if (!all.empty()) all += "::";
+    all += PrefixedKindOf(part) != nullptr ? part : AbsolutePart(part, folder);
+  }
+  return all;
 }
 
 std::vector<std::string> ClassesOfList(const std::string& list) {

@@ -54,6 +54,10 @@ std::unique_ptr<RecordSource> OpenSource(const std::string& list,
 /// "FILE.0", "FILE.1", …
 OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& options = {});
 
+/// `list` as it must be spelled to name the same data from any folder; `folder`, an absolute one,
+/// stands before what is relative, and names that exist are escaped. "synthetic:N" stays.
+std::string AbsoluteList(const std::string& list, const std::string& folder);
+
 /// The names of the classes of a list whose parts are all folders of classes: sorted, each once.
 /// Empty for any other list. Throws as OpenSource does.
 std::vector<std::string> ClassesOfList(const std::string& list);

@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "pipeline/sources/open_source.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/paths.h"
 

@@ -18,6 +18,7 @@ enum class Role : std::uint8_t {
   kNorm,         ///< gain or offset of a normalisation
   kOffset,       ///< a bias: of a linear map, or of the logits
   kTemperature,  ///< logit_scale
+  kAdded,        ///< not in a plain CLIP: never locked, no decay, may be missing from a file
 };
 
 /// A parameter of a model. Copying copies handles, not numbers.

@@ -8,7 +8,7 @@
 
 #include "pipeline/base/printable.h"
 #include "pipeline/base/utf8.h"
-#include "pipeline/shards/shard_list.h"
+#include "pipeline/sources/open_source.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/base/file_io.h"
 

@@ -109,7 +109,7 @@ struct ClipModel::Impl {
             weights.At(Tower::kNeither)
                 .Constant("logit_scale", {}, -std::log(init_temperature), Role::kTemperature)),
         logit_bias(model.init_logit_bias
-                       ? weights.Constant("logit_bias", {}, *model.init_logit_bias, Role::kOffset)
+                       ? weights.Constant("logit_bias", {}, *model.init_logit_bias, Role::kAdded)
                        : at::Tensor()),
         described(std::move(weights.made())),
         buffers(std::move(weights.buffers())) {
@@ -158,9 +158,9 @@ at::Tensor ClipModel::logit_bias() const { return impl_->logit_bias; }
 
 std::vector<NamedShape> ClipModel::shapes() const {
   std::vector<NamedShape> shapes;
-  for (const NamedTensors* list : {&impl_->parameters, &impl_->buffers}) {
-    for (const auto& [name, tensor] : *list) shapes.push_back({name, tensor.sizes().vec()});
-  }
+  for (const Parameter& of : impl_->described)
+    shapes.push_back({of.name, of.tensor.sizes().vec(), of.role == Role::kAdded});
+  for (const auto& [name, tensor] : impl_->buffers) shapes.push_back({name, tensor.sizes().vec()});
   return shapes;
 }
 

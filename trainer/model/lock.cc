@@ -59,6 +59,7 @@ std::optional<LockFault> FaultOf(const ModelConfig& model, const LockOptions& lo
 }
 
 bool IsLocked(const ModelConfig& model, const LockOptions& lock, const Parameter& parameter) {
+  if (parameter.role == Role::kAdded) return false;
   switch (parameter.tower) {
     case Tower::kNeither:
       return false;

@@ -83,25 +83,25 @@ std::string HintOf(const std::vector<std::string>& unknown) {
 void CheckWeightsFit(const ModelConfig& model, const std::vector<NamedShape>& ours,
                      const std::vector<NamedShape>& theirs, const std::string& where) {
   constexpr const char* kOptional = "logit_bias";
-  std::map<std::string, const Shape*> open;
-  for (const NamedShape& tensor : ours) open.emplace(tensor.name, &tensor.shape);
+  std::map<std::string, const NamedShape*> open;
+  for (const NamedShape& tensor : ours) open.emplace(tensor.name, &tensor);
   std::vector<std::string> unknown, misshaped, missing;
   std::string hint;
-  for (const auto& [name, shape] : theirs) {
+  for (const auto& [name, shape, ignored] : theirs) {
     const auto found = open.find(name);
     if (found == open.end()) {
       if (name != kOptional) unknown.push_back(name);
       continue;
     }
-    const Shape& target = *found->second;
+    const Shape& target = found->second->shape;
     open.erase(found);
     if (target == shape || (IsOneNumber(target) && IsOneNumber(shape))) continue;
     misshaped.push_back(fmt::format("{} [{}] instead of [{}]", name, fmt::join(shape, ", "),
                                     fmt::join(target, ", ")));
     if (hint.empty()) hint = RemedyFor(model, name, shape, target);
   }
-  open.erase(kOptional);
-  for (const auto& [name, shape] : open) {
+  for (const auto& [name, tensor] : open) {
+    if (tensor->may_be_missing) continue;
     // Old checkpoints, and those of frozen statistics, do not count batches; nothing depends on it.
     if (!name.ends_with(".num_batches_tracked")) missing.push_back(name);
   }

@@ -12,6 +12,7 @@ struct ModelConfig;
 struct NamedShape {
   std::string name;
   std::vector<std::int64_t> shape;
+  bool may_be_missing = false;  ///< of `ours`: a file need not have it
 };
 
 /// Checks that a file's tensors, `theirs`, match those of a model, `ours`. Throws

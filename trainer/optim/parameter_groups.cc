@@ -10,6 +10,7 @@ ParameterGroup GroupOf(const Parameter& parameter) {
       return ParameterGroup::kLogitScale;
     case Role::kNorm:
     case Role::kOffset:
+    case Role::kAdded:
       return ParameterGroup::kNoDecay;
     case Role::kMatrix:
     case Role::kHead:
