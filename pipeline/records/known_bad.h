@@ -18,9 +18,8 @@ struct SkippedRecord {
   bool operator==(const SkippedRecord&) const = default;
 };
 
-/// Records that are known to be of no use. A loader that knows one goes straight to its substitute,
-/// which is what it would find by itself: batches do not depend on what is known, only the reads
-/// that it saves. Some 50 bytes a record. Thread-safe.
+/// Records that are known to be bad. A loader skips directly to the substitute that it would find
+/// anyway, so batches do not change; only reads are saved. About 50 bytes per record. Thread-safe.
 class KnownBad {
  public:
   std::optional<Skip> Find(SampleIndex index) const {
@@ -32,7 +31,7 @@ class KnownBad {
     const MutexLock lock(mutex_);
     causes_.emplace(ToInt(record.index), record.cause);
   }
-  /// By index.
+  /// Sorted by index.
   std::vector<SkippedRecord> All() const {
     const MutexLock lock(mutex_);
     std::vector<SkippedRecord> all;
