@@ -176,7 +176,7 @@ TEST_F(EvalClasses, TakeAFolderOfClassesAsTheyTakeShards) {
   EXPECT_EQ(ZeroShot(), 1);
   EXPECT_NE(
       errors_.find(
-          "none of its 6 folders (the first: 'bar') has the name of a class, and there are 2"),
+          "no folder has the name of a class (6 folders, the first: 'bar'; number of classes: 2)"),
       std::string::npos)
       << errors_;
   Write("classes.txt", "ring\ncross\n");
