@@ -19,7 +19,7 @@ class FileCache {
         spare_(files_.capacity(), [this] { return files_.DropOldest(); }) {}
   /// The open file (OpenFile); null if it is missing.
   std::shared_ptr<const RandomAccessFile> Open(const std::string& path);
-  /// The next Open() opens the file anew.
+  /// The next Open() opens the file again.
   void Forget(const std::string& path) { files_.Forget(path); }
 
  private:

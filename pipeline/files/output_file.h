@@ -25,11 +25,11 @@ std::string FollowLinks(const std::string& path);
 
 /// An output file that the user names. The same rules for all commands:
 ///
-/// - Where nothing is, or a file of this kind, or an empty one: an AtomicFile. A link stays, and
-///   what it points to is written.
-/// - "-", /dev/stdout, a pipe or a character device, also behind a link: written to as it is.
-/// - Anything else is refused: a folder, a block device, a file of another kind, a file that the
-///   command reads.
+/// - No file, an empty file, or a file of this kind: an AtomicFile. A link stays; its target is
+///   written.
+/// - "-", /dev/stdout, a pipe or a character device, also behind a link: written directly.
+/// - Anything else is an error: a folder, a block device, a file of another kind, an input of the
+///   command.
 class OutputFile {
  public:
   /// Opens the file, so construct it before the work. `inputs` are files that the command reads.

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/files/retries.h"
 
 namespace fastclip {
@@ -21,9 +22,9 @@ std::size_t RandomAccessFile::Read(std::int64_t offset, std::span<std::byte> out
       done += got;
     } catch (const std::system_error& error) {
       if (retries.MayTryAgain(error.code().value(), stop)) continue;
-      throw std::runtime_error(
-          fmt::format("{}: reading {} bytes at offset {} failed: {}; check the disk", name_,
-                      out.size(), offset, error.code().message()));
+      throw std::runtime_error(fmt::format("{}: reading {} at offset {} failed: {}; check the disk",
+                                           name_, Counted(std::ssize(out), "byte"), offset,
+                                           error.code().message()));
     }
   }
   return done;

@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "pipeline/base/printable.h"
+
 namespace fastclip {
 namespace {
 
@@ -32,7 +34,8 @@ std::vector<std::int64_t> Share(std::span<const double> shares, double rows) {
 void Check(const char* name, std::span<const double> values, std::size_t sources) {
   if (values.size() != sources) {
     throw std::invalid_argument(fmt::format(
-        "{} {} for {} sources joined by '::'; set one per source", values.size(), name, sources));
+        "{} for {} sources joined by '::'; set one per source",
+        Counted(std::ssize(values), std::string(name, std::strlen(name) - 1)), sources));
   }
   for (const double value : values) {
     if (!(value >= 0 && value <= kMostRows)) {

@@ -5,9 +5,9 @@
 
 namespace fastclip {
 
-/// How one axis of a picture is scaled: for each wanted output pixel, which input pixels it sums
-/// and with which weights. Pillow's bicubic filter (a = -0.5), widened where the axis shrinks, in
-/// fixed point with 22 bits after the point.
+/// How one axis of an image is scaled: for each output pixel, the input pixels it sums and their
+/// weights. Pillow's bicubic filter (a = -0.5), widened when downscaling, in fixed point with 22
+/// fractional bits.
 struct AxisWeights {
   static constexpr int kBits = 22;
 
@@ -19,8 +19,8 @@ struct AxisWeights {
   std::vector<std::int32_t> weights;  ///< `stride` per output pixel, the first `count` used
   int stride = 0;
 
-  /// Output pixels [first, first + count) of an axis of `in` pixels scaled to `out`; what they sum
-  /// does not depend on how many of them are wanted. Memory is reused from call to call.
+  /// Output pixels [first, first + count) of an axis of `in` pixels scaled to `out`; their sums do
+  /// not depend on the range. Memory is reused between calls.
   void Compute(int in, std::int64_t out, std::int64_t first, int count);
 
   const std::int32_t* of(int pixel) const {

@@ -7,7 +7,7 @@
 
 namespace fastclip {
 
-/// One channel laid over another: round((above·alpha + below·(255 − alpha)) / 255), Pillow's way.
+/// Blends one channel over another like Pillow: round((above·alpha + below·(255 − alpha)) / 255).
 inline std::uint8_t BlendChannel(int above, int alpha, int below) {
   const int sum = above * alpha + below * (255 - alpha) + 128;
   return static_cast<std::uint8_t>((sum + (sum >> 8)) >> 8);

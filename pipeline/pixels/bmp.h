@@ -10,19 +10,19 @@ namespace fastclip {
 
 /// image.h's functions for bytes that begin with BM.
 ///
-/// A reader of our own: what other libraries make of 5-bit channels, palettes and masks is not
-/// what Pillow makes of them, and a bitmap is little more than its header.
+/// An own reader, because other libraries decode 5-bit channels, palettes and masks differently
+/// from Pillow.
 bool LooksLikeBmp(std::span<const std::byte> bytes);
 std::variant<ImageSize, Skip> ReadBmpSize(std::span<const std::byte> bytes);
 
-/// Headers of 12, 40, 52, 56, 64, 108 and 124 bytes; 1, 4, 8, 16, 24, 32 bits a pixel, run lengths
-/// of 4 and 8 bits, masks 565 and 555, or a byte for each channel. Only masks make alpha of the
-/// fourth byte. `background`: null drops it, else see DecodeImageOver. REQUIRES: its size is
+/// Reads headers of 12, 40, 52, 56, 64, 108 and 124 bytes; 1, 4, 8, 16, 24, 32 bits per pixel; 4-
+/// and 8-bit run lengths; masks 565 and 555, or one byte per channel. The fourth byte is alpha only
+/// with masks. `background`: null drops alpha, else see DecodeImageOver. REQUIRES: its size is
 /// allowed.
 ///
-/// Where Pillow takes an index's bits for another number of bits (8 bits with the palette black,
-/// white; 4 bits with the grey ramp) or halves of bytes go lost (odd runs of 4 bits as they are),
-/// the pixels are those of the file.
+/// Pillow misreads some files: it assumes another bit depth (8 bits with the palette black, white;
+/// 4 bits with the grey ramp), or loses half bytes (odd literal runs of 4 bits). Here the pixels
+/// are those of the file.
 std::variant<Image, Skip> DecodeBmp(std::span<const std::byte> bytes, const Rgb* background);
 
 }  // namespace fastclip

@@ -12,7 +12,7 @@ inline std::uint8_t MultiplyChannels(int a, int b) {
   return static_cast<std::uint8_t>((product + (product >> 8)) >> 8);
 }
 
-/// Inverted CMYK as Pillow converts it: each ink darkens what the black leaves.
+/// Converts inverted CMYK like Pillow: each ink darkens what black leaves.
 inline void ConvertInvertedCmyk(std::span<const std::uint8_t> cmyk, std::span<std::uint8_t> rgb) {
   for (std::size_t pixel = 0; pixel < rgb.size() / 3; ++pixel) {
     const int left_by_black = cmyk[4 * pixel + 3];

@@ -23,16 +23,17 @@ struct Image {
 };
 
 struct DecodeOptions {
-  /// Pictures with more pixels are Skip::kTooLarge, told from the header, before any is decoded.
+  /// Images with more pixels are Skip::kTooLarge; checked in the header, before decoding.
   std::int64_t max_pixels = 25'000'000;
-  /// Pictures of other formats are Skip::kUndecodable.
+  /// Images of other formats are Skip::kUndecodable.
   PictureFormats formats = kUsualFormats;
-  /// Pictures are turned as their EXIF block says (JPEG, PNG, WebP), like Pillow's
-  /// ImageOps.exif_transpose; a block that makes no sense counts as none. Sizes and boxes are those
-  /// of the turned picture. False, as OpenCLIP: the block is not read.
+  /// Rotates images by their EXIF block (JPEG, PNG, WebP), like Pillow's ImageOps.exif_transpose;
+  /// an invalid block is ignored. Sizes and boxes are those of the rotated image. False, like
+  /// OpenCLIP: the block is not read.
   bool exif_rotate = false;
-  /// Not 0: DecodePart may decode a JPEG at 1/2, 1/4 or 1/8 of its size where the box keeps so many
-  /// pixels or more on both sides. Faster, but its bytes are not DecodeImage's: see decode.md.
+  /// If not 0, DecodePart can decode a JPEG at 1/2, 1/4 or 1/8 of its size if the box keeps at
+  /// least this many pixels on both sides. Faster, but not bit-identical to DecodeImage: see
+  /// decode.md.
   int fast_side = 0;
 };
 
@@ -41,52 +42,51 @@ struct ImageSize {
   int height = 0;
 };
 
-/// A part of a picture, and where in it lies the box that was wanted.
+/// A part of an image, and the position of the requested box in it.
 struct PicturePart {
   Image image;
   CropBox box;
 };
 
-/// The box that is wanted of a picture of some size.
+/// Chooses the requested box for an image size.
 using ChooseBox = std::function<CropBox(const ImageSize&)>;
 
 /// Red, green, blue.
 using Rgb = std::array<std::uint8_t, 3>;
 
-/// The size that a picture's header claims; Skip::kTooLarge over the cap, kTruncated where the
-/// header ends early, kUndecodable for what is none of the formats asked for.
+/// The size in an image's header; Skip::kTooLarge over the cap, kTruncated for a truncated header,
+/// kUndecodable for other formats.
 std::variant<ImageSize, Skip> ReadImageSize(std::span<const std::byte> bytes,
                                             const DecodeOptions& options = {});
 
-/// What decoding takes at most, besides the file: pixels, and what the decoder keeps of the whole
-/// picture (coefficients of progressive JPEGs, a WebP's canvas). 0 where ReadImageSize gives a
-/// skip.
+/// Maximum bytes that decoding needs besides the file: pixels, and decoder state for the whole
+/// image (coefficients of progressive JPEGs, a WebP's canvas). 0 if ReadImageSize returns a skip.
 std::int64_t DecodeMemory(std::span<const std::byte> bytes, const DecodeOptions& options = {});
 
-/// A picture as Pillow 10 to 12 gives it after convert("RGB"), to the byte: alpha is dropped, not
-/// blended; of an animation the first frame. The format is told from the first bytes, never from a
-/// name. Colour profiles, gamma and, by default, EXIF rotation are ignored, as OpenCLIP does.
-/// decode.md tells what becomes of every kind of picture.
+/// Decodes an image bit-identical to Pillow 10 to 12 with convert("RGB"): alpha is dropped, not
+/// blended; of an animation the first frame. The format is detected from the first bytes, never
+/// from a name. Colour profiles, gamma and, by default, EXIF rotation are ignored, like in
+/// OpenCLIP. decode.md lists every kind of image.
 ///
-/// Damage that Pillow tolerates (a wrong CRC or flipped bit in the picture's data, a PNG without
-/// its end chunk) is tolerated; data that end before the last pixel are Skip::kTruncated, and so is
-/// a JPEG without its end marker. Stricter than Pillow: a PNG that needs a palette and has none,
-/// and one whose compressed data stop early, are skips, not black pixels.
-/// Throws std::bad_alloc where memory is short: that is no property of the bytes.
+/// Damage that Pillow tolerates (a wrong CRC or flipped bit in the image data, a PNG without its
+/// end chunk) is tolerated. Data that ends before the last pixel is Skip::kTruncated, and so is a
+/// JPEG without its end marker. Stricter than Pillow: a PNG that needs a palette and has none, and
+/// one whose compressed data is truncated, are skips, not black pixels. Throws std::bad_alloc when
+/// out of memory.
 std::variant<Image, Skip> DecodeImage(std::span<const std::byte> bytes,
                                       const DecodeOptions& options = {});
 
-/// DecodeImage for who needs only the pixels of a box, which `choose` tells once the size is known:
-/// `part` gets a part of the picture that holds them, the same bytes, and its memory is used again.
-/// For JPEGs that saves the work of the rest. What is a skip with one box is the same skip with
-/// any. With DecodeOptions::fast_side the part may be smaller than what it shows, and its box, in
-/// its own pixels, the nearest whole ones. Throws as DecodeImage, and std::invalid_argument for a
-/// box that is not inside of the picture.
+/// Like DecodeImage for a box, which `choose` returns once the size is known: `part` gets a part of
+/// the image that contains the box, with the same bytes; its memory is reused. For JPEGs this saves
+/// decoding the rest. A skip does not depend on the box. With DecodeOptions::fast_side the part can
+/// be scaled down, and its box is rounded to its whole pixels. Throws like DecodeImage, and
+/// std::invalid_argument for a box that is not inside the image.
 std::optional<Skip> DecodePart(std::span<const std::byte> bytes, const ChooseBox& choose,
                                const DecodeOptions& options, PicturePart& part);
 
-/// As DecodeImage, but what is transparent is laid over `background`, rounded as Pillow's
-/// Image.paste with the alpha channel as mask. Pictures without transparency are DecodeImage's.
+/// Like DecodeImage, but blends transparent images over `background`, with the rounding of Pillow's
+/// Image.paste with the alpha channel as mask. Images without transparency are the same as from
+/// DecodeImage.
 std::variant<Image, Skip> DecodeImageOver(std::span<const std::byte> bytes, const Rgb& background,
                                           const DecodeOptions& options = {});
 

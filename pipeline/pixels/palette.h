@@ -8,11 +8,11 @@
 
 namespace fastclip {
 
-/// The colours of the indices 0 to 255, as Pillow sees them: black past the palette's end. No
-/// palette, or one that gives each index its own grey, means grey for every index.
+/// The colours of the indices 0 to 255, like Pillow: black past the palette's end. No palette, or
+/// one that maps each index to its own grey, means grey for every index.
 class Palette {
  public:
-  /// REQUIRES: 256 colours at most.
+  /// REQUIRES: at most 256 colours.
   explicit Palette(std::span<const Rgb> colours) {
     for (std::size_t i = 0; i < colours.size(); ++i) {
       colours_[i] = colours[i];

@@ -12,25 +12,25 @@
 
 namespace fastclip {
 
-/// What the random choices for a picture depend on, and nothing else: so every rank, thread and
-/// restart makes the same pixels.
+/// The only inputs of the random choices for an image, so every rank, thread and restart gives the
+/// same pixels.
 struct PictureKey {
   std::uint64_t seed = 0;
   std::int64_t epoch = 0;
   SampleIndex index{};
 };
 
-/// How a picture becomes a row of a batch: a crop, of which no more is decoded than it needs, then
-/// a list of operations. The loader, replay and benchmarks share it. Const and thread-safe.
+/// Turns an image into a row of a batch: a crop, decoded no further than needed, then a list of
+/// operations. Shared by the loader, replay and benchmarks. Thread-safe.
 class PictureRows {
  public:
   /// A random crop, scaled to side × side.
   static PictureRows ForTraining(const AugmentOptions& augment, const DecodeOptions& decode,
                                  int side);
-  /// OpenCLIP's evaluation picture: ResizeCenterCrop.
+  /// OpenCLIP's evaluation transform: ResizeCenterCrop.
   static PictureRows ForEvaluation(const DecodeOptions& decode, int side);
 
-  /// Decodes the crop. Its memory is used again from call to call.
+  /// Decodes the crop. Its memory is reused between calls.
   std::optional<Skip> Decode(std::span<const std::byte> bytes, const PictureKey& key,
                              PicturePart& part) const;
   /// Runs the operations. `out` is [side, side, 3].
@@ -38,7 +38,7 @@ class PictureRows {
 
  private:
   using Crop = std::function<CropBox(const ImageSize& size, const PictureKey& key)>;
-  /// The first of the list writes `out`, the others change it.
+  /// The first operation writes `out`, the others modify it.
   using Operation = std::function<void(const PicturePart& part, const PictureKey& key,
                                        std::span<std::uint8_t> out)>;
   PictureRows(const DecodeOptions& decode, Crop crop, std::vector<Operation> operations);

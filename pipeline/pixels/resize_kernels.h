@@ -8,9 +8,9 @@
 
 namespace fastclip {
 
-/// An axis's weights as the kernels take them: a weight is high · 2^12 + low, both of 16 bits, and
-/// two neighbours' halves share one 32-bit word, the first in its lower bits. Odd counts end with
-/// weights of 0. Memory is reused from call to call.
+/// An axis's weights in the kernels' format: a weight is high · 2^12 + low, both 16 bits, and the
+/// halves of two neighbours share one 32-bit word, the first in its lower bits. Odd counts are
+/// padded with weights of 0. Memory is reused between calls.
 struct SplitWeights {
   static constexpr int kLowBits = 12;
 
@@ -29,14 +29,14 @@ struct SplitWeights {
   int size() const { return static_cast<int>(taps.size()); }
 };
 
-/// Rows of a picture, 3 bytes a pixel.
+/// Rows of an image, 3 bytes per pixel.
 struct PixelRows {
   const std::uint8_t* first = nullptr;
   std::size_t stride = 0;             ///< bytes from row to row
-  const std::uint8_t* end = nullptr;  ///< of the memory that may be read
+  const std::uint8_t* end = nullptr;  ///< of the readable memory
 };
 
-/// Bytes behind each scaled row that belong to it: the kernels read and write whole vectors.
+/// Padding bytes after each scaled row, because the kernels read and write whole vectors.
 inline constexpr std::size_t kRowPadding = 64;
 
 /// Scales `rows` rows of `in_width` pixels along x, each into `out_stride` bytes.

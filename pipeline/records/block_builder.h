@@ -11,8 +11,7 @@
 
 namespace fastclip {
 
-/// Puts a RecordBlock together; for the makers of records. Captions belong to the record added
-/// last.
+/// Builds a RecordBlock. Captions belong to the record added last.
 class BlockBuilder {
  public:
   /// Memory that lives as long as the block.
@@ -21,19 +20,18 @@ class BlockBuilder {
 
   Record& Add(SampleIndex index);
   void AddCaption(std::string_view text, float weight = 1);
-  /// A caption as the makers of records all treat it: blanks at its ends are dropped, what is left
-  /// is cut to kMaxCaptionBytes, and nothing is added if nothing is left, if it is not UTF-8, or if
-  /// the record has too many captions.
+  /// Adds a caption as all sources do: trimmed and truncated to kMaxCaptionBytes. Nothing is added
+  /// if it is blank or not UTF-8, or if the record has too many captions.
   void AddTrimmedCaption(std::string_view text);
-  /// Each line of `text` that is not blank as such a caption.
+  /// Adds each non-blank line of `text` as such a caption.
   void AddCaptionLines(std::string_view text);
   std::size_t CaptionsOfLast() const { return caption_counts_.back(); }
-  /// What is wrong with the captions of the record added last: kTooLarge where there were more than
-  /// kMaxCaptions, or than kMaxCaptionsBytes in all, kBadCaption where one was not UTF-8.
+  /// What is wrong with the captions of the record added last: kTooLarge for more than
+  /// kMaxCaptions, or kMaxCaptionsBytes in total; kBadCaption if one was not UTF-8.
   std::optional<Skip> FaultOfCaptions() const { return fault_of_captions_; }
-  /// The last `count` captions share `weight` evenly.
+  /// Splits `weight` evenly among the last `count` captions.
   void ShareWeight(std::size_t count, float weight);
-  /// The records of `block`, their indices moved up by `shift`.
+  /// Adds the records of `block` with their indices increased by `shift`.
   void Append(RecordBlock block, std::int64_t shift);
 
   RecordBlock Finish();
@@ -46,12 +44,12 @@ class BlockBuilder {
   std::optional<Skip> fault_of_captions_;
 };
 
-/// A longer caption is cut here, at the border of a character: some 10,000 words, far over any
-/// context length, so that no caption makes a block large or a tokenizer slow.
+/// Longer captions are truncated here, at a character boundary. The limit is about 10,000 words,
+/// far above any context length; it keeps blocks small and tokenizers fast.
 inline constexpr std::size_t kMaxCaptionBytes = 64 << 10;
 inline constexpr std::size_t kMaxCaptions = 1000, kMaxCaptionsBytes = 1 << 20;
 
-/// Whether `text` has several lines that are not blank.
+/// Whether `text` has several non-blank lines.
 bool HasSeveralLines(std::string_view text);
 
 }  // namespace fastclip

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "pipeline/base/json_path.h"
+#include "pipeline/base/printable.h"
 
 namespace fastclip {
 
@@ -25,8 +26,9 @@ const char* DescribeLines(CaptionLines lines) {
 std::vector<CaptionKey> ParseCaptionKeys(std::span<const std::string> keys,
                                          std::span<const double> weights) {
   if (!weights.empty() && weights.size() != keys.size()) {
-    throw std::invalid_argument(fmt::format("{} weights for {} captions; set one per caption",
-                                            weights.size(), keys.size()));
+    throw std::invalid_argument(fmt::format("{} for {}; set one per caption",
+                                            Counted(std::ssize(weights), "weight"),
+                                            Counted(std::ssize(keys), "caption")));
   }
   const auto usable = [](double weight) { return std::isfinite(weight) && weight >= 0; };
   if (!std::ranges::all_of(weights, usable) ||

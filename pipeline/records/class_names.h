@@ -14,26 +14,25 @@
 
 namespace fastclip {
 
-/// The names of classes, for labels that are names: a class's label is its place, from 0. Safe from
-/// several threads.
+/// Class names, for labels that are names: a class's label is its index in the list. Thread-safe.
 class ClassNames {
  public:
   explicit ClassNames(const std::vector<std::string>& names);
-  /// Takes any name that Label() is asked for as that of a class: the next one, up to 100,000.
+  /// Accepts any name: Label() makes each new name the next class, up to 100,000.
   static std::shared_ptr<const ClassNames> Any();
 
   std::int64_t size() const { return size_; }
-  /// The class of that very name; else the one that differs from it in ASCII capitals and in what
-  /// stands between words (blanks, "_", "-") alone. Nothing where there is none, or several.
+  /// The class with exactly that name; else the one that differs only in ASCII case and word
+  /// separators (blanks, "_", "-"). Nothing if there is none, or several.
   std::optional<std::int64_t> Find(std::string_view name) const;
-  /// As Find(), for the label of a record: a name that means no class is remembered.
+  /// Like Find(), for the label of a record: unknown names are recorded.
   std::optional<std::int64_t> Label(std::string_view name) const;
 
-  /// Names that Label() was asked for and that mean no class, and how often; the first 1,000.
+  /// Unknown names passed to Label(), with their counts; the first 1,000.
   std::map<std::string, std::int64_t> unknown() const;
-  /// Forgets them: what was looked at before work starts is met again.
+  /// Clears them, since records checked before the work starts are read again.
   void ForgetUnknown() const;
-  /// "'fox', 'zebra' and 3 more are names of no class"; empty where there are none.
+  /// "'fox', 'zebra' and 3 more are not class names"; empty if there are none.
   std::string DescribeUnknown() const;
 
  private:

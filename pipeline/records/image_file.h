@@ -11,14 +11,14 @@
 
 namespace fastclip {
 
-/// A picture that is a file of its own, not a member of a tar.
+/// An image in its own file, not a member of a tar.
 struct ImageFile {
   std::span<const std::byte> bytes;
   std::optional<Skip> skip;  ///< kMissing, kTooLarge
 };
 
-/// Reads a file of at most `max_bytes` into memory of `memory`. Throws as OpenFile() and
-/// RandomAccessFile::Read() do.
+/// Reads a file of at most `max_bytes` into memory of `memory`. Throws like OpenFile() and
+/// RandomAccessFile::Read().
 ImageFile ReadImageFile(const std::string& path, std::int64_t max_bytes,
                         const std::stop_token& stop, BlockBuilder& memory);
 

@@ -9,19 +9,19 @@
 
 namespace fastclip {
 
-/// A member of a JSON object as it is written.
+/// A member of a JSON object, unparsed.
 struct JsonMember {
-  std::string_view name;   ///< between its quotes, escapes and all
+  std::string_view name;   ///< between its quotes, with escapes
   std::string_view value;  ///< without blanks around it
 };
 
-/// The members of the object that `json` is, in order, views into it; those before a fault where
-/// there is one. For who carries values on as they are: numbers that no parser keeps, NaN, any
-/// order and spacing. Linear in the text.
+/// The members of the object `json`, in order, as views into it; on a syntax error, those before
+/// it. Use it to copy values unchanged: large numbers, NaN, order and spacing are kept. Linear
+/// time.
 std::vector<JsonMember> JsonMembersOf(std::string_view json);
 
-/// `json` with other numbers at these names, where the object has numbers at them; every other byte
-/// stays. What is no JSON object stays as it is.
+/// `json` with the numbers at these names replaced, if it has numbers there; every other byte
+/// stays. Text that is not a JSON object is returned unchanged.
 std::string WithNumbers(std::string_view json,
                         std::span<const std::pair<std::string_view, std::int64_t>> numbers);
 

@@ -20,9 +20,8 @@ struct SkippedRecord {
   bool operator==(const SkippedRecord&) const = default;
 };
 
-/// Records that are known to be bad. A loader that knows one takes its substitute at once, which is
-/// what it would find by itself: batches do not depend on what is known, only the reads that it
-/// saves. Some 100 bytes per record. Thread-safe.
+/// Records that are known to be bad. A loader skips directly to the substitute that it would find
+/// anyway, so batches do not change; only reads are saved. About 100 bytes per record. Thread-safe.
 class KnownBad {
  public:
   std::optional<SkippedRecord> Find(SampleIndex index) const {
@@ -34,7 +33,7 @@ class KnownBad {
     const MutexLock lock(mutex_);
     records_.emplace(ToInt(record.index), record);
   }
-  /// By index.
+  /// Sorted by index.
   std::vector<SkippedRecord> All() const {
     const MutexLock lock(mutex_);
     std::vector<SkippedRecord> all;

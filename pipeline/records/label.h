@@ -13,30 +13,29 @@
 
 namespace fastclip {
 
-/// The class of a picture as its source tells it: a number of 0 to 2^53, or why there is none
-/// (Skip::kNoLabel, Skip::kBadLabel); `value` is then -1.
+/// An image's class in its source: 0 to 2^53, or why there is none (Skip::kNoLabel,
+/// Skip::kBadLabel), with `value` -1.
 struct Label {
   std::int64_t value = -1;
   std::optional<Skip> skip = Skip::kNoLabel;
 };
 
-/// Digits with blanks around them, also as pandas writes a column with gaps: "1.0". Nothing but
-/// blanks is no label; all else, a sign or another fraction too, is a bad one.
+/// Parses digits with optional blanks around them, also "1.0" as pandas writes a column with gaps.
+/// Only blanks is no label; anything else, such as a sign or another fraction, is a bad label.
 Label ParseLabel(std::string_view text);
 
-/// The same where a label may be a name: what is no number is looked up among `names`, if given.
+/// The same, but text that is not a number is looked up in `names`, if given.
 Label ParseLabel(std::string_view text, const ClassNames* names);
 
 /// Which field of a record is its label, as users write it (SourceOptions::labels).
 struct LabelKey {
-  std::vector<std::string> json_path;  ///< of "json.A.B": A, then B in it; else empty
-  std::string column;                  ///< of any other text; empty: the usual place
+  std::vector<std::string> json_path;  ///< {"A", "B"} for "json.A.B"; else empty
+  std::string column;                  ///< any other text; empty: the usual place
 };
 /// Throws std::invalid_argument for a "json." path with an empty part.
 LabelKey ParseLabelKey(const std::string& text);
 
-/// The whole number (1.0 is one), or the text of one or of a name, that lies at `path` in an
-/// object.
+/// The label at `path` in an object: an integer (also 1.0), or a string with an integer or a name.
 Label LabelAt(const nlohmann::ordered_json& object, std::span<const std::string> path,
               const ClassNames* names = nullptr);
 

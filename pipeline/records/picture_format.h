@@ -11,7 +11,7 @@ namespace fastclip {
 
 enum class PictureFormat : std::uint8_t { kJpeg, kPng, kWebp, kGif, kBmp };
 
-/// A set of picture formats.
+/// A set of image formats.
 class PictureFormats {
  public:
   constexpr PictureFormats(std::initializer_list<PictureFormat> formats) {
@@ -28,16 +28,15 @@ class PictureFormats {
   unsigned bits_ = 0;
 };
 
-/// What OpenCLIP's loader takes. GIF and BMP are opt-in.
+/// The formats of OpenCLIP's loader. GIF and BMP are opt-in.
 inline constexpr PictureFormats kUsualFormats = {PictureFormat::kJpeg, PictureFormat::kPng,
                                                  PictureFormat::kWebp};
 
-/// The set of some of "jpeg", "png", "webp", "gif", "bmp". Throws std::invalid_argument that says
-/// which name is none, or that there is none at all.
+/// Parses a list of "jpeg", "png", "webp", "gif", "bmp". Throws std::invalid_argument for an
+/// unknown name or an empty list.
 PictureFormats ParsePictureFormats(std::span<const std::string> names);
 
-/// What a file or member with this extension is taken for: jpg, jpeg, png, webp, gif, bmp, in any
-/// case.
+/// The format of a file or member with this extension: jpg, jpeg, png, webp, gif, bmp, in any case.
 std::optional<PictureFormat> FormatOfExtension(std::string_view extension);
 
 }  // namespace fastclip

@@ -12,8 +12,8 @@
 
 namespace fastclip {
 
-/// The pair's row in every per-sample state: dense, the same in each epoch, rank and restart. It
-/// comes from a manifest (the shard's first index + the place in the shard), never from a key.
+/// The pair's row in all per-sample state: dense, and the same in each epoch, rank and restart. It
+/// comes from a manifest (the shard's first index + the position in the shard), never from a key.
 enum class SampleIndex : std::int64_t {};
 
 constexpr std::int64_t ToInt(SampleIndex index) { return static_cast<std::int64_t>(index); }
@@ -23,8 +23,8 @@ struct Caption {
   float weight = 1;
 };
 
-/// One pair as it lies in its source: views into the block that holds it. Where `skip` is set the
-/// record keeps its place, but image and captions are not to be used.
+/// One pair of a source: views into the block that holds it. If `skip` is set, the record keeps its
+/// index, but its image and captions must not be used.
 struct Record {
   SampleIndex index{};
   std::string_view key;
@@ -34,10 +34,10 @@ struct Record {
   std::optional<Skip> skip;
 };
 
-/// Bytes that records view. Large ones are pages of their own: malloc would keep them, once it has
-/// seen some come and go, and a loader would pass its limit by what lies unused.
+/// Frees memory that records view. Large blocks are mapped separately, because malloc would keep
+/// them after use and the loader would exceed its memory limit.
 struct FreeRecordMemory {
-  std::size_t mapped = 0;  ///< bytes of such pages; 0: of the heap
+  std::size_t mapped = 0;  ///< bytes mapped; 0: from the heap
   void operator()(std::byte* bytes) const noexcept;
 };
 using RecordMemory = std::unique_ptr<std::byte[], FreeRecordMemory>;

@@ -10,20 +10,20 @@
 
 namespace fastclip {
 
-/// Why a record cannot be used. Web data is dirty: a skip is a value, no exception, and a
-/// property of the bytes only. (EIO, timeouts and out-of-memory are exceptions.)
+/// Why a record cannot be used. A skip is a value, not an exception, and depends only on the bytes.
+/// (EIO, timeouts and out-of-memory are exceptions.)
 enum class Skip : std::uint8_t {
   kNoImage,      ///< no member that could be an image
   kNoCaption,    ///< no caption, or only blank ones
   kUndecodable,  ///< the image's bytes are not what they claim
   kTooLarge,     ///< over a cap on pixels, scans, bytes or captions
-  kTruncated,    ///< the shard, or the image in it, ends early
-  kMissing,      ///< the shard or the image file is gone
-  kNoLabel,      ///< no label, where labels were asked for
-  kBadLabel,     ///< a label that is no whole number of 0 or more
-  kChanged,      ///< other bytes than when its checksum was taken
-  kBadRow,       ///< a table row that does not fit the table's columns, or is no JSON object
-  kBadJson,      ///< a .json that cannot be parsed, or is over the cap, where it was needed
+  kTruncated,    ///< the shard, or the image in it, is truncated
+  kMissing,      ///< the shard or the image file is missing
+  kNoLabel,      ///< no label, where labels are needed
+  kBadLabel,     ///< a label that is not an integer >= 0
+  kChanged,      ///< bytes changed since the checksum was taken
+  kBadRow,       ///< a table row that does not fit the columns, or is not a JSON object
+  kBadJson,      ///< a needed .json that cannot be parsed or is over the cap
   kBadCaption,   ///< a caption that is not UTF-8
 };
 inline constexpr int kSkipCauses = 12;
@@ -37,9 +37,9 @@ inline constexpr std::array<Skip, kSkipCauses> kAllSkips = [] {
 /// "no_image", "no_caption", "undecodable", "too_large", "truncated", "missing", "no_label",
 /// "bad_label", "changed", "bad_row", "bad_json", "bad_caption".
 const char* SkipName(Skip cause);
-/// "the image's bytes are damaged or not an image": the cause in words, for users.
+/// The cause in words for users: "the image's bytes are damaged or not an image".
 const char* SkipMeaning(Skip cause);
-/// The cause of such a name, if it is one.
+/// The cause with that name, if any.
 std::optional<Skip> SkipOfName(std::string_view name);
 
 /// How many records were skipped, by cause.
@@ -51,7 +51,7 @@ class SkipCounts {
   SkipCounts& operator-=(const SkipCounts& other);
   bool operator==(const SkipCounts&) const = default;
   std::int64_t total() const;
-  /// The counts in the order of the enum, to be summed over ranks.
+  /// The counts in enum order, for sums over ranks.
   std::span<std::int64_t, kSkipCauses> values() { return counts_; }
   std::span<const std::int64_t, kSkipCauses> values() const { return counts_; }
 
@@ -59,7 +59,7 @@ class SkipCounts {
   std::array<std::int64_t, kSkipCauses> counts_{};
 };
 
-/// "2 missing, 1 undecodable"; empty where nothing was skipped.
+/// "2 missing, 1 undecodable"; empty if nothing was skipped.
 std::string DescribeSkips(const SkipCounts& counts);
 
 }  // namespace fastclip

@@ -9,30 +9,30 @@
 
 namespace fastclip {
 
-/// A file of a record as its shard has it.
+/// A member file of a record in its shard.
 struct StoredMember {
   std::string path;  ///< "a/b.seg.png": the record's key, a dot, the field
   std::span<const std::byte> bytes;
 };
 
-/// What a table's row has beside image, caption and label.
+/// A field of a table row other than image, caption and label.
 struct StoredField {
   std::string name;
-  std::string json;  ///< its value; that of a .csv or .tsv is a text
+  std::string json;  ///< its value; for a .csv or .tsv a string
 };
 
-/// A record with all that its source holds of it, for who packs it anew. Move-only; moving keeps
-/// the views valid.
+/// A record with everything that its source has for it, for repacking. Move-only; moving keeps the
+/// views valid.
 struct StoredRecord {
   RecordBlock block;  ///< of this record alone
-  /// Of a record of a tar shard, in the shard's order. The image among them is the very bytes of
-  /// the record's. None for records of other sources.
+  /// Members of a tar record, in the shard's order; the image shares the record's bytes. Empty for
+  /// other sources.
   std::vector<StoredMember> members;
-  /// Of a table's row, in the row's order.
+  /// Fields of a table row, in the row's order.
   std::vector<StoredField> fields;
-  /// The row has a label that is no whole number: it is among the fields.
+  /// The row's label is not an integer; it is in `fields`.
   bool bad_label = false;
-  /// Files between its members that are no record's: left out.
+  /// Files between its members that do not belong to a record; left out.
   int others = 0;
 
   const Record& record() const { return block.records.front(); }

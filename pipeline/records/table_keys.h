@@ -4,19 +4,19 @@
 
 namespace fastclip {
 
-/// What the user says of the columns of tables; what is left open is found by their usual names.
+/// User-set columns of tables; unset ones are found by their usual names.
 struct TableKeys {
-  /// The column, or in a .jsonl the field (NAME, or json.A.B for B in A), of the image's path.
+  /// The column of the image path; in a .jsonl the field (NAME, or json.A.B for B in A).
   std::string image{};
-  /// The same of the caption.
+  /// The same for the caption.
   std::string caption{};
-  /// Between the fields of a .csv or .tsv; 0: what the first line shows.
+  /// Separator of a .csv or .tsv; 0: detected from the first line.
   char separator = '\0';
 
   bool any() const { return !image.empty() || !caption.empty() || separator != '\0'; }
 };
 
-/// One character as users write it, or "tab" or "\t". Throws std::invalid_argument with what is wrong.
+/// Parses one character, "tab" or "\\t". Throws std::invalid_argument with the reason.
 char ParseSeparator(const std::string& text);
 
 }  // namespace fastclip

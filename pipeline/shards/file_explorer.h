@@ -10,27 +10,26 @@
 
 namespace fastclip {
 
-/// The manifest of some files as far as it is known, and what is still to be found out.
+/// A manifest in progress: known entries, and files still to be scanned.
 struct Draft {
   struct Unknown {
     std::size_t file;
-    /// What the manifest told of it when its size or time was another; null where a change is
-    /// welcome.
+    /// The manifest's entry before the file's size or time changed; null if a change is accepted.
     const ManifestEntry* before;
   };
   std::vector<ManifestEntry> entries;
   std::vector<Unknown> unknown;
   std::vector<std::size_t> gone;
-  bool same = false;  // as the manifest that there is
+  bool same = false;  // as the existing manifest
 };
 
-/// Fills in the entries of `draft` that are not known: from sidecars that fit, else by walks, which
-/// leave sidecars behind; with `keep`, those that have no place to lie are kept for this run.
-/// Several threads; of several failures the first by place in the list is thrown.
+/// Fills in the unknown entries of `draft` from matching sidecars, or else by scanning the files
+/// and writing sidecars. With `keep`, sidecars that cannot be written are kept for this run.
+/// Multi-threaded; of several failures the first in list order is thrown.
 void ExploreFiles(IndexedFiles& files, const std::string& part, const SourceOptions& options,
                   bool keep, Draft& draft);
 
-/// `path` has no checksums of its records, and options.verify_checksums asks for them.
+/// Throws that `path` has no checksums of its records, which options.verify_checksums needs.
 [[noreturn]] void ThrowNoChecksums(const std::string& part, const std::string& path,
                                    const SourceOptions& options);
 

@@ -13,19 +13,20 @@
 
 namespace fastclip {
 
-/// The sidecars of a list's files, opened when a file is first read and checked then; a few are
-/// kept open. One that is missing, damaged or stale is made again by walking its file. Thread-safe.
+/// The sidecars of a list's files, opened and checked when a file is first read; a few are kept
+/// open. A missing, damaged or stale one is rebuilt by scanning its file. Thread-safe.
 class RecordPlaces {
  public:
-  /// With `checksums`, each sidecar has those that the manifest knows. `files` must outlive this.
+  /// With `checksums`, each sidecar must have the checksums that the manifest knows. `files` must
+  /// outlive this.
   RecordPlaces(const IndexedFiles& files, bool checksums);
 
-  /// The sidecar of a file; null where that is gone as well as its file. Throws std::runtime_error
-  /// that names the file: it has other records than its manifest says; its checksums are lost and
-  /// its bytes are others than when they were taken.
+  /// The sidecar of a file; null if both are missing. Throws std::runtime_error with the file if
+  /// its records differ from the manifest, or if its checksums are lost and its bytes have changed
+  /// since.
   std::shared_ptr<const Sidecar> Open(std::size_t file) const;
-  /// The same for who has the file open, whose stamp is `opened`. Where another file has its name
-  /// by now, the places are that one's: their stamp tells.
+  /// The same for a caller that has the file open with stamp `opened`. If the file has been
+  /// replaced since, the places are those of the new file, as their stamp shows.
   std::shared_ptr<const Sidecar> Open(std::size_t file, const FileStamp& opened) const;
 
  private:
@@ -37,7 +38,7 @@ class RecordPlaces {
   const bool checksums_;
   mutable LruCache<std::size_t, Sidecar> open_;
   const SpareFiles spare_;  // of open_
-  /// Of each file: its lock is that of its number's last digits.
+  /// A file's lock is chosen by its number modulo 64.
   mutable std::array<Mutex, 64> mutexes_;
   mutable std::vector<unsigned char> checked_;
   mutable std::vector<FileStamp> stamps_;  // that the sidecar has: of the file, when it was walked

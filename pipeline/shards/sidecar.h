@@ -13,96 +13,97 @@
 
 namespace fastclip {
 
-/// What a file was walked as. A table that is read in another way than by default has a kind of its
-/// own (TableSource::KindOf), for its rows may be others. 2 was a table by earlier rules.
+/// How a file was scanned. A table with non-default keys has its own kind (TableSource::KindOf),
+/// since its rows can differ. 2 was a table with earlier rules.
 enum class FileKind : std::uint32_t { kTar = 1, kTable = 3 };
 
-/// What a walk through one file of a list tells of it as a whole.
+/// The results of scanning one file of a list.
 struct FileFacts {
-  FileStamp stamp;  ///< of the file when it was walked; another one makes the facts stale
+  FileStamp stamp;  ///< of the file when it was scanned; another stamp makes the facts stale
   std::int64_t count = 0;
-  /// Records without an image or without a caption; of a table also those without a label, where
-  /// that is wanted.
+  /// Records without an image or a caption; in a table also without a label, if labels are needed.
   std::int64_t incomplete = 0;
-  /// Of a tar: blocks in which members may have been lost, and where the first of them lie. Of a
-  /// table: rows that do not fit.
+  /// For a tar: blocks where members may be lost, and the position of the first ones. For a table:
+  /// invalid rows.
   std::int64_t damaged = 0;
   ByteRange first_damage;
-  /// Ends without the mark that closes a tar, or within the quotes of a table.
+  /// The tar has no end-of-archive mark, or the table ends within quotes.
   bool cut = false;
-  /// Of a table's bytes; of the keys of a tar's records, whose bytes are not all read: what is
-  /// mended under its old key is the same sample.
+  /// Hash of a table's bytes, or of the keys of a tar's records (not all bytes of a tar are read):
+  /// a record that is repaired and keeps its key is the same sample.
   std::uint64_t content_hash = 0;
-  /// The XXH3 of the checksums of its records, where they were taken.
+  /// The XXH3 of the checksums of its records, if there are any.
   std::optional<std::uint64_t> checksums_hash;
-  /// Of a sidecar in an earlier format, whose walk stopped where this one goes on: its checksums
-  /// hold, the rest is to be found again.
+  /// From a sidecar in an earlier format, whose scan stopped earlier: its checksums are valid, the
+  /// rest must be scanned again.
   bool outdated = false;
 
-  /// Whether both are of one file at one time, so that the checksums of one hold for the other.
+  /// Whether both describe the same file at the same time, so that checksums can be shared.
   bool IsOfSameFile(const FileFacts& other) const {
     return stamp == other.stamp && count == other.count && content_hash == other.content_hash;
   }
 };
-/// More records than this in one file are taken for damage.
+/// Maximum records in one file; more is taken as damage.
 inline constexpr std::int64_t kMostRecordsOfFile = std::int64_t{1} << 40;
 
-/// Throws std::runtime_error that names the file where `now` would give a SampleIndex to another
-/// record: it holds another number of them, other keys or, as a table, other bytes. A copy with
-/// another time is no other file.
+/// Throws std::runtime_error with the file if `now` would assign a SampleIndex to another record:
+/// another number of records, other keys or, for a table, other bytes. A copy with another time is
+/// fine.
 void RequireSameRecords(const std::string& path, const FileFacts& before, const FileFacts& now);
 
-/// What a walk found.
+/// The result of a scan.
 struct WalkedFile {
   FileFacts facts;
-  /// Of a tar: count+1 places as uint32 in blocks of 512 bytes, the last one behind the last
-  /// record. Of a table, as uint64: the byte of every kRowsApart-th row, and the table's size.
+  /// For a tar: count+1 positions as uint32 in blocks of 512 bytes; the last one is the end of the
+  /// last record. For a table, as uint64: the byte of every kRowsApart-th row, and the table's
+  /// size.
   std::vector<std::byte> places;
-  std::vector<std::uint32_t> checksums;  ///< one a record, or none
+  std::vector<std::uint32_t> checksums;  ///< one per record, or none
 };
 inline constexpr std::int64_t kRowsApart = 64;
 
-/// The checksum of the bytes between a record's place and the next: the low half of their XXH3. A
-/// change goes unseen once in 4 billion times, and 4 bytes a record are no more than its place.
+/// The checksum of the bytes between a record's place and the next: the low half of their XXH3. It
+/// misses one change in 4 billion and takes 4 bytes per record, as much as its position.
 std::uint32_t RecordChecksum(std::uint64_t xxh3);
 
-/// Puts the hash of the checksums among the facts.
+/// Sets the hash of the checksums in the facts.
 void SealChecksums(WalkedFile& walked);
 
-/// The sidecar of a walked file: what was found, in a file of its own, so that every list that
-/// names the file shares it. Little-endian:
+/// The sidecar file with the results of a scan, shared by every list that has the scanned file.
+/// Little-endian:
 ///
 ///   "FCLIPSC3", kind and flags (1: cut, 2: with checksums) as uint32; size, time (ns), count,
 ///   incomplete, damaged, begin and end of the first damage, content hash, XXH3 of the places, XXH3
 ///   of the checksums, XXH3 of the head up to here, 8 bytes each; the places; the checksums, if
 ///   any, as uint32
 ///
-/// "FCLIPSC2" had no begin and end of damage: it is read for its checksums.
+/// "FCLIPSC2" had no begin and end of damage; only its checksums are used.
 std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked);
 
-/// A sidecar, opened: the places are read when they are asked for. Thread-safe.
+/// An open sidecar; positions are read on demand. Thread-safe.
 class Sidecar {
  public:
-  /// The one that begins at byte `base` of `file`; nothing where its head is damaged or tells of
-  /// another kind.
+  /// The sidecar at byte `base` of `file`; nothing if its head is damaged or of another kind.
   static std::optional<Sidecar> Open(std::shared_ptr<const RandomAccessFile> file,
                                      std::int64_t base, FileKind kind);
 
   const FileFacts& facts() const { return facts_; }
-  /// Whether places, and checksums if asked for, are what was written. Reads them all.
+  /// Whether positions, and checksums if requested, are intact. Reads all of them.
   bool IsWhole(bool with_checksums) const;
-  /// The bytes of the places from `first` on; throws std::runtime_error where there are fewer.
+  /// Reads the bytes of the positions from `first` on. Throws std::out_of_range past the end,
+  /// std::runtime_error if the file is truncated.
   void ReadPlaces(std::int64_t first, std::span<std::byte> out) const;
-  /// The checksums from record `first` on; throws std::runtime_error where there are fewer.
+  /// Reads the checksums from record `first` on. Throws std::out_of_range past the end,
+  /// std::runtime_error if the file is truncated.
   void ReadChecksums(std::int64_t first, std::span<std::uint32_t> out) const;
 
  private:
   Sidecar() = default;
-  /// Opens what has the head of that format.
+  /// Reads a head of that format.
   template <class Head>
   bool ReadHead(std::span<const std::byte> bytes, std::int64_t base, FileKind kind);
   std::int64_t places_bytes() const;
-  /// The XXH3 of a range that is all there.
+  /// The XXH3 of a range; nothing if the file is shorter.
   std::optional<std::uint64_t> HashOf(std::int64_t first, std::int64_t bytes) const;
   void Read(std::int64_t first, std::span<std::byte> out) const;
 

@@ -15,33 +15,32 @@
 
 namespace fastclip {
 
-/// Ends the names of sidecars; globs leave them out.
+/// File name suffix of sidecars; globs skip them.
 inline constexpr std::string_view kSidecarSuffix = ".fastclip";
 
-/// Whether another folder may help: no permission, no space, no such folder, a name too long.
+/// Whether another folder can help: no permission, no space, no such folder, name too long.
 bool IsNoPlaceToWrite(const std::system_error& error);
 
-/// `text` as part of a file's name: braces left out, any other sign that has a meaning to somebody
-/// replaced.
+/// `text` as part of a file name: braces removed, other special characters replaced.
 std::string PlainName(std::string_view text);
 
-/// Where the sidecars of a list's files lie: beside each file as FILE.fastclip, or all in a folder
-/// of their own. They are looked for in both. Thread-safe.
+/// The sidecars of a list's files: next to each file as FILE.fastclip, or all in their own folder.
+/// Both places are searched. Thread-safe.
 class SidecarStore {
  public:
-  /// Without a folder: beside the files. With `read_only`, Keep() has no place to write to.
+  /// Empty folder: next to the files. With `read_only`, Keep() writes no named file.
   SidecarStore(std::string folder, FileKind kind, bool read_only = false)
       : folder_(std::move(folder)), kind_(kind), read_only_(read_only) {}
 
-  /// The sidecar of a file, called `name` in its manifest, that has the facts that are asked for;
-  /// nothing where there is none. Its places are not checked.
+  /// The sidecar of a file (`name` in its manifest) whose facts fit; nothing if there is none. Its
+  /// positions are not checked.
   std::optional<Sidecar> Find(const std::string& path, const std::string& name,
                               const std::function<bool(const FileFacts&)>& fits) const;
-  /// Writes what was found and opens it. Where another process has left checksums of the same file
-  /// meanwhile, and `walked` has none, that one's sidecar stays and is opened. Throws
-  /// std::system_error.
+  /// Writes and opens the sidecar. If another process has stored checksums of the same file and
+  /// `walked` has none, the existing sidecar is kept and opened. Throws std::system_error.
   Sidecar Write(const std::string& path, const std::string& name, const WalkedFile& walked);
-  /// Write(), or where that has no place: kept as long as this object, in a file without a name.
+  /// Like Write(), but if it cannot be written, keeps the sidecar in an unnamed file as long as
+  /// this object lives.
   Sidecar Keep(const std::string& path, const std::string& name, const WalkedFile& walked);
 
  private:

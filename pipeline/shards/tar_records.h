@@ -17,40 +17,41 @@
 
 namespace fastclip {
 
-/// What is taken from a record.
+/// What to read from a record.
 struct WantedFields {
   PictureFormats formats;
   std::optional<LabelKey> labels;  ///< set: a label instead of captions
   std::vector<CaptionKey> captions;
   CaptionLines caption_lines = CaptionLines::kWhole;
-  std::int64_t max_record_bytes = 0;  ///< a sparse member that has more is Skip::kTooLarge
-  std::shared_ptr<const ClassNames> class_names;  ///< of labels that are names, if any
+  std::int64_t max_record_bytes = 0;              ///< a larger sparse member is Skip::kTooLarge
+  std::shared_ptr<const ClassNames> class_names;  ///< for labels that are names; can be null
 };
 
 /// Records of a shard that are fetched together.
 struct FetchedRecords {
-  std::span<const std::byte> bytes;  // fewer where the shard ends early
-  /// starts[i] − starts[0] is where record i begins in `bytes`; one more than there are records.
+  std::span<const std::byte> bytes;  // fewer if the shard is truncated
+  /// Record i begins at starts[i] − starts[0] in `bytes`; has one more entry than there are
+  /// records.
   std::span<const std::uint32_t> starts;
-  std::span<const std::uint32_t> checksums;  // none: they are not looked at
+  std::span<const std::uint32_t> checksums;  // empty: not checked
   SampleIndex first{};
   bool last_at_cut = false;
 
-  /// The bytes that one of them has in the shard.
+  /// The size of a record in the shard.
   std::size_t SizeOf(std::size_t record) const;
-  /// The bytes of one of them, as far as they are there.
+  /// The available bytes of a record.
   std::span<const std::byte> BytesOf(std::size_t record) const;
 };
 
-/// Adds what the members of each make, the same with whatever records it is fetched. `stored`,
-/// where only one is fetched, gets its members as they are. Records whose bytes do not have their
-/// checksum are Skip::kChanged; what a record lacks is its Skip, kTruncated where it was cut off.
-/// Returns how many of them have a .txt of several lines for a caption.
+/// Adds the records; the result does not depend on how many are fetched together. If only one is
+/// fetched, `stored` gets its unchanged members. Records that do not match their checksum are
+/// Skip::kChanged; a record that lacks something has a Skip, kTruncated if it is cut off. Returns
+/// how many have a .txt of several lines as caption.
 std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wanted,
                         BlockBuilder& builder, StoredRecord* stored = nullptr);
 
-/// Of the members in `bytes`, a record's: what RecordSource::FieldsOf gives. Names that are long or
-/// hold what no terminal should get are left out.
+/// RecordSource::FieldsOf for the record with the members in `bytes`. Names that are long or not
+/// printable are left out.
 std::vector<std::string> FieldNames(std::span<const std::byte> bytes);
 
 }  // namespace fastclip

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "pipeline/base/ascii.h"
+#include "pipeline/base/printable.h"
 #include "pipeline/files/file.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/records/picture_format.h"
@@ -50,9 +51,9 @@ void RefuseCompressed(std::span<const std::byte> head, const std::string& path) 
         "or folders of classes");
   }
   throw std::runtime_error(
-      fmt::format("{}: not a tar file, or truncated in its first header ({} bytes); fetch it "
+      fmt::format("{}: not a tar file, or truncated in its first header ({}); fetch it "
                   "again, or leave it out",
-                  path, size));
+                  path, Counted(size, "byte")));
 }
 
 std::uint32_t ToBlocks(std::int64_t offset, const std::string& path) {

@@ -16,21 +16,20 @@ namespace fastclip {
 
 /// The records of a set of tar shards, by SampleIndex.
 ///
-/// Adjacent members that share a name up to the first dot make one record: its image is the first
-/// there is of .jpg, .png, .jpeg, .webp, and where SourceOptions::formats has them .gif, .bmp; its
-/// captions all of the list "captions" of its .json, else its .txt, else the text "caption" of the
-/// .json, or what SourceOptions::captions names; its label .cls, or with SourceOptions::labels a
-/// field of its .json. A record without image or caption is still there, with its Skip, so that
-/// places in the shard, and with them SampleIndex, stay true. Captions as
-/// BlockBuilder::AddTrimmedCaption gives them, of a .txt also one a line
-/// (SourceOptions::caption_lines). With SourceOptions::verify_checksums, a record whose
-/// bytes are others than when its checksum was taken is Skip::kChanged.
+/// Adjacent members with the same name up to the first dot form one record. Its image is the first
+/// of .jpg, .png, .jpeg, .webp and, if enabled in SourceOptions::formats, .gif, .bmp. Its captions
+/// are the list "captions" of its .json, else its .txt, else the string "caption" of the .json, or
+/// those in SourceOptions::captions. Its label is .cls, or with SourceOptions::labels a field of
+/// its .json. A record without image or caption stays, with its Skip, so that SampleIndex does not
+/// shift. Captions are trimmed by BlockBuilder::AddTrimmedCaption; a .txt can have one per line
+/// (SourceOptions::caption_lines). With SourceOptions::verify_checksums, a record whose bytes
+/// changed since its checksum was taken is Skip::kChanged.
 class TarSource final : public RecordSource {
  public:
-  /// Walks one shard for IndexFiles.
+  /// Scans one shard for IndexFiles.
   static WalkedFile Walk(const RandomAccessFile& file, bool checksums);
 
-  /// Throws std::runtime_error for labels that only a table can have.
+  /// Throws std::runtime_error for label keys that are only for tables.
   TarSource(IndexedFiles files, const SourceOptions& options);
 
   std::int64_t size() const override { return first_index_.back(); }
@@ -49,8 +48,8 @@ class TarSource final : public RecordSource {
     std::shared_ptr<const RandomAccessFile> file;
     std::shared_ptr<const Sidecar> places;
   };
-  /// Both, and the one's places are the other's; nothing where the shard is gone. Throws
-  /// std::runtime_error that names it: it holds other records than when it was indexed.
+  /// Opens the shard and its matching sidecar; nothing if the shard is missing. Throws
+  /// std::runtime_error with the shard if its records changed since it was indexed.
   OpenedShard OpenShard(std::size_t shard) const;
   /// Calls `piece(shard, first place in it, count)` for each shard of the records.
   template <class Piece>

@@ -9,12 +9,12 @@
 
 namespace fastclip {
 
-/// Writes one shard as an AtomicFile. Equal members give equal bytes: no times, owners or numbers
-/// of the machine are in it. Throws std::system_error where the disk fails.
+/// Writes one shard as an AtomicFile. Equal members give equal bytes: it has no times, owners or
+/// machine-specific values. Throws std::system_error on disk errors.
 class TarWriter {
  public:
   explicit TarWriter(const std::string& path);
-  /// Without Close() nothing stays.
+  /// Without Close() the file is removed.
   ~TarWriter();
   TarWriter(TarWriter&&) noexcept;
   TarWriter& operator=(TarWriter&&) noexcept;
@@ -22,7 +22,7 @@ class TarWriter {
   void Add(std::string_view name, std::span<const std::byte> bytes);
   /// Bytes written so far.
   std::int64_t size() const;
-  /// Ends the tar and gives it its name.
+  /// Finishes the tar and gives it its name.
   void Close();
 
  private:

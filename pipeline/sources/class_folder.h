@@ -9,41 +9,41 @@
 
 namespace fastclip {
 
-/// A folder of classes, as torchvision's ImageFolder reads it: each folder in it is a class, whose
-/// pictures are the files in it and in all folders below, by their extension. What begins with a
-/// dot is left out. Links are followed, but not into a folder that they lie in.
+/// A folder of classes, like torchvision's ImageFolder: each subfolder is a class; its images are
+/// the files in it and in all folders below, selected by extension. Names that begin with a dot are
+/// left out. Links are followed, except into a folder that contains them.
 ///
-/// All calls throw std::runtime_error that names a folder or entry that cannot be read.
+/// All calls throw std::runtime_error with the folder or entry that cannot be read.
 
-/// What was met on the way to the pictures of a class.
+/// Files other than images, found while listing a class.
 struct FolderTally {
   std::int64_t hidden = 0;
-  std::int64_t loops = 0;                      ///< links that lead back to where they lie
-  std::map<std::string, std::int64_t> others;  ///< ".txt", "" for none: files that are no pictures
+  std::int64_t loops = 0;                      ///< circular links
+  std::map<std::string, std::int64_t> others;  ///< other files by extension: ".txt"; "" for none
 
   void Add(const FolderTally& other);
-  /// Files of an extension; after 32 kinds, as one of none.
+  /// Adds files of an extension; after 32 kinds they count as "".
   void AddOther(const std::string& extension, std::int64_t count);
-  /// "3 hidden, 2 .txt, 1 .xml"; empty where there is nothing.
+  /// "3 hidden, 2 .txt, 1 .xml"; empty if there are none.
   std::string Describe() const;
 };
 
-/// The names of the classes, sorted by bytes: the place is the label. Empty where `folder` holds no
-/// folder. `beside`, where given, gets what else lies in it. Throws std::runtime_error for over
-/// 100,000, and for a link that leads nowhere.
+/// The class names, sorted by bytes: the index is the label. Empty if `folder` has no subfolders.
+/// `beside`, if given, gets the other files in it. Throws std::runtime_error for more than 100,000
+/// classes and for a broken link.
 std::vector<std::string> ClassesOfFolder(const std::string& folder, FolderTally* beside = nullptr);
 
 struct ClassFiles {
   /// Relative to the class's folder; by folder, then by name, as torchvision orders them.
   std::vector<std::string> names;
-  bool has_direct = false;  ///< some lie in the class's folder itself
+  bool has_direct = false;  ///< some are directly in the class's folder
   FolderTally tally;
 
   /// The XXH3 of the names.
   std::uint64_t Hash() const;
 };
 
-/// The pictures of the class `name` of `folder`. Throws std::runtime_error for over
+/// The images of the class `name` of `folder`. Throws std::runtime_error for more than
 /// kMaxListedFiles.
 ClassFiles ListClass(const std::string& folder, const std::string& name,
                      const PictureFormats& formats);

@@ -8,7 +8,7 @@
 
 namespace fastclip {
 
-/// Several sources as one, their records one after the other.
+/// Several sources as one, with their records in order.
 class ConcatenatedSource final : public RecordSource {
  public:
   explicit ConcatenatedSource(std::vector<std::unique_ptr<RecordSource>> sources);

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/records/block_builder.h"
 #include "pipeline/records/class_names.h"
@@ -118,17 +119,19 @@ void ImageFolderSource::NumberClasses(const SourceOptions& options) {
     }
     if (named == 0 && options.class_names->size() > 0 && options.class_names->size() != count) {
       throw std::runtime_error(fmt::format(
-          "{}: none of its {} folders (the first: '{}') has the name of a class, and there are {} "
-          "classes, so folders cannot be matched to classes; rename the folders",
-          folder_, count, classes_.front().name, options.class_names->size()));
+          "{}: no folder has the name of a class ({}, the first: '{}'; number of classes: {}), so "
+          "folders cannot be matched to classes; rename the folders",
+          folder_, Counted(count, "folder"), classes_.front().name, options.class_names->size()));
     }
   }
   if (named > 0) {
-    description_ = fmt::format("{} folders, {} of them named like a class", count, named);
+    description_ =
+        fmt::format("{}, {} of them named like a class", Counted(count, "folder"), named);
     return;
   }
   for (std::int64_t i = 0; i < count; ++i) classes_[static_cast<std::size_t>(i)].label = i;
-  description_ = fmt::format("{} classes, numbered by folder name in sorted order", count);
+  description_ = fmt::format("{} {}, numbered by folder name in sorted order", count,
+                             count == 1 ? "class" : "classes");
 }
 
 std::size_t ImageFolderSource::ClassOf(SampleIndex index) const {

@@ -10,19 +10,19 @@
 
 namespace fastclip {
 
-/// The pictures of a folder of classes (class_folder.h), class after class: a set to classify.
+/// The images of a folder of classes (class_folder.h), class after class: a classification set.
 ///
-/// A picture's label is the place of its class among the sorted names; with
-/// SourceOptions::class_names it is the place of the name there if some class of the folder is
-/// named there, and else the place among the sorted names all the same, where there are as many.
+/// An image's label is the index of its class among the sorted names. With
+/// SourceOptions::class_names it is the index in that list, if it has the name of at least one
+/// folder; else the index among the sorted names, if both have the same number of classes.
 ///
-/// No list of all pictures is held: a class is listed again when it is read, and refused if its
-/// pictures are others than when the source was opened. There is no manifest: opening reads the
-/// folders anew. The key is the path within the folder. A picture that is gone is Skip::kMissing.
+/// No list of all images is kept: a class is listed again when it is read, with an error if its
+/// images have changed since the source was opened. There is no manifest: opening reads all
+/// folders. The key is the path within the folder. A missing image is Skip::kMissing.
 class ImageFolderSource final : public RecordSource {
  public:
-  /// Throws std::runtime_error: a folder that holds no classes, and what it holds instead; one that
-  /// cannot be read; classes that do not fit SourceOptions::class_names.
+  /// Throws std::runtime_error for a folder without classes (with what it has instead), a folder
+  /// that cannot be read, and classes that do not match SourceOptions::class_names.
   ImageFolderSource(const std::string& folder, const SourceOptions& options);
 
   std::int64_t size() const override { return first_index_.back(); }
@@ -31,14 +31,14 @@ class ImageFolderSource final : public RecordSource {
   std::vector<std::string> FieldsOf(SampleIndex index) const override;
   std::uint64_t hash() const override;
 
-  /// "10 classes; labels are the places of their names in order; left out: 2 .txt", for people.
+  /// "10 classes, numbered by folder name in sorted order; left out: 2 .txt", for messages.
   const std::string& description() const { return description_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   std::string FolderOf(std::size_t which) const { return folder_ + "/" + classes_[which].name; }
   std::size_t ClassOf(SampleIndex index) const;
-  /// The pictures of a class; throws std::runtime_error where they have changed.
+  /// The images of a class; throws std::runtime_error if they have changed.
   std::shared_ptr<const ClassFiles> FilesOf(std::size_t which) const;
   std::string NameOf(SampleIndex index) const;  ///< in its class's folder
   std::string PathOf(SampleIndex index) const;
@@ -46,8 +46,8 @@ class ImageFolderSource final : public RecordSource {
 
   struct Class {
     std::string name;
-    std::int64_t label = -1;  // -1: its name is that of no class
-    std::uint64_t hash = 0;   // of its pictures
+    std::int64_t label = -1;  // -1: not a class name
+    std::uint64_t hash = 0;   // of its images
   };
 
   const std::string folder_;

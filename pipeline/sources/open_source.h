@@ -9,26 +9,25 @@
 
 namespace fastclip {
 
-/// What one part of a list turned out to be; for `fastclip shards info` and the lines at a run's
-/// start.
+/// What one part of a list is, for `fastclip shards info` and the messages at a run's start.
 struct PartInfo {
   std::string part;
   std::string kind;     ///< "tar", "table", "folder of classes", "synthetic"
-  std::string details;  ///< of a table: the columns that are read; of a folder: its classes
+  std::string details;  ///< of a table: the columns read; of a folder: its classes
   std::int64_t files = 0;
   std::int64_t records = 0;
   std::int64_t bytes = 0;  ///< of the listed files
   std::uint64_t hash = 0;
-  std::uint64_t stamps_hash = 0;   ///< of the files' sizes and times
-  std::string manifest;            ///< empty: none, or for this run only
-  std::int64_t damaged_bytes = 0;  ///< zeros or garbage where records may have been
-  std::int64_t checksummed = 0;    ///< files that have checksums of their records
-  std::int64_t walked = 0;  ///< files looked through now because the manifest did not know them
-  std::vector<std::string> warnings;  ///< what is wrong with the data
-  std::vector<std::string> notes;     ///< what is no fault of the data: no place for an index
+  std::uint64_t stamps_hash = 0;      ///< of the files' sizes and times
+  std::string manifest;               ///< empty: none, or for this run only
+  std::int64_t damaged_bytes = 0;     ///< zeros or garbage where records may have been
+  std::int64_t checksummed = 0;       ///< files that have checksums of their records
+  std::int64_t walked = 0;            ///< files scanned now because the manifest did not have them
+  std::vector<std::string> warnings;  ///< problems of the data
+  std::vector<std::string> notes;     ///< other messages, such as an index that cannot be saved
 };
 
-/// One of the files of a list, as its manifest knows it.
+/// A file of a list, from its manifest.
 struct ListedFile {
   std::string name;  ///< relative to the folder that holds all files of its part of the list
   std::string path;
@@ -40,32 +39,32 @@ struct ListedFile {
 struct OpenedSource {
   std::unique_ptr<RecordSource> source;
   std::vector<PartInfo> parts;
-  std::vector<ListedFile> files;  ///< that the source's hash() is of, in their order
+  std::vector<ListedFile> files;  ///< the files in the source's hash(), in order
 };
 
 /// Opens a list: tar shards with braces and globs ("cc3m/{00000..00331}.tar"), a table (.tsv, .csv,
-/// .jsonl, also with .gz) of image path and caption, a folder of classes, or "synthetic:N" (N pairs
-/// made up from their index). Lists joined by "::" are one source, their records one after the
-/// other. Throws std::runtime_error that names the part of the list and says what to do.
+/// .jsonl, also with .gz) of image path and caption, a folder of classes, or "synthetic:N" (N
+/// generated pairs). Lists joined by "::" are one source with their records in order. Throws
+/// std::runtime_error with the part of the list and what to do.
 std::unique_ptr<RecordSource> OpenSource(const std::string& list,
                                          const SourceOptions& options = {});
 
-/// OpenSource, and what it found. With several parts, options.manifest stands for one file a part:
-/// "FILE.0", "FILE.1", …
+/// Like OpenSource, with information on each part. With several parts, options.manifest is one file
+/// per part: "FILE.0", "FILE.1", …
 OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& options = {});
 
-/// `list` as it must be spelled to name the same data from any folder; `folder`, an absolute one,
-/// stands before what is relative, and names that exist are escaped. "synthetic:N" stays.
+/// `list` rewritten to mean the same data from any folder: relative names get the absolute `folder`
+/// as prefix, and existing names are escaped. "synthetic:N" stays.
 std::string AbsoluteList(const std::string& list, const std::string& folder);
 
-/// The names of the classes of a list whose parts are all folders of classes: sorted, each once.
-/// Empty for any other list. Throws as OpenSource does.
+/// The class names of a list whose parts are all folders of classes: sorted, without duplicates.
+/// Empty for any other list. Throws like OpenSource.
 std::vector<std::string> ClassesOfList(const std::string& list);
 
-/// The warnings and notes of all parts for people, a line each: "PART: WARNING". Of many the first
-/// ones, then a line that tells how many more there are.
+/// The warnings and notes of all parts, one line each: "PART: WARNING". If there are many, the
+/// first ones and a line with the number of others.
 std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts);
-/// What the folders of classes among them hold and leave out, a line each: "PART: DETAILS".
+/// The details of the folders of classes, one line each: "PART: DETAILS".
 std::vector<std::string> FolderLines(const std::vector<PartInfo>& parts);
 
 }  // namespace fastclip

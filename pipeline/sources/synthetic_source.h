@@ -7,9 +7,9 @@
 
 namespace fastclip {
 
-/// Pairs made up from their index, for tests and benchmarks without data: a coloured shape on a
-/// ground (PNG, some 40 to 100 pixels a side) and the sentence that tells of it. The label is the
-/// shape. With `labelled` there are no captions.
+/// Pairs generated from their index, for tests and benchmarks without data: a coloured shape on a
+/// background (PNG, about 40 to 100 pixels per side) and a sentence that describes it. The label is
+/// the shape. With `labelled` there are no captions.
 class SyntheticSource final : public RecordSource {
  public:
   explicit SyntheticSource(std::int64_t size, bool labelled = false)

@@ -13,56 +13,55 @@
 namespace fastclip {
 
 enum class TableFormat : std::uint8_t { kTsv, kCsv, kJsonLines };
-/// By its ending: .tsv, .csv, .jsonl or .ndjson, and the same with .gz behind it.
+/// The format by file extension: .tsv, .csv, .jsonl or .ndjson, optionally followed by .gz.
 std::optional<TableFormat> TableFormatOf(const std::string& path);
 
-/// What is wanted of each row.
+/// What each row must have.
 struct TableWants {
   TableKeys keys;
   std::optional<std::string> labels;  ///< SourceOptions::labels
 };
 
-/// How the rows of a table are to be read.
+/// How to read the rows of a table.
 struct TableLayout {
   TableFormat format = TableFormat::kTsv;
-  /// Of a .tsv or .csv: what its first line told.
+  /// For a .tsv or .csv, from its first line.
   char separator = '\t';
   bool overridden = false;           ///< by TableKeys::separator
   std::vector<std::string> columns;  ///< all names
   int image = -1;
   int label = -1;
   std::vector<int> captions;
-  /// Of a .jsonl, whose rows name their fields; empty: the usual names.
+  /// For a .jsonl: paths of the fields; empty: the usual names.
   std::vector<std::string> image_path, caption_path, label_path;
   bool labelled = false;  ///< the label is needed, captions are not
-  bool captioned = true;  ///< false: there is a label and no caption, though none asked for labels
+  bool captioned = true;  ///< false: labels but no captions, though labels were not requested
   std::shared_ptr<const ClassNames> class_names;  ///< SourceOptions::class_names
-  std::string description;                        ///< which columns are read, for people
+  std::string description;                        ///< which columns are read, for messages
 };
 
-/// More columns than this are taken for a table of another kind.
+/// Maximum columns; a file with more is not taken as a table.
 inline constexpr std::size_t kMostColumns = 10'000;
 
-/// How much a column's or field's name says that it holds the image's path: 0 the most; nothing for
-/// other names.
+/// Rank of a column or field name for the image path: 0 is the best; nothing for other names.
 std::optional<int> ImageNameRank(std::string_view name);
-/// "caption", "Title2", "text_2".
+/// Whether it is a name like "caption", "Title2", "text_2".
 bool IsCaptionName(std::string_view name);
 
-/// The separator of a .csv or .tsv as its first line shows it: that of the name's ending where the
-/// line has it, else a tab, semicolon, comma or bar that it has.
+/// The separator of a .csv or .tsv, from its first line: that of the file extension if the line has
+/// it, else a tab, semicolon, comma or bar in the line.
 char SeparatorOf(TableFormat format, std::string_view first_line);
 /// The candidates of SeparatorOf.
 inline constexpr std::string_view kSeparators = "\t,;|";
 
-/// The layout of a .csv or .tsv with that first line. Throws std::runtime_error where a column that
-/// is wanted is missing, or is there twice, naming those that there are.
+/// The layout of a .csv or .tsv with that first line. Throws std::runtime_error, with the existing
+/// columns, if a needed column is missing or appears twice.
 TableLayout LayoutOf(const std::string& path, TableFormat format, std::string_view first_line,
                      char separator, const TableWants& wants);
 /// The layout of a .jsonl.
 TableLayout JsonLayoutOf(const TableWants& wants);
 
-/// "'a', 'b' and 5 more": for errors that tell which names there are.
+/// "'a', 'b' and 5 more", for errors that list names.
 std::string ListNames(const std::vector<std::string>& names);
 
 }  // namespace fastclip

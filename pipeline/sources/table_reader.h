@@ -16,37 +16,35 @@
 
 namespace fastclip {
 
-/// Reads the rows of a table one after the other; blank lines are none. The first line of a .tsv or
-/// .csv names the columns (LayoutOf says which are taken); rows and fields are
-/// those that pandas.read_csv finds (separated_text.h). A first line "sep=;", as Excel has it,
-/// names the separator. A .jsonl has one object a line, with the same names. The file must outlive
-/// it.
+/// Reads the rows of a table in order, without blank lines. The first line of a .tsv or .csv has
+/// the column names (LayoutOf selects columns); rows and fields are those of pandas.read_csv
+/// (separated_text.h). A first line "sep=;", as Excel writes it, sets the separator. A .jsonl has
+/// one object per line, with the same names. The file must outlive it.
 class TableReader {
  public:
-  /// A row may have this many bytes.
+  /// Maximum bytes of a row.
   static constexpr std::size_t kMaxRow = 16 << 20;
   using OnBytes = std::function<void(std::span<const std::byte>)>;
 
-  /// From the start; reads the first line, of a .jsonl the first rows. `on_bytes` sees every byte
-  /// of the file once, in order, if given. Throws std::runtime_error where a column is missing or
-  /// no row has the field that is wanted, naming those there are, and where the file is not text of
-  /// bytes (UTF-16, or zeros in the first line).
+  /// Starts at the beginning; reads the first line, or the first rows of a .jsonl. `on_bytes`, if
+  /// given, gets every byte of the file once, in order. Throws std::runtime_error, with the
+  /// existing names, if a needed column is missing or no row has a needed field, and if the file is
+  /// not byte text (UTF-16, or zeros in the first line).
   TableReader(const RandomAccessFile& file, TableFormat format, const TableWants& wants = {},
               OnBytes on_bytes = {});
-  /// From the row that begins at `offset`.
+  /// Starts at the row that begins at `offset`.
   TableReader(const RandomAccessFile& file, TableLayout layout, std::int64_t offset,
               std::stop_token stop);
 
   const TableLayout& layout() const { return layout_; }
-  /// Where the row that Next() gives begins, blank lines aside.
+  /// Start of the row that Next() will return, or of blank lines before it.
   std::int64_t offset() const { return offset_; }
-  /// The next row; nothing at the end. Throws std::runtime_error with the byte for a row over
-  /// kMaxRow of a .csv or .tsv, which is most likely a quote that does not close; a line over it of
-  /// a .jsonl is a bad row.
+  /// The next row; nothing at the end. For a row over kMaxRow, throws std::runtime_error with its
+  /// byte in a .csv or .tsv (most likely an unclosed quote); in a .jsonl it is a bad row.
   std::optional<TableRow> Next();
-  /// The row that Next() gave, as it stands; until the next call.
+  /// The raw text of the last row; valid until the next call.
   std::string_view line() const { return line_; }
-  /// Passes over a row without looking into it.
+  /// Skips a row without parsing it.
   void Skip() { NextLine(); }
 
  private:
@@ -67,7 +65,7 @@ class TableReader {
   std::string buffer_;            // bytes read but not yet given
   std::size_t begin_ = 0;         // of the next row in buffer_
   std::int64_t offset_ = 0;       // of begin_ in the file
-  std::size_t fetch_ = 16 << 10;  // bytes asked for next: few rows are wanted, or all
+  std::size_t fetch_ = 16 << 10;  // bytes of the next read: grows, as few rows or all are needed
   std::string_view line_;         // the row in buffer_, without its line break
   bool too_long_ = false;         // the row was longer than kMaxRow, and line_ is its beginning
 };

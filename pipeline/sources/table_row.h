@@ -12,37 +12,36 @@
 
 namespace fastclip {
 
-/// One row as far as it could be read.
+/// One parsed row.
 struct TableRow {
   std::string image;
   std::vector<std::string> captions;
   Label label;
-  /// kBadRow: it has more fields than there are columns, or too few to have what is needed, or a
-  /// quote that does not close, or it is no JSON object. kNoImage: it has no image path.
+  /// kBadRow: more fields than columns, too few for what is needed, an unclosed quote, or not a
+  /// JSON object. kNoImage: no image path.
   std::optional<Skip> skip;
-  bool open_quote = false;  ///< it ends the file within quotes
+  bool open_quote = false;  ///< the file ends within its quotes
 };
 
-/// A row of a .csv or .tsv.
+/// Parses a row of a .csv or .tsv.
 TableRow ParseFields(std::string_view line, const TableLayout& layout);
 
-/// A row of a .jsonl: its captions are strings and strings in lists. Read as Python's json reads
-/// it.
+/// Parses a row of a .jsonl like Python's json; captions are strings and strings in lists.
 TableRow ParseJsonRow(std::string_view line, const TableLayout& layout);
 
-/// What a row has beside image, caption and a label that is one, for who packs it anew. Of a .jsonl
-/// the values stand as they are written, of a .csv or .tsv they are texts.
+/// The fields of a row other than image, caption and a valid label, for repacking. Values of a
+/// .jsonl are unchanged; those of a .csv or .tsv are strings.
 std::vector<StoredField> FieldsBeside(std::string_view line, const TableLayout& layout);
 
-/// What the first rows of a .jsonl have.
+/// The fields of the first rows of a .jsonl.
 class JsonRowNames {
  public:
   explicit JsonRowNames(const TableLayout& layout) : layout_(layout) {}
   void Add(std::string_view line);
-  /// Throws std::runtime_error where no row is an object, or none has a field that is wanted,
-  /// naming those that there are.
+  /// Throws std::runtime_error, with the existing fields, if no row is an object or none has a
+  /// needed field.
   void Check(const std::string& path, const TableWants& wants) const;
-  /// Which fields are read, for people.
+  /// Which fields are read, for messages.
   std::string Description() const;
 
  private:

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/files/file_system.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/records/block_builder.h"
@@ -216,10 +217,9 @@ std::vector<std::string> TableSource::Findings() const {
     TableReader reader = ReaderAt(size() - 1, {});
     const std::int64_t from = reader.offset();
     reader.Skip();
-    findings.push_back(
-        fmt::format("unclosed quote in the row at byte {}: the {} bytes from there to the end of "
-                    "the file are one bad row",
-                    from, reader.offset() - from));
+    findings.push_back(fmt::format(
+        "unclosed quote in the row at byte {}: the rest of the file ({}) is one bad row", from,
+        Counted(reader.offset() - from, "byte")));
   }
   if (auto missing = FindMissingImages()) findings.push_back(std::move(*missing));
   return findings;

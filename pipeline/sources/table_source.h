@@ -14,18 +14,19 @@
 
 namespace fastclip {
 
-/// The rows of a table of image path and caption, one record each; TableReader says which columns.
+/// The rows of a table of image paths and captions, one record each; TableReader selects the
+/// columns.
 ///
-/// Paths are relative to the table's folder. No list of them is held: the table's sidecar has the
-/// byte of every 64th row; of a .gz an inflated copy is read. An image that is gone is
-/// Skip::kMissing, a row that does not fit kBadRow, one without a path kNoImage; all keep their
-/// place. The key is the path as the table has it.
+/// Paths are relative to the table's folder. No list of them is kept: the table's sidecar has the
+/// byte of every 64th row; a .gz is read from a decompressed copy. A missing image is
+/// Skip::kMissing, an invalid row kBadRow, one without a path kNoImage; all keep their index. The
+/// key is the path in the table.
 class TableSource final : public RecordSource {
  public:
-  /// Opens the table `path`, which `part` of a list named, by its index.
+  /// Opens the table `path`, which is `part` of a list, with its index.
   static std::unique_ptr<TableSource> Open(const std::string& part, const std::string& path,
                                            const SourceOptions& options);
-  /// What its manifest and sidecar say that it was walked as.
+  /// The kind of its manifest and sidecar.
   static FileKind KindOf(const TableKeys& keys);
 
   std::int64_t size() const override { return entry().count; }
@@ -36,10 +37,10 @@ class TableSource final : public RecordSource {
   }
   std::vector<std::string> FieldsOf(SampleIndex index) const override;
   std::uint64_t hash() const override { return files_.manifest.hash(); }
-  /// Which columns are read, for people.
+  /// Which columns are read, for messages.
   const std::string& columns() const { return layout_.description; }
   const IndexedFiles& files() const { return files_; }
-  /// What a look at some rows shows that the index does not tell: images that all are missing,
+  /// Problems found by reading some rows that the index does not show: all images are missing, or
   /// where an open quote begins.
   std::vector<std::string> Findings() const;
 
@@ -50,7 +51,7 @@ class TableSource final : public RecordSource {
   const std::string& path() const { return files_.paths.front(); }
   const ManifestEntry& entry() const { return files_.manifest.entries().front(); }
   TableReader ReaderAt(std::int64_t row, std::stop_token stop) const;
-  /// The next row; throws where the table has become shorter.
+  /// The next row; throws if the table was truncated.
   TableRow NextOf(TableReader& reader) const;
   std::string PathOf(const TableRow& row) const;
   std::optional<std::string> FindMissingImages() const;

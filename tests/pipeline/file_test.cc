@@ -56,7 +56,7 @@ TEST(ReadAt, ThrowsAfterRetriesWithPathAndOffset) {
   const UniqueFd fd(open("/proc/self/mem", O_RDONLY));
   std::byte byte;
   const std::string error = ErrorOf([&] { ReadAt(fd.get(), 0, {&byte, 1}, "shard.tar"); });
-  EXPECT_NE(error.find("shard.tar: reading 1 bytes at offset 0 failed"), std::string::npos)
+  EXPECT_NE(error.find("shard.tar: reading 1 byte at offset 0 failed"), std::string::npos)
       << error;
 }
 }  // namespace

@@ -126,9 +126,11 @@ TEST_F(TableRowsTest, ThatDoNotFitTheColumnsAreBad) {
   ASSERT_EQ(warnings.size(), 3u);
   EXPECT_TRUE(Holds(warnings[0], "5 rows are invalid (bad_row)")) << warnings[0];
   EXPECT_TRUE(Holds(warnings[1], "2 rows lack an image path or a caption")) << warnings[1];
-  EXPECT_TRUE(Holds(warnings[2],
-                    fmt::format("unclosed quote in the row at byte {}: the 30 bytes from there",
-                                text.size() - 30)))
+  EXPECT_TRUE(Holds(
+      warnings[2],
+      fmt::format(
+          "unclosed quote in the row at byte {}: the rest of the file (30 bytes) is one bad row",
+          text.size() - 30)))
       << warnings[2];
 }
 

@@ -174,7 +174,7 @@ TEST_F(EvalClasses, TakeAFolderOfClassesAsTheyTakeShards) {
   EXPECT_EQ(ZeroShot(), 1);
   EXPECT_NE(
       errors_.find(
-          "none of its 6 folders (the first: 'bar') has the name of a class, and there are 2"),
+          "no folder has the name of a class (6 folders, the first: 'bar'; number of classes: 2)"),
       std::string::npos)
       << errors_;
   Write("classes.txt", "ring\ncross\n");
@@ -223,7 +223,7 @@ TEST_F(EvalClasses, FindClassesByTheNamesThatLabelsAre) {
   ASSERT_EQ(Run({"shards", "lint", shards_}), 0) << output_;
   EXPECT_NE(output_.find("60 healthy"), std::string::npos) << output_;
   ExpectError(Run({"eval", "linear", folder_ / "run", "--train", shards_, "--shards", shards_}), 1,
-              "are names of no class: name the classes with --classes");
+              "are not class names: name the classes with --classes");
   ASSERT_EQ(Run({"eval", "linear", folder_ / "run", "--train", shards_, "--shards", shards_, "--l2",
                  "0.001", "--classes", folder_ / "classes.txt"}),
             0)
