@@ -16,7 +16,7 @@ struct TableKeys {
   bool any() const { return !image.empty() || !caption.empty() || separator != '\0'; }
 };
 
-/// Parses one character, "tab" or "\\t". Throws std::invalid_argument with the reason.
+/// Parses one character, "tab" or "\t". Throws std::invalid_argument with the reason.
 char ParseSeparator(const std::string& text);
 
 }  // namespace fastclip

@@ -23,7 +23,8 @@ class PairPasses {
   const at::Tensor& largest() const { return largest_; }
   /// Sets contrastive_loss and in_batch_accuracy. After LogSumExp().
   void Report(LossReport& report) const;
-  /// The second pass: with the D_i treated as constants and W_ij = exp(d_ij)/D_i, this rank's rows of
+  /// The second pass: with the D_i treated as constants and W_ij = exp(d_ij)/D_i, this rank's rows
+  /// of
   ///     ½·∂/∂features of (1/N) Σ_ij (τ1_i·W1_ij + τ2_i·W2_ij)
   /// from `log_denominator`, ln D of all rows, [2, B], and `scale` of all rows, 0-d or [2, B].
   /// `weighted`, if given, gets Σ_j W_ij·d_ij, [2, b]. Called once, after LogSumExp().
