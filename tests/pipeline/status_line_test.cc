@@ -30,7 +30,7 @@ TEST(StatusLine, LeavesOutTheLeastImportantFieldsOfANarrowTerminal) {
 
 TEST(StatusLine, DrawsABarWhereSpaceIsLeft) {
   EXPECT_EQ(Training().Fit(80, false),
-            "epoch 2/10  step 120/910  [==>        ]  loss 2.310  lr 4.9e-04  6 m 49 s left");
+            "epoch 2/10  step 120/910  [===>         ]  loss 2.310  lr 4.9e-04  6 m 49 s left");
   EXPECT_EQ(Columns(Training().Fit(75, false)), 75u);
   const std::string wide = Training().Fit(200, false);
   EXPECT_NE(wide.find("[=======>                    ]"), std::string::npos) << wide;
@@ -43,7 +43,7 @@ TEST(StatusLine, NeverPassesTheWidthOfTheTerminal) {
 }
 
 TEST(StatusLine, ColoursTheDonePartOfTheBarAlone) {
-  EXPECT_NE(Training().Fit(80, true).find("[\033[32m==>\033[0m        ]"), std::string::npos);
+  EXPECT_NE(Training().Fit(80, true).find("[\033[32m===>\033[0m         ]"), std::string::npos);
 }
 
 TEST(StatusLine, CountsCharactersNotBytes) {
