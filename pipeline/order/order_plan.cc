@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "pipeline/base/counter_random.h"
+#include "pipeline/base/printable.h"
 
 namespace fastclip {
 namespace {
@@ -55,14 +56,14 @@ std::int64_t CheckedRows(const OrderOptions& o) {
   for (const MixPart& part : o.parts) {
     if (part.size <= 0 || part.rows < 0 || part.rows > kMostRows - rows) {
       throw std::invalid_argument(fmt::format(
-          "a part of {} records cannot fill {} rows of an epoch", part.size, part.rows));
+          "a source of {} records cannot fill {} samples of an epoch", part.size, part.rows));
     }
     size += part.size;
     rows += part.rows;
   }
   if (size != o.size) {
     throw std::invalid_argument(
-        fmt::format("the parts of the mix have {} records, but the data has {}", size, o.size));
+        fmt::format("the sources of the mix have {} records, but the data has {}", size, o.size));
   }
   return rows;
 }
@@ -79,18 +80,19 @@ void ScaleRows(std::vector<MixPart>& parts, std::int64_t before, std::int64_t no
 }
 
 std::invalid_argument TooSmall(const OrderOptions& o, std::size_t part, std::int64_t drawn) {
+  const std::string records = Counted(o.parts[part].size, "record");
+  const std::string lanes = Counted(o.lanes, "lane");
   if (o.resampled) {
-    return std::invalid_argument(
-        fmt::format("source {} has {} records in {} lanes, but data.resampled needs windows of "
-                    "twice the rows that a batch takes from a lane (up to {}); raise data.window, "
-                    "or lower data.chunk or batch_size",
-                    part, o.parts[part].size, o.lanes, drawn));
+    return std::invalid_argument(fmt::format(
+        "source {} of {} has {} in {}, but data.resampled needs windows of twice the rows that a "
+        "batch takes from a lane (up to {}); raise data.window, or lower data.chunk or batch_size",
+        part + 1, o.parts.size(), records, lanes, drawn));
   }
   return std::invalid_argument(
-      fmt::format("part {} of the mix has {} records in {} lanes, and a batch takes up to {} from "
-                  "each lane, so records would repeat within a batch; give the part fewer than {} "
-                  "rows per epoch, lower data.lanes, or raise data.window",
-                  part, o.parts[part].size, o.lanes, drawn, o.parts[part].rows));
+      fmt::format("source {} of {} has {} in {}, and a batch takes up to {} from each lane, so a "
+                  "batch would repeat records; use fewer than {} samples of it per epoch, lower "
+                  "data.lanes, or raise data.window",
+                  part + 1, o.parts.size(), records, lanes, drawn, o.parts[part].rows));
 }
 
 /// Slots of the lane that has the fewest.
@@ -102,10 +104,9 @@ std::invalid_argument NoStep(const OrderOptions& o) {
   // A rarely seen error may search: the largest chunk that leaves a step. Chunks of one always do.
   std::int64_t chunk = std::min(o.chunk, o.size / o.lanes);
   while (LeastSlots(o.size, chunk, o.lanes) < o.batch_size / o.lanes) --chunk;
-  return std::invalid_argument(
-      fmt::format("{} records in chunks of {} over {} lanes give an epoch no full step of "
-                  "batch_size {}; use data.chunk = {}",
-                  o.size, o.chunk, o.lanes, o.batch_size, chunk));
+  return std::invalid_argument(fmt::format(
+      "{} in chunks of {} over {} do not fill one batch of {} per epoch; use data.chunk = {}",
+      Counted(o.size, "record"), o.chunk, Counted(o.lanes, "lane"), o.batch_size, chunk));
 }
 
 std::invalid_argument SmallWindow(const OrderOptions& o, const SourceOrder& source,
@@ -147,8 +148,9 @@ void OrderPlan::PlanMix() {
   epoch_ = WithTail(CeilDiv(wanted, options_.lanes), rows_per_lane(), options_.tail);
   if (epoch_ < rows_per_lane()) {
     throw std::invalid_argument(
-        fmt::format("an epoch of {} rows is smaller than one batch of {}; use more rows", wanted,
-                    options_.batch_size));
+        fmt::format("an epoch of {} samples is smaller than one batch of {}; lower batch_size, or "
+                    "raise data.epoch_samples, data.repeats or data.counts",
+                    wanted, options_.batch_size));
   }
   ScaleRows(options_.parts, wanted, epoch_ * options_.lanes);
 
@@ -275,12 +277,12 @@ LaneRange OrderPlan::LanesOf(int rank, std::span<const std::int64_t> lanes_per_r
       std::accumulate(lanes_per_rank.begin(), lanes_per_rank.end(), std::int64_t{0});
   if (!all_work || sum != options_.lanes) {
     throw std::invalid_argument(fmt::format(
-        "the lanes of {} ranks add up to {}; every rank needs at least one, and the sum must be {}",
-        lanes_per_rank.size(), sum, options_.lanes));
+        "the lanes of {} add up to {}; every rank needs at least one, and the sum must be {}",
+        Counted(std::ssize(lanes_per_rank), "rank"), sum, options_.lanes));
   }
   if (rank < 0 || rank >= static_cast<std::int64_t>(lanes_per_rank.size())) {
-    throw std::invalid_argument(
-        fmt::format("rank {} is out of range for {} ranks", rank, lanes_per_rank.size()));
+    throw std::invalid_argument(fmt::format("rank {} is out of range for {}", rank,
+                                            Counted(std::ssize(lanes_per_rank), "rank")));
   }
   const auto end = lanes_per_rank.begin() + rank;
   const std::int64_t first = std::accumulate(lanes_per_rank.begin(), end, std::int64_t{0});
@@ -289,10 +291,10 @@ LaneRange OrderPlan::LanesOf(int rank, std::span<const std::int64_t> lanes_per_r
 
 std::vector<std::int64_t> OrderPlan::EvenLanes(int world_size) const {
   if (world_size < 1 || world_size > options_.lanes) {
-    throw std::invalid_argument(
-        fmt::format("{} ranks cannot share {} lanes; use 1 to {} ranks, or raise data.lanes (a "
-                    "divisor of batch_size {})",
-                    world_size, options_.lanes, options_.lanes, options_.batch_size));
+    throw std::invalid_argument(fmt::format(
+        "{} cannot share {}; use at most {}, or raise data.lanes (a divisor of batch_size {})",
+        Counted(world_size, "rank"), Counted(options_.lanes, "lane"),
+        Counted(options_.lanes, "rank"), options_.batch_size));
   }
   std::vector<std::int64_t> lanes(world_size, options_.lanes / world_size);
   for (std::int64_t rank = 0; rank < options_.lanes % world_size; ++rank) ++lanes[rank];

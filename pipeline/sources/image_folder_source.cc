@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/records/block_builder.h"
 #include "pipeline/records/class_names.h"
@@ -124,11 +125,13 @@ void ImageFolderSource::NumberClasses(const SourceOptions& options) {
     }
   }
   if (named > 0) {
-    description_ = fmt::format("{} folders, {} of them named like a class", count, named);
+    description_ =
+        fmt::format("{}, {} of them named like a class", Counted(count, "folder"), named);
     return;
   }
   for (std::int64_t i = 0; i < count; ++i) classes_[static_cast<std::size_t>(i)].label = i;
-  description_ = fmt::format("{} classes, numbered by folder name in sorted order", count);
+  description_ = fmt::format("{} class{}, numbered by folder name in sorted order", count,
+                             count == 1 ? "" : "es");
 }
 
 std::size_t ImageFolderSource::ClassOf(SampleIndex index) const {
@@ -160,7 +163,8 @@ std::vector<std::string> ImageFolderSource::FieldsOf(SampleIndex /*index*/) cons
 
 RecordBlock ImageFolderSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
-    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+    throw std::out_of_range(
+        fmt::format("{1} records from {0}: only {2} exist", ToInt(first), count, size()));
   }
   BlockBuilder builder;
   for (std::int64_t i = ToInt(first); i < ToInt(first) + count; ++i) {
