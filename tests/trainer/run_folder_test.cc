@@ -249,8 +249,8 @@ TEST_F(TrainingOnShards, TellsOfATxtOfSeveralLines) {
   }());
   const std::vector<std::string> words = {"data.train=" + (folder_ / "0.tar"), "train.epochs=1"};
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
-  EXPECT_NE(errors_.find("data.train: 10 of 40 checked records with several lines: .txt of "
-                         "several lines read as one caption (data.caption_lines)"),
+  EXPECT_NE(errors_.find("data.train: the .txt of 10 of 40 checked records has several lines, read "
+                         "as one caption (data.caption_lines)"),
             std::string::npos)
       << errors_;
 }

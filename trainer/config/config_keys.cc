@@ -400,7 +400,7 @@ std::string_view DescribeChange(KeyChange change) {
     case kStartOnly:
       return "used only when a run starts; ignored";
     case kSameSample:
-      return "the same in effect";
+      return "same effect";
     case kSameState:
       return "refused";
   }

@@ -76,10 +76,10 @@ class ReferenceState {
     }
     for (const char* side : {"_im", "_tt"}) {
       if (Has(std::string("bound") + side) || !Has(std::string("tau") + side)) continue;
-      throw std::runtime_error(fmt::format(
-          "{}: has tau{} but no bound{} (u{} is divided by its exp()); both are in the published "
-          "code's epoch_N_tau_rank_R.pt",
-          path, side, side, side));
+      throw std::runtime_error(
+          fmt::format("{}: has tau{} but no bound{} (u{} is stored divided by exp(bound{})); both "
+                      "are in the published code's epoch_N_tau_rank_R.pt",
+                      path, side, side, side, side));
     }
     rows_ = RowsIn(tensors_.at("u_im"));
   }
