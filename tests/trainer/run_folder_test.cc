@@ -77,7 +77,8 @@ TEST_F(TrainingOnShards, SaysWhatIsWrongWithThemAndTrains) {
 
   std::filesystem::remove(folder_ / "1.tar");  // the manifest knows what was in it
   ASSERT_EQ(Run(Train("gone", OnShards())), 0) << errors_;
-  EXPECT_NE(errors_.find("missing since it was indexed: " + (folder_ / "1.tar")), std::string::npos)
+  EXPECT_NE(errors_.find("missing since the list was indexed: " + (folder_ / "1.tar")),
+            std::string::npos)
       << errors_;
   EXPECT_NE(errors_.find("missing"), std::string::npos) << errors_;
 
