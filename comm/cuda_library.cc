@@ -22,8 +22,8 @@ void* Open() {
   const fs::path& folder = ProgramFolder();
   if (folder.empty()) {
     throw std::runtime_error(
-        "train.device = \"cuda\": cannot find the folder of this program (no /proc), which holds "
-        "its GPU library");
+        "train.device = \"cuda\": cannot find the GPU library next to this program, because /proc "
+        "is not available; mount /proc");
   }
   for (const fs::path& file :
        {folder / kCudaLibraryName, folder.parent_path() / "lib" / kCudaLibraryName}) {
@@ -43,7 +43,8 @@ void LoadCuda() {
   if (loaded == nullptr) {
     void* symbol = dlsym(Open(), kCudaLibrarySymbol);
     if (symbol == nullptr) {
-      throw std::runtime_error(fmt::format("{} does not belong to this program", kCudaLibraryName));
+      throw std::runtime_error(
+          fmt::format("{} is not the GPU library of this program; rebuild both", kCudaLibraryName));
     }
     const auto* library = reinterpret_cast<const CudaLibrary* (*)()>(symbol)();
     if (std::string(library->build) != FASTCLIP_CUDA_BUILD) {

@@ -56,9 +56,10 @@ std::string Receive(Store& store, int world_size, Clock::time_point end,
     }
     if (!idle) continue;
     if (Clock::now() > end) {
-      throw CommError(fmt::format(
-          "{} of {} did not join in time; check that they were started and can reach this host",
-          NameRanks(Missing(joined, world_size)), world_size));
+      throw CommError(
+          fmt::format("{} of {} did not join in time; check that they were started and can reach "
+                      "this host, or raise comm.join_timeout",
+                      NameRanks(Missing(joined, world_size)), world_size));
     }
     if (Clock::now() > next_word) {
       say(fmt::format("waiting for {} of {}", NameRanks(Missing(joined, world_size)), world_size));

@@ -99,7 +99,7 @@ std::string Verdict(const std::vector<std::optional<RankStatus>>& statuses, std:
     if (some_wait && status.calls == fewest && status.call.empty()) {
       return fmt::format(
           "rank {} on {} did not reach collective {} at step {}: it has been computing, reading or "
-          "writing for {:.0f} s",
+          "writing for {:.0f} s; if it needs that long, raise comm.timeout or comm.patience",
           rank, status.host, status.calls + 1, status.step, status.seconds);
     }
   }

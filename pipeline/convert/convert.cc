@@ -133,9 +133,9 @@ ConvertReport Convert(const RecordSource& source, ConvertFolder& folder,
       });
   shards.Close();
   if (report.done.written == 0) {
-    throw std::runtime_error(fmt::format("no row can be packed ({} read); the first is '{}': {}",
-                                         report.done.rows, report.skipped.front().key,
-                                         SkipName(report.skipped.front().cause)));
+    throw std::runtime_error(fmt::format(
+        "no row can be packed ({} read); the first is '{}' ({}); fastclip shards lint lists all",
+        report.done.rows, report.skipped.front().key, SkipName(report.skipped.front().cause)));
   }
   report.notes = NotesOf(report);
   if (!options.class_lines.empty()) Write(folder.unfinished() / "classes.txt", options.class_lines);

@@ -48,7 +48,7 @@ std::string Message(int error) { return std::generic_category().message(error); 
 }  // namespace
 
 ConvertFolder::ConvertFolder(const std::string& out) {
-  if (out.empty()) throw std::runtime_error("the output folder has no name");
+  if (out.empty()) throw std::runtime_error("OUT_DIR is empty; set it to a new folder");
   const fs::path slashed = fs::path(out) / "";
   out_ = FollowLinks(slashed.parent_path().string());  // without a slash at its end
   in_place_ = fs::exists(out_);
@@ -79,8 +79,8 @@ void ConvertFolder::RequireFree() const {
     if (in_place_ && entry.path().filename() == kInPlace) continue;
     if (entry.path().filename() == "lost+found") continue;  // of a disk that is mounted there
     if (fs::exists(out_ / kInPlace / kLock, error)) {
-      Refuse(out_, fmt::format("holds part of a convert that was interrupted at its end; remove "
-                               "its shards and {}, or use a new folder",
+      Refuse(out_, fmt::format("holds the output of an interrupted convert; remove the shards and "
+                               "{}, or use a new folder",
                                kInPlace));
     }
     Refuse(out_, "exists and is not empty; use a new folder, or remove it");
@@ -110,7 +110,8 @@ void ConvertFolder::Lock() {
   struct stat held {};
   if (fstat(lock_.get(), &held) != 0 || stat(path.c_str(), &status) != 0 ||
       held.st_ino != status.st_ino) {
-    Refuse(out_, "another fastclip shards convert has just finished writing it");
+    Refuse(out_,
+           "another fastclip shards convert has just finished writing it; use another folder");
   }
   // For people only: what counts is the lock.
   char host[65] = "";

@@ -81,17 +81,18 @@ void Inflate(const RandomAccessFile& file, int out) {
       z.avail_out = kBlock;
       state = inflate(&z, Z_NO_FLUSH);
       if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR) {
-        throw std::runtime_error(fmt::format(
-            "{}: not a gzip file, or damaged before byte {} ({}); create it again", path,
-            read - z.avail_in, z.msg != nullptr ? z.msg : "zlib cannot continue"));
+        throw std::runtime_error(
+            fmt::format("{}: not a gzip file, or damaged before byte {} ({}); fetch it again", path,
+                        read - z.avail_in, z.msg != nullptr ? z.msg : "zlib error"));
       }
       const std::size_t made = kBlock - z.avail_out;
       WriteAt(out, written, std::span(text).first(made), "the decompressed copy of " + path);
       written += static_cast<std::int64_t>(made);
       if (written > most) {
-        throw std::runtime_error(fmt::format(
-            "{}: decompresses to more than {} times its size; if it is a table, gunzip it", path,
-            GzipCopy::kMostRatio));
+        throw std::runtime_error(
+            fmt::format("{}: decompresses to more than {} times its size; if that is expected, "
+                        "decompress it with gunzip",
+                        path, GzipCopy::kMostRatio));
       }
     } while (z.avail_out == 0 && state == Z_OK);
   }

@@ -34,7 +34,8 @@ class LocalFileSystem final : public FileSystem {
       throw std::runtime_error(
           fmt::format("{}: is a folder; list its files, as in '{}/*.tar'", path, path));
     }
-    if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + ": not a regular file");
+    if (!S_ISREG(status.st_mode))
+      throw std::runtime_error(path + ": not a regular file; check the path");
     return StampOf(status);
   }
 };

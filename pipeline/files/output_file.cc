@@ -113,7 +113,7 @@ OutputFile::OutputFile(std::string path, const OutputKind& kind,
                        const std::vector<std::string>& inputs)
     : path_(std::move(path)) {
   if (path_.empty() || path_.find('\0') != std::string::npos) {
-    throw std::runtime_error("the output file has no valid name");
+    throw std::runtime_error("the output path is empty or has a zero byte; use another path");
   }
   const auto status = StatusOf(path_);
   const std::optional<int> descriptor = OpenedAs(path_, status);

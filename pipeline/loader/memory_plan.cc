@@ -30,11 +30,11 @@ MemoryPlan PlanMemory(const LoaderOptions& options, int rows) {
   const std::int64_t batch = std::max<std::int64_t>(1, BatchBytes(options, rows));
   const std::int64_t least = 2 * batch + kFewestRecords;
   if (options.memory_bytes < least) {
-    throw std::invalid_argument(
-        fmt::format("pipeline.memory = {} MiB is too small for two batches of {} ({} MiB each) and "
-                    "records; set at least {} MiB, or use smaller batches",
-                    options.memory_bytes / kMiB, Counted(rows, "row"), (batch + kMiB - 1) / kMiB,
-                    (least + kMiB - 1) / kMiB));
+    const std::int64_t mib = (least + kMiB - 1) / kMiB;
+    throw std::invalid_argument(fmt::format(
+        "pipeline.memory = {} bytes is too small for two batches of {} ({} MiB each) and records; "
+        "set at least {} ({} MiB), or use smaller batches",
+        options.memory_bytes, Counted(rows, "row"), (batch + kMiB - 1) / kMiB, mib * kMiB, mib));
   }
   const std::int64_t ahead = (options.memory_bytes - kFewestRecords) / batch - 1;
   const int batches = static_cast<int>(std::min<std::int64_t>(ahead, options.prefetch));

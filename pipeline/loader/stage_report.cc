@@ -33,8 +33,8 @@ StageVerdict JudgeConsumer(const StageReport& report, double uploading) {
   const double training = 1 - report.starved - uploading;
   if (uploading > training) {
     return {Bottleneck::kUpload,
-            fmt::format("Bottleneck: upload ({} of the time turns batches into tensors). More "
-                        "train.threads or a smaller image_size of the model help.",
+            fmt::format("Bottleneck: upload (converting batches to tensors takes {} of the time). "
+                        "Raise train.threads, or use a model with a smaller image_size.",
                         Percent(uploading))};
   }
   return {Bottleneck::kTraining,

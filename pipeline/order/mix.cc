@@ -32,15 +32,15 @@ std::vector<std::int64_t> Share(std::span<const double> shares, double rows) {
 }
 
 void Check(const char* name, std::span<const double> values, std::size_t sources) {
+  const std::string one(name, std::strlen(name) - 1);
   if (values.size() != sources) {
-    throw std::invalid_argument(fmt::format(
-        "{} for {} sources joined by '::'; set one per source",
-        Counted(std::ssize(values), std::string(name, std::strlen(name) - 1)), sources));
+    throw std::invalid_argument(fmt::format("{} for {} sources joined by '::'; set one per source",
+                                            Counted(std::ssize(values), one), sources));
   }
   for (const double value : values) {
     if (!(value >= 0 && value <= kMostRows)) {
-      throw std::invalid_argument(fmt::format("{}: {} is not a valid {} (must be >= 0)", name,
-                                              value, std::string(name, std::strlen(name) - 1)));
+      throw std::invalid_argument(
+          fmt::format("{}: {} is not a valid {} (must be >= 0)", name, value, one));
     }
   }
   if (std::ranges::all_of(values, [](double value) { return value == 0; })) {
@@ -54,11 +54,11 @@ std::vector<MixPart> MixOf(const MixOptions& mix, std::span<const std::int64_t> 
   const int given = !mix.weights.empty() + !mix.repeats.empty() + !mix.counts.empty();
   if (given > 1) {
     throw std::invalid_argument(
-        "weights, repeats and counts exclude each other; set only one of them");
+        "weights, repeats and counts cannot be combined; set only one of them");
   }
   if (mix.epoch_samples != 0 && (given == 0 ? !mix.resampled : !mix.counts.empty())) {
     throw std::invalid_argument(
-        "epoch_samples needs weights, repeats or resampled, and excludes counts");
+        "epoch_samples needs weights, repeats or resampled, and cannot be combined with counts");
   }
   if (given == 0) {
     if (mix.epoch_samples == 0) return {};
@@ -89,7 +89,8 @@ std::vector<MixPart> MixOf(const MixOptions& mix, std::span<const std::int64_t> 
                : static_cast<double>(std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}));
   }
   if (!(rows <= kMostRows)) {
-    throw std::invalid_argument(fmt::format("an epoch of {:.3g} rows is too long", rows));
+    throw std::invalid_argument(fmt::format("an epoch of {:.3g} samples is too long; lower {}",
+                                            rows, mix.epoch_samples != 0 ? "epoch_samples" : name));
   }
   const std::vector<std::int64_t> parts = Share(shares, std::round(rows));
   std::vector<MixPart> mixed;

@@ -55,15 +55,15 @@ std::int64_t CheckedRows(const OrderOptions& o) {
   std::int64_t size = 0, rows = 0;
   for (const MixPart& part : o.parts) {
     if (part.size <= 0 || part.rows < 0 || part.rows > kMostRows - rows) {
-      throw std::invalid_argument(fmt::format("a part of {} cannot fill {} of an epoch",
+      throw std::invalid_argument(fmt::format("a source of {} cannot fill {} of an epoch",
                                               Counted(part.size, "record"),
-                                              Counted(part.rows, "row")));
+                                              Counted(part.rows, "sample")));
     }
     size += part.size;
     rows += part.rows;
   }
   if (size != o.size) {
-    throw std::invalid_argument(fmt::format("the parts of the mix have {}, but the data has {}",
+    throw std::invalid_argument(fmt::format("the sources of the mix have {}, but the data has {}",
                                             Counted(size, "record"), o.size));
   }
   return rows;
@@ -81,19 +81,19 @@ void ScaleRows(std::vector<MixPart>& parts, std::int64_t before, std::int64_t no
 }
 
 std::invalid_argument TooSmall(const OrderOptions& o, std::size_t part, std::int64_t drawn) {
+  const std::string records = Counted(o.parts[part].size, "record");
+  const std::string lanes = Counted(o.lanes, "lane");
   if (o.resampled) {
-    return std::invalid_argument(
-        fmt::format("source {} has {} in {}, but data.resampled needs windows of "
-                    "twice the rows that a batch takes from a lane (up to {}); raise data.window, "
-                    "or lower data.chunk or batch_size",
-                    part, Counted(o.parts[part].size, "record"), Counted(o.lanes, "lane"), drawn));
+    return std::invalid_argument(fmt::format(
+        "source {} of {} has {} in {}, but data.resampled needs windows of twice the rows that a "
+        "batch takes from a lane (up to {}); raise data.window, or lower data.chunk or batch_size",
+        part + 1, o.parts.size(), records, lanes, drawn));
   }
   return std::invalid_argument(
-      fmt::format("part {} of the mix has {} in {}, and a batch takes up to {} from "
-                  "each lane, so records would repeat within a batch; give the part fewer than {} "
-                  "per epoch, lower data.lanes, or raise data.window",
-                  part, Counted(o.parts[part].size, "record"), Counted(o.lanes, "lane"), drawn,
-                  Counted(o.parts[part].rows, "row")));
+      fmt::format("source {} of {} has {} in {}, and a batch takes up to {} from each lane, so a "
+                  "batch would repeat records; use fewer than {} samples of it per epoch, lower "
+                  "data.lanes, or raise data.window",
+                  part + 1, o.parts.size(), records, lanes, drawn, o.parts[part].rows));
 }
 
 /// Slots of the lane that has the fewest.
@@ -106,8 +106,7 @@ std::invalid_argument NoStep(const OrderOptions& o) {
   std::int64_t chunk = std::min(o.chunk, o.size / o.lanes);
   while (LeastSlots(o.size, chunk, o.lanes) < o.batch_size / o.lanes) --chunk;
   return std::invalid_argument(fmt::format(
-      "{} in chunks of {} over {} give an epoch no full step of "
-      "batch_size {}; use data.chunk = {}",
+      "{} in chunks of {} over {} do not fill one batch of {} per epoch; use data.chunk = {}",
       Counted(o.size, "record"), o.chunk, Counted(o.lanes, "lane"), o.batch_size, chunk));
 }
 
@@ -150,8 +149,9 @@ void OrderPlan::PlanMix() {
   epoch_ = WithTail(CeilDiv(wanted, options_.lanes), rows_per_lane(), options_.tail);
   if (epoch_ < rows_per_lane()) {
     throw std::invalid_argument(
-        fmt::format("an epoch of {} is smaller than one batch of {}; use more rows",
-                    Counted(wanted, "row"), options_.batch_size));
+        fmt::format("an epoch of {} samples is smaller than one batch of {}; lower batch_size, or "
+                    "raise data.epoch_samples, data.repeats or data.counts",
+                    wanted, options_.batch_size));
   }
   ScaleRows(options_.parts, wanted, epoch_ * options_.lanes);
 
@@ -292,11 +292,10 @@ LaneRange OrderPlan::LanesOf(int rank, std::span<const std::int64_t> lanes_per_r
 
 std::vector<std::int64_t> OrderPlan::EvenLanes(int world_size) const {
   if (world_size < 1 || world_size > options_.lanes) {
-    throw std::invalid_argument(
-        fmt::format("{} cannot share {}; use at most {}, or raise data.lanes (a "
-                    "divisor of batch_size {})",
-                    Counted(world_size, "rank"), Counted(options_.lanes, "lane"),
-                    Counted(options_.lanes, "rank"), options_.batch_size));
+    throw std::invalid_argument(fmt::format(
+        "{} cannot share {}; use at most {}, or raise data.lanes (a divisor of batch_size {})",
+        Counted(world_size, "rank"), Counted(options_.lanes, "lane"),
+        Counted(options_.lanes, "rank"), options_.batch_size));
   }
   std::vector<std::int64_t> lanes(world_size, options_.lanes / world_size);
   for (std::int64_t rank = 0; rank < options_.lanes % world_size; ++rank) ++lanes[rank];

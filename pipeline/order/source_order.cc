@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "pipeline/base/counter_random.h"
+#include "pipeline/base/printable.h"
 
 namespace fastclip {
 namespace {
@@ -107,10 +108,10 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t element = (attempt - 1) * rows + place;
   if (element >= spare) {
     throw WindowUsedUp(fmt::format(
-        "{}no usable record is left for row {} of a step among the {} of window {} in lane {}; "
+        "{}window {} of lane {} has no usable record left for row {} of a step ({} in the window); "
         "repair the shards (fastclip shards lint lists bad records), or raise data.window",
-        resampled() ? "" : fmt::format("epoch {}: ", epoch), row, size,
-        resampled() ? epoch : window.number, lane));
+        resampled() ? "" : fmt::format("epoch {}: ", epoch), resampled() ? epoch : window.number,
+        lane, row, Counted(size, "record")));
   }
   const Permutation substitutes(
       Key(options_.seed, RandomStream::kSubstitutes, epoch, lane, window.number, draw.number),

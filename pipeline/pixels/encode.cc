@@ -33,9 +33,10 @@ bool Fits(const ImageSize& size, int largest_side) {
 void CheckImage(const Image& image, int largest_side, const char* kind) {
   const ImageSize size{image.width, image.height};
   if (!Fits(size, largest_side)) {
-    throw std::invalid_argument(fmt::format(
-        "cannot write a {} of {} x {} pixels: sides must be 1 to {}, and at most 2 GiB in all",
-        kind, size.width, size.height, largest_side));
+    throw std::invalid_argument(
+        fmt::format("cannot write a {} of {} x {} pixels: each side must be 1 to {}, and the image "
+                    "at most 2 GiB",
+                    kind, size.width, size.height, largest_side));
   }
   if (image.pixels.size() != BytesOf(size)) {
     throw std::invalid_argument(fmt::format("cannot write a {}: {} bytes for {} x {} pixels", kind,

@@ -23,7 +23,7 @@ const char* SkipMeaning(Skip cause) {
       "the shard or the image file is not there",
       "the record has no label",
       "the label is not an integer of at least 0, or not a known class",
-      "the bytes differ from the checksum taken before",
+      "the bytes differ from the recorded checksum",
       "the table row does not fit the columns, or is not a JSON object",
       "the .json cannot be parsed, or is too large",
       "the caption is not UTF-8"};

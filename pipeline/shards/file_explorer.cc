@@ -128,8 +128,8 @@ class Explorer {
 void ThrowNoChecksums(const std::string& part, const std::string& path,
                       const SourceOptions& options) {
   throw std::runtime_error(
-      fmt::format("{}: no checksums for its current records; take them with fastclip shards index "
-                  "--checksum '{}'{}",
+      fmt::format("{}: no checksums for its current records; create them with fastclip shards "
+                  "index --checksum '{}'{}",
                   path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
 }
 

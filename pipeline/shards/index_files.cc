@@ -212,9 +212,10 @@ void Complete(IndexedFiles& files, Draft draft, FileKind kind, const std::string
   ExploreFiles(files, part, options, /*keep=*/true, draft);
   files.manifest = Manifest(std::move(draft.entries));
   if (WithoutIndexing::active()) return;
-  files.notes.push_back(fmt::format(
-      "the manifest cannot be saved ({}) and is rebuilt at each start; name a file for it",
-      reason));
+  files.notes.push_back(
+      fmt::format("the manifest cannot be saved ({}) and is rebuilt at each start; set a writable "
+                  "path with data.manifest (--manifest)",
+                  reason));
 }
 
 /// "1 row is", "2 rows are".
@@ -255,15 +256,16 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
     lacking += entry.incomplete;
   }
   if (!missing.empty()) {
-    files.warnings.push_back(fmt::format("missing since it was indexed: {}; {} will be skipped",
-                                         Named(missing), Counted(lost, "record")));
+    files.warnings.push_back(
+        fmt::format("missing since the list was indexed: {}; {} will be skipped", Named(missing),
+                    Counted(lost, "record")));
   }
   if (kind != FileKind::kTar) return WarnOfTable(files);
   if (!cut.empty()) {
     files.warnings.push_back(
-        fmt::format("truncated (no end-of-archive mark): {}; complete records are used; fetch it "
+        fmt::format("truncated (no end-of-archive mark): {}; complete records are used; fetch {} "
                     "again for the rest",
-                    Named(cut)));
+                    Named(cut), cut.size() == 1 ? "it" : "them"));
   }
   if (!damaged.empty()) {
     files.warnings.push_back(

@@ -68,13 +68,13 @@ std::optional<Sidecar> RecordPlaces::MakeAgain(std::size_t file) const {
   RequireSameRecords(path, entry, walked->facts);
   if (checksums_ && !entry.checksums_hash) {
     throw std::runtime_error(path +
-                             ": has no checksums because it was missing when they were taken; take "
-                             "them with fastclip shards index --checksum");
+                             ": has no checksums because it was missing when they were created; "
+                             "create them with fastclip shards index --checksum");
   }
   if (checksums_ && walked->facts.checksums_hash != entry.checksums_hash) {
     throw std::runtime_error(
         path +
-        ": its checksums are lost and its bytes have changed since they were taken; fetch it "
+        ": its checksums are lost and its bytes have changed since they were created; fetch it "
         "again, or accept its current bytes with fastclip shards index --checksum");
   }
   return files_.sidecars->Keep(path, entry.name, *walked);

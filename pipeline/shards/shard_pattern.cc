@@ -71,7 +71,7 @@ std::optional<Range> ParseRange(std::string_view text) {
                            ? std::max(first_text.size(), last_text.size())
                            : 0};
   if (range.count > static_cast<std::int64_t>(kMaxListedFiles)) {
-    ThrowTooMany(fmt::format("'{{{}}}' makes", text), static_cast<std::size_t>(range.count));
+    ThrowTooMany(fmt::format("'{{{}}}' expands to", text), static_cast<std::size_t>(range.count));
   }
   return range;
 }
@@ -97,7 +97,7 @@ std::size_t CountNames(std::string_view text, int depth = 0) {
   }
   const std::size_t tails = CountNames(text.substr(braces.close + 1), depth + 1);
   // Both are at most the most, so that their product is a number.
-  if (middles * tails > kMaxListedFiles) ThrowTooMany("the braces make", middles * tails);
+  if (middles * tails > kMaxListedFiles) ThrowTooMany("the braces expand to", middles * tails);
   return middles * tails;
 }
 
@@ -206,7 +206,7 @@ std::vector<std::string> ExpandBraces(const std::string& text) {
   const std::size_t count = CountNames(text);
   if (count > kMostBytes / std::max<std::size_t>(text.size(), 1)) {
     throw std::runtime_error(fmt::format(
-        "the braces make {} names of up to {} bytes; the limit is 1 GiB", count, text.size()));
+        "the braces expand to {} names of up to {} bytes; the limit is 1 GiB", count, text.size()));
   }
   return Expand(text);
 }

@@ -167,7 +167,7 @@ bool Sidecar::IsWhole(bool with_checksums) const {
 
 void Sidecar::ReadPlaces(std::int64_t first, std::span<std::byte> out) const {
   if (first < 0 || first > places_bytes() - std::ssize(out)) {
-    throw std::out_of_range(fmt::format("{}: no place at byte {}", file_->name(), first));
+    throw std::out_of_range(fmt::format("{}: no record offset at byte {}", file_->name(), first));
   }
   Read(places_at_ + first, out);
 }

@@ -173,7 +173,8 @@ void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t
 template <class Piece>
 void TarSource::ForEachShard(SampleIndex first, int count, const Piece& piece) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
-    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+    throw std::out_of_range(
+        fmt::format("{1} records from {0}: only {2} exist", ToInt(first), count, size()));
   }
   const std::int64_t end = ToInt(first) + count;
   for (std::int64_t index = ToInt(first); index < end;) {

@@ -35,7 +35,8 @@ RecordOrigin ConcatenatedSource::OriginOf(SampleIndex index) const {
 template <class Piece>
 void ConcatenatedSource::ForEachPiece(SampleIndex first, int count, const Piece& piece) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
-    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+    throw std::out_of_range(
+        fmt::format("{1} records from {0}: only {2} exist", ToInt(first), count, size()));
   }
   std::int64_t index = ToInt(first);
   const std::int64_t end = index + count;

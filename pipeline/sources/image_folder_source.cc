@@ -163,7 +163,8 @@ std::vector<std::string> ImageFolderSource::FieldsOf(SampleIndex /*index*/) cons
 
 RecordBlock ImageFolderSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
-    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+    throw std::out_of_range(
+        fmt::format("{1} records from {0}: only {2} exist", ToInt(first), count, size()));
   }
   BlockBuilder builder;
   for (std::int64_t i = ToInt(first); i < ToInt(first) + count; ++i) {

@@ -129,10 +129,11 @@ void AddListed(const IndexedFiles& files, std::vector<ListedFile>& listed) {
 /// What is said of tables or manifests and meets none.
 void SayUnused(const SourceOptions& options, PartInfo& info) {
   if (options.table.any() && info.kind != "table") {
-    info.notes.push_back("image_key, caption_key and separator are for tables and not used here");
+    info.notes.push_back(
+        "image_key, caption_key and separator are for tables and are ignored here");
   }
   if (!options.manifest.empty() && (info.kind == "synthetic" || info.kind == "folder of classes")) {
-    info.notes.push_back("it has no manifest; the given one is not used");
+    info.notes.push_back("it has no manifest; the given one is ignored");
   }
 }
 

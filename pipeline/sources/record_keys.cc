@@ -89,10 +89,10 @@ void RequireMetadata(const std::string& part, const std::string& field) {
   const bool has_none =
       part.starts_with("synthetic:") || table == TableFormat::kTsv || table == TableFormat::kCsv;
   if (!has_none) return;
-  throw std::runtime_error(fmt::format(
-      "'{}': {} needs .json members of tar shards or rows of a .jsonl; pack the pairs with "
-      "fastclip shards convert, or count by index",
-      part, field));
+  throw std::runtime_error(
+      fmt::format("'{}': {} needs .json members of tar shards or rows of a .jsonl; pack the pairs "
+                  "with fastclip shards convert, or use the index of each record instead",
+                  part, field));
 }
 
 }  // namespace
@@ -177,9 +177,9 @@ class RecordKeys::Maker {
                      for (const Record& record :
                           source_.Read(SampleIndex{part.first + first}, count, {}).records) {
                        if (record.skip == Skip::kMissing) {
-                         throw std::runtime_error(
-                             fmt::format("{}: missing, and {} of its records has not been read yet",
-                                         source_.OriginOf(record.index).file, field_));
+                         throw std::runtime_error(fmt::format(
+                             "{}: missing, and {} of its records has not been read yet; restore it",
+                             source_.OriginOf(record.index).file, field_));
                        }
                        keys.push_back(record.label >= 0 ? record.label : NoKey(record.skip));
                      }
@@ -291,7 +291,8 @@ void RecordKeys::Read(SampleIndex first, std::span<std::int64_t> out) const {
 
 void RecordKeys::ReadRaw(SampleIndex first, std::span<std::int64_t> out) const {
   if (ToInt(first) < 0 || std::ssize(out) > size_ - ToInt(first)) {
-    throw std::out_of_range(fmt::format("keys [{}, +{}) of {}", ToInt(first), out.size(), size_));
+    throw std::out_of_range(
+        fmt::format("{1} keys from {0}: only {2} exist", ToInt(first), out.size(), size_));
   }
   std::int64_t at = ToInt(first);
   for (const Part& part : parts_) {

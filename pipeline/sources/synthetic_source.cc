@@ -84,7 +84,8 @@ Image Draw(const Scene& scene) {
 
 RecordBlock SyntheticSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size_ - count) {
-    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size_));
+    throw std::out_of_range(
+        fmt::format("{1} records from {0}: only {2} exist", ToInt(first), count, size_));
   }
   BlockBuilder builder;
   for (std::int64_t index = ToInt(first); index < ToInt(first) + count; ++index) {

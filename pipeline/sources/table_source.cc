@@ -123,7 +123,8 @@ TableReader TableSource::ReaderAt(std::int64_t row, std::stop_token stop) const 
 
 RecordBlock TableSource::Read(SampleIndex first, int count, std::stop_token stop) const {
   if (ToInt(first) < 0 || count < 0 || ToInt(first) > size() - count) {
-    throw std::out_of_range(fmt::format("records [{}, +{}) of {}", ToInt(first), count, size()));
+    throw std::out_of_range(
+        fmt::format("{1} records from {0}: only {2} exist", ToInt(first), count, size()));
   }
   BlockBuilder builder;
   if (count == 0) return builder.Finish();

@@ -41,7 +41,7 @@ TEST(Verdict, BlamesTheRankThatDoesNotComeToACollective) {
       Verdict({Status(9, "AllGather", "timed out", true), Status(9, "AllGather"), Status(8, "")},
               7),
       "rank 2 on h did not reach collective 9 at step 7: it has been computing, reading or writing "
-      "for 61 s");
+      "for 61 s; if it needs that long, raise comm.timeout or comm.patience");
 }
 
 TEST(Verdict, TellsTheErrorWhereNobodyWaits) {

@@ -158,7 +158,7 @@ TEST(BatchLoader, StopsAtTooManyBadRecordsInARow) {
   EXPECT_EQ(evaluation.Next()->rows(), 0);
   EXPECT_EQ(error_of(evaluation)
                 .find("50 records in a row cannot be used (25 no_image, 25 missing"
-                      "), the last one is record 49; "),
+                      "), up to record 49; "),
             0u);
 }
 

@@ -42,7 +42,7 @@ TEST(MemoryPlan, NamesTheLeastThatWorks) {
   LoaderOptions options;
   options.memory_bytes = 66 * kMiB;
   const std::string error = ErrorOf([&] { PlanMemory(options, 64); });
-  EXPECT_NE(error.find("set at least 67 MiB"), std::string::npos) << error;
+  EXPECT_NE(error.find("set at least 70254592 (67 MiB)"), std::string::npos) << error;
   options.memory_bytes = 67 * kMiB;
   EXPECT_EQ(PlanMemory(options, 64).batches, 1);
 }

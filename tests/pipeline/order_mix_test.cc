@@ -209,16 +209,17 @@ TEST(OrderMix, OfStoredOptionsIsTheSame) {
 
 TEST(OrderMix, RefusesWhatCannotBe) {
   EXPECT_EQ(ErrorOf(Mixed({{1000, 1000}, {8, 1000}}, 64)),
-            "part 1 of the mix has 8 records in 16 lanes, and a batch takes up to 2 from each "
-            "lane, so records would repeat within a batch; give the part fewer than 992 rows per "
-            "epoch, lower data.lanes, or raise data.window");
+            "source 2 of 2 has 8 records in 16 lanes, and a batch takes up to 2 from each lane, so "
+            "a batch would repeat records; use fewer than 992 samples of it per epoch, lower "
+            "data.lanes, or raise data.window");
   EXPECT_EQ(ErrorOf(Mixed({{1000, 10}, {8, 10}}, 64)),
-            "an epoch of 20 rows is smaller than one batch of 64; use more rows");
+            "an epoch of 20 samples is smaller than one batch of 64; lower batch_size, or raise "
+            "data.epoch_samples, data.repeats or data.counts");
   OrderOptions other = Mixed({{10, 10}, {10, 10}}, 8);
   other.size = 21;
-  EXPECT_EQ(ErrorOf(other), "the parts of the mix have 20 records, but the data has 21");
+  EXPECT_EQ(ErrorOf(other), "the sources of the mix have 20 records, but the data has 21");
   EXPECT_EQ(ErrorOf(Mixed({{10, -1}, {10, 10}}, 8)),
-            "a part of 10 records cannot fill -1 rows of an epoch");
+            "a source of 10 records cannot fill -1 samples of an epoch");
 }
 
 // Orders of stored runs hang on these numbers: they never change.

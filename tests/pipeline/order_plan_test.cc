@@ -277,8 +277,8 @@ TEST(OrderPlan, SaysWhatWouldFit) {
   EXPECT_EQ(ErrorOf({.size = 1000, .batch_size = 64, .window = -1}),
             "data.window -1 is negative; use 0 for the default");
   EXPECT_EQ(ErrorOf({.size = 100, .batch_size = 64, .lanes = 16, .chunk = 10}),
-            "100 records in chunks of 10 over 16 lanes give an epoch no full step of batch_size "
-            "64; use data.chunk = 6");
+            "100 records in chunks of 10 over 16 lanes do not fill one batch of 64 per epoch; use "
+            "data.chunk = 6");
   EXPECT_EQ(ErrorOf({.size = 64, .batch_size = 64}), "");
   EXPECT_EQ(ErrorOf({.size = 1, .batch_size = 1, .chunk = INT64_MAX, .window = INT64_MAX}), "");
 }

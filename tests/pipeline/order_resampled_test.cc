@@ -166,8 +166,8 @@ TEST(OrderResampled, RefusesATailAndWindowsThatABatchWouldEmpty) {
   small.lanes = 1;
   small.window = 100;
   EXPECT_EQ(ErrorOf(small),
-            "source 0 has 1000 records in 1 lane, but data.resampled needs windows of twice the "
-            "rows that a batch takes from a lane (up to 64); raise data.window, or lower "
+            "source 1 of 1 has 1000 records in 1 lane, but data.resampled needs windows of twice "
+            "the rows that a batch takes from a lane (up to 64); raise data.window, or lower "
             "data.chunk or batch_size");
 }
 

@@ -118,7 +118,8 @@ TEST(RecordKeys, NeedEachShardOnce) {
   EXPECT_EQ(OpenSource(list)->size(), 2);
   std::filesystem::rename(folder / "b.tar", folder / "away");
   EXPECT_EQ(ErrorOf([&] { Open(list); }),
-            (folder / "b.tar") + ": missing, and json.key of its records has not been read yet");
+            (folder / "b.tar") +
+                ": missing, and json.key of its records has not been read yet; restore it");
   std::filesystem::rename(folder / "away", folder / "b.tar");
   EXPECT_EQ(All(Open(list)), (Keys{1, 2}));
   std::filesystem::rename(folder / "b.tar", folder / "away");

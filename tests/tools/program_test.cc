@@ -407,7 +407,7 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
             "learning_rate.warmup = 0\n"
             "    an integer from 0 to 1000000000000; a change: changes results; also: "
             "warmup_steps\n"
-            "    Warmup steps, in which the rate rises to lr.\n");
+            "    Warmup steps: the rate rises linearly to lr.\n");
   EXPECT_EQ(Run("config keys warmup-steps > " + out), 0) << errors_;
   ExpectRefused("config keys nothing-like-it", "no key contains 'nothing_like_it'");
   ExpectRefused("config keys torchcompile", "OpenCLIP's --torchcompile has no counterpart");

@@ -202,7 +202,7 @@ TEST(ConfigKeys, AreExplainedByThemselvesOrByTheKeyBefore) {
 TEST_F(ConfigFile, AFolderInItsPlaceIsNamedAsOne) {
   const std::string folder = folder_.path();
   EXPECT_EQ(MessageOf([&] { LoadedConfig config(folder, {}); }),
-            folder + ": is a folder without a config.toml; give a config file or a run folder");
+            folder + ": is a folder without a config.toml; use a config file or a run folder");
 }
 
 TEST_F(ConfigFile, AKeyByTheNameThatAnotherProgramGivesItIsUnderstood) {
@@ -410,10 +410,9 @@ TEST(ConfigChanges, NameEachKeyItsValuesAndWhatTheyChange) {
   ConfigValues old = ValuesOf(before);
   std::vector<std::string> lines;
   for (const ChangedKey& key : ChangedKeys(old, ValuesOf(now))) lines.push_back(Describe(key));
-  EXPECT_EQ(lines,
-            (std::vector<std::string>{"data.train '' → 'moved/{0..3}.tar' (the same in effect)",
-                                      "learning_rate.lr 0.001 → 0.002 (changes results)",
-                                      "comm.timeout 120 → 60 (changes no result)"}));
+  EXPECT_EQ(lines, (std::vector<std::string>{"data.train '' → 'moved/{0..3}.tar' (same effect)",
+                                             "learning_rate.lr 0.001 → 0.002 (changes results)",
+                                             "comm.timeout 120 → 60 (changes no result)"}));
   // Another version's: a key that it did not know had its default; one that is gone is nothing.
   old.erase("train.epochs");
   old["train.forgotten"] = "1";

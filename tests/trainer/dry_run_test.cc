@@ -80,10 +80,10 @@ TEST_F(DryRuns, PlanARunBeforeItsDataExists) {
   with.back() = "1000,200";
   with.emplace_back("data.repeats=[1, 2]");
   ASSERT_EQ(Dry(with), 0) << errors_;
-  EXPECT_TRUE(Says("b.tar: 398 of an epoch's 1392 rows, each record 1.99 times")) << output_;
+  EXPECT_TRUE(Says("b.tar: 398 of an epoch's 1392 samples, each record 1.99 times")) << output_;
   with[with.size() - 2] = "1000";
   EXPECT_EQ(Dry(with), 2);
-  EXPECT_NE(errors_.find("give one number for each source"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("set one number per source"), std::string::npos) << errors_;
   EXPECT_EQ(Run(Train("run", {"--samples", "10"})), 2) << "a real run has its data";
 }
 
@@ -155,7 +155,7 @@ TEST(CheckpointSpace, IsForThoseToComeAndOneMore) {
   CheckpointSpace space{.checkpoint_bytes = 1e9, .keep = 3, .present = 0, .free_bytes = 4e9};
   EXPECT_EQ(CheckSpace(space, "run"), "");
   space.free_bytes = 3.9e9;
-  EXPECT_NE(CheckSpace(space, "run").find("4 checkpoints to come need 4.0 GB"), std::string::npos)
+  EXPECT_NE(CheckSpace(space, "run").find("the next 4 checkpoints need 4.0 GB"), std::string::npos)
       << CheckSpace(space, "run");
   space.present = 3;  // the oldest goes when the next is there
   space.free_bytes = 1e9;

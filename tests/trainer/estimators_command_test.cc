@@ -63,7 +63,7 @@ class Estimators : public Training {
 TEST_F(Estimators, AreExportedUnderTheirIntegers) {
   ASSERT_EQ(Run(TrainOnShards("run")), 0) << errors_;
   Export("run", "by_key.safetensors");
-  EXPECT_NE(output_.find(": estimators of 200 records by json.key"), std::string::npos);
+  EXPECT_NE(output_.find(": estimators of 200 records, keyed by json.key"), std::string::npos);
   Export("run", "by_index.safetensors", {"--index-by", "index"});
   auto by_key = Tensors("by_key.safetensors"), by_index = Tensors("by_index.safetensors");
   ASSERT_EQ(by_key["u_im"].sizes(), (std::vector<std::int64_t>{1001, 1}));

@@ -223,7 +223,7 @@ TEST_F(EvalClasses, FindClassesByTheNamesThatLabelsAre) {
   ASSERT_EQ(Run({"shards", "lint", shards_}), 0) << output_;
   EXPECT_NE(output_.find("60 healthy"), std::string::npos) << output_;
   ExpectError(Run({"eval", "linear", folder_ / "run", "--train", shards_, "--shards", shards_}), 1,
-              "are not class names: name the classes with --classes");
+              "are not class names; set --classes to a file of class names");
   ASSERT_EQ(Run({"eval", "linear", folder_ / "run", "--train", shards_, "--shards", shards_, "--l2",
                  "0.001", "--classes", folder_ / "classes.txt"}),
             0)

@@ -77,7 +77,8 @@ TEST_F(TrainingOnShards, SaysWhatIsWrongWithThemAndTrains) {
 
   std::filesystem::remove(folder_ / "1.tar");  // the manifest knows what was in it
   ASSERT_EQ(Run(Train("gone", OnShards())), 0) << errors_;
-  EXPECT_NE(errors_.find("missing since it was indexed: " + (folder_ / "1.tar")), std::string::npos)
+  EXPECT_NE(errors_.find("missing since the list was indexed: " + (folder_ / "1.tar")),
+            std::string::npos)
       << errors_;
   EXPECT_NE(errors_.find("missing"), std::string::npos) << errors_;
 
@@ -249,8 +250,8 @@ TEST_F(TrainingOnShards, TellsOfATxtOfSeveralLines) {
   }());
   const std::vector<std::string> words = {"data.train=" + (folder_ / "0.tar"), "train.epochs=1"};
   ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
-  EXPECT_NE(errors_.find("data.train: 10 of 40 checked records with several lines: .txt of "
-                         "several lines read as one caption (data.caption_lines)"),
+  EXPECT_NE(errors_.find("data.train: the .txt of 10 of 40 checked records has several lines, read "
+                         "as one caption (data.caption_lines)"),
             std::string::npos)
       << errors_;
 }

@@ -178,8 +178,9 @@ int RunBenchObjective(int argc, const char* const* argv) {
   Options options;
   CLI::App app(
       "Measures the loss and feature gradients of one rank, in float32 on the CPU.\n"
-      "It alternates with the six matrix products that they consist of. Memory is the peak of the\n"
-      "tensors beyond the features. The other ranks are not simulated: no communication is timed.",
+      "The baseline is the six matrix products in them, timed in turns with each objective.\n"
+      "Memory is the peak size of all tensors except the features. The other ranks are not\n"
+      "simulated, so no communication is timed.",
       "fastclip bench objective");
   app.add_option("--local", options.local, "rows of this rank")
       ->check(Between(1, 1 << 24))

@@ -307,8 +307,9 @@ void Print(const nlohmann::ordered_json& json) {
     fmt::print("\n  {:<22} {:8.2f} of 255 mean difference from exact pixels, at most {}",
                "fast pixels", json["drift"]["mean"].get<double>(), json["drift"]["max"].get<int>());
   }
-  fmt::print("\n  {:<22} {:8.0f} ns each, {:.1f} per sample: {:.3f}% of the CPU time", "probes",
-             json["probes"]["ns"].get<double>(), json["probes"]["per_sample"].get<double>(),
+  fmt::print("\n  {:<22} {:8.0f} ns each, {:.1f} per sample: {:.3f}% of the CPU time",
+             "timing probes", json["probes"]["ns"].get<double>(),
+             json["probes"]["per_sample"].get<double>(),
              100 * json["probes"]["share_of_cpu"].get<double>());
   fmt::print("\n  {:<22} {:8.0f} MB above the start\n", "memory",
              json["peak_rss_mb"].get<double>());

@@ -9,9 +9,10 @@ namespace fastclip {
 bool ParsePipelineBench(int argc, const char* const* argv, PipelineBenchOptions& o) {
   CLI::App app(
       "Measures the samples/s of the data pipeline, from shards to training batches.\n"
-      "In slices of 3 seconds it alternates with, on the same records, decoding alone (whole\n"
-      "images) and the bare kernels (decode, crop and resize of the same boxes). The ratios show\n"
-      "the overhead of the pipeline. Memory is the peak above the start of the process.",
+      "Two baselines run on the same records, in alternating slices of 3 seconds: decoding alone\n"
+      "(whole images) and the kernels alone (decode, crop and resize of the same boxes). The\n"
+      "ratios show the overhead of the pipeline. Memory is the peak above the start of the\n"
+      "process.",
       "fastclip bench pipeline");
   app.add_option("--shards", o.list, kListHelp)->required();
   app.add_option("--size", o.loader.image_size, kCropHelp)

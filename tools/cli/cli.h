@@ -16,8 +16,8 @@ namespace fastclip {
 /// Texts of options that several commands have.
 inline constexpr const char* kListHelp =
     "tar shards with braces and globs ('cc3m/{00000..00331}.tar'), a table of image paths and "
-    "captions (.tsv, .csv, .jsonl, also .gz), a folder of classes, a .txt that lists any of these, "
-    "or synthetic:N; several are joined with '::'";
+    "captions (.tsv, .csv, .jsonl, also .gz), a folder of classes (ImageFolder), a .txt that lists "
+    "any of these, or synthetic:N; several are joined with '::'";
 inline constexpr const char* kManifestHelp =
     "manifest file to use or create, with a folder FILE.places (FILE.0, FILE.1, … if LIST has "
     "several parts); default: next to the shards";

@@ -142,8 +142,8 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
 int RunIndex(int argc, const char* const* argv) {
   CLI::App app(
       "Creates or updates the index of a list of shards or tables.\n"
-      "SHARD.tar.fastclip, next to each shard, has the place of each record; a manifest has the\n"
-      "record counts. Shards with the same size and modification time are not read again.",
+      "SHARD.tar.fastclip, next to each shard, holds the offset of each record; a manifest holds\n"
+      "the record counts. Shards with the same size and modification time are not read again.",
       "fastclip shards index");
   ListOptions options;
   options.source.renew = true;

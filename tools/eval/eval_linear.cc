@@ -142,7 +142,7 @@ int RunEvalLinear(int argc, const char* const* argv) {
       "the machine's memory: 4 bytes times the embedding width per image.",
       "fastclip eval linear");
   AddEvalOptions(app, options);
-  app.add_option("--train", options.train, "labeled images to train on, in the form of --shards")
+  app.add_option("--train", options.train, "labeled images to train on: a list like --shards")
       ->required();
   app.add_option(
       "--classes", options.classes,

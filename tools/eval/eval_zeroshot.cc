@@ -65,8 +65,8 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
   Options options;
   CLI::App app(
       "Evaluates zero-shot classification: top-1, top-5 and mean per-class recall.\n"
-      "A class embedding is the mean of the class name in all templates. An image gets the class\n"
-      "with the largest cosine similarity; ties are split evenly.",
+      "A class embedding is the mean text feature of the class name in all templates. An image\n"
+      "gets the class with the largest cosine similarity; ties are split evenly.",
       "fastclip eval zeroshot");
   AddEvalOptions(app, options);
   app.add_option(

@@ -136,9 +136,9 @@ int RunShow(int argc, const char* const* argv) {
   Options options;
   std::vector<std::int64_t> wanted;
   CLI::App app(
-      "Prints the estimators of some records in the form of the published code.\n"
-      "They are u of the image and of the text anchor (0 if the record was never seen) and, with\n"
-      "per-sample temperatures, those.",
+      "Prints the estimators of the given records, as the published code stores them: u of the\n"
+      "image and u of the text (0 if the record was never seen). With per-sample temperatures,\n"
+      "also prints these.",
       "fastclip estimators show");
   AddOptions(app, options);
   app.add_option("KEY", wanted, "integer keys of the records")->required()->check(AtLeast(0));
@@ -168,7 +168,7 @@ int RunExport(int argc, const char* const* argv) {
   Options options;
   std::string out;
   CLI::App app(
-      "Writes the estimators of all records in the form of the published code.\n"
+      "Writes the estimators of all records in the format of the published code.\n"
       "The file has float32 tensors u_im and u_tt, [largest key + 1, 1]; with per-sample\n"
       "temperatures also tau_*, m_grad_tau_*, v_grad_tau_* and bound_*. It can be used as\n"
       "train.init_estimators.",
@@ -195,7 +195,7 @@ int RunExport(int argc, const char* const* argv) {
       [&](std::span<const std::int64_t> indices) { return state.Rows(indices); },
       state.source().size(), state.tau_init());
   const std::int64_t without = state.keys() != nullptr ? state.keys()->without_key() : 0;
-  fmt::print("{}: estimators of {} by {}\n", out,
+  fmt::print("{}: estimators of {}, keyed by {}\n", out,
              Counted(state.source().size() - without, "record"), state.field());
   if (without > 0) {
     Tell("skipped {} without {}\n", Counted(without, "record"), state.field());
@@ -210,7 +210,7 @@ int RunExport(int argc, const char* const* argv) {
 }
 
 const Command kVerbs[] = {
-    {"show", "print the estimators of some records", RunShow},
+    {"show", "print the estimators of the given records", RunShow},
     {"export", "write the estimators of all records to a file", RunExport},
 };
 

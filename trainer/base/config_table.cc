@@ -113,7 +113,7 @@ void ConfigTable::ReadKnownKeys(const std::string& text, const std::string& wher
 
 void ConfigTable::ReadFile(const std::string& path) {
   if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
-    throw ConfigError(fmt::format("{}: is a folder; give a file", path));
+    throw ConfigError(fmt::format("{}: is a folder; use a config file", path));
   }
   if (std::error_code ignored; !std::filesystem::exists(path, ignored)) {
     throw ConfigError(fmt::format("{}: no such file; check the path", path));

@@ -26,7 +26,7 @@ std::string ConfigFileOf(const std::string& path) {
   if (!fs::is_directory(path, absent)) return path;
   const fs::path file = fs::path(path) / kRunConfig;
   if (fs::exists(file, absent)) return file;
-  throw ConfigError(fmt::format("{}: is a folder without a {}; give a config file or a run folder",
+  throw ConfigError(fmt::format("{}: is a folder without a {}; use a config file or a run folder",
                                 path, kRunConfig));
 }
 
@@ -171,11 +171,10 @@ void LoadedConfig::Validate(const std::string& path) const {
   }
   if (config_.train.precision == "amp" && config_.optimizer.name == "lamb" &&
       config_.train.micro_batches > 1) {
-    throw table_.Error(
-        "train.precision",
-        "lamb cannot be used with float16 micro-batches: small gradients underflow, and lamb "
-        "divides "
-        "by the norm of the rest; use \"amp_bf16\", train.micro_batches = 1 or another optimizer");
+    throw table_.Error("train.precision",
+                       "lamb cannot be used with float16 micro-batches: small gradients underflow "
+                       "to 0, which distorts lamb's trust ratio; use \"amp_bf16\", "
+                       "train.micro_batches = 1 or another optimizer");
   }
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
     throw table_.Error("train.init", "model.pretrained is also set; set only one of them");
@@ -203,10 +202,10 @@ void LoadedConfig::CheckTemperatureFits() const {
   if (kind == TemperatureKind::kIndividual && config_.temperature.schedule != "const") {
     throw table_.Error(
         "temperature.schedule",
-        fmt::format("{} has per-sample temperatures with a constant rate; set "
-                    "temperature.schedule = \"const\", and temperature.lr (0.0133 in "
-                    "the published recipe)",
-                    name));
+        fmt::format(
+            "{} needs a constant learning rate for its per-sample temperatures; set "
+            "temperature.schedule = \"const\", and temperature.lr (0.0133 in the published recipe)",
+            name));
   }
   if ((name == "sogclr" || name == "isogclr") && config_.gamma.schedule != "constant") {
     throw table_.Error(

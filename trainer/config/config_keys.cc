@@ -35,7 +35,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Random seed for the sample order, crops, caption choice and weight initialization."},
     {"train.threads", kRounding,
      "CPU threads per rank for the model. 0: the host's cores divided by its ranks. The threads "
-     "of [pipeline] come on top; they mostly wait. Results are bit-identical only for the same "
+     "of [pipeline] are extra; they mostly wait. Results are bit-identical only for the same "
      "number of threads.",
      "", kPerHost},
     {"train.device", kRounding,
@@ -47,11 +47,11 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "amp dtype"},
     {"train.grad_checkpointing", kNothing,
      "Keep only the inputs of transformer blocks and recompute the rest in the backward pass. "
-     "Uses less memory and a third more compute; results are bit-identical."},
+     "Uses less memory, but a third more compute; results are bit-identical."},
     {"train.micro_batches", kNumbers,
-     "Split each batch into this many micro-batches to save memory, in two passes. Must divide "
-     "batch_size. The result is the same, except for ResNets: their batch norm uses the "
-     "statistics of each micro-batch.",
+     "Split each batch into this many micro-batches to save memory, like OpenCLIP's --accum-freq "
+     "(two forward passes). Must divide batch_size. The result is the same, except for ResNets: "
+     "their batch norm uses the statistics of each micro-batch.",
      "accum_freq"},
     {"train.clip_norm", kNumbers,
      "Clip gradients to this global L2 norm. 0: off, as in all published recipes.",
@@ -76,43 +76,43 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Image-text pairs for retrieval evaluation during training. Empty: none.",
      "val_data"},
     {"data.manifest", kNothing,
-     "Path of the manifest (index) of data.train; an index file per shard goes into the folder "
-     "MANIFEST.places. Empty: all beside the shards, or in the run folder if that is not "
+     "Path of the manifest (index) of data.train; the index file of each shard goes into the "
+     "folder MANIFEST.places. Empty: all next to the shards, or in the run folder if that is not "
      "writable."},
     {"data.tokenizer", kSameSample,
-     "\"clip\" (vocabulary installed by set-up), \"clip:VOCABULARY_FILE\" or "
+     "\"clip\" (vocabulary installed by tools/setup.sh), \"clip:VOCABULARY_FILE\" or "
      "\"sentencepiece:MODEL_FILE\"."},
     {"data.chunk", kSameSample,
-     "Shuffling (pipeline/README.md): chunk consecutive records stay together; the data is "
-     "divided into lanes; each lane shuffles window records at a time. 0: automatic. Cannot "
-     "change during a run."},
+     "Shuffling (see pipeline/README.md). chunk: number of consecutive records that stay "
+     "together; lanes: number of parts of the data that are shuffled separately; window: number "
+     "of records that a lane shuffles at a time. 0: automatic. Cannot change during a run."},
     {"data.lanes", kSameSample, ""},
     {"data.window", kSameSample, ""},
     {"data.tail", kSameSample,
      "What happens to records that do not fill the last batch of an epoch. \"drop\": they are "
-     "left out of this epoch; \"pad\": the batch is filled with records already seen; \"carry\": "
+     "skipped in this epoch; \"pad\": the batch is filled with records already seen; \"carry\": "
      "they start the next epoch. Cannot change during a run."},
     {"data.weights", kSameSample,
-     "How to mix the sources that :: joins in `train`, one number per source. Set at most one: "
+     "How to mix the sources joined by :: in `train`, one number per source. Set at most one: "
      "weights: share of an epoch's samples ([0.7, 0.3]); repeats: times each record is used per "
      "epoch ([1, 2.5]); counts: samples per epoch. All empty: each record once. A record repeats "
      "only after all others of its source were used. Cannot change during a run."},
     {"data.repeats", kSameSample, "", "train_data_upsampling_factors"},
     {"data.counts", kSameSample, ""},
     {"data.epoch_samples", kSameSample,
-     "Samples per epoch, with weights, repeats or resampled. 0: the number of records, or what "
-     "repeats add up to. If set, only the ratios of repeats count, like OpenCLIP's upsampling "
-     "factors.",
+     "Samples per epoch, with weights, repeats or resampled. 0: the number of records, or with "
+     "repeats the sum of the repeated records. If set, only the ratios of repeats count, like "
+     "OpenCLIP's upsampling factors.",
      "train_num_samples"},
     {"data.resampled", kSameSample,
-     "Sample with replacement, like OpenCLIP's --dataset-resampled: each window draws its "
-     "records again from all of them, and an epoch is only a number of samples. false: each "
-     "record is used once per epoch.",
+     "Sample with replacement, like OpenCLIP's --dataset-resampled: each window draws from all "
+     "records of its lane, so an epoch is only a number of samples. false: each record is used "
+     "once per epoch.",
      "dataset_resampled"},
     {"data.lanes_per_rank", kRounding,
      "Lanes of each rank, for ranks of unequal speed: [5, 2, 3, 1] for four ranks and 11 lanes. "
-     "Empty: even. Each rank reads only its own lanes and keeps their estimators. Gradients are "
-     "exact for any split."},
+     "Empty: the same for all. Each rank reads only its own lanes and keeps their estimators. "
+     "Gradients are exact for any split."},
     {"data.captions", kNumbers,
      "Where tar shards keep captions: \"txt\" or \"json.NAME\" (\"json.A.B\": field B in A), a "
      "string or a list of strings in the .json. Each epoch picks one of a record's captions, "
@@ -143,11 +143,11 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"data.max_record_bytes", kNumbers,
      "Maximum bytes per record. Larger records are skipped and counted."},
     {"data.max_skips_per_mille", kNothing,
-     "Stop the run when more than this many of 1000 records are skipped. RUN/quarantine.jsonl "
+     "Stop the run when more than this many records per 1000 are skipped. RUN/quarantine.jsonl "
      "lists the skipped records; `fastclip shards lint` finds all bad ones."},
 
     {"model.name", kSameSample,
-     "Preset of configs/models (tiny, ViT-B-32, ViT-B-16, ViT-L-14, RN50, RN101, RN50x4; for "
+     "Preset in configs/models (tiny, ViT-B-32, ViT-B-16, ViT-L-14, RN50, RN101, RN50x4; for "
      "OpenAI's weights ViT-B-32-quickgelu and so on), or the path of a model file in the same "
      "format.",
      "model"},
@@ -159,7 +159,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Compute text only up to the longest caption of the batch, rounded up to a multiple of 8, "
      "instead of the full context length. Same result, faster."},
     {"model.patch_dropout", kNumbers,
-     "Fraction of image patches that a ViT drops in training, 0 to 0.999: other patches each "
+     "Fraction of image patches that a ViT drops in training, 0 to 0.999; different patches each "
      "epoch. Training is faster; evaluation uses all patches. The papers use 0.5 to 0.75 for "
      "large models and end with a few epochs at 0.",
      "force_patch_dropout"},
@@ -179,7 +179,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "false: they are updated from the data."},
     {"model.lock_text", kSameState,
      "Freeze the text tower, except its last lock_text_unlocked_layers groups. Its norms are "
-     "frozen like its other weights; lock_text_freeze_layer_norm = false is refused."},
+     "frozen like its other weights; lock_text_freeze_layer_norm = false is an error."},
     {"model.lock_text_unlocked_layers", kSameState, ""},
     {"model.lock_text_freeze_layer_norm", kNumbers, ""},
 
@@ -219,8 +219,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "gamma_decay_epochs"},
 
     {"temperature.init", kStartOnly,
-     "Initial temperature tau, 0.01 to 1. With per-sample temperatures, that of samples not seen "
-     "yet.",
+     "Initial temperature tau, 0.01 to 1. With per-sample temperatures: the value for samples "
+     "not seen yet.",
      "temperature tau"},
     {"temperature.from", kStartOnly,
      "Which initial temperature (and bias) to use if a run starts from weights "
@@ -228,7 +228,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "weights; \"auto\": that of the weights if the objective learns the temperature, as in "
      "OpenCLIP, otherwise temperature.init. RUN/config.toml shows the value used."},
     {"temperature.lr", kNumbers,
-     "Learning rate of the temperature, of ln(1/tau). -1: the model's.",
+     "Learning rate of the temperature, which is trained as ln(1/tau). -1: learning_rate.lr.",
      "lr_tau"},
     {"temperature.schedule", kNumbers,
      "\"cosine\": with the model's warmup and lr_min, even if the model's schedule differs; "
@@ -241,8 +241,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "init_logit_bias"},
 
     {"optimizer.name", kSameState,
-     "\"adamw\"; \"lamb\": AdamW with steps scaled to each matrix's norm; \"lion\": steps by the "
-     "sign of an average; \"sgdm\": SGD with momentum.",
+     "\"adamw\"; \"lamb\": AdamW with steps scaled to each matrix's norm; \"lion\": the step is "
+     "the sign of a moving average; \"sgdm\": SGD with momentum.",
      "opt optimizer"},
     {"optimizer.beta1", kNumbers,
      "Decay rates of the moving averages: beta1 for the gradient, beta2 for its square. lion: "
@@ -266,7 +266,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"learning_rate.lr", kNumbers, "", "lr learning_rate"},
     {"learning_rate.lr_min", kNumbers, "", "min_lr"},
     {"learning_rate.warmup", kNumbers,
-     "Warmup steps, in which the rate rises to lr.",
+     "Warmup steps: the rate rises linearly to lr.",
      "warmup_steps"},
     {"learning_rate.cooldown_epochs", kNumbers,
      "const-cooldown: number of epochs of the cooldown (at least 1), its power (1: linear; more: "
@@ -289,17 +289,18 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "depend on it.",
      "", kPerHost},
     {"pipeline.read_ahead", kNothing,
-     "Maximum bytes of the page cache to fill ahead, one shuffle window before it is needed, in "
-     "large requests. 0: off; -1: half of the memory free at the start. Batches do not depend on "
-     "it.",
+     "Maximum bytes to read ahead into the page cache, one shuffle window before they are "
+     "needed, in large requests. 0: off; -1: half of the memory free at the start. Batches do "
+     "not depend on it.",
      "", kPerHost},
     {"pipeline.max_pixels", kNumbers,
      "Images with more pixels are skipped and counted."},
     {"pipeline.formats", kNumbers,
-     "Image formats to read. \"gif\" and \"bmp\" are off by default (pipeline/pixels/decode.md "
-     "says how each format is decoded)."},
+     "Image formats to read. \"gif\" and \"bmp\" are off by default. See "
+     "pipeline/pixels/decode.md for how each format is decoded."},
     {"pipeline.exif_rotate", kNumbers,
-     "Rotate images as their EXIF orientation says. false: keep them as stored, like OpenCLIP."},
+     "Rotate images according to their EXIF orientation. false: keep them as stored, like "
+     "OpenCLIP."},
     {"pipeline.pixels", kNumbers,
      "\"exact\": the same bytes as Pillow; \"fast\": training decodes large JPEGs at 1/2, 1/4 or "
      "1/8 of their size."},
@@ -331,9 +332,9 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "imagenet_val"},
     {"eval.zeroshot_classes", kEvaluation,
      "File of class names, one per line; the first is label 0. Or \"imagenet\", installed by "
-     "set-up. Empty: the folder names of an ImageFolder. Equal names stay separate classes. "
-     "Labels can be class names; differences in case, \"_\" and \"-\" are allowed. Images whose "
-     "label is not a class are counted and reported."},
+     "tools/setup.sh. Empty: the folder names of an ImageFolder. Equal names stay separate "
+     "classes. Labels can be class names; differences in case, \"_\" and \"-\" are allowed. "
+     "Images whose label is not a class are counted and reported."},
     {"eval.zeroshot_templates", kEvaluation,
      "File of prompt templates, one per line, with {} or {c} for the class name; or \"openai\" "
      "(80), \"simple\" (7)."},
@@ -345,8 +346,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "zeroshot_frequency"},
 
     {"checkpoint.every_steps", kNothing,
-     "Save a checkpoint every this many steps (0: not by steps) and epochs. The end of the run "
-     "and Ctrl-C always save one."},
+     "Save a checkpoint every this many steps and every this many epochs (0: off). The end of "
+     "the run and Ctrl-C always save one."},
     {"checkpoint.every_epochs", kNothing, "", "save_frequency"},
     {"checkpoint.keep", kNothing,
      "Number of checkpoints to keep, at least 2.",
@@ -400,7 +401,7 @@ std::string_view DescribeChange(KeyChange change) {
     case kStartOnly:
       return "used only when a run starts; ignored";
     case kSameSample:
-      return "the same in effect";
+      return "same effect";
     case kSameState:
       return "refused";
   }

@@ -52,7 +52,7 @@ std::string Find(const std::string& file_or_set, const std::string& folder) {
   try {
     return SharedFile(folder + "/" + file_or_set + ".txt");
   } catch (const std::runtime_error& missing) {
-    throw std::runtime_error(fmt::format("'{}': no such file, and not the name of a set: {}",
+    throw std::runtime_error(fmt::format("'{}': no such file, and not a built-in list: {}",
                                          file_or_set, missing.what()));
   }
 }
@@ -128,8 +128,7 @@ ClassList OpenClasses(const std::string& file_or_set, const std::string& list) {
   std::vector<std::string> names = ClassesOfList(list);
   if (names.empty()) {
     throw std::runtime_error(fmt::format(
-        "'{}' is not a folder of classes; name the classes: a file with one per line, or "
-        "\"imagenet\"",
+        "'{}' is not a folder of classes; set a file of class names (one per line) or \"imagenet\"",
         list));
   }
   if (names.size() < 2) {

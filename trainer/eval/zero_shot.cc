@@ -118,8 +118,8 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
       "{}: {} checked, none can be used: {}; {}", set, Counted(looks, "record"),
       DescribeSkips(skips),
       unknown.empty() ? "labels are read from .cls members or a column 'label'; for another place "
-                        "set a label key such as json.NAME"
-      : names.size() == 0 ? unknown + ": name the classes with --classes"
+                        "set --label-key (eval.zeroshot_label_key in a run), as in json.NAME"
+      : names.size() == 0 ? unknown + "; set --classes to a file of class names"
                           : unknown + " of " + from));
 }
 

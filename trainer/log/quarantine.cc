@@ -59,8 +59,8 @@ void Quarantine::Read() {
     const auto entry = ParseLine(text, source_.size());
     if (!entry) {
       throw std::runtime_error(
-          fmt::format("{}:{}: not a quarantine line of this data; remove the file, and the bad "
-                      "records are found again",
+          fmt::format("{}:{}: invalid line, or from other data; remove the file, and bad records "
+                      "will be listed again",
                       path_, number));
     }
     noted_.insert(ToInt(entry->record.index));

@@ -118,7 +118,7 @@ ModelConfig LoadModelConfig(const std::string& name_or_path) {
   }
   const std::vector<std::string> alike = SameActivation(name_or_path, names);
   throw ConfigError(fmt::format(
-      "unknown model '{}'; did you mean '{}'? Presets: {}; or give a model file (*.toml)",
+      "unknown model '{}'; did you mean '{}'? Presets: {}; or use a model file (*.toml)",
       name_or_path, Nearest(name_or_path, alike), fmt::join(names, ", ")));
 }
 

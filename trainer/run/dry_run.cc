@@ -203,7 +203,7 @@ class PlannedRun {
     const std::vector<std::string> sources = SplitList(config_->data.train);
     for (std::size_t part = 0; part < order.parts.size(); ++part) {
       const auto [size, rows] = order.parts[part];
-      lines_.Add("mix", "{}: {} of an epoch's {} rows, each record {:.3g} times{}",
+      lines_.Add("mix", "{}: {} of an epoch's {} samples, each record {:.3g} times{}",
                  order.parts.size() == sources.size() ? sources[part] : config_->data.train, rows,
                  EpochRows(plan_), static_cast<double>(rows) / static_cast<double>(size),
                  order.resampled ? " on average" : "");
@@ -240,11 +240,10 @@ class PlannedRun {
       for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
     }
     if (!found_ && !config_->train.init_estimators.empty() && !config_->data.index_by.empty()) {
-      lines_.Add(
-          "estimators",
-          "{}: its keys are not checked against {} in a dry run; the start reads all records "
-          "for that",
-          config_->train.init_estimators, config_->data.index_by);
+      lines_.Add("estimators",
+                 "{}: a dry run does not check its keys against {}; a real start reads all records "
+                 "to do so",
+                 config_->train.init_estimators, config_->data.index_by);
     }
     const std::string rho =
         RhoWarning(config_->objective, gamma, plan_.options().batch_size, plan_.options().size);

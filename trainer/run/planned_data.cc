@@ -29,8 +29,8 @@ std::string DescribeTail(const OrderPlan& plan) {
   const std::int64_t rows = plan.steps_per_epoch() * order.batch_size;
   if (order.tail == Tail::kCarry)
     return "records that do not fill the last batch start the next epoch";
-  if (order.resampled) return fmt::format("an epoch is {} rows, sampled with replacement", rows);
-  if (!order.parts.empty()) return fmt::format("an epoch is {} rows", rows);
+  if (order.resampled) return fmt::format("an epoch is {} samples, drawn with replacement", rows);
+  if (!order.parts.empty()) return fmt::format("an epoch is {} samples", rows);
   return order.tail == Tail::kPad
              ? fmt::format("{} per epoch repeat a record", Counted(rows - order.size, "row"))
              : fmt::format("{} dropped per epoch", Counted(order.size - rows, "record"));
@@ -43,8 +43,7 @@ OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int6
   const bool mixed = !mix.weights.empty() || !mix.repeats.empty() || !mix.counts.empty();
   if (samples.size() != sources && (samples.size() != 1 || mixed)) {
     throw ConfigError(fmt::format(
-        "--samples has {}, but data.train has {}; give one number for each source, separated by "
-        "commas",
+        "--samples has {}, but data.train has {}; set one number per source, separated by commas",
         Counted(std::ssize(samples), "number"),
         Counted(static_cast<std::int64_t>(sources), "source")));
   }

@@ -66,8 +66,10 @@ std::vector<std::string> LookAtData(const std::string& key, const std::string& l
     several_lines += sample.several_lines;
   }
   if (several_lines == 0) return {};
-  return {fmt::format("{}: {} of {} checked records with several lines: {} (data.caption_lines)",
-                      key, several_lines, looked, DescribeLines(options.caption_lines))};
+  return {fmt::format(
+      "{}: the .txt of {} of {} checked records has several lines, read as {} (data.caption_lines)",
+      key, several_lines, looked,
+      options.caption_lines == CaptionLines::kSplit ? "one caption per line" : "one caption")};
 }
 
 ModelConfig ModelOf(const LoadedConfig& config) {

@@ -112,7 +112,7 @@ std::string CheckSpace(const CheckpointSpace& space, const std::string& folder) 
                     has, DescribeBytes(space.checkpoint_bytes)));
   }
   return fmt::format(
-      "{}, but {} to come need {} (checkpoint.keep = {}, plus one while it is written); free disk "
+      "{}, but the next {} need {} (checkpoint.keep = {}, plus one while it is written); free disk "
       "space, or lower checkpoint.keep",
       has, Counted(missing, "checkpoint"), DescribeBytes(needed), space.keep);
 }

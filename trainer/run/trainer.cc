@@ -190,8 +190,8 @@ StopSignal::Words Trainer::StopWords() {
 void Trainer::RefuseADivergedEnd() const {
   if (refused_in_a_row_ == 0) return;
   throw std::runtime_error(fmt::format(
-      "the run diverged: loss or gradient was not finite in the last {}; {} holds the weights from "
-      "before. Try a lower learning_rate.lr, a longer warmup or train.clip_norm",
+      "the run diverged: loss or gradient was not finite in the last {}; last good checkpoint: {}. "
+      "Try a lower learning_rate.lr, a longer warmup or train.clip_norm",
       refused_in_a_row_ == 1 ? "step" : Counted(refused_in_a_row_, "step"),
       folder_->last_checkpoint()));
 }

@@ -49,7 +49,10 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   learner_->optimizer->LoadState(LoadOptimizer(found.path), found.path);
   if (!learner_->objective->state_columns().empty()) {
     const auto saved = OpenTable(found.path);
-    if (!saved) throw std::runtime_error(fmt::format("{}: has no state files", found.path));
+    if (!saved)
+      throw std::runtime_error(
+          fmt::format("{}: has no state files, which objective {} needs; use another checkpoint",
+                      found.path, config_->objective.name));
     saved->Read(data_->lanes, learner_->table.values());
   }
   step_ = meta.step;
@@ -126,15 +129,15 @@ void Trainer::TakeEstimators(const std::string& file) {
   const std::int64_t records = sum(imported.records - imported.never_seen);
   const std::int64_t without_key = sum(imported.without_key);
   const std::int64_t not_finite = sum(imported.not_finite);
-  console_.Say(fmt::format("estimators of {} from {} ({}){}{}", Counted(records, "record"), file,
-                           fmt::join(imported.tensors, ", "),
-                           without_key == 0 ? ""
-                                            : fmt::format("; {} without {} start from scratch",
-                                                          Counted(without_key, "record"), field),
-                           not_finite == 0
-                               ? ""
-                               : fmt::format("; reset {} of u_im and u_tt that are NaN or infinite",
-                                             Counted(not_finite, "value"))));
+  console_.Say(fmt::format(
+      "estimators of {} from {} ({}){}{}", Counted(records, "record"), file,
+      fmt::join(imported.tensors, ", "),
+      without_key == 0 ? ""
+                       : fmt::format("; those of {} without {} start from scratch",
+                                     Counted(without_key, "record"), field),
+      not_finite == 0 ? ""
+                      : fmt::format("; reset {} of u_im and u_tt that are NaN or infinite",
+                                    Counted(not_finite, "value"))));
   SayIfEstimatorsAreLost();
 }
 

@@ -46,7 +46,8 @@ std::string DescribeLoss(const TrainConfig& config) {
                          ? "loss: SigLIP's loss on the batch"
                          : fmt::format("loss: CLIP's contrastive loss on the batch (chance {:.2f})",
                                        std::log(static_cast<double>(config.train.batch_size)));
-  text += "; accuracy: share of the batch's images and captions that find each other";
+  text +=
+      "; accuracy: share of the batch's images and captions whose pair has the highest similarity";
   if (HasItsOwnLoss(name)) text += fmt::format("; objective: what {} minimizes", name);
   return text;
 }

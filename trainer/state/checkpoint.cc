@@ -231,8 +231,9 @@ void Write(const fs::path& folder, const CheckpointMeta& meta, const CheckpointC
       }
     } catch (const std::runtime_error& error) {
       if (unknown || available > needed) throw;
-      throw std::runtime_error(fmt::format("{}; needs {:.1f} MB, but only {:.1f} MB were free",
-                                           error.what(), Megabytes(needed), Megabytes(available)));
+      throw std::runtime_error(
+          fmt::format("{}; the checkpoint needs {:.1f} MB, but only {:.1f} MB were free",
+                      error.what(), Megabytes(needed), Megabytes(available)));
     }
   });
   const std::vector<std::string> written = GatherTexts(comm, mine.dump());
@@ -266,8 +267,8 @@ void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
     std::error_code ignored;
     if (comm.rank() == 0) fs::remove_all(final.string() + std::string(kUnfinished), ignored);
     const std::string text = fmt::format(
-        "step {} could not be saved: {}; earlier checkpoints in {} are "
-        "intact: fix the cause, then resume",
+        "step {} could not be saved: {}; earlier checkpoints in {} are intact; fix the cause, then "
+        "continue with resume=true",
         meta.step, error.what(), folder.string());
     if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
       throw SharedError(shared->rank(), text);

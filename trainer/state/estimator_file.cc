@@ -9,6 +9,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/files/system_memory.h"
 #include "trainer/objective/estimator.h"
 #include "trainer/state/safetensors.h"
@@ -76,10 +77,10 @@ class ReferenceState {
     }
     for (const char* side : {"_im", "_tt"}) {
       if (Has(std::string("bound") + side) || !Has(std::string("tau") + side)) continue;
-      throw std::runtime_error(fmt::format(
-          "{}: has tau{} but no bound{} (u{} is divided by its exp()); both are in the published "
-          "code's epoch_N_tau_rank_R.pt",
-          path, side, side, side));
+      throw std::runtime_error(
+          fmt::format("{}: has tau{} but no bound{} (u{} is stored divided by exp(bound{})); both "
+                      "are in the published code's epoch_N_tau_rank_R.pt",
+                      path, side, side, side, side));
     }
     rows_ = RowsIn(tensors_.at("u_im"));
   }
@@ -90,8 +91,8 @@ class ReferenceState {
   at::Tensor At(const std::string& name, std::span<const std::int64_t> rows) const {
     const std::size_t entry = tensors_.at(name);
     if (RowsIn(entry) != rows_) {
-      throw std::runtime_error(
-          fmt::format("{}: {} has {} rows, but u_im has {}", path_, name, RowsIn(entry), rows_));
+      throw std::runtime_error(fmt::format("{}: {} has {}, but u_im has {}", path_, name,
+                                           Counted(RowsIn(entry), "row"), rows_));
     }
     return reader_.ReadRows(reader_.entries()[entry], rows).flatten().to(at::kDouble);
   }
@@ -142,8 +143,8 @@ ImportedEstimators ImportEstimators(const std::string& path, const RecordKeys* k
     }
     if (past < some.keys.size()) {
       throw std::runtime_error(fmt::format(
-          "{}: has {} rows, but record {} has the key {}; check that the file belongs to this data",
-          path, from.rows(), some.indices[past], some.keys[past]));
+          "{}: has {}, but record {} has the key {}; check that the file belongs to this data",
+          path, Counted(from.rows(), "row"), some.indices[past], some.keys[past]));
     }
     at::Tensor rows = table.Read(some.indices).to(at::kDouble);
     for (std::size_t c = 0; c < table.columns().size(); ++c) {
@@ -187,10 +188,9 @@ void CheckEstimatorFile(const std::string& path, std::int64_t records) {
           path, name));
     }
     if (rows >= records) continue;
-    throw std::runtime_error(fmt::format(
-        "{}: {} has {} rows, but the data has {} records; check that the file belongs to this "
-        "data",
-        path, name, rows, records));
+    throw std::runtime_error(
+        fmt::format("{}: {} has {}, but the data has {}; check that the file belongs to this data",
+                    path, name, Counted(rows, "row"), Counted(records, "record")));
   }
 }
 

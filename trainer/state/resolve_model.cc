@@ -19,7 +19,7 @@ ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
       return {fs::path(found->path) / kModelFile, path, std::move(found->passed_over)};
     }
     throw std::runtime_error(fmt::format(
-        "{}: the run has no checkpoint yet; wait for the first one, or give a .safetensors file",
+        "{}: the run has no checkpoint yet; wait for the first one, or use a .safetensors file",
         path.string()));
   }
   if (fs::exists(path / kCheckpointFile)) {

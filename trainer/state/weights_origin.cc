@@ -42,8 +42,7 @@ void CheckNormalisation(const std::string& file, const json& preprocessing) {
     for (std::size_t c = 0; c < expected.size(); ++c) {
       if (given[c].is_number() && std::abs(given[c].get<double>() - expected[c]) < 1e-4) continue;
       throw ConfigError(fmt::format(
-          "{}: the weights expect images normalized by the {} {}, but only [{}, {}, {}] is "
-          "supported",
+          "{}: the weights expect images normalized with {} {}, but only [{}, {}, {}] is supported",
           file, key, given.dump(), expected[0], expected[1], expected[2]));
     }
   }
