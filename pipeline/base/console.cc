@@ -65,15 +65,15 @@ void Console::Status(const StatusLine& line) {
   if (silent_) return;
   const MutexLock lock(mutex_);
   next_ = Clock::now() + Apart();
+  if (copy_ && Clock::now() >= next_copy_) {
+    next_copy_ = Clock::now() + kCopiedStatusApart;
+    copy_(line.Whole());
+  }
   if (terminal_) {
     // The last column stays free: some terminals begin a new line when it is filled.
     Show(line.Fit(TerminalColumns() - 1, colour_));
   } else {
     Put(line.Whole() + "\n");
-  }
-  if (copy_ && Clock::now() >= next_copy_) {
-    next_copy_ = Clock::now() + kCopiedStatusApart;
-    copy_(line.Whole());
   }
 }
 

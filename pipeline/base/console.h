@@ -22,6 +22,8 @@ class Console {
   /// status.
   using Copy = std::function<void(const std::string&)>;
   explicit Console(bool silent = false, Copy copy = {});
+  /// Removes the status line, so that what is printed next, such as an error, has its own line.
+  ~Console() { Clear(); }
   /// Whether it is time for another status: 10 times a second on a terminal, every 10 s elsewhere.
   /// For the thread that calls Status().
   bool StatusDue() const { return !silent_ && Clock::now() >= next_; }

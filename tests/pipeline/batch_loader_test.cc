@@ -162,11 +162,11 @@ TEST(BatchLoader, ReadsNoRecordAgainThatIsKnownToBeBad) {
               expected);
   int bad = 0;
   for (std::int64_t i = 0; i < source.size(); ++i) {
-    const auto cause = known.Find(SampleIndex{i});
-    if (!cause) continue;
-    EXPECT_NE(*cause, Skip::kMissing);  // it may come back
+    const auto found = known.Find(SampleIndex{i});
+    if (!found) continue;
+    EXPECT_NE(found->cause, Skip::kMissing);  // it may come back
     ++bad;
-    EXPECT_EQ(*cause, source.bad.contains(i) ? source.bad.at(i) : Skip::kTruncated);
+    EXPECT_EQ(found->cause, source.bad.contains(i) ? source.bad.at(i) : Skip::kTruncated);
   }
   EXPECT_GT(bad, 20);
 

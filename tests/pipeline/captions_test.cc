@@ -139,7 +139,7 @@ TEST(TarSource, KeepsTheLastRecordOfACutShardWhoseCaptionIsInTheJson) {
   const OpenedSource opened = OpenSourceWithInfo(path);
   EXPECT_EQ(Summary(ReadAll(*opened.source)), (Lines{"a|A|one|-1|", "b|B|two|-1|"}));
   ASSERT_EQ(opened.parts[0].warnings.size(), 1u);
-  EXPECT_NE(opened.parts[0].warnings[0].find("cut short"), std::string::npos);
+  EXPECT_NE(opened.parts[0].warnings[0].find("truncated (no end-of-archive mark)"), std::string::npos);
 }
 
 TEST(TarSource, CutsALongCaptionBetweenCharacters) {

@@ -195,7 +195,7 @@ TEST_F(ManifestTest, FallsBackWhereTheShardsFolderCannotBeWritten) {
     EXPECT_EQ(Open(list_, options).walked, 0);
     const OpenedSource nowhere = OpenSourceWithInfo(list_);
     EXPECT_EQ(nowhere.parts[0].manifest, "");
-    EXPECT_NE(nowhere.parts[0].notes.at(0).find("cannot be kept"), std::string::npos);
+    EXPECT_NE(nowhere.parts[0].notes.at(0).find("the manifest cannot be saved"), std::string::npos);
     EXPECT_EQ(FirstCaption(*nowhere.source, 14), "caption of c1005");
   }
   fs::permissions(folder_ / "s", fs::perms{0755});

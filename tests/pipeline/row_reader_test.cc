@@ -39,8 +39,9 @@ TEST_F(RowReaderTest, LeavesABadRecordOutAndRemembersIt) {
   RowSearch row{.row = 4};
   EXPECT_EQ(Reader().Read(row, {}), RowReader::Outcome::kLeftOut);
   ASSERT_EQ(row.skipped.size(), 1u);
-  EXPECT_EQ(row.skipped[0], (SkippedRecord{SampleIndex{4}, Skip::kUndecodable}));
-  EXPECT_EQ(known_.Find(SampleIndex{4}), Skip::kUndecodable);
+  EXPECT_EQ(row.skipped[0].index, SampleIndex{4});
+  EXPECT_EQ(row.skipped[0].cause, Skip::kUndecodable);
+  EXPECT_EQ(known_.Find(SampleIndex{4}), row.skipped[0]);
 
   RowSearch again{.row = 4};
   source_.before_read = [](std::int64_t, std::stop_token) { FAIL() << "it is known to be bad"; };

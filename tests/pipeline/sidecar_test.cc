@@ -210,7 +210,7 @@ TEST_F(SidecarTest, LastsAsLongAsTheRunWhereNothingCanBeWritten) {
   {
     const WithoutRoot unprivileged;
     const OpenedSource opened = OpenSourceWithInfo(list_);
-    EXPECT_NE(opened.parts[0].notes.at(0).find("cannot be kept"), std::string::npos);
+    EXPECT_NE(opened.parts[0].notes.at(0).find("the manifest cannot be saved"), std::string::npos);
     EXPECT_EQ(ReadAll(*opened.source).records[14].key, "c1005");
     EXPECT_EQ(opened.source->OriginOf(SampleIndex{0}).offset, 0);
   }

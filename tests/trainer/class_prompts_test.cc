@@ -102,7 +102,7 @@ TEST_F(ClassFiles, NameFileAndLineOfWhatIsWrong) {
   ExpectClassError("cat\n", "1 class name; at least 2 are needed");
   ExpectClassError("", "0 class names");
   ExpectTemplateError("a {}\na photo\n",
-                      "t.txt:2: 'a photo' has no slot for the class name: write {} or {c}");
+                      "t.txt:2: 'a photo' has no slot for the class name; write {} or {c}");
   ExpectTemplateError("a photo of a {0}.\n", "t.txt:1: 'a photo of a {0}.' has no slot");
   ExpectTemplateError("a {}\n\na {}\n", "t.txt:2: blank line");
   ExpectTemplateError("", "no templates");

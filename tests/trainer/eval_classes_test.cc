@@ -198,7 +198,7 @@ TEST_F(EvalClasses, TakeAFolderOfClassesAsTheyTakeShards) {
                                 "eval.zeroshot_templates=" + (folder_ / "templates.txt")})),
             0)
       << errors_;
-  EXPECT_NE(errors_.find("(60 pictures of 6 classes)"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("(60 images of 6 classes)"), std::string::npos) << errors_;
 }
 
 TEST_F(EvalClasses, FindClassesByTheNamesThatLabelsAre) {

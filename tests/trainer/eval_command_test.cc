@@ -98,7 +98,7 @@ TEST_F(EvalRetrieval, ReadsATxtOfSeveralLinesAsOneCaptionALineAndSaysSo) {
   EXPECT_EQ(eval({"--caption-lines", "some"}), 2);
 
   ASSERT_EQ(Run(Train("other", {"data.val=" + shard, "train.epochs=1"})), 0) << errors_;
-  EXPECT_NE(errors_.find("(8 pictures, 24 captions: .txt read as one caption per line)"),
+  EXPECT_NE(errors_.find("(8 images, 24 captions: .txt read as one caption per line)"),
             std::string::npos)
       << errors_;
   ASSERT_EQ(

@@ -122,8 +122,8 @@ TEST(RunLog, KnowsTheEventsAtItsEnd) {
   {
     RunLog log(folder.path(), 0, 0);
     for (int step = 1; step <= 2000; ++step)
-      log.Write("train", step, {{"loss", 0.1}}, {{"epoch", 0}});
-    log.Write("retrieval", 2000, {{"R@1", 0.5}}, {{"images", 3}});
+      log.Write("train", step, {{"loss", 0.1}}, {{"epoch", 0}}, {.group = "train", .at = step});
+    log.Write("retrieval", 2000, {{"R@1", 0.5}}, {{"images", 3}}, {.group = "val", .at = 1});
     EXPECT_TRUE(log.Has("retrieval", 2000));
   }
   const RunLog log(folder.path(), 1'000'000, 2000);
@@ -146,7 +146,7 @@ TEST(RunLog, KeepsTheLinesThatItOwesWhereTheDiskIsFull) {
     ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
     for (int step = 0; step < 10; ++step) {
       try {
-        log.Write("train", step, {{"loss", 0.1}}, {{"epoch", 0}});
+        log.Write("train", step, {{"loss", 0.1}}, {{"epoch", 0}}, {.group = "train", .at = step});
       } catch (const std::runtime_error& error) {
         message = error.what();
       }

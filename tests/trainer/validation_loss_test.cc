@@ -36,9 +36,9 @@ TEST(ValidationLoss, IsTheMeanOverBatchesOfEachImageWithItsFirstCaption) {
 
 TEST(ValidationLoss, OfACollapsedModelIsTheLogarithmOfTheBatch) {
   EncodedSet set;
-  set.features = {at::ones({8, 3}), at::ones({8, 3})};
+  set.features = {at::ones({8, 3}, at::kDouble), at::ones({8, 3}, at::kDouble)};
   set.caption_row = {0, 1, 2, 3, 4, 5, 6, 7};
-  EXPECT_NEAR(ValidationLoss(set, 3, 4), std::log(4.0), 1e-6);
+  EXPECT_NEAR(ValidationLoss(set, 3, 4), std::log(4.0), 1e-12);
 }
 
 TEST(ValidationLoss, OfASetWithoutPairsIsNotANumber) {

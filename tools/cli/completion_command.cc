@@ -10,16 +10,10 @@ namespace fastclip {
 namespace {
 
 // Commands, verbs and options are read from --help, keys from `config keys`: the script need not
-// change when they do. Answers are kept for the life of the shell.
+// change when they do.
 constexpr std::string_view kBash =
     R"(# Completion of fastclip's commands, verbs, options and config keys.
-declare -gA _fastclip_answers
-_fastclip_ask() {
-  local question="$*"
-  [ -n "${_fastclip_answers[$question]+known}" ] ||
-    _fastclip_answers[$question]=$("$_fastclip_program" "$@" 2>/dev/null </dev/null)
-  printf '%s\n' "${_fastclip_answers[$question]}"
-}
+_fastclip_ask() { "$_fastclip_program" "$@" 2>/dev/null </dev/null; }
 _fastclip_verbs() { _fastclip_ask "$@" --help | sed -n 's/^  \([a-z][a-z]*\)  *[^ ].*/\1/p'; }
 _fastclip() {
   local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} words verbs

@@ -52,8 +52,8 @@ void PrintTable(const EvalSubject& subject, const Options& options, const ReadSe
   fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>8.4f}   (text to image)\n", "chance",
              std::min(1.0, 1 / images), std::min(1.0, 5 / images), std::min(1.0, 10 / images));
   fmt::print("\nvalidation loss {:.4f} (in batches of {}; chance {:.4f})\ntook {:.1f} s\n",
-             figures.loss, options.batch_size,
-             std::log(std::min(images, static_cast<double>(options.batch_size))),
+             figures.loss, subject.loss_batch(),
+             std::log(std::min(images, static_cast<double>(subject.loss_batch()))),
              subject.Seconds());
 }
 
@@ -63,6 +63,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
   nlohmann::ordered_json json;
   for (const auto& [name, value] : NamedRetrieval(metrics)) json[name] = value;
   json["clip_val_loss"] = figures.loss;
+  json["clip_val_loss_batch"] = subject.loss_batch();
   json["num_samples"] = metrics.images;
   json["num_captions"] = metrics.captions;
   if (set.of_several_lines > 0) {
@@ -111,7 +112,8 @@ int RunEvalRetrieval(int argc, const char* const* argv) {
   const PerSide<at::Tensor>& features = set.encoded.features;
   const Figures figures{
       .retrieval = ComputeRetrieval(features.image, features.text, set.encoded.caption_row),
-      .loss = ValidationLoss(set.encoded, model->logit_scale().item<double>(), options.batch_size)};
+      .loss =
+          ValidationLoss(set.encoded, model->logit_scale().item<double>(), subject.loss_batch())};
   if (options.json) {
     PrintJson(ToJson(subject, options, set, figures));
   } else {

@@ -105,6 +105,9 @@ EvalSubject::EvalSubject(const EvalOptions& options)
                                                     .model_option = "--model",
                                                     .tokenizer_option = "--tokenizer"});
   if (!unchecked.empty()) Tell("{}\n", unchecked);
+  if (const auto origin = OriginOf(file_); origin && origin->batch_size > 0) {
+    loss_batch_ = origin->batch_size;
+  }
   const int threads =
       options.threads > 0
           ? options.threads

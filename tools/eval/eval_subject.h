@@ -66,6 +66,8 @@ class EvalSubject {
   /// A ProgressLine, unless --json is given; `done` == total removes it.
   std::function<void(std::int64_t done)> Progress(const std::string& what,
                                                   std::int64_t total) const;
+  /// Batch size of the validation loss: that of the training; 256 if it is unknown.
+  std::int64_t loss_batch() const { return loss_batch_; }
   double Seconds() const;
 
  private:
@@ -74,6 +76,7 @@ class EvalSubject {
   ModelConfig model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   EncodeOptions encode_;
+  std::int64_t loss_batch_ = 256;
   bool watched_;
   std::chrono::steady_clock::time_point start_;
 };

@@ -31,9 +31,17 @@ Pairs PairsOf(const std::vector<std::int64_t>& caption_row, std::int64_t images)
   return pairs;
 }
 
-/// Σ_i (ln Σ_j exp(z_ij) − z_ii), of a square of logits.
-double CrossEntropy(const at::Tensor& logits, std::int64_t along) {
-  return at::logsumexp(logits, along).sub_(logits.diagonal()).sum().item<double>();
+/// Σ_i (ln Σ_j exp(x_i·y_j) − x_i·y_i), some rows at a time: a batch's logits may not fit in
+/// memory.
+double CrossEntropy(const at::Tensor& x, const at::Tensor& y) {
+  constexpr std::int64_t kRows = 1024;
+  double sum = 0;
+  for (std::int64_t first = 0; first < x.size(0); first += kRows) {
+    const at::Tensor rows = x.slice(0, first, first + kRows);
+    const at::Tensor logits = at::mm(rows, y.t());
+    sum += (at::logsumexp(logits, 1) - logits.diagonal(first)).sum().item<double>();
+  }
+  return sum;
 }
 
 }  // namespace
@@ -53,10 +61,9 @@ double ValidationLoss(const EncodedSet& set, double logit_scale, std::int64_t ba
   double total = 0;
   for (std::int64_t first = 0; first < count; first += batch_size) {
     const std::int64_t n = std::min(batch_size, count - first);
-    const at::Tensor logits =
-        at::mm(rows(image, pairs.image, first, n), rows(text, pairs.text, first, n).t())
-            .mul_(std::exp(logit_scale));
-    total += 0.5 * (CrossEntropy(logits, 1) + CrossEntropy(logits, 0));
+    const at::Tensor x = rows(image, pairs.image, first, n) * std::exp(logit_scale);
+    const at::Tensor y = rows(text, pairs.text, first, n);
+    total += 0.5 * (CrossEntropy(x, y) + CrossEntropy(y, x));
   }
   return total / static_cast<double>(count);
 }

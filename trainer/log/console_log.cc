@@ -38,7 +38,7 @@ void ConsoleLog::Write(const std::string& text) {
   } catch (const std::exception& error) {
     failed_ = true;
     const std::string said =
-        fmt::format("warning: {}; nothing more is logged there\n", error.what());
+        fmt::format("\nwarning: {}; nothing more is logged there\n", error.what());
     std::fwrite(said.data(), 1, said.size(), stderr);
   }
 }

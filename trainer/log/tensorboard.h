@@ -15,7 +15,8 @@ namespace fastclip {
 ///
 /// The file's first event says its version, the second that a session starts at `first_step`:
 /// readers then drop what earlier files hold of that step and later ones, which is what a resume
-/// repeats. Not thread-safe.
+/// repeats. Evaluations are written over epochs, so readers keep repeated ones: equal points at the
+/// same place. Not thread-safe.
 class TensorboardWriter {
  public:
   /// Makes folder/events.out.tfevents.TIME.HOST (and the folder). `first_step` is the lowest step

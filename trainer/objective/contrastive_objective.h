@@ -39,7 +39,7 @@ struct LossReport {
   /// name.
   at::Tensor contrastive_loss;
   /// 0-d share of the batch's anchors, of both directions, whose positive has the highest
-  /// similarity, ties excluded.
+  /// similarity; rounding decides ties.
   at::Tensor in_batch_accuracy;
   at::Tensor log_u_mean;  ///< 0-d share of ½·mean(ln u1 + ln u2)
   at::Tensor tau_mean;    ///< 0-d share of ½·mean(τ1 + τ2); undefined if all samples share τ

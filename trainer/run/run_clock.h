@@ -28,7 +28,7 @@ class RunClock {
   struct Rate {
     double samples_per_second = 0;
     double data_wait = 0;         ///< share of the time, 0 to 1
-    double seconds_per_step = 0;  ///< NaN where no step was done
+    double seconds_per_step = 0;  ///< infinite if no step was done
   };
   /// Since the last look.
   Rate Look() {

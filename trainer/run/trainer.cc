@@ -43,11 +43,11 @@ int Trainer::Run(StopSignal& stop) {
   try {
     return RunSteps(stop);
   } catch (const SharedError& error) {
-    console_log_.Add(fmt::format("error: {}", error.what()));
+    console_log_.Add(PrintableLines(fmt::format("error: {}", error.what())));
     SayBadData();
     throw;
   } catch (const std::exception& error) {
-    console_log_.Add(fmt::format("error: {}", ErrorText(error)));
+    console_log_.Add(PrintableLines(fmt::format("error: {}", ErrorText(error))));
     if (comm_.world_size() == 1) SayBadData();
     throw;
   }
@@ -56,7 +56,8 @@ int Trainer::Run(StopSignal& stop) {
 int Trainer::RunSteps(StopSignal& stop) {
   std::optional<BatchLoader> loader;
   first_step_ = step_;
-  bool talk = true;  // the same on all ranks
+  clock_ = RunClock();  // opening the data is no training time
+  bool talk = true;     // the same on all ranks
   for (;;) {
     comm_.AtStep(step_);
     const bool pauses = OwesEvaluation() || OwesCheckpoint();

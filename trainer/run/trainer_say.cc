@@ -45,11 +45,16 @@ void Trainer::SayEnd() {
 /// Records are counted once; every epoch may replace them again. Every rank calls it.
 std::string Trainer::DescribeBadRecords() {
   const std::int64_t replaced = TotalSkips().total();
-  if (replaced == 0) return "no bad records";
   const SkipCounts records = folder_->quarantine().Records();
-  return fmt::format("{} ({}), replaced {}; see {}", Counted(records.total(), "bad record"),
-                     DescribeSkips(records), Counted(replaced, "time"),
-                     folder_->quarantine().path());
+  std::string text = "no bad records";
+  if (records.total() > 0) {
+    text = fmt::format("{} ({})", Counted(records.total(), "bad record"), DescribeSkips(records));
+  } else if (replaced > 0) {
+    text = "bad records";  // their list was removed
+  }
+  if (replaced > 0) text += fmt::format(", replaced {}", Counted(replaced, "time"));
+  if (records.total() > 0) text += fmt::format("; see {}", folder_->quarantine().path());
+  return text;
 }
 
 void Trainer::SayWorstShards() {

@@ -125,7 +125,8 @@ std::optional<WeightsOrigin> OriginOf(const std::string& weights) {
                          .model = meta.model,
                          .model_config = meta.model_config,
                          .tokenizer = meta.tokenizer,
-                         .vocabulary_hash = meta.vocabulary_hash};
+                         .vocabulary_hash = meta.vocabulary_hash,
+                         .batch_size = meta.order.batch_size};
   }
   if (fs::exists(folder / kOpenClips, absent)) return OpenClipsOrigin(folder / kOpenClips);
   return std::nullopt;

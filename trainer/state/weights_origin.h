@@ -16,6 +16,7 @@ struct WeightsOrigin {
   std::string model_config;           ///< in OpenCLIP's format
   std::string tokenizer;              ///< its spec; empty: unknown
   std::uint64_t vocabulary_hash = 0;  ///< XXH3 of the vocabulary file
+  std::int64_t batch_size = 0;        ///< that it was trained with; 0: unknown
   std::string note{};                 ///< differences that are not errors
 };
 /// Nothing if there is no config next to the weights, or it does not give the model. Throws
