@@ -75,7 +75,7 @@ TEST(Rendezvous, NamesTheRanksThatDidNotCome) {
   } catch (const CommError& error) {
     EXPECT_STREQ(error.what(),
                  "ranks 1 and 3 of 4 did not join in time; check that they were started and can "
-                 "reach this host");
+                 "reach this host, or raise comm.join_timeout");
   }
 }
 

@@ -434,7 +434,7 @@ class ConvertFolderTest : public testing::Test {
 TEST_F(ConvertFolderTest, BelongsToOneProcessAtATime) {
   ConvertFolder first(out());
   Make(first);
-  EXPECT_NE(error().find("another fastclip shards convert is writing it (process "),
+  EXPECT_NE(error().find("another fastclip shards convert is writing to it (process "),
             std::string::npos)
       << error();
   first.Finish();

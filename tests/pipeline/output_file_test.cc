@@ -66,7 +66,7 @@ TEST_F(OutputFileTest, RefusesFilesOfOthersFoldersAndWhatTheCommandReads) {
   ExpectRefused("thesis", "exists and is not a poem");
   EXPECT_EQ(ReadFile(folder_ / "thesis"), "once upon a time");
   fs::create_directory(folder_ / "folder");
-  ExpectRefused("folder", "a folder");
+  ExpectRefused("folder", "is a folder");
   ExpectRefused("none/poem", "cannot be written: No such file");
   WriteFile(folder_ / "input", "poem: to be read");
   fs::create_symlink("input", folder_ / "link");
@@ -105,7 +105,7 @@ TEST_F(OutputFileTest, WritesToDevicesAndPipesAsTheyAre) {
   EXPECT_EQ(got, "poem: roses");
   EXPECT_TRUE(fs::is_fifo(folder_ / "pipe"));
   EXPECT_NE(ErrorOf([] { Write("/dev/full"); }).find("No space left"), std::string::npos);
-  EXPECT_NE(ErrorOf([&] { CheckOutputPath(folder_ / "pipe", kPoem); }).find("name a file"),
+  EXPECT_NE(ErrorOf([&] { CheckOutputPath(folder_ / "pipe", kPoem); }).find("use a file"),
             std::string::npos);
 }
 

@@ -333,7 +333,7 @@ TEST_F(ChecksumTest, MustBeTakenBeforeItCanBeVerified) {
   WriteFile(folder_ / "t.tsv", "filepath\tcaption\na.jpg\tone\n");
   for (const SourceOptions& options : {take_, verify_}) {
     for (const std::string& list : {std::string(folder_ / "t.tsv"), std::string("synthetic:3")}) {
-      EXPECT_NE(ErrorOf([&] { Open(list, options); }).find("of tar shards"), std::string::npos);
+      EXPECT_NE(ErrorOf([&] { Open(list, options); }).find("checksums are for tar shards"), std::string::npos);
     }
   }
 }

@@ -294,7 +294,7 @@ TEST_F(CommandLine, ConvertsIntoAFolderOnceAtATime) {
   {
     const ConvertFolder held(out);
     EXPECT_EQ(Run(convert), 1);
-    EXPECT_NE(errors_.find("another fastclip shards convert is writing it"), std::string::npos)
+    EXPECT_NE(errors_.find("another fastclip shards convert is writing to it"), std::string::npos)
         << errors_;
     EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
   }

@@ -80,7 +80,7 @@ TEST_F(DataKeys, OfSpeedAndMemoryChangeTheLossByRoundingAlone) {
 TEST_F(DataKeys, OfLimitsSkipTheRecordsBeyondThem) {
   for (const auto& [word, skips] : {std::pair{"data.max_record_bytes=150000", R"({"too_large":1})"},
                                     {"pipeline.max_pixels=20000", R"({"too_large":1})"},
-                                    {"pipeline.formats=[\"jpeg\"]", R"({"undecodable":1})"}}) {
+                                    {"pipeline.formats=[\"jpeg\"]", R"({"no_image":1})"}}) {
     EXPECT_EQ(TrainWith(word).skips, skips) << word;
   }
 }

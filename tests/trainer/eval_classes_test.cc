@@ -126,7 +126,7 @@ TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
   ExpectError(ZeroShot({"--label-key", "class"}), 1, "none is named class");
   ExpectError(Run({"eval", "zeroshot", folder_ / "run", "--shards", "synthetic:4", "--templates",
                    "simple"}),
-              2, "--classes is needed");
+              2, "--classes is required unless --shards is a folder of classes");
   ExpectError(Run({"eval", "zero"}), 2, "unknown command 'eval zero'; did you mean zeroshot?");
 }
 

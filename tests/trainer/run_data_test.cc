@@ -20,7 +20,8 @@ TEST(RunData, NamesTheFileThatChangedAmongThoseOfOneName) {
   WriteRunData(run.path(), 1, {File("/a", 0, 7), File("/b", 1, 8)});
   EXPECT_EQ(DescribeDataChange(run.path(), {File("/a", 0, 7), File("/b", 1, 9)}),
             "/b/00000.tar has different records");
-  EXPECT_EQ(DescribeDataChange(run.path(), {File("/a", 0, 7)}), "/b/00000.tar is missing");
+  EXPECT_EQ(DescribeDataChange(run.path(), {File("/a", 0, 7)}),
+            "/b/00000.tar is no longer in the list");
 }
 
 TEST(RunData, ComparesNamesWhereAllFilesLieElsewhereNow) {

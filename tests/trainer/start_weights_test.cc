@@ -169,7 +169,7 @@ TEST_F(StartingFromWeights, AFileInACheckpointTellsItsModelToAnEvaluation) {
   one.erase("model"), two.erase("model");
   EXPECT_EQ(one, two);
   EXPECT_EQ(Run({"eval", "retrieval", With("logit_scale", 3), "--shards", "synthetic:20"}), 2);
-  EXPECT_TRUE(Said("no model config (checkpoint.json, open_clip_config.json) next to")) << errors_;
+  EXPECT_TRUE(Said("unknown model; set --model to one of ")) << errors_;
 }
 
 TEST_F(StartingFromWeights, ThePrefixOfAWrapperIsStrippedAndSaid) {

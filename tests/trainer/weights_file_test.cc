@@ -61,7 +61,7 @@ TEST(WeightsFile, NamesTheTensorThatIsNotFinite) {
     }
     WriteSafetensors(folder / "b", {{"logit_scale", at::full({}, value)}});
     EXPECT_TRUE(Has(ErrorOf([&] { WeightsFile(folder / "b").Number("logit_scale"); }),
-                    "its logit_scale is"));
+                    ": logit_scale is "));
   }
 }
 

@@ -38,7 +38,7 @@ _fastclip() {
     COMPREPLY=($(compgen -W "$words" -- "$word"))
     return
   fi
-  if [ "$command" = train ] || [ "$command" = config ]; then
+  if [ "$command" = train ] || [ "$command ${COMP_WORDS[2]}" = 'config check' ]; then
     words=$(_fastclip_ask config keys | grep -oE '^[a-z_]+(\.[a-z0-9_]+)?')
     COMPREPLY=($(compgen -S = -W "$words" -- "$word"))
     [ ${#COMPREPLY[@]} = 0 ] || compopt -o nospace 2>/dev/null
@@ -66,7 +66,7 @@ function __fastclip_words
     __fastclip_verbs $words[1]
   else if string match -q -- '-*' (commandline -ct)
     fastclip $words[1..2] --help 2>/dev/null | string match -ra -- '--[a-z][a-z-]*' | sort -u
-  else if contains -- $words[1] train config
+  else if test "$words[1]" = train; or test "$words[1..2]" = 'config check'
     fastclip config keys 2>/dev/null | string match -r '^[a-z_]+(?:\.[a-z0-9_]+)?' | string replace -r '$' =
   end
 end

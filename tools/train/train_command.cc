@@ -33,6 +33,17 @@ void PrintTime(const LoadedConfig& config, const DryRunReport& report) {
       Counted(report.steps_left, "step"));
 }
 
+/// The config's place is easily taken for the data's.
+void RefuseData(const std::string& path) {
+  for (const char* ending : {".csv", ".tsv", ".jsonl", ".tar", ".parquet"}) {
+    if (!path.ends_with(ending)) continue;
+    throw UsageError(
+        fmt::format("{} is data, not a config; use fastclip train configs/own-data/vit-b-32.toml "
+                    "data.train='{}'",
+                    path, path));
+  }
+}
+
 /// A plan for data that does not exist yet may be made on another machine than the run's.
 void PrintMissingDevice(const LoadedConfig& config, int ranks) {
   try {
@@ -84,18 +95,22 @@ int RunTrain(int argc, const char* const* argv) {
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
 
+  RefuseData(config_path);
   const TrainRequest request{config_path, overrides,
                              fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " "))};
   const Launch launch = ReadLaunch([](const char* name) { return std::getenv(name); });
   if (dry_run) {
     const LoadedConfig config(config_path, overrides, ranks);
-    if (samples.empty()) CheckDevice(config, ranks);
     if (measure && config->train.device != "cpu") {
       throw UsageError("--measure runs on the CPU only; omit it, or add train.device=cpu");
     }
     const DryRunReport report = DryRun(config, {.ranks = ranks, .samples = samples});
     fmt::print("{}", report.text);
-    if (!samples.empty()) PrintMissingDevice(config, ranks);
+    if (samples.empty()) {
+      CheckDevice(config, ranks);
+    } else {
+      PrintMissingDevice(config, ranks);
+    }
     if (measure) PrintTime(config, report);
     return 0;
   }

@@ -148,7 +148,8 @@ void ConfigTable::Override(const std::string& word) {
 void ConfigTable::CheckRequired(const std::string& where) const {
   for (const Entry& entry : entries_) {
     if (entry.required && !origin_.contains(entry.key)) {
-      throw ConfigError(fmt::format("{}: {} has no default; set it", where, entry.key));
+      throw ConfigError(
+          fmt::format("{}: {} has no default; set it to {}", where, entry.key, entry.kind));
     }
   }
 }

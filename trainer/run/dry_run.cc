@@ -237,6 +237,7 @@ class PlannedRun {
                start_ ? fmt::format("; initial tau {:.3g}", start_->temperature().tau) : "");
     for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
     if (start_) {
+      if (start_->file()) lines_.Add("weights", "from {}", start_->file()->path());
       for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
     }
     if (!found_ && !config_->train.init_estimators.empty() && !config_->data.index_by.empty()) {

@@ -88,7 +88,7 @@ std::string Compare(const std::vector<json>& before, const std::vector<json>& no
   for (const json& was : before) {
     const auto found = are.find(key(was));
     if (found == are.end()) {
-      note(was, "is missing");
+      note(was, "is no longer in the list");
       continue;
     }
     const json& is = *found->second;

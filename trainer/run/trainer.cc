@@ -79,7 +79,8 @@ int Trainer::RunSteps(StopSignal& stop) {
       if (!saved_) Save();
       EndIfAnyFailed();
       console_.Say(
-          fmt::format("stopped at step {} of {}; continue with resume=true", step_, total_steps_));
+          fmt::format("stopped at step {} of {}; continue with fastclip train {} resume=true",
+                      step_, total_steps_, config_->run));
       SayWorstShards();
       return signal;
     }

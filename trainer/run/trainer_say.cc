@@ -137,8 +137,7 @@ void Trainer::ShowProgress(const StepReport& report) {
   const double seconds = clock_.SecondsAStep();
   const double waited = clock_.DataWait();
   StatusLine line;
-  line.Add(3, fmt::format("epoch {}/{}", std::min(epoch() + 1, config_->train.epochs),
-                          config_->train.epochs))
+  line.Add(3, fmt::format("epoch {}/{}", plan().EpochOf(step_ - 1) + 1, config_->train.epochs))
       .Add(0, fmt::format("step {}/{}", step_, total_steps_))
       .Bar(static_cast<double>(step_) / static_cast<double>(total_steps_))
       .Add(0, fmt::format("loss {:.3f}", report.contrastive_loss))

@@ -48,4 +48,16 @@ std::string OtherFormat(const std::string& path, std::string_view first_bytes) {
   return "";
 }
 
+std::string PublishedName(const std::string& path, const std::string& model) {
+  if (path.find_first_of("/.") != path.npos || std::filesystem::exists(path)) return "";
+  return fmt::format(
+      "'{}' is not a file, and published weights are not downloaded. Save them with Python "
+      "(open_clip and safetensors): python3 -c \"import sys, open_clip; from safetensors.torch "
+      "import "
+      "save_file; m = open_clip.create_model(sys.argv[1], pretrained=sys.argv[2]); "
+      "save_file({{k: v.clone().contiguous() for k, v in m.state_dict().items()}}, sys.argv[3])\" "
+      "{} {} {}, then set the key to {}.safetensors",
+      path, Quoted(model), Quoted(path), Quoted(path + ".safetensors"), path);
+}
+
 }  // namespace fastclip

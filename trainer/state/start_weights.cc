@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "trainer/objective/estimator.h"
+#include "trainer/state/foreign_weights.h"
 #include "trainer/state/weights_origin.h"
 
 namespace fastclip {
@@ -26,6 +27,9 @@ StartWeights::StartWeights(const LoadedConfig& config, const ModelConfig& model,
                            std::uint64_t vocabulary_hash, const std::string& init) {
   const std::string& path = init.empty() ? config->model.pretrained : init;
   if (!path.empty()) {
+    if (const std::string error = PublishedName(path, model.name); !error.empty()) {
+      throw config.table().Error(init.empty() ? "model.pretrained" : "train.init", error);
+    }
     const std::string note = CheckOrigin(path, {.config = model,
                                                 .tokenizer = config->data.tokenizer,
                                                 .vocabulary_hash = vocabulary_hash,
