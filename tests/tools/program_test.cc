@@ -35,6 +35,15 @@ class CommandLine : public testing::Test {
   std::string errors_;
 };
 
+TEST_F(CommandLine, NamesTheKeysOfAllUnknownOptionsAtOnce) {
+  EXPECT_EQ(Run("train configs/quickstart.toml --lr 1e-3 --batch-size 64 --epochs=3"), 2);
+  for (const char* part : {"\n  --lr; did you mean learning_rate.lr?", "\n  --batch-size; ",
+                           "\n  --epochs; did you mean train.epochs?"}) {
+    EXPECT_NE(errors_.find(part), std::string::npos) << errors_;
+  }
+  ExpectRefused("train pairs.csv", "pairs.csv is data, not a config");
+}
+
 TEST_F(CommandLine, RefusesNumbersThatWouldWrapOrSwamp) {
   const std::string replay = "shards replay synthetic:100 --seed 1 --epoch 0 ";
   ExpectRefused(replay + "--world 1 --batch 4294967304", "--batch");

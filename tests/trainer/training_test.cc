@@ -45,6 +45,11 @@ TEST_F(Training, WritesARunFolderAndLowersTheLoss) {
     EXPECT_TRUE(std::filesystem::exists(folder_ / (std::string("run/") + file))) << file;
   }
   EXPECT_EQ(Checkpoints("run"), (std::vector<std::string>{"step_72", "step_84", "step_96"}));
+  // For open_clip.create_model("local-dir:…/step_96").
+  const auto config =
+      nlohmann::json::parse(ReadText(folder_ / "run/checkpoints/step_96/open_clip_config.json"));
+  EXPECT_EQ(config["model_cfg"]["embed_dim"], 16);
+  EXPECT_EQ(config["preprocess_cfg"]["mean"].size(), 3u);
 }
 
 TEST_F(Training, WritesOpenClipsTagsForTensorBoard) {

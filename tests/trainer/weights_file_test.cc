@@ -13,6 +13,7 @@
 #include "trainer/base/config_table.h"
 #include "trainer/model/openclip_config.h"
 #include "trainer/model/presets.h"
+#include "trainer/state/foreign_weights.h"
 #include "trainer/state/weights_origin.h"
 
 namespace fastclip {
@@ -178,6 +179,14 @@ TEST_F(Origin, OpenClipsConfigBesideTheFileIsCompared) {
       << error;
   EXPECT_EQ(Check(LoadModelConfig("ViT-B-32-quickgelu")), "");
   EXPECT_EQ(ModelOf(*OriginOf(folder_ / "w.safetensors")).vision.patch_size, 32);
+}
+
+TEST(PublishedName, IsToldFromAFileAndHowItIsSaved) {
+  const std::string text = PublishedName("laion2b_s34b_b79k", "ViT-B-32");
+  EXPECT_TRUE(Has(text, "published weights are not downloaded")) << text;
+  EXPECT_TRUE(Has(text, "'ViT-B-32' 'laion2b_s34b_b79k' 'laion2b_s34b_b79k.safetensors'")) << text;
+  EXPECT_EQ(PublishedName("weights.safetensors", "ViT-B-32"), "");
+  EXPECT_EQ(PublishedName("runs/mine", "ViT-B-32"), "");
 }
 
 TEST_F(Origin, PicturesNormalisedInAnotherWayAreRefused) {
