@@ -277,12 +277,11 @@ class PlannedRun {
             ? std::string(options_.ranks == 1 ? "the batch" : "the rank's rows")
             : fmt::format("one of {} micro-batches", config_->train.micro_batches));
     const double rank = weights + gradients + moments + state + held;
-    lines_.Add("", "about {} {}", DescribeBytes(rank),
-               options_.ranks == 1 ? "in total" : "per rank");
+    lines_.Add("", "about {} {}", DescribeBytes(rank), options_.ranks == 1 ? "in all" : "per rank");
     const auto available = static_cast<double>(AvailableMemory());
     if (config_->train.device == "cpu" && available > 0 && rank * options_.ranks > available) {
       Warn(
-          {fmt::format("this machine has only {} of free memory; lower train.batch_size, raise "
+          {fmt::format("only {} of memory are free; lower train.batch_size, raise "
                        "train.micro_batches, or set train.grad_checkpointing = true",
                        DescribeBytes(available))});
     }
@@ -295,12 +294,9 @@ class PlannedRun {
                DescribeBytes(checkpoint * static_cast<double>(config_->checkpoint.keep)));
     const std::string space = CheckSpace(SpaceOf(*config_, checkpoint), config_->run);
     if (!space.empty()) Warn({space});
-    if (found_) {
-      DescribeTheResume();
-    } else {
-      lines_.Add("run folder", "{} (not created){}", config_->run,
-                 config_->resume ? "; no checkpoint yet, so a new run starts" : "");
-    }
+    if (found_) return DescribeTheResume();
+    lines_.Add("run folder", "{} (not created){}", config_->run,
+               config_->resume ? "; no checkpoint yet, so a new run starts" : "");
   }
 
   void DescribeTheResume() {

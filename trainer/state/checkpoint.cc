@@ -19,7 +19,7 @@
 #include "trainer/state/checkpoint_names.h"
 #include "trainer/state/safetensors.h"
 #include "trainer/state/weights_file.h"
-#include "trainer/step/batch_tensors.h"
+#include "trainer/state/weights_origin.h"
 
 namespace fastclip {
 namespace {
@@ -153,20 +153,6 @@ std::uintmax_t BytesOf(const CheckpointContent& content, int rank) {
   return bytes;
 }
 
-/// With it OpenCLIP opens the folder by itself ("local-dir:FOLDER"), in the form of its Hugging
-/// Face repositories. "" if the model is unknown.
-std::string OpenClipDocument(const CheckpointMeta& meta) {
-  const json model = json::parse(meta.model_config, nullptr, /*allow_exceptions=*/false);
-  if (!model.is_object()) return "";
-  const json document = {{"model_cfg", model},
-                         {"preprocess_cfg",
-                          {{"mean", kPictureMean},
-                           {"std", kPictureDeviation},
-                           {"interpolation", "bicubic"},
-                           {"resize_mode", "shortest"}}}};
-  return document.dump(2) + "\n";
-}
-
 /// Writes the files of this rank.
 std::map<std::string, FileDigest> WriteOwn(const fs::path& folder, const CheckpointMeta& meta,
                                            const CheckpointContent& content, int rank) {
@@ -179,7 +165,7 @@ std::map<std::string, FileDigest> WriteOwn(const fs::path& folder, const Checkpo
     WriteSafetensors(folder / kModelFile, content.model, {{"format", "pt"}});
     WriteSafetensors(folder / kOptimizerFile, content.optimizer);
     names.insert(names.end(), {kModelFile, kOptimizerFile});
-    if (const std::string document = OpenClipDocument(meta); !document.empty()) {
+    if (const std::string document = OpenClipDocument(meta.model_config); !document.empty()) {
       ReplaceFile(folder / kOpenClipFile, document);
       names.push_back(kOpenClipFile);
     }

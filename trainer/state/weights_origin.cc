@@ -132,6 +132,18 @@ std::optional<WeightsOrigin> OriginOf(const std::string& weights) {
   return std::nullopt;
 }
 
+std::string OpenClipDocument(const std::string& model_config) {
+  const json model = json::parse(model_config, nullptr, /*allow_exceptions=*/false);
+  if (!model.is_object()) return "";
+  const json document = {{"model_cfg", model},
+                         {"preprocess_cfg",
+                          {{"mean", kPictureMean},
+                           {"std", kPictureDeviation},
+                           {"interpolation", "bicubic"},
+                           {"resize_mode", "shortest"}}}};
+  return document.dump(2) + "\n";
+}
+
 ModelConfig ModelOf(const WeightsOrigin& origin) {
   try {
     return ModelOfOpenClipJson(origin.model_config, origin.model);

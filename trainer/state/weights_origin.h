@@ -22,6 +22,9 @@ struct WeightsOrigin {
 /// Nothing if there is no config next to the weights, or it does not give the model. Throws
 /// std::runtime_error if it is damaged.
 std::optional<WeightsOrigin> OriginOf(const std::string& weights);
+/// The open_clip_config.json of an OpenCLIP model config: with it and model.safetensors OpenCLIP
+/// opens a folder by itself ("local-dir:FOLDER"). "" if the config is not a JSON object.
+std::string OpenClipDocument(const std::string& model_config);
 /// The model of the weights. Throws std::runtime_error if it is not supported.
 ModelConfig ModelOf(const WeightsOrigin& origin);
 
