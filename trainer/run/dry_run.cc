@@ -277,11 +277,12 @@ class PlannedRun {
             ? std::string(options_.ranks == 1 ? "the batch" : "the rank's rows")
             : fmt::format("one of {} micro-batches", config_->train.micro_batches));
     const double rank = weights + gradients + moments + state + held;
-    lines_.Add("", "about {} {}", DescribeBytes(rank), options_.ranks == 1 ? "in all" : "per rank");
+    lines_.Add("", "about {} {}", DescribeBytes(rank),
+               options_.ranks == 1 ? "in total" : "per rank");
     const auto available = static_cast<double>(AvailableMemory());
     if (config_->train.device == "cpu" && available > 0 && rank * options_.ranks > available) {
       Warn(
-          {fmt::format("only {} of memory are free; lower train.batch_size, raise "
+          {fmt::format("only {} of memory is free; lower train.batch_size, raise "
                        "train.micro_batches, or set train.grad_checkpointing = true",
                        DescribeBytes(available))});
     }
