@@ -99,6 +99,7 @@ bool RowReader::Next(RowSearch& row, SkippedRecord skipped) const {
   row.block = {};
   if (!feed_.substitutes()) return false;
   if (std::ssize(row.skipped) >= options_.max_skips_in_a_row) {
+    GiveUp(row);
     throw TooManySkips(CountsOf(row.skipped), row.plan.index);
   }
   return true;
@@ -109,9 +110,15 @@ std::optional<RowPlan> RowReader::PlanOf(const RowSearch& row) const {
     return feed_.Plan(row.batch, row.row, row.attempt);
   } catch (const WindowUsedUp& error) {
     if (row.skipped.empty()) throw;
+    GiveUp(row);
     throw WindowUsedUp(
         fmt::format("{} (tried: {})", error.what(), DescribeSkips(CountsOf(row.skipped))));
   }
+}
+
+void RowReader::GiveUp(const RowSearch& row) const {
+  if (runtime_.given_up == nullptr) return;
+  for (const SkippedRecord& record : row.skipped) runtime_.given_up->Add(record);
 }
 
 std::optional<SkippedRecord> RowReader::Known(SampleIndex index) const {

@@ -48,6 +48,7 @@ class RowReader {
   std::optional<RowPlan> PlanOf(const RowSearch& row) const;
   std::optional<SkippedRecord> Known(SampleIndex index) const;
   bool Next(RowSearch& row, SkippedRecord skipped) const;
+  void GiveUp(const RowSearch& row) const;
 
   const RecordSource& source_;
   const BatchFeed& feed_;

@@ -66,6 +66,14 @@ TEST_F(RowReaderTest, TakesTheNextAttemptInTrainingAndGivesUpAfterTheLimit) {
   EXPECT_THROW(Reader().Read(row, {}), std::runtime_error);
   EXPECT_EQ(row.skipped.size(), 3u);
 
+  for (std::int64_t i = 0; i < 10; ++i) source_.bad[i] = Skip::kMissing;  // not remembered
+  KnownBad given_up;
+  runtime_.given_up = &given_up;
+  RowSearch again;
+  EXPECT_THROW(Reader().Read(again, {}), std::runtime_error);
+  EXPECT_EQ(given_up.All().size(), 3u);
+  for (std::int64_t i = 0; i < 10; ++i) source_.bad[i] = Skip::kNoCaption;
+
   source_.bad.erase(ToInt(row.skipped[1].index));
   KnownBad nothing;
   runtime_.known_bad = &nothing;

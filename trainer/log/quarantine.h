@@ -30,10 +30,15 @@ class Quarantine {
 
   /// For the loader: what this start has met.
   KnownBad& known() { return known_; }
+  /// For the loader: the records that it gave up on, missing ones too.
+  KnownBad& given_up() { return given_up_; }
   /// What a batch of this rank skipped.
   void Note(std::span<const SkippedRecord> skipped);
   /// What the loader of this rank knows, of batches that came and of those that did not.
-  void NoteKnown() { Note(known_.All()); }
+  void NoteKnown() {
+    Note(known_.All());
+    Note(given_up_.All());
+  }
   /// Every rank's notes since the last call, into the file; rank 0 syncs it. Every rank calls it.
   /// Throws on all where the file cannot be written; the next call tries again.
   void Write(Communicator& comm);
@@ -52,6 +57,7 @@ class Quarantine {
   std::string path_;
   const RecordSource& source_;
   KnownBad known_;
+  KnownBad given_up_;
   std::unordered_set<std::int64_t> noted_;  // of this rank, and all in the file at the start
   std::vector<SkippedRecord> pending_;
   std::string owed_;  // lines of all ranks that could not be written so far, on rank 0

@@ -64,8 +64,7 @@ void Trainer::SayWorstShards() {
 }
 
 /// A run that fails has often failed by its data: all records that were found bad are listed, also
-/// those of a batch that was never made (but for missing and changed ones, which are not kept).
-/// Every rank calls it.
+/// those of a batch that was never made. Every rank calls it.
 void Trainer::SayBadData() {
   try {
     folder_->quarantine().NoteKnown();

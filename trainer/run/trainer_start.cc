@@ -170,6 +170,7 @@ void Trainer::OpenRun(const std::string& command) {
   if (comm_.rank() == 0) StartLogs(command, found ? found->meta : CheckpointMeta{});
   folder_->OpenQuarantine(found.has_value(), *data_->train);
   loader_runtime_ = {.known_bad = &folder_->quarantine().known(),
+                     .given_up = &folder_->quarantine().given_up(),
                      .memory = BatchMemory(Target().device.is_cuda())};
   RunLog* const log = folder_->log();
   for (const auto& evaluator : evaluators_) {
