@@ -12,7 +12,7 @@ import tempfile
 FASTCLIP = sys.argv[1]
 # Steps in bfloat16: float16 convolutions take a CPU a minute each.
 SHORT = ["train.device=cpu", "train.batch_size=4", "train.epochs=1", "train.precision=amp_bf16", "train.log_every=1",
-         "data.train=synthetic:8", "gamma.decay_epochs=1", "checkpoint.every_epochs=0"]
+         "data.train=synthetic:8", "checkpoint.every_epochs=0"]
 
 
 def fastclip(*words):
@@ -22,7 +22,7 @@ def fastclip(*words):
 def main():
     recipes = sorted(pathlib.Path("configs").glob("*/*.toml"))
     recipes = [recipe for recipe in recipes if recipe.parent.name != "models"]
-    assert len(recipes) >= 9, recipes
+    assert len(recipes) >= 10, recipes
     for recipe in recipes:
         with tempfile.TemporaryDirectory() as folder:
             run = pathlib.Path(folder) / "run"
@@ -32,7 +32,9 @@ def main():
                          "reads", "checkpoint"):
                 assert word in said.stdout, (recipe, word, said.stdout)
             assert not run.exists(), recipe
-            done = fastclip("train", str(recipe), f"run={run}", *SHORT)
+            # "advice" has a length of its own.
+            gamma = ["gamma.decay_epochs=1"] if "decay_epochs" in recipe.read_text() else []
+            done = fastclip("train", str(recipe), f"run={run}", *SHORT, *gamma)
             assert done.returncode == 0, (recipe, done.stderr)
             lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
             steps = [line for line in lines if line["event"] == "train"]
