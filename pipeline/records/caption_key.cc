@@ -39,8 +39,8 @@ std::vector<CaptionKey> ParseCaptionKeys(std::span<const std::string> keys,
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const auto path = ParseJsonPath(keys[i], "caption");
     if (!path && keys[i] != "txt") {
-      throw std::invalid_argument(
-          fmt::format("caption '{}': use txt, or json.NAME for a field of the .json", keys[i]));
+      throw std::invalid_argument(fmt::format(
+          "unknown caption key '{}'; use txt, or json.NAME for a field of the .json", keys[i]));
     }
     parsed.push_back({path.value_or(std::vector<std::string>()),
                       weights.empty() ? 1.0F : static_cast<float>(weights[i])});

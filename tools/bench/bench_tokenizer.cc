@@ -35,7 +35,7 @@ std::vector<std::string> ReadCaptions(const std::string& path) {
 int RunBenchTokenizer(int argc, const char* const* argv) {
   CLI::App app(
       "Measures the microseconds that one thread takes to tokenize a caption.\n"
-      "Each caption of a file is timed separately in several passes; its time is the best of them.",
+      "Tokenizes the captions of a file in several passes and keeps the fastest time of each.",
       "fastclip bench tokenizer");
   std::string spec = "clip", path;
   int context = 77, passes = 5;

@@ -70,7 +70,7 @@ def members(path):
 
 
 def keep(path, suffix, make):
-    """Writes the result of `make` next to PATH, or its error."""
+    """Calls make(PATH). Writes what it returns to PATH + SUFFIX, or its error to PATH + ".refused"."""
     try:
         made = make(path)
     except Exception as error:  # any error of the peer is recorded

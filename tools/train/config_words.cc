@@ -13,7 +13,7 @@
 namespace fastclip {
 
 void AdviseOnOptions(const CLI::App& app, int argc, const char* const* argv) {
-  std::vector<std::string> unknown;  // with advice
+  std::vector<std::string> unknown, advised;  // options; each with its advice
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == "--") break;
@@ -21,17 +21,17 @@ void AdviseOnOptions(const CLI::App& app, int argc, const char* const* argv) {
     const std::string option(word.substr(0, word.find('=')));
     if (app.get_option_no_throw(option) != nullptr) continue;
     if (const std::string advice = AdviceOn(option); !advice.empty()) {
-      unknown.push_back(fmt::format("{}; {}", option, advice));
+      unknown.push_back(option);
+      advised.push_back(fmt::format("{}; {}", option, advice));
     }
   }
   if (unknown.empty()) return;
+  constexpr const char* kForm = "keys are set as section.key=value";
   if (unknown.size() == 1) {
-    const std::size_t end = unknown.front().find("; ");
-    throw UsageError(fmt::format("unknown option {}; keys are set as section.key=value{}",
-                                 unknown.front().substr(0, end), unknown.front().substr(end)));
+    throw UsageError(fmt::format("unknown option {}; {}; {}", unknown.front(), kForm,
+                                 AdviceOn(unknown.front())));
   }
-  throw UsageError(fmt::format("unknown options; keys are set as section.key=value\n  {}",
-                               fmt::join(unknown, "\n  ")));
+  throw UsageError(fmt::format("unknown options; {}\n  {}", kForm, fmt::join(advised, "\n  ")));
 }
 
 }  // namespace fastclip

@@ -169,9 +169,9 @@ int RunExport(int argc, const char* const* argv) {
   std::string out;
   CLI::App app(
       "Writes the estimators of all records in the format of the published code.\n"
-      "The file has float32 tensors u_im and u_tt, [largest key + 1, 1]; with per-sample\n"
-      "temperatures also tau_*, m_grad_tau_*, v_grad_tau_* and bound_*. It can be used as\n"
-      "train.init_estimators.",
+      "The file has float32 tensors u_im and u_tt of shape [largest key + 1, 1]. For objectives with\n"
+      "per-sample temperatures it also has tau_*, m_grad_tau_*, v_grad_tau_* and bound_*.\n"
+      "train.init_estimators reads it.",
       "fastclip estimators export");
   AddOptions(app, options);
   app.add_option("--out", out, ".safetensors file to write")

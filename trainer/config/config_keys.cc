@@ -130,9 +130,9 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "the first line.",
      "csv_separator"},
     {"data.caption_lines", kNumbers,
-     "How to read a .txt of several lines: one caption (\"whole\") or one caption per line "
-     "(\"split\"), as in CLIP_benchmark's retrieval sets. \"auto\": whole for `train`, as in "
-     "OpenCLIP; split for `val`, as in CLIP_benchmark."},
+     "How to read a .txt with several lines. \"whole\": as one caption; \"split\": each line is a "
+     "caption; \"auto\": whole for `train`, as in OpenCLIP, and split for `val`, as in "
+     "CLIP_benchmark."},
     {"data.verify_checksums", kNumbers,
      "Verify each training record against the checksum stored by `fastclip shards index "
      "--checksum`. Changed records are skipped and counted."},
@@ -252,7 +252,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "adamw, lamb: added to the root of the second moment, for numerical stability."},
     {"optimizer.weight_decay", kNumbers,
      "Weight decay. Norms, biases and the temperature have none. adamw, lion: decoupled; lamb: "
-     "inside the scaled step; sgdm: added to the gradient (use a value about 1000 times smaller).",
+     "before the trust ratio; sgdm: L2, added to the gradient (use a value about 1000 times "
+     "smaller).",
      "wd"},
     {"optimizer.momentum", kNumbers,
      "sgdm: momentum factor (the temperature has none)."},

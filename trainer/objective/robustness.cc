@@ -22,11 +22,9 @@ std::string RhoWarning(const ObjectiveOptions& objective, const GammaOptions& ga
       "{} will fall towards {:g}",
       objective.rho, limit, individual ? "the temperatures" : "the temperature", kSmallestTau);
   if (always_one || objective.rho > later) return line + "; choose a smaller rho";
-  return line +
-         fmt::format(
-             ". With gamma below 1 the estimators average over several batches, and the limit "
-             "rises towards ln(records - 1) = {:.2f}",
-             later);
+  return line + fmt::format(
+                    ". While gamma is below 1, the limit is higher: up to ln(records - 1) = {:.2f}",
+                    later);
 }
 
 }  // namespace fastclip

@@ -32,7 +32,7 @@ struct OptimizerOptions {
   /// adamw, lamb: added to the root of the squared average; bounds the step for tiny gradients.
   double eps = 1e-6;
   /// Weight decay of weight matrices. adamw, lion: decoupled (times the learning rate); lamb:
-  /// inside the scaled step; sgdm: added to the gradient.
+  /// before the trust ratio; sgdm: L2, added to the gradient.
   double weight_decay = 0.1;
   /// sgdm: momentum factor; the temperature has none.
   double momentum = 0.9;

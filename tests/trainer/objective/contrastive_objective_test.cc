@@ -182,8 +182,8 @@ TEST(RhoWarning, TellsTheLimitAndWhatTheTemperatureWillDo) {
   EXPECT_EQ(
       warning("fastclip_v3", "exact", 6.5, {}),
       "objective.rho = 6.5 is above ln(train.batch_size - 1) = 2.71, the limit while gamma is 1: "
-      "the temperature will fall towards 0.01. With gamma below 1 the estimators average over "
-      "several batches, and the limit rises towards ln(records - 1) = 6.91");
+      "the temperature will fall towards 0.01. While gamma is below 1, the limit is higher: up to "
+      "ln(records - 1) = 6.91");
   EXPECT_EQ(
       warning("fastclip_v2", "reference", 6.5, one),
       "objective.rho = 6.5 is above ln(train.batch_size - 1) = 2.71, the limit while gamma is 1: "
