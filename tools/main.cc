@@ -40,7 +40,8 @@ void PrintHelp() {
   fmt::print("{}", ListCommands(Commands()));
   fmt::print(
       "\nexample: fastclip train configs/quickstart.toml run=runs/mine train.epochs=30\n"
-      "exit code: 0 success, 1 failure, 2 wrong arguments or config\n");
+      "exit code: 0 success, 1 failure, 2 wrong arguments or config, 75 another rank failed,\n"
+      "           128 + signal number if train was stopped and saved\n");
 }
 
 void PrintVersion() {

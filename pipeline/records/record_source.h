@@ -85,6 +85,8 @@ struct SourceOptions {
   std::vector<CaptionKey> captions;
   /// The columns of tables.
   TableKeys table;
+  /// A table is an error if none of the images that are tried exists; otherwise that is a warning.
+  bool refuse_missing_images = false;
   CaptionLines caption_lines = CaptionLines::kWhole;
   /// If set, records are images with a label, for evaluation by classes. Captions are neither read
   /// nor needed; a record without a label has Skip::kNoLabel or kBadLabel. The value is the place

@@ -165,6 +165,11 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
       throw std::runtime_error(fmt::format("'{}': several tables; join them with '::'", part));
     RefuseChecksums(part, options);
     auto table = TableSource::Open(part, paths.front(), options);
+    if (options.refuse_missing_images) {
+      if (const auto missing = table->FindMissingImages()) {
+        throw std::runtime_error(fmt::format("'{}': {}", part, *missing));
+      }
+    }
     info = Describe(part, "table", table->files());
     AddListed(table->files(), listed);
     info.details = table->columns();

@@ -188,7 +188,7 @@ void TableSource::AddRecord(SampleIndex index, const TableRow& row, const std::s
 }
 
 std::optional<std::string> TableSource::FindMissingImages() const {
-  constexpr std::int64_t kLooked = 16;
+  constexpr std::int64_t kLooked = 64;
   const std::int64_t looked = std::min(size(), kLooked);
   std::int64_t missing = 0, from_here = 0;
   std::string first;

@@ -43,6 +43,8 @@ class TableSource final : public RecordSource {
   /// Problems found by reading some rows that the index does not show: all images are missing, or
   /// where an open quote begins.
   std::vector<std::string> Findings() const;
+  /// Why all images are missing, if none of some rows' images exists.
+  std::optional<std::string> FindMissingImages() const;
 
  private:
   TableSource(IndexedFiles files, std::shared_ptr<const RandomAccessFile> text, TableLayout layout,
@@ -54,7 +56,6 @@ class TableSource final : public RecordSource {
   /// The next row; throws if the table was truncated.
   TableRow NextOf(TableReader& reader) const;
   std::string PathOf(const TableRow& row) const;
-  std::optional<std::string> FindMissingImages() const;
   void AddRecord(SampleIndex index, const TableRow& row, const std::stop_token& stop,
                  class BlockBuilder& builder) const;
 

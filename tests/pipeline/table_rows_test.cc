@@ -263,6 +263,11 @@ TEST_F(TableRowsTest, WhoseImagesAllMissAreSaidToAtTheStart) {
   const auto here = warnings("tests/CMakeLists.txt,a\n");
   ASSERT_EQ(here.size(), 1u);
   EXPECT_TRUE(Holds(here[0], "they exist relative to the working folder")) << here[0];
+  SourceOptions refusing = Renewing();
+  refusing.refuse_missing_images = true;
+  EXPECT_TRUE(Holds(Error("deep/t.csv", "path,text\nimg/0.jpg,a\n", refusing),
+                    "deep/t.csv': none of the images exists (1 checked"));
+  EXPECT_EQ(Error("deep/t.csv", "path,text\n../img/0.jpg,aaa\nnone.jpg,b\n", refusing), "");
 }
 
 std::string Gzip(const std::string& text) {

@@ -378,15 +378,31 @@ TEST_F(ConfigFile, TheOneOfARunMeansTheFolderWhereItLiesNow) {
   EXPECT_EQ(LoadedConfig(folder_ / "config.toml", {})->run, folder_ / "run") << "lies in no run";
 }
 
-TEST(ConfigKeys, HoldEveryKeyThatAConfigHas) {
-  TrainConfig config;
-  ConfigTable table;
-  BindConfig(config, table);
-  const std::vector<std::string> bound = table.keys();
-  for (const std::string& key : bound) EXPECT_NE(FindKey(key), nullptr) << key;
+TEST(ConfigKeys, AreDistinctAndBindDistinctFields) {
   for (const KeyInfo& key : ConfigKeys()) {
-    EXPECT_EQ(std::ranges::count(bound, key.name), 1) << key.name;
     EXPECT_EQ(std::ranges::count(ConfigKeys(), key.name, &KeyInfo::name), 1) << key.name;
+  }
+  // A key that is set changes its own value only.
+  const ConfigValues defaults = ValuesOf(TrainConfig());
+  for (const KeyInfo& key : ConfigKeys()) {
+    const std::string name(key.name);
+    const std::string& value = defaults.at(name);
+    for (const char* other :
+         {"true", "false", "2", "0.5", "[2]", "[0.5]", "['x']", "x", "cuda", "amp", "pad", "split",
+          "fastclip_v1", "exact", "constant", "config", "const", "lion", "fast"}) {
+      TrainConfig config;
+      ConfigTable table;
+      BindConfig(config, table);
+      try {
+        table.Override(name + "=" + other);
+      } catch (const ConfigError&) {
+        continue;
+      }
+      ConfigValues changed = ValuesOf(config);
+      if (changed.at(name) == value) continue;
+      changed.at(name) = value;
+      EXPECT_EQ(changed, defaults) << name << "=" << other;
+    }
   }
 }
 

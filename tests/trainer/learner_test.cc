@@ -131,8 +131,24 @@ TEST_F(LearnerTest, ZeroShotReadsLabelsWhereItsKeySays) {
   EXPECT_EQ(set.source->Read(SampleIndex{2}, 1, {}).records[0].label, 1);
 }
 
+TEST_F(LearnerTest, AStartThatFailsLeavesNoEmptyRunFolder) {
+  const std::string run = folder_ / "new";
+  { const RunLock lock(run); }
+  EXPECT_FALSE(std::filesystem::exists(run));
+  {
+    const RunLock lock(run);
+    std::ofstream(run + "/config.toml") << "written";
+  }
+  EXPECT_TRUE(std::filesystem::exists(run + "/config.toml"));
+  const std::string users = folder_ / "users";
+  std::filesystem::create_directory(users);
+  { const RunLock lock(users); }
+  EXPECT_TRUE(std::filesystem::exists(users)) << "the user made it";
+}
+
 TEST_F(LearnerTest, ARunFolderHasOneProcessAndLosesWhatAKilledOneLeft) {
   const std::string run = folder_ / "locked";
+  std::filesystem::create_directory(run);
   {
     const RunLock lock(run);
     EXPECT_NE(ErrorOf([&] { RunLock again(run); }).find("another process trains in this folder"),

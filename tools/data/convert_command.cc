@@ -100,7 +100,8 @@ int RunConvert(int argc, const char* const* argv) {
   bool json = false;
   app.add_option(
          "TABLE", table,
-         "a .tsv, .csv or .jsonl (also .gz) with columns filepath (or image, path, file_name) and "
+         "a .tsv, .csv or .jsonl (also .gz) with columns filepath (or image, path, file_name, …) "
+         "and "
          "caption (or title, text), or those set by --image-key and --caption-key; or a list of "
          "shards; or a folder of classes, which gives .cls labels and OUT_DIR/classes.txt")
       ->required();
@@ -139,6 +140,7 @@ int RunConvert(int argc, const char* const* argv) {
   if (!background.empty()) options.background = ParseColour(background);
   pictures.Apply(source_options, options.decode);
   source_options.table = columns.Parsed();
+  source_options.refuse_missing_images = true;
   const bool changes =
       options.resize > 0 || options.background.has_value() || options.decode.exif_rotate;
   options.encoding = encode == "png"              ? Encoding::kPng

@@ -127,7 +127,8 @@ std::unique_ptr<ClipModel> EvalSubject::Load() const {
 }
 
 std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
-                                                const SourceOptions& options) const {
+                                                SourceOptions options) const {
+  options.refuse_missing_images = true;
   OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   for (const std::string& line : FolderLines(opened.parts)) Tell("{}\n", line);

@@ -52,7 +52,7 @@ class EvalSubject {
   /// How the run reads records, without its training caption keys.
   const SourceOptions& source_options() const { return source_; }
   /// Opens a list and prints its warnings to standard error.
-  std::unique_ptr<RecordSource> Open(const std::string& list, const SourceOptions& options) const;
+  std::unique_ptr<RecordSource> Open(const std::string& list, SourceOptions options) const;
   /// Opens a list with labels instead of captions. `label_key`: where they are stored; `names`:
   /// maps class names to labels.
   std::unique_ptr<RecordSource> OpenLabelled(const std::string& list, const std::string& label_key,

@@ -15,6 +15,7 @@
 #include "trainer/config/config_keys.h"
 #include "trainer/config/explained_config.h"
 #include "trainer/config/idle_keys.h"
+#include "trainer/config/key_advice.h"
 #include "trainer/run/planned_data.h"
 #include "trainer/run/run_setup.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "tools/cli/usage_error.h"
-#include "trainer/config/config_keys.h"
+#include "trainer/config/key_advice.h"
 
 namespace fastclip {
 

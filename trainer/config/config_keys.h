@@ -1,7 +1,6 @@
 #pragma once
 
 #include <span>
-#include <string>
 #include <string_view>
 
 namespace fastclip {
@@ -18,9 +17,13 @@ enum class KeyChange {
   kSameState,   ///< refused: the saved optimizer state belongs to the old value
 };
 
-/// One key of a config. BindConfig has its type, bounds and default.
+class BoundKey;
+
+/// One key of a config.
 struct KeyInfo {
   std::string_view name;
+  /// Binds it to its field, with type and bounds; the field has the default.
+  void (*bind)(const BoundKey& key);
   KeyChange change;
   /// Unit and effect, as `fastclip config` prints them. Empty: the previous key's text covers it.
   std::string_view text;
@@ -30,7 +33,7 @@ struct KeyInfo {
   bool per_host = false;
 };
 
-/// All keys that BindConfig binds.
+/// All keys, in the order in which a config is printed.
 std::span<const KeyInfo> ConfigKeys();
 /// Null if `name` is not a key.
 const KeyInfo* FindKey(std::string_view name);
@@ -40,13 +43,5 @@ std::string_view TextOf(const KeyInfo& key);
 
 /// "changes results", for the line of a changed key.
 std::string_view DescribeChange(KeyChange change);
-
-/// The key that `unknown` probably means: by another program's name, or by the same last word in
-/// another section ("train.lr" is learning_rate.lr). Empty: not known.
-std::string KeyMeantBy(std::string_view unknown);
-
-/// Advice for an error about `unknown`: that key, or why an OpenCLIP option has no key. Empty:
-/// none.
-std::string AdviceOn(std::string_view unknown);
 
 }  // namespace fastclip

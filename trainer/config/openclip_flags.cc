@@ -33,7 +33,8 @@ constexpr auto kFlags = std::to_array<Flags>({
     {"dist_url dist_backend horovod ddp_static_graph no_set_device_rank",
      "ranks come from --ranks N, torchrun, srun or mpirun, with NCCL on GPUs and Gloo on CPUs"},
     {"report_to wandb_notes wandb_project_name",
-     "the run folder always has metrics.jsonl and TensorBoard files; wandb is not supported"},
+     "the run folder always has metrics.jsonl and TensorBoard files; upload them with wandb sync "
+     "RUN/tensorboard"},
     {"debug copy_codebase", "not supported; RUN/config.toml records the run's config"},
     {"coca_caption_loss_weight coca_contrastive_loss_weight", "CoCa is not supported"},
     {"distill_model distill_pretrained", "distillation is not supported"},

@@ -27,6 +27,7 @@
 #include "trainer/run/zero_shot_set.h"
 #include "trainer/state/checkpoint.h"
 #include "trainer/state/estimator_file.h"
+#include "trainer/state/start_estimators.h"
 #include "trainer/state/start_weights.h"
 #include "trainer/state/weights_origin.h"
 #include "trainer/step/activation_bytes.h"
@@ -226,6 +227,21 @@ class PlannedRun {
                                               Counted(order.chunk, "record")));
   }
 
+  void DescribeStart() {
+    if (!start_->file()) return;
+    const std::string& path = start_->file()->path();
+    if (config_->train.init.empty() || !options_.samples.empty()) {
+      lines_.Add("weights", "from {}", path);
+      return;
+    }
+    const StartEstimators estimators =
+        FindStartEstimators(path, data_.source->hash(), objective_->state_columns());
+    lines_.Add("init", "{}", estimators.line);
+    if (!estimators.table) return;
+    const std::string lost = LostEstimatorsNote(*config_);
+    if (!lost.empty()) lines_.Add("note", "{}", lost);
+  }
+
   void DescribeObjective() {
     const GammaOptions& gamma = config_->gamma;
     const std::int64_t epochs = config_->train.epochs;
@@ -237,7 +253,7 @@ class PlannedRun {
                start_ ? fmt::format("; initial tau {:.3g}", start_->temperature().tau) : "");
     for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
     if (start_) {
-      if (start_->file()) lines_.Add("weights", "from {}", start_->file()->path());
+      DescribeStart();
       for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
     }
     if (!found_ && !config_->train.init_estimators.empty() && !config_->data.index_by.empty()) {

@@ -14,9 +14,15 @@ class RunLock {
   /// Creates the folder if needed and locks RUN/lock. Throws std::runtime_error if the folder
   /// cannot be created or another process holds the lock.
   explicit RunLock(const std::string& run_folder);
+  /// Removes a folder in which nothing but the lock was written: a start that failed.
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
 
  private:
+  std::string folder_;
   UniqueFd fd_;
+  bool made_folder_ = false;
 };
 
 }  // namespace fastclip

@@ -49,6 +49,7 @@ SourceOptions OtherSourceOf(const TrainConfig& config) {
   options.formats = config.pipeline.decode.formats;
   options.max_record_bytes = config.data.max_record_bytes;
   options.table = TableKeysOf(config);
+  options.refuse_missing_images = true;
   options.caption_lines = CaptionLinesOf(config.data.caption_lines, CaptionLines::kSplit);
   return options;
 }

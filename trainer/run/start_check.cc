@@ -79,6 +79,12 @@ std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLe
   return lines;
 }
 
+std::string LostEstimatorsNote(const TrainConfig& config) {
+  if (Gamma(config.gamma, 0, config.train.epochs) < 1) return "";
+  return "gamma is 1 in the first epoch, which replaces the estimators; set gamma.start below 1 to "
+         "keep them";
+}
+
 double BytesOf(const NamedTensors& tensors) {
   return std::accumulate(tensors.begin(), tensors.end(), 0.0, [](double sum, const auto& named) {
     return sum + static_cast<double>(named.second.nbytes());

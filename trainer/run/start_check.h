@@ -27,6 +27,9 @@ void CheckFit(const StartWeights& start, const ModelConfig& model);
 /// Warnings about schedules that are longer than the run, such as a warmup that does not end.
 std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLength& run);
 
+/// A note if a start takes estimators over that the first epoch then replaces, or "".
+std::string LostEstimatorsNote(const TrainConfig& config);
+
 double BytesOf(const NamedTensors& tensors);
 /// Bytes of the per-sample state of all records.
 double StateBytes(const ContrastiveObjective& objective, const OrderPlan& plan,

@@ -13,8 +13,10 @@
 #include "trainer/config/resolved_config.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/run/run_setup.h"
+#include "trainer/run/start_check.h"
 #include "trainer/run/trainer.h"
 #include "trainer/state/estimator_file.h"
+#include "trainer/state/start_estimators.h"
 
 // Resuming a run from its newest checkpoint, or starting one from another run's.
 
@@ -25,10 +27,6 @@ void SayPassedOver(const std::vector<std::string>& reasons, Console& console) {
   for (const std::string& reason : reasons) {
     console.Say(fmt::format("skipped a damaged checkpoint: {}", reason));
   }
-}
-
-bool HoldsCheckpoint(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "checkpoint.json");
 }
 
 }  // namespace
@@ -74,25 +72,11 @@ void Trainer::Resume(const FoundCheckpoint& found) {
 /// Loads the estimators of train.init if they belong to this data and objective. Their checkpoint
 /// was checked before.
 void Trainer::TakeEstimatorsOf(const std::string& weights) {
-  const std::string folder = std::filesystem::path(weights).parent_path();
-  if (learner_->objective->state_columns().empty() || !HoldsCheckpoint(folder)) {
-    console_.Say(fmt::format("weights from {}", weights));
-    return;
-  }
-  const CheckpointMeta meta = ReadCheckpointMeta(folder);
-  if (meta.data_hash != data_->train->hash()) {
-    console_.Say(fmt::format(
-        "weights from {}; its estimators belong to other data and are not used", weights));
-    return;
-  }
-  const auto saved = OpenTable(folder);
-  if (!saved || saved->columns() != learner_->table.columns()) {
-    console_.Say(fmt::format(
-        "weights from {}; its estimators belong to another objective and are not used", weights));
-    return;
-  }
-  CarryOver(*saved, OrderPlan(meta.order), learner_->table);
-  console_.Say(fmt::format("weights and estimators from {}", folder));
+  const StartEstimators start =
+      FindStartEstimators(weights, data_->train->hash(), learner_->objective->state_columns());
+  console_.Say(start.line);
+  if (!start.table) return;
+  CarryOver(*start.table, OrderPlan(start.order), learner_->table);
   SayIfEstimatorsAreLost();
 }
 
@@ -142,11 +126,8 @@ void Trainer::TakeEstimators(const std::string& file) {
 }
 
 void Trainer::SayIfEstimatorsAreLost() {
-  if (Gamma(config_->gamma, 0, config_->train.epochs) < 1) return;
-  console_.Say(
-      "note: gamma is 1 in the first epoch, which replaces the estimators; set gamma.start below 1 "
-      "to "
-      "keep them");
+  const std::string note = LostEstimatorsNote(*config_);
+  if (!note.empty()) console_.Say("note: " + note);
 }
 
 }  // namespace fastclip
