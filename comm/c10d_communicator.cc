@@ -95,8 +95,7 @@ class C10dCommunicator final : public Communicator {
 
   void Synchronize() override {
     if (!last_on_gpu_) return;
-    if (watch_ != nullptr) watch_->BeginCall("GPU collective");
-    Try("GPU collective", [&] {
+    Watched("GPU collective", [&] {
       const auto end = std::chrono::steady_clock::now() + timeout_;
       while (!last_on_gpu_->isCompleted()) {
         if (std::chrono::steady_clock::now() > end) {
@@ -107,7 +106,6 @@ class C10dCommunicator final : public Communicator {
       if (last_on_gpu_->exception()) std::rethrow_exception(last_on_gpu_->exception());
     });
     last_on_gpu_.reset();
-    if (watch_ != nullptr) watch_->EndCall();
   }
 
   std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) override {
@@ -163,7 +161,9 @@ class C10dCommunicator final : public Communicator {
   std::unique_ptr<Pending> StartAllReduceSum(at::Tensor values) override {
     std::vector<at::Tensor> tensors = {values};
     return Try("StartAllReduceSum", [&]() -> std::unique_ptr<Pending> {
-      return std::make_unique<PendingWork>(*this, values, BackendOf(values).allreduce(tensors));
+      c10d::Backend& backend = BackendOf(values);
+      return std::make_unique<PendingWork>(*this, values,
+                                           Enqueued(backend, backend.allreduce(tensors)));
     });
   }
 
@@ -185,7 +185,7 @@ class C10dCommunicator final : public Communicator {
     PendingWork(C10dCommunicator& comm, at::Tensor values, c10::intrusive_ptr<c10d::Work> work)
         : comm_(comm), values_(std::move(values)), work_(std::move(work)) {}
     void Wait() override {
-      comm_.Run("AllReduceSum", values_, [&](c10d::Backend&) { return work_; });
+      comm_.Watched("AllReduceSum", [&] { comm_.Wait(comm_.BackendOf(values_), work_); });
     }
 
    private:
@@ -214,13 +214,25 @@ class C10dCommunicator final : public Communicator {
     return *nccl_;
   }
 
-  // A failed call stays "under way" for the others to hear of.
   template <class Start>
   void Run(const char* call, const at::Tensor& tensor, const Start& start) {
     c10d::Backend& backend = BackendOf(tensor);
+    Watched(call, [&] { Wait(backend, Enqueued(backend, start(backend))); });
+  }
+
+  // A failed call stays "under way" for the others to hear of.
+  template <class Body>
+  void Watched(const char* call, const Body& body) {
     if (watch_ != nullptr) watch_->BeginCall(call);
-    Try(call, [&] { Wait(backend, start(backend)); });
+    Try(call, body);
     if (watch_ != nullptr) watch_->EndCall();
+  }
+
+  /// NCCL's calls are done in the order in which they are enqueued, so that the last one tells.
+  c10::intrusive_ptr<c10d::Work> Enqueued(const c10d::Backend& backend,
+                                          c10::intrusive_ptr<c10d::Work> work) {
+    if (&backend != gloo_.get()) last_on_gpu_ = work;
+    return work;
   }
 
   /// Gloo's wait blocks, and only with a timeout of its own surely ends. NCCL's orders the current
@@ -230,12 +242,11 @@ class C10dCommunicator final : public Communicator {
       work->wait(timeout_);
     } else {
       work->wait();
-      last_on_gpu_ = work;
     }
   }
 
   c10::intrusive_ptr<c10d::Backend> gloo_, nccl_;
-  c10::intrusive_ptr<c10d::Work> last_on_gpu_;  // NCCL's calls are done in their order
+  c10::intrusive_ptr<c10d::Work> last_on_gpu_;  // enqueued
   std::chrono::milliseconds timeout_;
   Watch* watch_;
 };

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "trainer/model/recompute.h"
@@ -13,6 +14,29 @@ namespace {
 
 // x · sigmoid(1.702 x), of which SiLU keeps one tensor for the backward pass instead of two.
 at::Tensor QuickGelu(const at::Tensor& x) { return at::silu(x * 1.702).mul_(1 / 1.702); }
+
+/// Attention of one query per sequence: q [b, heads, qk], keys [b, n, heads · qk], values
+/// [b, n, heads · v], `hidden` [b, 1, n] or undefined. Returns [b, heads · v].
+///
+/// Two batched products: each head's query stands in a row of zeros as wide as all heads, so keys
+/// and values are read as they lie. No library kernel for attention sees a single query; cuDNN's
+/// fails for some (pytorch/pytorch#138529).
+at::Tensor AttendOnce(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
+                      const at::Tensor& hidden) {
+  const std::int64_t batch = q.size(0), heads = q.size(1), qk = q.size(2);
+  const at::Tensor apart = at::eye(heads, q.options().requires_grad(false)).unsqueeze(2);
+  const at::Tensor scaled = q * (1 / std::sqrt(static_cast<double>(qk)));
+  const at::Tensor rows = (scaled.unsqueeze(2) * apart).view({batch, heads, heads * qk});
+  at::Tensor scores = at::bmm(rows, keys.transpose(1, 2));  // [b, heads, n]
+  if (hidden.defined()) {
+    scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  }
+  return at::bmm(at::softmax(scores, 2), values)
+      .view({batch, heads, heads, -1})
+      .diagonal(0, 1, 2)  // [b, v, heads]
+      .transpose(1, 2)
+      .reshape({batch, -1});
+}
 
 }  // namespace
 
@@ -103,26 +127,15 @@ at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x, cons
   const std::int64_t batch = rows.size(0), n = x.size(0) / batch;
   const at::Tensor normal = block.ln_1(x);
   const std::vector<Linear> in = block.in_proj.Split({heads * qk, heads * (qk + v)});
-  const at::Tensor q = in[0](normal.index_select(0, rows))
-                           .view({batch, 1, heads, qk})
-                           .transpose(1, 2);  // [b, heads, 1, head width]
-  const at::Tensor packed = in[1](normal);
-  std::vector<at::Tensor> kv;
-  if (qk == v) {
-    kv = packed.view({batch, n, 2, heads, v}).permute({2, 0, 3, 1, 4}).unbind(0);
-  } else {
-    for (const at::Tensor& part : packed.split_with_sizes({heads * qk, heads * v}, 1)) {
-      kv.push_back(part.view({batch, n, heads, -1}).transpose(1, 2));
-    }
-  }
-  std::optional<at::Tensor> seen;
+  const at::Tensor q = in[0](normal.index_select(0, rows)).view({batch, heads, qk});
+  const at::Tensor packed = in[1](normal).view({batch, n, heads * (qk + v)});
+  at::Tensor hidden;  // keys behind the position that is read
   if (options_.causal) {
-    const at::Tensor places = at::arange(n, pool.options());
-    seen = places.unsqueeze(0).le(pool.unsqueeze(1)).view({batch, 1, 1, n});
+    hidden = at::arange(n, pool.options()).unsqueeze(0).gt(pool.unsqueeze(1)).unsqueeze(1);
   }
-  const at::Tensor mixed = at::scaled_dot_product_attention(q, kv[0], kv[1], seen);
-  return block.out_proj(mixed.transpose(1, 2).reshape({batch, heads * v}))
-      .add_(x.index_select(0, rows));
+  const at::Tensor mixed = AttendOnce(q, packed.narrow(2, 0, heads * qk),
+                                      packed.narrow(2, heads * qk, heads * v), hidden);
+  return block.out_proj(mixed).add_(x.index_select(0, rows));
 }
 
 at::Tensor Transformer::AddMlp(const Block& block, const at::Tensor& x) const {

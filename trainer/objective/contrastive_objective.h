@@ -43,7 +43,8 @@ struct LossReport {
   at::Tensor in_batch_accuracy;
   at::Tensor log_u_mean;  ///< 0-d share of ½·mean(ln u1 + ln u2)
   at::Tensor tau_mean;    ///< 0-d share of ½·mean(τ1 + τ2); undefined if all samples share τ
-  std::int64_t first_visits = 0;  ///< this rank's estimators that were not set or broken
+  /// 0-d number of this rank's estimators that were not set or broken; undefined without state.
+  at::Tensor first_visits;
 };
 
 struct ObjectiveResult {

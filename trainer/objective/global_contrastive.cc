@@ -60,7 +60,7 @@ ObjectiveResult GlobalContrastive::Evaluate(const Features& features, const at::
   result.report.loss = passes.OwnRows(log_u_epsilon).sum().div_(2 * rows).div_(scale);
   result.report.log_u_mean = log_u_share;
   passes.Report(result.report);
-  result.report.first_visits = seen.numel() - seen.sum().item<std::int64_t>();
+  result.report.first_visits = seen.logical_not().sum();
   return result;
 }
 

@@ -119,7 +119,7 @@ ObjectiveResult RobustContrastive::Evaluate(const Features& features, const at::
   passes.Report(result.report);
   result.report.log_u_mean = log_u.sum().div_(2 * rows);
   result.report.tau_mean = old.tau.sum().div_(2 * rows);
-  result.report.first_visits = seen.numel() - seen.sum().item<std::int64_t>();
+  result.report.first_visits = seen.logical_not().sum();
   return result;
 }
 

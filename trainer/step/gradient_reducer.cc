@@ -140,41 +140,36 @@ void GradientReducer::Pass::BeginLast() {
   if (reducer_.buckets_) reducer_.buckets_->last = true;
 }
 
-std::size_t GradientReducer::Pass::Add(const at::Tensor& scalar) {
+std::int64_t GradientReducer::Pass::Add(const at::Tensor& scalar) {
   scalars_.push_back(scalar.detach().to(at::kDouble).reshape({}));
-  return scalars_.size() - 1;
+  return static_cast<std::int64_t>(scalars_.size()) - 1;
 }
 
-GradientReducer::Sums GradientReducer::Pass::Finish() && {
+at::Tensor GradientReducer::Pass::Finish() && {
   if (!last_) throw std::logic_error("Finish() was called before BeginLast()");
   return reducer_.Finish(scalars_);
 }
 
-GradientReducer::Sums GradientReducer::Finish(const std::vector<at::Tensor>& scalars) {
+at::Tensor GradientReducer::Finish(const std::vector<at::Tensor>& scalars) {
   if (buckets_) {
     // A parameter that had no part in this step leaves its bucket unfinished on every rank.
     for (auto& bucket : buckets_->buckets) bucket.missing = 0;
     buckets_->StartFull();
   }
-  Sums sums;
-  sums.tensor_ = at::stack(scalars);
-  comm_.AllReduceSum(sums.tensor_);
+  at::Tensor sums = at::stack(scalars);
+  comm_.AllReduceSum(sums);
   if (buckets_) {
     for (auto& bucket : buckets_->buckets) {
       bucket.sum->Wait();
       bucket.sum.reset();
     }
   }
-  comm_.Synchronize();
   if (buckets_) {
     // As on one rank: what had no part in the step has no gradient, and the optimizer leaves it.
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       if (!buckets_->places[i].complete) parameters_[i].second.mutable_grad().reset();
     }
   }
-  const at::Tensor host = sums.tensor_.to(at::kCPU);
-  const double* values = host.const_data_ptr<double>();
-  sums.host_.assign(values, values + host.numel());
   return sums;
 }
 

@@ -34,19 +34,6 @@ class GradientReducer {
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  /// Sums over the ranks, in the order of Pass::Add().
-  class Sums {
-   public:
-    double operator[](std::size_t place) const { return host_[place]; }
-    /// The same on the device of the scalars, 0-d float64.
-    at::Tensor Tensor(std::size_t place) const { return tensor_[static_cast<std::int64_t>(place)]; }
-
-   private:
-    friend class GradientReducer;
-    at::Tensor tensor_;
-    std::vector<double> host_;
-  };
-
   /// The sums of one step. Only one at a time; the reducer must outlive it.
   class Pass {
    public:
@@ -54,10 +41,11 @@ class GradientReducer {
     /// is its last of this step.
     void BeginLast();
     /// Adds a 0-d tensor to sum over the ranks; returns its index in the sums.
-    std::size_t Add(const at::Tensor& scalar);
-    /// Waits for all sums and ends the pass. Parameters without a gradient count as zero on this
+    std::int64_t Add(const at::Tensor& scalar);
+    /// Ends the pass: work enqueued from now on sees the sums of the gradients. Returns the sums
+    /// of the added scalars: float64, [added]. Parameters without a gradient count as zero on this
     /// rank. Throws std::logic_error if BeginLast() was not called.
-    Sums Finish() &&;
+    at::Tensor Finish() &&;
 
    private:
     friend class GradientReducer;
@@ -75,7 +63,7 @@ class GradientReducer {
 
  private:
   struct Buckets;
-  Sums Finish(const std::vector<at::Tensor>& scalars);
+  at::Tensor Finish(const std::vector<at::Tensor>& scalars);
 
   const NamedTensors parameters_;
   Communicator& comm_;

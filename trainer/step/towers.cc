@@ -3,6 +3,11 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <functional>
+#include <ranges>
+#include <utility>
+
 #include "trainer/model/autocast.h"
 
 namespace fastclip {
@@ -73,13 +78,17 @@ void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tenso
 }
 
 NamedTensors Towers::BackwardOrder(const std::vector<Parameter>& parameters) {
-  NamedTensors order;
-  for (const Tower tower : {Tower::kText, Tower::kImage}) {
-    for (auto parameter = parameters.rbegin(); parameter != parameters.rend(); ++parameter) {
-      if (parameter->tower != tower || !parameter->tensor.requires_grad()) continue;
-      order.emplace_back(parameter->name, parameter->tensor);
+  std::vector<const Parameter*> later;  // the later in forward, the earlier its gradient
+  for (const Parameter& parameter : std::views::reverse(parameters)) {
+    if (parameter.tower != Tower::kNeither && parameter.tensor.requires_grad()) {
+      later.push_back(&parameter);
     }
   }
+  std::ranges::stable_sort(later, std::greater<>(), [](const Parameter* parameter) {
+    return std::pair(parameter->tower == Tower::kText, parameter->part);
+  });
+  NamedTensors order;
+  for (const Parameter* parameter : later) order.emplace_back(parameter->name, parameter->tensor);
   return order;
 }
 

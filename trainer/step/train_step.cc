@@ -43,6 +43,14 @@ class BuffersBefore {
   std::vector<std::pair<at::Tensor, at::Tensor>> before_;
 };
 
+/// The only values of a step that the host reads, in one copy.
+std::vector<double> ReadOnHost(const at::Tensor& values, Communicator& comm) {
+  comm.Synchronize();
+  const at::Tensor host = values.to(at::kCPU);
+  const double* first = host.const_data_ptr<double>();
+  return {first, first + host.numel()};
+}
+
 /// A step's scalars on their way through the sums over the ranks.
 class StepSums {
  public:
@@ -57,24 +65,22 @@ class StepSums {
     const bool has_state = result.state.defined();
     if (has_state) log_u_ = pass.Add(result.report.log_u_mean);
     if (result.report.tau_mean.defined()) tau_ = pass.Add(result.report.tau_mean);
-    const auto add = [&](double number) {
-      return pass.Add(at::full_like(result.report.loss, number, at::kDouble));
-    };
-    visits_ = add(static_cast<double>(result.report.first_visits));
-    talk_ = add(wants_talk ? 1 : 0);
+    if (result.report.first_visits.defined()) visits_ = pass.Add(result.report.first_visits);
+    talk_ = pass.Add(at::full_like(result.report.loss, wants_talk ? 1 : 0, at::kDouble));
   }
 
   /// Gives the parameters that no tower has their gradients.
-  void GiveGradients(const GradientReducer::Sums& sums, ClipModel& model) const {
-    const auto give = [&](const at::Tensor& parameter, std::optional<std::size_t> place) {
-      if (place) parameter.mutable_grad() = sums.Tensor(*place).to(parameter.dtype());
+  void GiveGradients(const at::Tensor& sums, ClipModel& model) const {
+    const auto give = [&](const at::Tensor& parameter, std::optional<std::int64_t> place) {
+      if (place) parameter.mutable_grad() = sums[*place].to(parameter.dtype());
     };
     give(model.logit_scale(), scale_gradient_);
     give(model.logit_bias(), bias_gradient_);
   }
 
-  StepReport Report(const GradientReducer::Sums& sums, std::int64_t batch_size) const {
-    const auto value = [&](std::optional<std::size_t> place) {
+  /// `sums`: the sums on the host.
+  StepReport Report(const std::vector<double>& sums, std::int64_t batch_size) const {
+    const auto value = [&](std::optional<std::int64_t> place) {
       return place ? sums[*place] : std::numeric_limits<double>::quiet_NaN();
     };
     return {.loss = sums[loss_],
@@ -82,20 +88,20 @@ class StepSums {
             .in_batch_accuracy = sums[accuracy_],
             .log_u_mean = value(log_u_),
             .tau_mean = value(tau_),
-            .first_visits = sums[visits_] / (2.0 * static_cast<double>(batch_size)),
+            .first_visits = visits_ ? sums[*visits_] / (2.0 * static_cast<double>(batch_size)) : 0,
             .to_talk = sums[talk_] > 0};
   }
 
  private:
-  static std::optional<std::size_t> AddGradient(GradientReducer::Pass& pass,
-                                                const at::Tensor& gradient, double scale) {
+  static std::optional<std::int64_t> AddGradient(GradientReducer::Pass& pass,
+                                                 const at::Tensor& gradient, double scale) {
     if (!gradient.defined()) return std::nullopt;
     Scale({gradient}, scale);
     return pass.Add(gradient);
   }
 
-  std::optional<std::size_t> scale_gradient_, bias_gradient_, log_u_, tau_;
-  std::size_t loss_ = 0, contrastive_ = 0, accuracy_ = 0, visits_ = 0, talk_ = 0;
+  std::optional<std::int64_t> scale_gradient_, bias_gradient_, log_u_, tau_, visits_;
+  std::int64_t loss_ = 0, contrastive_ = 0, accuracy_ = 0, talk_ = 0;
 };
 
 }  // namespace
@@ -150,7 +156,7 @@ StepReport TrainStep::Run(const StepInput& input) {
   Scale({result.features.image, result.features.text}, scale);
   towers_.Backward(input.micro, result.features, [&] { pass.BeginLast(); });
   const StepSums scalars(pass, result, scale, input.wants_talk && input.wants_talk());
-  const GradientReducer::Sums sums = std::move(pass).Finish();
+  const at::Tensor sums = std::move(pass).Finish();
   scalars.GiveGradients(sums, model_);
   Scale(GradientsOf(model_.trainable()), 1 / scale);
 
@@ -159,8 +165,10 @@ StepReport TrainStep::Run(const StepInput& input) {
       model_.trainable(),
       options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity(),
       &comm_);
-  StepReport report = scalars.Report(sums, batch_size_);
-  report.gradient_norm = norm.item<double>();
+  const std::vector<double> read =
+      ReadOnHost(at::cat({sums, norm.to(at::kDouble).reshape({1})}), comm_);
+  StepReport report = scalars.Report(read, batch_size_);
+  report.gradient_norm = read.back();
   report.applied = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
   if (options_.precision.scales_gradients) {
     report.scale_shrank = !report.applied && scaler_.CanShrink();

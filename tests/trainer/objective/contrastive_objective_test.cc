@@ -219,7 +219,7 @@ TEST(GlobalContrastive, CountsTheSidesItSeesFirst) {
   const auto comm = WorldOfOne();
   const ObjectiveResult result = MakeObjective({.name = "fastclip_v1", .mode = "exact"})
                                      ->Evaluate(OneRank(all), state, At(0.07, 0.5), *comm);
-  EXPECT_EQ(result.report.first_visits, 4);
+  EXPECT_EQ(result.report.first_visits.item<std::int64_t>(), 4);
   EXPECT_TRUE(result.state.isfinite().all().item<bool>());
   EXPECT_EQ(result.state.scalar_type(), at::kFloat);  // the table's, whatever the features'
   EXPECT_EQ(result.features.image.scalar_type(), at::kDouble);

@@ -56,7 +56,9 @@ inline Whole EvaluateCut(const ContrastiveObjective& objective, const PerSide<at
     add(whole.bias_gradient, part.parameters.logit_bias);
     add(whole.loss, part.report.loss);
     add(whole.log_u_mean, part.report.log_u_mean);
-    whole.first_visits += part.report.first_visits;
+    if (part.report.first_visits.defined()) {
+      whole.first_visits += part.report.first_visits.item<std::int64_t>();
+    }
   }
   whole.features = {at::cat(image), at::cat(text)};
   if (!rows.empty()) whole.state = at::cat(rows);

@@ -114,7 +114,7 @@ TEST(RobustContrastive, ExactFollowsThePublishedObjectiveThroughTwoVisits) {
     ExpectNear(Pair(ours.state, 2), m, "m");
     ExpectNear(Pair(ours.state, 3), v, "v");
     ExpectNear(Pair(ours.state, 1), Pair(state, 1) - 0.01 * m / (v.sqrt() + 1e-6), "tau");
-    EXPECT_EQ(ours.report.first_visits, first ? 2 * kRows : 0);
+    EXPECT_EQ(ours.report.first_visits.item<std::int64_t>(), first ? 2 * kRows : 0);
     EXPECT_NEAR(ours.report.tau_mean.item<double>(), Pair(state, 1).mean().item<double>(), 1e-15);
     EXPECT_FALSE(ours.parameters.logit_scale.defined());
     state = ours.state;
