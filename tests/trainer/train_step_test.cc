@@ -13,91 +13,10 @@
 #include <vector>
 
 #include "tests/support/thread_communicator.h"
+#include "tests/trainer/step_rank.h"
 
 namespace fastclip {
 namespace {
-
-constexpr std::int64_t kRows = 8, kLanes = 8;
-
-ModelConfig ThinResNet() {
-  ModelConfig model;
-  model.embed_dim = 8;
-  model.vision = {.image_size = 32, .width = 2, .head_width = 16, .resnet_layers = {1, 1, 1, 1}};
-  model.text = {
-      .context_length = 8, .vocab_size = 32, .width = 8, .heads = 2, .layers = 1, .mlp_ratio = 2};
-  return model;
-}
-
-ModelConfig ThinModel(const std::string& objective) {
-  ModelConfig model;
-  if (objective == "siglip") model.init_logit_bias = -2;
-  model.embed_dim = 8;
-  model.vision = {
-      .image_size = 16, .patch_size = 8, .width = 16, .layers = 1, .head_width = 8, .mlp_ratio = 2};
-  model.text = {
-      .context_length = 8, .vocab_size = 32, .width = 8, .heads = 2, .layers = 1, .mlp_ratio = 2};
-  return model;
-}
-
-/// A rank: its model, its rows of the state, its optimizer.
-struct Rank {
-  Rank(const std::string& objective_name, const std::vector<std::int64_t>& lanes_per_rank,
-       Communicator& comm, double clip_norm = 0, const char* precision = "fp64",
-       const std::optional<ModelConfig>& config = {})
-      : plan(
-            {.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
-        lanes(plan.LanesOf(comm.rank(), lanes_per_rank)),
-        dtype(PrecisionOf(precision).parameters),
-        model(config ? *config : ThinModel(objective_name), 5, 0.07, dtype),
-        objective(MakeObjective({.name = objective_name, .mode = "exact", .rho = 1})),
-        table(plan, lanes, objective->state_columns(), objective->initial_state(), dtype),
-        optimizer(MakeOptimizer(model.described(), {})),
-        step(model, *objective, table, *optimizer, comm, {clip_norm, PrecisionOf(precision)},
-             lanes_per_rank) {}
-
-  /// Step `number` on this rank's rows of the planned batch, in `parts` micro-batches.
-  StepReport Run(std::int64_t number, std::int64_t parts = 1,
-                 const std::function<bool()>& wants_talk = {}) {
-    std::vector<std::int64_t> indices;
-    std::vector<MicroBatch> micro;
-    const std::int64_t rows = (lanes.last - lanes.first) / parts;
-    for (std::int64_t part = 0; part < parts; ++part) {
-      std::vector<at::Tensor> images, tokens, pool;
-      for (std::int64_t row = 0; row < rows; ++row) {
-        const std::int64_t index = ToInt(plan.Row(number, lanes.first + part * rows + row)->index);
-        indices.push_back(index);
-        const std::int64_t size = model.config().vision.image_size;
-        const at::Tensor x = at::arange(3 * size * size, at::kDouble).reshape({3, size, size});
-        images.push_back(at::sin(x * (0.01 * static_cast<double>(index + 1))).to(dtype));
-        tokens.push_back((at::arange(8, at::kLong) * (index + 1)).remainder(30));
-        pool.push_back(at::scalar_tensor(2 + index % 6, at::kLong));
-      }
-      micro.push_back({at::stack(images), at::stack(tokens), at::stack(pool)});
-    }
-    return step.Run({.micro = micro,
-                     .indices = indices,
-                     .epoch = number,
-                     .gamma = number == 0 ? 1.0 : 0.6,
-                     .rates = {1e-3, 1e-3},
-                     .wants_talk = wants_talk});
-  }
-
-  at::Tensor Weights() const {
-    std::vector<at::Tensor> flat;
-    for (const auto& [name, parameter] : model.parameters())
-      flat.push_back(parameter.detach().flatten());
-    return at::cat(flat);
-  }
-
-  OrderPlan plan;
-  LaneRange lanes;
-  at::ScalarType dtype;
-  ClipModel model;
-  std::unique_ptr<ContrastiveObjective> objective;
-  SampleTable table;
-  std::unique_ptr<Optimizer> optimizer;
-  TrainStep step;
-};
 
 class EveryObjective : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(TrainStep, EveryObjective,

@@ -1,0 +1,480 @@
+#include "tests/support/stand_in_device.h"
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/detail/PrivateUse1HooksInterface.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/library.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace fastclip::stand_in {
+namespace {
+
+constexpr int kPoison = 0xff;
+
+std::atomic<std::int64_t> ops = 0, host_reads = 0, blocking_copies = 0, late_copies = 0;
+
+// ---- streams: queues of copies that are not carried out yet, and of waits for other streams
+
+struct Entry {
+  std::function<void()> copy;  // or
+  std::int64_t stream = 0;     // a wait for what was
+  std::int64_t position = 0;   // enqueued there before `position`
+};
+
+class Streams {
+ public:
+  void Enqueue(std::int64_t stream, Entry entry) {
+    const std::lock_guard lock(mutex_);
+    queues_[stream].waiting.push_back(std::move(entry));
+  }
+  std::int64_t Position(std::int64_t stream) {
+    const std::lock_guard lock(mutex_);
+    return queues_[stream].done + static_cast<std::int64_t>(queues_[stream].waiting.size());
+  }
+  void RunUpTo(std::int64_t stream, std::int64_t position) {
+    const std::lock_guard lock(mutex_);
+    RunLocked(stream, position);
+  }
+  void RunAll(std::int64_t stream) { RunUpTo(stream, Position(stream)); }
+  std::int64_t New() {
+    const std::lock_guard lock(mutex_);
+    return ++last_;
+  }
+
+ private:
+  struct Queue {
+    std::deque<Entry> waiting;
+    std::int64_t done = 0;
+  };
+  void RunLocked(std::int64_t stream, std::int64_t position) {
+    Queue& queue = queues_[stream];
+    while (!queue.waiting.empty() && queue.done < position) {
+      const Entry entry = std::move(queue.waiting.front());
+      queue.waiting.pop_front();
+      ++queue.done;
+      if (entry.copy) {
+        entry.copy();
+      } else {
+        RunLocked(entry.stream, entry.position);
+      }
+    }
+  }
+
+  std::recursive_mutex mutex_;
+  std::map<std::int64_t, Queue> queues_;
+  std::int64_t last_ = 0;
+};
+
+Streams& streams() {
+  static auto* const all = new Streams();
+  return *all;
+}
+
+thread_local std::int64_t current_stream = 0;
+
+struct Event {
+  std::int64_t stream = 0, position = 0;
+};
+
+class Guard final : public c10::impl::DeviceGuardImplInterface {
+ public:
+  c10::DeviceType type() const override { return kDevice.type(); }
+  c10::Device exchangeDevice(c10::Device) const override { return kDevice; }
+  c10::Device getDevice() const override { return kDevice; }
+  void setDevice(c10::Device) const override {}
+  void uncheckedSetDevice(c10::Device) const noexcept override {}
+  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
+
+  c10::Stream getStream(c10::Device) const override { return Of(current_stream); }
+  c10::Stream getDefaultStream(c10::Device) const override { return Of(0); }
+  c10::Stream getStreamFromGlobalPool(c10::Device, bool) const override {
+    return Of(streams().New());
+  }
+  c10::Stream getNewStream(c10::Device, int) const override { return Of(streams().New()); }
+  c10::Stream exchangeStream(c10::Stream stream) const override {
+    return Of(std::exchange(current_stream, stream.id()));
+  }
+  bool queryStream(const c10::Stream& stream) const override {
+    streams().RunAll(stream.id());
+    return true;
+  }
+  void synchronizeStream(const c10::Stream& stream) const override {
+    streams().RunAll(stream.id());
+  }
+  void synchronizeDevice(c10::DeviceIndex) const override { streams().RunAll(0); }
+
+  void record(void** event, const c10::Stream& stream, c10::DeviceIndex,
+              c10::EventFlag) const override {
+    if (*event == nullptr) *event = new Event();
+    *static_cast<Event*>(*event) = {stream.id(), streams().Position(stream.id())};
+  }
+  void block(void* event, const c10::Stream& stream) const override {
+    const auto* const of = static_cast<Event*>(event);
+    if (of != nullptr) streams().Enqueue(stream.id(), {{}, of->stream, of->position});
+  }
+  bool queryEvent(void* event) const override {
+    synchronizeEvent(event);
+    return true;
+  }
+  void synchronizeEvent(void* event) const override {
+    const auto* const of = static_cast<Event*>(event);
+    if (of != nullptr) streams().RunUpTo(of->stream, of->position);
+  }
+  void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
+    delete static_cast<Event*>(event);
+  }
+
+ private:
+  static c10::Stream Of(std::int64_t id) { return c10::Stream(c10::Stream::UNSAFE, kDevice, id); }
+};
+
+// ---- memory
+
+class DeviceMemory final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(std::size_t bytes) override {
+    void* const data = bytes == 0 ? nullptr : std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (bytes != 0) std::memset(data, kPoison, bytes);
+    return {data, data, &std::free, kDevice};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &std::free; }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    std::memcpy(to, from, bytes);
+  }
+};
+
+/// Memory that was given back stays, overwritten: a copy that still reads it gives poison.
+class Pinned final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(std::size_t bytes) override {
+    const std::size_t size = std::max<std::size_t>((bytes + 63) / 64 * 64, 64);
+    auto* const data = static_cast<char*>(std::aligned_alloc(64, size));
+    const std::lock_guard lock(mutex_);
+    blocks_[data] = size;
+    return {data, data, &GiveBack, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &GiveBack; }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    std::memcpy(to, from, bytes);
+  }
+  bool Holds(const void* place) {
+    const std::lock_guard lock(mutex_);
+    auto block = blocks_.upper_bound(static_cast<char*>(const_cast<void*>(place)));
+    if (block == blocks_.begin()) return false;
+    --block;
+    return place < block->first + block->second;
+  }
+  static Pinned& Get() {
+    static auto* const memory = new Pinned();
+    return *memory;
+  }
+
+ private:
+  static void GiveBack(void* data) {
+    Pinned& own = Get();
+    const std::lock_guard lock(own.mutex_);
+    std::memset(data, kPoison, own.blocks_.at(static_cast<char*>(data)));
+  }
+
+  std::mutex mutex_;
+  std::map<char*, std::size_t> blocks_;
+};
+
+class Hooks final : public at::PrivateUse1HooksInterface {
+ public:
+  bool isBuilt() const override { return true; }
+  bool isAvailable() const override { return true; }
+  bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+  c10::DeviceIndex deviceCount() const override { return 1; }
+  c10::DeviceIndex getCurrentDevice() const override { return 0; }
+  void setCurrentDevice(c10::DeviceIndex) const override {}
+  c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return 0; }
+  c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return 0; }
+  c10::Allocator* getPinnedMemoryAllocator() const override { return &Pinned::Get(); }
+  bool isPinnedPtr(const void* data) const override { return Pinned::Get().Holds(data); }
+  c10::Device getDeviceFromPtr(void*) const override { return kDevice; }
+};
+
+// ---- ops
+
+bool IsOurs(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.device().type() == kDevice.type();
+}
+
+/// A storage of the other device over the same bytes, which keeps the first alive.
+c10::Storage Aliased(const c10::Storage& storage, c10::Device device, c10::Allocator* allocator) {
+  auto* const owner = new c10::Storage(storage);
+  return c10::Storage(c10::Storage::use_byte_size_t(), storage.nbytes(),
+                      c10::DataPtr(
+                          storage.mutable_data(), owner,
+                          [](void* of) { delete static_cast<c10::Storage*>(of); }, device),
+                      allocator, /*resizable=*/allocator != nullptr);
+}
+
+at::Tensor Shaped(c10::Storage storage, c10::DispatchKey key, const at::Tensor& like) {
+  at::Tensor tensor = at::detail::make_tensor<c10::TensorImpl>(
+      std::move(storage), c10::DispatchKeySet(key), like.dtype());
+  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(like.sizes(), like.strides(),
+                                                      like.storage_offset());
+  return tensor;
+}
+
+at::Tensor OnHost(const at::Tensor& tensor) {
+  return Shaped(Aliased(tensor.storage(), c10::Device(c10::kCPU), c10::GetAllocator(c10::kCPU)),
+                c10::DispatchKey::CPU, tensor);
+}
+
+/// The tensors of one call: those of the device with their aliases.
+class Call {
+ public:
+  explicit Call(std::string name) : name_(std::move(name)) {}
+
+  c10::IValue Argument(const c10::IValue& value) {
+    if (value.isTensor()) return Host(value.toTensor());
+    if (value.isDevice()) {
+      return value.toDevice().type() == kDevice.type() ? c10::IValue(c10::Device(c10::kCPU))
+                                                       : value;
+    }
+    if (value.isTensorList()) {
+      c10::List<at::Tensor> list;
+      for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(Host(tensor));
+      return list;
+    }
+    if (value.isOptionalTensorList()) {
+      c10::List<std::optional<at::Tensor>> list;
+      for (const auto& tensor : value.toOptionalTensorVector()) {
+        list.push_back(tensor ? std::optional(Host(*tensor)) : tensor);
+      }
+      return list;
+    }
+    return value;
+  }
+
+  c10::IValue Result(const c10::IValue& value) {
+    if (value.isTensor()) return Ours(value.toTensor());
+    if (value.isTensorList()) {
+      c10::List<at::Tensor> list;
+      for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(Ours(tensor));
+      return list;
+    }
+    return value;
+  }
+
+  /// Arguments that an out= call has resized get their alias's memory.
+  void TakeResized() {
+    for (auto& [ours, host] : pairs_) {
+      if (ours.sizes() == host.sizes() && ours.strides() == host.strides()) continue;
+      c10::TensorImpl* const impl = ours.unsafeGetTensorImpl();
+      impl->set_storage_keep_dtype(Aliased(host.storage(), kDevice, nullptr));
+      impl->set_sizes_and_strides(host.sizes(), host.strides(), host.storage_offset());
+    }
+  }
+  void CheckMixed() const {
+    if (!pairs_.empty() && on_cpu_) {
+      throw std::invalid_argument(name_ + ": tensors of the device and of the CPU in one op");
+    }
+  }
+
+ private:
+  at::Tensor Host(const at::Tensor& tensor) {
+    if (!IsOurs(tensor)) {
+      if (tensor.defined() && tensor.device().is_cpu() && tensor.dim() > 0) on_cpu_ = true;
+      return tensor;
+    }
+    for (const auto& [ours, host] : pairs_) {
+      if (ours.is_same(tensor)) return host;
+    }
+    return pairs_.emplace_back(tensor, OnHost(tensor)).second;
+  }
+
+  at::Tensor Ours(const at::Tensor& result) const {
+    if (!result.defined()) return result;
+    for (const auto& [ours, host] : pairs_) {
+      if (host.is_same(result)) return ours;
+    }
+    for (const auto& [ours, host] : pairs_) {  // a view
+      if (host.storage().unsafeGetStorageImpl() == result.storage().unsafeGetStorageImpl()) {
+        return Shaped(ours.storage(), c10::DispatchKey::PrivateUse1, result);
+      }
+    }
+    return Shaped(Aliased(result.storage(), kDevice, nullptr), c10::DispatchKey::PrivateUse1,
+                  result);
+  }
+
+  std::string name_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> pairs_;
+  bool on_cpu_ = false;
+};
+
+/// Kernels run below autograd and autocast, behind what is enqueued on the current stream.
+class KernelScope {
+ public:
+  KernelScope() { streams().RunAll(current_stream); }
+
+ private:
+  c10::impl::ExcludeDispatchKeyGuard guard_{c10::autograd_dispatch_keyset_with_ADInplaceOrView |
+                                            c10::autocast_dispatch_keyset};
+};
+
+void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const KernelScope scope;
+  ++ops;
+  const auto& schema = op.schema();
+  if (schema.name() == "aten::nonzero") ++host_reads;
+  Call call(schema.name());
+  const std::size_t arguments = schema.arguments().size();
+  for (auto value = stack->end() - static_cast<std::ptrdiff_t>(arguments); value != stack->end();
+       ++value) {
+    *value = call.Argument(*value);
+  }
+  call.CheckMixed();
+  op.callBoxed(stack);
+  const std::size_t results = schema.returns().size();
+  for (auto value = stack->end() - static_cast<std::ptrdiff_t>(results); value != stack->end();
+       ++value) {
+    *value = call.Result(*value);
+  }
+  call.TakeResized();
+}
+
+at::Scalar ReadScalar(const at::Tensor& tensor) {
+  const KernelScope scope;
+  ++host_reads;
+  return at::_local_scalar_dense(OnHost(tensor));
+}
+
+void Poison(const at::Tensor& host) {
+  if (host.is_non_overlapping_and_dense()) {
+    std::memset(host.mutable_data_ptr(), kPoison, host.nbytes());
+  }
+}
+
+at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
+  const bool to_device = IsOurs(to), from_device = IsOurs(from);
+  const at::Tensor source = from_device ? OnHost(from) : from;
+  const at::Tensor target = to_device ? OnHost(to) : to;
+  if (to_device && from_device) {
+    const KernelScope scope;
+    ++ops;
+    target.copy_(source);
+    return to;
+  }
+  const at::Tensor& on_cpu = to_device ? from : to;
+  // As CUDA: without page-locked memory the host waits.
+  if (non_blocking && Pinned::Get().Holds(on_cpu.const_data_ptr())) {
+    ++late_copies;
+    streams().RunAll(current_stream);
+    const c10::impl::ExcludeDispatchKeyGuard below(
+        c10::autograd_dispatch_keyset_with_ADInplaceOrView);
+    Poison(target);
+    // The source's bytes are not kept alive: giving them back early must show.
+    at::Tensor bytes = at::from_blob(source.mutable_data_ptr(), source.sizes(), source.strides(),
+                                     source.options().requires_grad(false));
+    streams().Enqueue(current_stream, {.copy = [bytes, target] { target.copy_(bytes); }});
+    return to;
+  }
+  const KernelScope scope;
+  if (to_device) {
+    blocking_copies += from.dim() > 0 ? 1 : 0;
+  } else {
+    ++host_reads;
+  }
+  target.copy_(source);
+  return to;
+}
+
+at::Tensor Convolution(const at::Tensor& input, const at::Tensor& weight,
+                       const std::optional<at::Tensor>& bias, at::IntArrayRef stride,
+                       at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
+                       at::IntArrayRef output_padding, std::int64_t groups) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("aten::convolution", "");
+  torch::jit::Stack stack;
+  torch::jit::push(stack, input, weight, bias, stride, padding, dilation, transposed,
+                   output_padding, groups);
+  RunOnHost(op, &stack);
+  return stack.front().toTensor();
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> ConvolutionBackward(
+    const at::Tensor& gradient, const at::Tensor& input, const at::Tensor& weight,
+    at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
+    at::IntArrayRef output_padding, std::int64_t groups, std::array<bool, 3> mask) {
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("aten::convolution_backward", "");
+  torch::jit::Stack stack;
+  torch::jit::push(stack, gradient, input, weight, at::OptionalIntArrayRef(), stride, padding,
+                   dilation, transposed, output_padding, groups, mask);
+  RunOnHost(op, &stack);
+  return {stack[0].toTensor(), stack[1].toTensor(), stack[2].toTensor()};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
+  m.fallback(torch::CppFunction::makeFromBoxedFunction<&RunOnHost>());
+}
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
+  m.impl("_local_scalar_dense", &ReadScalar);
+  m.impl("_copy_from", &CopyFrom);
+  m.impl("convolution_overrideable", &Convolution);
+  m.impl("convolution_backward_overrideable", &ConvolutionBackward);
+}
+
+// As on a GPU: products in the lower precision, norms and softmax in float32.
+TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, m) { m.fallback(torch::CppFunction::makeFallthrough()); }
+
+TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, m) {
+#define FASTCLIP_LOWER(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, lower_precision_fp)
+  AT_FORALL_LOWER_PRECISION_FP(FASTCLIP_LOWER)
+#undef FASTCLIP_LOWER
+#define FASTCLIP_FLOAT(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, fp32)
+  AT_FORALL_FP32(FASTCLIP_FLOAT)
+#undef FASTCLIP_FLOAT
+#define FASTCLIP_FLOAT(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, fp32_set_opt_dtype)
+  AT_FORALL_FP32_SET_OPT_DTYPE(FASTCLIP_FLOAT)
+#undef FASTCLIP_FLOAT
+#define FASTCLIP_PROMOTE(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, promote)
+  AT_FORALL_PROMOTE(FASTCLIP_PROMOTE)
+#undef FASTCLIP_PROMOTE
+}
+
+void Register() {
+  static const bool once = [] {
+    static DeviceMemory memory;
+    static Hooks hooks;
+    static Guard guard;
+    c10::register_privateuse1_backend("stand_in");
+    c10::SetAllocator(kDevice.type(), &memory);
+    c10::impl::registerDeviceGuard(kDevice.type(), &guard);
+    at::RegisterPrivateUse1HooksInterface(&hooks);
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+Counts counts() {
+  return {.ops = ops,
+          .host_reads = host_reads,
+          .blocking_copies = blocking_copies,
+          .late_copies = late_copies};
+}
+
+void ResetCounts() { ops = host_reads = blocking_copies = late_copies = 0; }
+
+c10::Allocator& PinnedMemory() { return Pinned::Get(); }
+
+}  // namespace fastclip::stand_in

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <c10/core/Allocator.h>
+#include <c10/core/Device.h>
+
+#include <cstdint>
+
+namespace fastclip {
+
+/// A device for tests of the GPU path without a GPU: LibTorch's PrivateUse1 over host memory.
+///
+/// Each op runs at once, by its CPU kernel, on aliases of the same storage. What would be wrong on
+/// a GPU is wrong here too:
+/// - an op that gets tensors of the device and of the CPU throws (0-d CPU tensors may be mixed in);
+/// - a non-blocking copy is carried out when its stream, or a stream that waits for its event, is
+///   used next. Until then its target holds bytes 0xff: NaN, or an index of -1;
+/// - pinned memory is overwritten when it is given back.
+/// Waits of the host are counted. One device; a stream per thread is current.
+namespace stand_in {
+
+inline const c10::Device kDevice{c10::DeviceType::PrivateUse1, 0};
+
+/// Registers the device in LibTorch, once per process. Call it before the first op on it.
+void Register();
+
+struct Counts {
+  std::int64_t ops = 0;              ///< calls of CPU kernels
+  std::int64_t host_reads = 0;       ///< values the host read by waiting: item(), copies, nonzero
+  std::int64_t blocking_copies = 0;  ///< copies to the device for which the host waited
+  std::int64_t late_copies = 0;      ///< non-blocking copies, in both directions
+};
+Counts counts();
+void ResetCounts();
+
+/// Page-locked memory of the device.
+c10::Allocator& PinnedMemory();
+
+}  // namespace stand_in
+}  // namespace fastclip

@@ -1,0 +1,170 @@
+// The training step on a device that is not the CPU, without a GPU:
+// tests/support/stand_in_device.h.
+
+#include <ATen/ATen.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/stand_in_device.h"
+#include "tests/support/thread_communicator.h"
+#include "tests/trainer/step_rank.h"
+
+namespace fastclip {
+namespace {
+
+using stand_in::kDevice;
+
+class StandInDevice : public testing::Test {
+ protected:
+  void SetUp() override {
+    stand_in::Register();
+    stand_in::ResetCounts();
+  }
+  static at::Tensor Pinned(const std::vector<float>& values) {
+    const at::Tensor tensor = at::empty({static_cast<std::int64_t>(values.size())});
+    c10::DataPtr data = stand_in::PinnedMemory().allocate(tensor.nbytes());
+    at::Tensor pinned = at::empty({0}).set_(
+        c10::Storage(c10::Storage::use_byte_size_t(), tensor.nbytes(), std::move(data)), 0,
+        tensor.sizes(), tensor.strides());
+    std::copy(values.begin(), values.end(), pinned.mutable_data_ptr<float>());
+    return pinned;
+  }
+};
+
+TEST_F(StandInDevice, ComputesAsTheCpu) {
+  const at::Tensor x = at::arange(12, at::kFloat).view({3, 4});
+  const at::Tensor y = x.to(kDevice);
+  EXPECT_EQ(y.device(), kDevice);
+  EXPECT_TRUE(at::equal((y.t().matmul(y) * 2 + 1).cpu(), x.t().matmul(x) * 2 + 1));
+  at::Tensor part = y.narrow(0, 1, 2);
+  part.add_(1);  // in place, through a view
+  EXPECT_TRUE(at::equal(y.cpu(), at::cat({x.narrow(0, 0, 1), x.narrow(0, 1, 2) + 1})));
+  const at::Tensor leaf = y.clone().set_requires_grad(true);
+  (leaf * leaf).sum().backward();
+  EXPECT_TRUE(at::equal(leaf.grad().cpu(), 2 * y.cpu()));
+}
+
+TEST_F(StandInDevice, RefusesACpuTensorInADeviceOp) {
+  const at::Tensor x = at::ones({3}).to(kDevice);
+  EXPECT_THROW(x + at::ones({3}), std::exception);
+  EXPECT_THROW(x.index_select(0, at::zeros({1}, at::kLong)), std::exception);
+  EXPECT_NO_THROW(x + at::ones({}));
+}
+
+TEST_F(StandInDevice, CountsWhatTheHostWaitsFor) {
+  const at::Tensor x = at::ones({3}).to(kDevice);
+  EXPECT_EQ(stand_in::counts().blocking_copies, 1);
+  EXPECT_EQ(stand_in::counts().host_reads, 0);
+  EXPECT_EQ(x.sum().item<float>(), 3);
+  x.cpu();
+  EXPECT_EQ(stand_in::counts().host_reads, 2);
+}
+
+TEST_F(StandInDevice, ShowsAWaitThatWasForgotten) {
+  const c10::impl::VirtualGuardImpl device(kDevice.type());
+  const c10::Stream compute = device.getStream(kDevice), copies = device.getNewStream(kDevice);
+  const at::Tensor source = Pinned({1, 2, 3});
+  const at::Tensor target = at::empty({3}, at::TensorOptions(kDevice));
+  device.exchangeStream(copies);
+  target.copy_(source, /*non_blocking=*/true);
+  c10::Event ready(kDevice.type());
+  ready.record(copies);
+  device.exchangeStream(compute);
+  EXPECT_TRUE(at::isnan(target.sum()).item<bool>());
+  ready.block(compute);
+  EXPECT_EQ(target.sum().item<float>(), 6);
+}
+
+TEST_F(StandInDevice, ShowsPinnedMemoryThatWasGivenBackTooEarly) {
+  const at::Tensor target = at::empty({3}, at::TensorOptions(kDevice));
+  target.copy_(Pinned({1, 2, 3}), /*non_blocking=*/true);
+  EXPECT_TRUE(at::isnan(target.sum()).item<bool>());
+}
+
+/// A step of the GPU path against the same step on the CPU.
+class DeviceStep : public StandInDevice, public testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(EveryObjective, DeviceStep,
+                         testing::Values("fastclip_v0", "fastclip_v1", "fastclip_v2", "fastclip_v3",
+                                         "sogclr", "isogclr", "openclip", "siglip"));
+
+void ExpectSameSteps(Rank& cpu, Rank& device, std::int64_t parts = 1, double tolerance = 1e-9) {
+  for (std::int64_t step = 0; step < 3; ++step) {
+    const StepReport expected = cpu.Run(step, parts), report = device.Run(step, parts);
+    EXPECT_NEAR(report.loss, expected.loss, tolerance);
+    EXPECT_NEAR(report.gradient_norm, expected.gradient_norm, tolerance * 100);
+    EXPECT_EQ(report.first_visits, expected.first_visits);
+  }
+  EXPECT_TRUE(at::allclose(device.Weights(), cpu.Weights(), 0, tolerance));
+  EXPECT_TRUE(at::allclose(device.table.values().cpu(), cpu.table.values(), 0, tolerance));
+}
+
+TEST_P(DeviceStep, EqualsTheCpus) {
+  const auto comm = WorldOfOne();
+  Rank cpu(GetParam(), {kLanes}, *comm, 0.5);
+  Rank device(GetParam(), {kLanes}, *comm, 0.5, "fp64", {}, kDevice);
+  ExpectSameSteps(cpu, device);
+}
+
+TEST_P(DeviceStep, EqualsTheCpusInMicroBatches) {
+  const auto comm = WorldOfOne();
+  Rank cpu(GetParam(), {kLanes}, *comm);
+  Rank device(GetParam(), {kLanes}, *comm, 0, "fp64", {}, kDevice);
+  ExpectSameSteps(cpu, device, 4);
+}
+
+TEST_P(DeviceStep, EqualsTheCpusOnSeveralRanks) {
+  for (const std::vector<std::int64_t>& cut :
+       {std::vector<std::int64_t>{4, 4}, std::vector<std::int64_t>{3, 2, 2, 1}}) {
+    RunRanks(static_cast<int>(cut.size()), [&](Communicator& comm) {
+      Rank cpu(GetParam(), cut, comm);
+      Rank device(GetParam(), cut, comm, 0, "fp64", {}, kDevice);
+      ExpectSameSteps(cpu, device);
+    });
+  }
+}
+
+class DeviceOptimizer : public StandInDevice, public testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(EveryOptimizer, DeviceOptimizer,
+                         testing::Values("adamw", "lamb", "lion", "sgdm"));
+
+TEST_P(DeviceOptimizer, EqualsTheCpus) {
+  const auto comm = WorldOfOne();
+  const OptimizerOptions options{.name = GetParam()};
+  Rank cpu("fastclip_v3", {kLanes}, *comm, 0, "fp64", {}, at::kCPU, options);
+  Rank device("fastclip_v3", {kLanes}, *comm, 0, "fp64", {}, kDevice, options);
+  ExpectSameSteps(cpu, device);
+}
+
+class DevicePrecision : public StandInDevice, public testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(EveryPrecision, DevicePrecision,
+                         testing::Values("fp32", "amp_bf16", "amp"));
+
+TEST_P(DevicePrecision, IsCloseToTheCpus) {
+  const auto comm = WorldOfOne();
+  Rank cpu("fastclip_v3", {kLanes}, *comm, 0, GetParam());
+  Rank device("fastclip_v3", {kLanes}, *comm, 0, GetParam(), {}, kDevice);
+  ExpectSameSteps(cpu, device, 1, GetParam() == std::string("fp32") ? 1e-4 : 3e-2);
+}
+
+TEST_F(StandInDevice, StepOfAResNetEqualsTheCpus) {
+  const auto comm = WorldOfOne();
+  Rank cpu("fastclip_v3", {kLanes}, *comm, 0, "fp64", ThinResNet());
+  Rank device("fastclip_v3", {kLanes}, *comm, 0, "fp64", ThinResNet(), kDevice);
+  ExpectSameSteps(cpu, device);
+}
+
+TEST_F(StandInDevice, StepReadsOneValueOnTheHost) {
+  const auto comm = WorldOfOne();
+  Rank device("fastclip_v3", {kLanes}, *comm, 0.5, "fp32", {}, kDevice);
+  device.Run(0);
+  stand_in::ResetCounts();
+  device.Run(1);
+  EXPECT_LE(stand_in::counts().host_reads, 2);  // the sums, and the new state
+}
+
+}  // namespace
+}  // namespace fastclip
