@@ -66,9 +66,10 @@ WalkedFile Walk(const RandomAccessFile& file, const TableWants& wants) {
   return walked;
 }
 
-bool Exists(const std::string& path) {
+/// False if there is surely no such file. Other failures may pass; readers retry and report them.
+bool MayExist(const std::string& path) {
   std::error_code ignored;
-  if (!IsUri(path)) return fs::exists(path, ignored);
+  if (!IsUri(path)) return fs::status(path, ignored).type() != fs::file_type::not_found;
   return HasFileSystem(path) && FileSystemOf(path).Find(path).has_value();
 }
 
@@ -188,18 +189,22 @@ void TableSource::AddRecord(SampleIndex index, const TableRow& row, const std::s
 }
 
 std::optional<std::string> TableSource::FindMissingImages() const {
-  constexpr std::int64_t kLooked = 64;
+  constexpr std::int64_t kLooked = 512;
   const std::int64_t looked = std::min(size(), kLooked);
   std::int64_t missing = 0, from_here = 0;
   std::string first;
   for (std::int64_t i = 0; i < looked; ++i) {
     const std::optional<TableRow> row = ReaderAt(i * size() / looked, {}).Next();
     if (!row || row->skip) continue;
-    if (Exists(PathOf(*row))) return std::nullopt;
+    if (MayExist(PathOf(*row))) return std::nullopt;
     if (missing++ == 0) first = row->image;
-    from_here += Exists(row->image) ? 1 : 0;
+    from_here += MayExist(row->image) ? 1 : 0;
   }
   if (missing == 0) return std::nullopt;
+  if (first.starts_with("http://") || first.starts_with("https://")) {
+    return fmt::format(
+        "the images are URLs ('{}'); download them first, for example with img2dataset", first);
+  }
   const std::string folder = fs::path(path()).parent_path().string();
   std::string text = fmt::format(
       "none of the images exists ({} checked; the first is '{}'); paths are relative to the "

@@ -111,6 +111,26 @@ TEST_F(DryRuns, RefuseWeightsOfAnotherModelByTheirHeader) {
   ExpectBothRefuse({"train.init_estimators=" + file}, "has no u_im");
 }
 
+TEST_F(DryRuns, SayWhetherEstimatorsAreTakenOver) {
+  ASSERT_EQ(Run(Train("first", {"train.epochs=1"})), 0) << errors_;
+  const std::string init = "train.init=" + (folder_ / "first");
+  ASSERT_EQ(Dry({init}), 0) << errors_;
+  EXPECT_TRUE(Says("weights and estimators from")) << output_;
+  EXPECT_TRUE(Says("gamma is 1 in the first epoch, which replaces the estimators")) << output_;
+  ASSERT_EQ(Dry({init, "gamma.start=0.9"}), 0) << errors_;
+  EXPECT_FALSE(Says("which replaces the estimators")) << output_;
+  ASSERT_EQ(Dry({init, "objective.name=fastclip_v2"}), 0) << errors_;
+  EXPECT_TRUE(Says("its estimators belong to another objective and are not used")) << output_;
+  ASSERT_EQ(Dry({init, "data.train=synthetic:300"}), 0) << errors_;
+  EXPECT_TRUE(Says("its estimators belong to other data and are not used")) << output_;
+}
+
+TEST_F(DryRuns, RefuseATableWithoutItsImages) {
+  std::ofstream(folder_ / "t.csv") << "filepath,title\nnone/0.jpg,a\nnone/1.jpg,b\n";
+  ExpectBothRefuse({"data.train=" + (folder_ / "t.csv")}, "none of the images exists");
+  EXPECT_FALSE(fs::exists(folder_ / "run")) << "a start that failed leaves no folder";
+}
+
 TEST_F(DryRuns, RefuseAFolderThatIsTakenBeforeDataIsLookedAt) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
   ExpectBothRefuse({"data.train=nowhere.tar"}, "already holds a run (step 12)");

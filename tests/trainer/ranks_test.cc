@@ -204,6 +204,7 @@ TEST_F(RanksByHand, TakeKeysThatFitTheirHostAsTheyAre) {
 
 TEST_F(RanksByHand, RefuseDataThatDiffer) {
   for (int rank : {0, 1}) {  // hosts that hold copies, and one of them another
+    std::ofstream(FolderOf(rank) + "/0.jpg") << "an image";
     std::ofstream table(FolderOf(rank) + "/pairs.tsv");
     table << "filepath\ttitle\n";
     for (int i = 0; i < 200; ++i) table << i << ".jpg\ta picture of " << i * (rank + 1) << "\n";

@@ -67,6 +67,7 @@ class RunState {
     SourceOptions source_options = TrainSourceOf(*config);
     source_options.manifest_fallback_dir = found.run;
     source_options.verify_checksums = false;
+    source_options.refuse_missing_images = false;
     if (!options.shards.empty()) source_options.manifest.clear();
     source_ = OpenSource(list, source_options);
     if (source_->hash() != meta.data_hash) {

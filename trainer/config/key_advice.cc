@@ -50,7 +50,9 @@ std::string KeyMeantBy(std::string_view unknown) {
 
 std::string AdviceOn(std::string_view unknown) {
   const std::string key = KeyMeantBy(unknown);
-  if (key == "resume") return "to resume a run: fastclip train RUN resume=true";
+  if (key == "resume" && unknown.starts_with('-')) {
+    return "to resume a run: fastclip train RUN resume=true";
+  }
   if (!key.empty()) return DidYouMean(key);
   std::string flag = Plain(unknown);
   const std::string_view why = WithoutCounterpart(flag);

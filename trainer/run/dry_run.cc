@@ -237,7 +237,10 @@ class PlannedRun {
     const StartEstimators estimators =
         FindStartEstimators(path, data_.source->hash(), objective_->state_columns());
     lines_.Add("init", "{}", estimators.line);
-    if (!estimators.table) return;
+    if (estimators.table) NoteLostEstimators();
+  }
+
+  void NoteLostEstimators() {
     const std::string lost = LostEstimatorsNote(*config_);
     if (!lost.empty()) lines_.Add("note", "{}", lost);
   }
@@ -256,7 +259,9 @@ class PlannedRun {
       DescribeStart();
       for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
     }
-    if (!found_ && !config_->train.init_estimators.empty() && !config_->data.index_by.empty()) {
+    const bool imports = !found_ && !config_->train.init_estimators.empty();
+    if (imports) NoteLostEstimators();
+    if (imports && !config_->data.index_by.empty()) {
       lines_.Add("estimators",
                  "{}: a dry run does not check its keys against {}; a real start reads all records "
                  "to do so",

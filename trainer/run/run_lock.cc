@@ -30,33 +30,14 @@ bool IsFile(int fd, const std::string& path) {
 }  // namespace
 
 RunLock::RunLock(const std::string& run_folder) : folder_(run_folder) {
-  std::error_code error;
-  made_folder_ = std::filesystem::create_directories(run_folder, error);
-  if (error) {
-    throw std::runtime_error(
-        fmt::format("{}: cannot create the run folder: {}; use another run=FOLDER", run_folder,
-                    error.message()));
+  constexpr int kTries = 5;
+  for (int tries = 1; !Lock(); ++tries) {
+    if (tries == kTries) {
+      throw std::runtime_error(
+          fmt::format("{}: other processes keep removing it; use another run=FOLDER", folder_));
+    }
   }
-  const std::string path = run_folder + "/lock";
-  fd_ = OpenWithRetries(path, O_RDWR | O_CREAT);
-  if (!fd_) {
-    throw std::runtime_error(
-        fmt::format("{}: {}; use another run=FOLDER", path, std::strerror(errno)));
-  }
-  if (flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return;
-    std::string holder = ReadWholeFile(path, 4096);
-    if (holder.ends_with('\n')) holder.pop_back();
-    throw std::runtime_error(
-        fmt::format("{}: another process trains in this folder{}; wait until it ends, or use "
-                    "another run=FOLDER",
-                    run_folder, holder.empty() ? "" : " (" + holder + ")"));
-  }
-  if (!IsFile(fd_.get(), path)) {
-    throw std::runtime_error(
-        fmt::format("{}: removed by another process whose start failed; start again", run_folder));
-  }
-  RemoveAbandoned(run_folder, [](std::string_view) { return true; });
+  RemoveAbandoned(folder_, [](std::string_view) { return true; });
   // Only for people; the lock itself is what counts.
   const std::string holder = fmt::format("process {} on {}\n", getpid(), HostName());
   if (ftruncate(fd_.get(), 0) == 0) {
@@ -64,15 +45,52 @@ RunLock::RunLock(const std::string& run_folder) : folder_(run_folder) {
   }
 }
 
-RunLock::~RunLock() {
-  if (!made_folder_) return;
-  namespace fs = std::filesystem;
+/// False if another process removed the lock's file meanwhile.
+bool RunLock::Lock() {
   std::error_code error;
-  const auto files =
-      std::distance(fs::directory_iterator(folder_, error), fs::directory_iterator());
-  if (error || files != 1) return;
+  made_folder_ |= std::filesystem::create_directories(folder_, error);
+  if (error) {
+    throw std::runtime_error(fmt::format(
+        "{}: cannot create the run folder: {}; use another run=FOLDER", folder_, error.message()));
+  }
+  const std::string path = folder_ + "/lock";
+  fd_ = OpenWithRetries(path, O_RDWR | O_CREAT);
+  if (!fd_) {
+    const int reason = errno;
+    RemoveIfEmpty();
+    throw std::runtime_error(
+        fmt::format("{}: {}; use another run=FOLDER", path, std::strerror(reason)));
+  }
+  if (flock(fd_.get(), LOCK_EX | LOCK_NB) == 0) return IsFile(fd_.get(), path);
+  made_folder_ = false;  // others may use it
+  if (errno != EWOULDBLOCK) return true;
+  std::string holder;
+  try {
+    holder = ReadWholeFile(path, 4096);
+  } catch (const std::runtime_error&) {
+    return false;
+  }
+  if (holder.ends_with('\n')) holder.pop_back();
+  throw std::runtime_error(
+      fmt::format("{}: another process trains in this folder{}; wait until it ends, or use another "
+                  "run=FOLDER",
+                  folder_, holder.empty() ? "" : " (" + holder + ")"));
+}
+
+/// Only the lock may be in it.
+void RunLock::RemoveIfEmpty() {
+  namespace fs = std::filesystem;
+  if (!made_folder_) return;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder_, error), end; entry != end; entry.increment(error)) {
+    if (entry->path().filename() != "lock") return;
+  }
+  if (error) return;
   fs::remove(folder_ + "/lock", error);
+  fd_ = UniqueFd();  // NFS keeps a removed file that is open
   fs::remove(folder_, error);
 }
+
+RunLock::~RunLock() { RemoveIfEmpty(); }
 
 }  // namespace fastclip

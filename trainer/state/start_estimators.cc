@@ -15,10 +15,12 @@ StartEstimators FindStartEstimators(const std::string& weights, std::uint64_t da
   const std::filesystem::path folder = std::filesystem::path(weights).parent_path();
   if (columns.empty() || !std::filesystem::exists(folder / "checkpoint.json")) return start;
   const CheckpointMeta meta = ReadCheckpointMeta(folder.string());
-  std::optional<SavedTable> table = OpenTable(folder.string());
   if (meta.data_hash != data_hash) {
     start.line += "; its estimators belong to other data and are not used";
-  } else if (!table || table->columns() != columns) {
+    return start;
+  }
+  std::optional<SavedTable> table = OpenTable(folder.string());
+  if (!table || table->columns() != columns) {
     start.line += "; its estimators belong to another objective and are not used";
   } else {
     start.line = fmt::format("weights and estimators from {}", folder.string());
