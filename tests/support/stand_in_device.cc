@@ -8,6 +8,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -83,7 +84,14 @@ Streams& streams() {
   return *all;
 }
 
-thread_local std::int64_t current_stream = 0;
+thread_local int current_device = 0;
+thread_local std::array<std::int64_t, kDevices> current_streams = {};  // 0: the default one
+
+/// Streams of all devices are numbered together; the default ones are negative.
+std::int64_t CurrentStream(int device) {
+  const std::int64_t stream = current_streams[static_cast<std::size_t>(device)];
+  return stream == 0 ? -1 - device : stream;
+}
 
 struct Event {
   std::int64_t stream = 0, position = 0;
@@ -91,39 +99,46 @@ struct Event {
 
 class Guard final : public c10::impl::DeviceGuardImplInterface {
  public:
-  c10::DeviceType type() const override { return kDevice.type(); }
-  c10::Device exchangeDevice(c10::Device) const override { return kDevice; }
-  c10::Device getDevice() const override { return kDevice; }
-  void setDevice(c10::Device) const override {}
-  void uncheckedSetDevice(c10::Device) const noexcept override {}
-  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
-
-  c10::Stream getStream(c10::Device) const override { return Of(current_stream); }
-  c10::Stream getDefaultStream(c10::Device) const override { return Of(0); }
-  c10::Stream getStreamFromGlobalPool(c10::Device, bool) const override {
-    return Of(streams().New());
+  c10::DeviceType type() const override { return kType; }
+  c10::Device exchangeDevice(c10::Device device) const override {
+    return Device(std::exchange(current_device, device.index()));
   }
-  c10::Stream getNewStream(c10::Device, int) const override { return Of(streams().New()); }
+  c10::Device getDevice() const override { return Device(current_device); }
+  void setDevice(c10::Device device) const override { current_device = device.index(); }
+  void uncheckedSetDevice(c10::Device device) const noexcept override {
+    current_device = device.index();
+  }
+  c10::DeviceIndex deviceCount() const noexcept override { return kDevices; }
+
+  c10::Stream getStream(c10::Device device) const override {
+    return Of(device, current_streams[Index(device)]);
+  }
+  c10::Stream getDefaultStream(c10::Device device) const override { return Of(device, 0); }
+  c10::Stream getStreamFromGlobalPool(c10::Device device, bool) const override {
+    return Of(device, streams().New());
+  }
+  c10::Stream getNewStream(c10::Device device, int) const override {
+    return Of(device, streams().New());
+  }
   c10::Stream exchangeStream(c10::Stream stream) const override {
-    return Of(std::exchange(current_stream, stream.id()));
+    return Of(stream.device(), std::exchange(current_streams[Index(stream.device())], stream.id()));
   }
   bool queryStream(const c10::Stream& stream) const override {
-    streams().RunAll(stream.id());
+    streams().RunAll(QueueOf(stream));
     return true;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
-    streams().RunAll(stream.id());
+    streams().RunAll(QueueOf(stream));
   }
-  void synchronizeDevice(c10::DeviceIndex) const override { streams().RunAll(0); }
 
   void record(void** event, const c10::Stream& stream, c10::DeviceIndex,
               c10::EventFlag) const override {
     if (*event == nullptr) *event = new Event();
-    *static_cast<Event*>(*event) = {stream.id(), streams().Position(stream.id())};
+    *static_cast<Event*>(*event) = {QueueOf(stream), streams().Position(QueueOf(stream))};
   }
   void block(void* event, const c10::Stream& stream) const override {
     const auto* const of = static_cast<Event*>(event);
-    if (of != nullptr) streams().Enqueue(stream.id(), {{}, of->stream, of->position});
+    if (of != nullptr) streams().Enqueue(QueueOf(stream), {{}, of->stream, of->position});
   }
   bool queryEvent(void* event) const override {
     synchronizeEvent(event);
@@ -138,7 +153,15 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   }
 
  private:
-  static c10::Stream Of(std::int64_t id) { return c10::Stream(c10::Stream::UNSAFE, kDevice, id); }
+  static std::size_t Index(c10::Device device) {
+    return static_cast<std::size_t>(device.has_index() ? device.index() : current_device);
+  }
+  static c10::Stream Of(c10::Device device, std::int64_t id) {
+    return c10::Stream(c10::Stream::UNSAFE, Device(static_cast<int>(Index(device))), id);
+  }
+  static std::int64_t QueueOf(const c10::Stream& stream) {
+    return stream.id() == 0 ? -1 - stream.device_index() : stream.id();
+  }
 };
 
 // ---- memory
@@ -148,7 +171,7 @@ class DeviceMemory final : public c10::Allocator {
   c10::DataPtr allocate(std::size_t bytes) override {
     void* const data = bytes == 0 ? nullptr : std::aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (bytes != 0) std::memset(data, kPoison, bytes);
-    return {data, data, &std::free, kDevice};
+    return {data, data, &std::free, Device(current_device)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &std::free; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
@@ -198,20 +221,26 @@ class Hooks final : public at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
-  c10::DeviceIndex deviceCount() const override { return 1; }
-  c10::DeviceIndex getCurrentDevice() const override { return 0; }
-  void setCurrentDevice(c10::DeviceIndex) const override {}
-  c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return 0; }
-  c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return 0; }
+  c10::DeviceIndex deviceCount() const override { return kDevices; }
+  c10::DeviceIndex getCurrentDevice() const override {
+    return static_cast<c10::DeviceIndex>(current_device);
+  }
+  void setCurrentDevice(c10::DeviceIndex device) const override { current_device = device; }
+  c10::DeviceIndex exchangeDevice(c10::DeviceIndex device) const override {
+    return static_cast<c10::DeviceIndex>(std::exchange(current_device, device));
+  }
+  c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex device) const override {
+    return exchangeDevice(device);
+  }
   c10::Allocator* getPinnedMemoryAllocator() const override { return &Pinned::Get(); }
   bool isPinnedPtr(const void* data) const override { return Pinned::Get().Holds(data); }
-  c10::Device getDeviceFromPtr(void*) const override { return kDevice; }
+  c10::Device getDeviceFromPtr(void*) const override { return Device(current_device); }
 };
 
 // ---- ops
 
 bool IsOurs(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.device().type() == kDevice.type();
+  return tensor.defined() && tensor.device().type() == kType;
 }
 
 /// A storage of the other device over the same bytes, which keeps the first alive.
@@ -244,9 +273,9 @@ class Call {
 
   c10::IValue Argument(const c10::IValue& value) {
     if (value.isTensor()) return Host(value.toTensor());
-    if (value.isDevice()) {
-      return value.toDevice().type() == kDevice.type() ? c10::IValue(c10::Device(c10::kCPU))
-                                                       : value;
+    if (value.isDevice() && value.toDevice().type() == kType) {
+      if (value.toDevice().has_index()) device_ = value.toDevice();
+      return c10::Device(c10::kCPU);
     }
     if (value.isTensorList()) {
       c10::List<at::Tensor> list;
@@ -278,14 +307,17 @@ class Call {
     for (auto& [ours, host] : pairs_) {
       if (ours.sizes() == host.sizes() && ours.strides() == host.strides()) continue;
       c10::TensorImpl* const impl = ours.unsafeGetTensorImpl();
-      impl->set_storage_keep_dtype(Aliased(host.storage(), kDevice, nullptr));
+      impl->set_storage_keep_dtype(Aliased(host.storage(), ours.device(), nullptr));
       impl->set_sizes_and_strides(host.sizes(), host.strides(), host.storage_offset());
     }
   }
-  void CheckMixed() const {
+  /// Also carries out what the op has to wait for.
+  void Begin() const {
     if (!pairs_.empty() && on_cpu_) {
       throw std::invalid_argument(name_ + ": tensors of the device and of the CPU in one op");
     }
+    if (on_others_) throw std::invalid_argument(name_ + ": tensors of two devices in one op");
+    streams().RunAll(CurrentStream(device_.index()));
   }
 
  private:
@@ -297,6 +329,8 @@ class Call {
     for (const auto& [ours, host] : pairs_) {
       if (ours.is_same(tensor)) return host;
     }
+    if (!pairs_.empty() && tensor.device() != device_) on_others_ = true;
+    device_ = tensor.device();
     return pairs_.emplace_back(tensor, OnHost(tensor)).second;
   }
 
@@ -310,23 +344,20 @@ class Call {
         return Shaped(ours.storage(), c10::DispatchKey::PrivateUse1, result);
       }
     }
-    return Shaped(Aliased(result.storage(), kDevice, nullptr), c10::DispatchKey::PrivateUse1,
+    return Shaped(Aliased(result.storage(), device_, nullptr), c10::DispatchKey::PrivateUse1,
                   result);
   }
 
   std::string name_;
   std::vector<std::pair<at::Tensor, at::Tensor>> pairs_;
-  bool on_cpu_ = false;
+  c10::Device device_ = Device(current_device);
+  bool on_cpu_ = false, on_others_ = false;
 };
 
-/// Kernels run below autograd and autocast, behind what is enqueued on the current stream.
-class KernelScope {
- public:
-  KernelScope() { streams().RunAll(current_stream); }
-
- private:
-  c10::impl::ExcludeDispatchKeyGuard guard_{c10::autograd_dispatch_keyset_with_ADInplaceOrView |
-                                            c10::autocast_dispatch_keyset};
+/// Kernels run below autograd and autocast.
+struct KernelScope {
+  c10::impl::ExcludeDispatchKeyGuard guard{c10::autograd_dispatch_keyset_with_ADInplaceOrView |
+                                           c10::autocast_dispatch_keyset};
 };
 
 void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
@@ -340,7 +371,7 @@ void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
        ++value) {
     *value = call.Argument(*value);
   }
-  call.CheckMixed();
+  call.Begin();
   op.callBoxed(stack);
   const std::size_t results = schema.returns().size();
   for (auto value = stack->end() - static_cast<std::ptrdiff_t>(results); value != stack->end();
@@ -352,6 +383,7 @@ void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 
 at::Scalar ReadScalar(const at::Tensor& tensor) {
   const KernelScope scope;
+  streams().RunAll(CurrentStream(tensor.device().index()));
   ++host_reads;
   return at::_local_scalar_dense(OnHost(tensor));
 }
@@ -366,8 +398,10 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
   const bool to_device = IsOurs(to), from_device = IsOurs(from);
   const at::Tensor source = from_device ? OnHost(from) : from;
   const at::Tensor target = to_device ? OnHost(to) : to;
+  const KernelScope scope;
+  const std::int64_t stream = CurrentStream((to_device ? to : from).device().index());
+  streams().RunAll(stream);
   if (to_device && from_device) {
-    const KernelScope scope;
     ++ops;
     target.copy_(source);
     return to;
@@ -376,17 +410,13 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
   // As CUDA: without page-locked memory the host waits.
   if (non_blocking && Pinned::Get().Holds(on_cpu.const_data_ptr())) {
     ++late_copies;
-    streams().RunAll(current_stream);
-    const c10::impl::ExcludeDispatchKeyGuard below(
-        c10::autograd_dispatch_keyset_with_ADInplaceOrView);
     Poison(target);
     // The source's bytes are not kept alive: giving them back early must show.
     at::Tensor bytes = at::from_blob(source.mutable_data_ptr(), source.sizes(), source.strides(),
                                      source.options().requires_grad(false));
-    streams().Enqueue(current_stream, {.copy = [bytes, target] { target.copy_(bytes); }});
+    streams().Enqueue(stream, {.copy = [bytes, target] { target.copy_(bytes); }});
     return to;
   }
-  const KernelScope scope;
   if (to_device) {
     blocking_copies += from.dim() > 0 ? 1 : 0;
   } else {
@@ -458,8 +488,8 @@ void Register() {
     static Hooks hooks;
     static Guard guard;
     c10::register_privateuse1_backend("stand_in");
-    c10::SetAllocator(kDevice.type(), &memory);
-    c10::impl::registerDeviceGuard(kDevice.type(), &guard);
+    c10::SetAllocator(kType, &memory);
+    c10::impl::registerDeviceGuard(kType, &guard);
     at::RegisterPrivateUse1HooksInterface(&hooks);
     return true;
   }();

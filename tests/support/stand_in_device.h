@@ -15,10 +15,13 @@ namespace fastclip {
 /// - a non-blocking copy is carried out when its stream, or a stream that waits for its event, is
 ///   used next. Until then its target holds bytes 0xff: NaN, or an index of -1;
 /// - pinned memory is overwritten when it is given back.
-/// Waits of the host are counted. One device; a stream per thread is current.
+/// Waits of the host are counted. There are several devices, since backward passes of one device
+/// run in one thread: ranks that are threads need one each.
 namespace stand_in {
 
-inline const c10::Device kDevice{c10::DeviceType::PrivateUse1, 0};
+inline constexpr c10::DeviceType kType = c10::DeviceType::PrivateUse1;
+inline constexpr int kDevices = 8;
+inline c10::Device Device(int index = 0) { return {kType, static_cast<c10::DeviceIndex>(index)}; }
 
 /// Registers the device in LibTorch, once per process. Call it before the first op on it.
 void Register();

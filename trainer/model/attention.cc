@@ -133,8 +133,8 @@ at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x, cons
   if (options_.causal) {
     hidden = at::arange(n, pool.options()).unsqueeze(0).gt(pool.unsqueeze(1)).unsqueeze(1);
   }
-  const at::Tensor mixed = AttendOnce(q, packed.narrow(2, 0, heads * qk),
-                                      packed.narrow(2, heads * qk, heads * v), hidden);
+  const std::vector<at::Tensor> kv = packed.split_with_sizes({heads * qk, heads * v}, 2);
+  const at::Tensor mixed = AttendOnce(q, kv[0], kv[1], hidden);
   return block.out_proj(mixed).add_(x.index_select(0, rows));
 }
 

@@ -43,7 +43,7 @@ class BuffersBefore {
   std::vector<std::pair<at::Tensor, at::Tensor>> before_;
 };
 
-/// The only values of a step that the host reads, in one copy.
+/// What decides a step and what metrics report of it, in one copy.
 std::vector<double> ReadOnHost(const at::Tensor& values, Communicator& comm) {
   comm.Synchronize();
   const at::Tensor host = values.to(at::kCPU);
@@ -166,7 +166,7 @@ StepReport TrainStep::Run(const StepInput& input) {
       options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity(),
       &comm_);
   const std::vector<double> read =
-      ReadOnHost(at::cat({sums, norm.to(at::kDouble).reshape({1})}), comm_);
+      ReadOnHost(at::cat({sums, norm.to(sums.options()).reshape({1})}), comm_);
   StepReport report = scalars.Report(read, batch_size_);
   report.gradient_norm = read.back();
   report.applied = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
