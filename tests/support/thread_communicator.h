@@ -27,7 +27,7 @@ class ThreadWorld {
 
   int size() const { return static_cast<int>(posts_.size()); }
 
-  /// What each rank posted, in rank order. `call` must be the same on all.
+  /// What each rank posted, in rank order, on the device of `mine`. `call` must be the same on all.
   std::vector<at::Tensor> Exchange(int rank, const std::string& call, const at::Tensor& mine) {
     std::unique_lock lock(mutex_);
     posts_[static_cast<std::size_t>(rank)] = {call, mine.defined() ? mine.detach().clone() : mine};
@@ -35,7 +35,7 @@ class ThreadWorld {
     std::vector<at::Tensor> all;
     for (const Post& post : posts_) {
       if (post.call != call) Break(call + " met " + post.call);
-      all.push_back(post.tensor);
+      all.push_back(mine.defined() ? post.tensor.to(mine.device()) : post.tensor);
     }
     Meet(lock, call);  // nobody posts again before everyone has read
     return all;

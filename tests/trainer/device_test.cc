@@ -100,7 +100,7 @@ void ExpectSameSteps(Rank& cpu, Rank& device, std::int64_t parts = 1, double tol
   }
   // lion's step is a sign: where a gradient is zero up to rounding it can differ.
   const at::Tensor apart = (device.Weights() - cpu.Weights()).abs();
-  EXPECT_LE(apart.gt(tolerance).to(at::kDouble).mean().item<double>(), 1e-3) << apart.max();
+  EXPECT_LE(apart.gt(tolerance).to(at::kDouble).mean().item<double>(), 1e-2) << apart.max();
   EXPECT_TRUE(at::allclose(device.table.values().cpu(), cpu.table.values(), tolerance, tolerance));
 }
 
