@@ -48,7 +48,7 @@ const std::array kCommands = {
             NEEDS_TORCH(RunEstimators)},
     Command{"eval", "evaluate a trained model: retrieval, zero-shot, linear probe",
             NEEDS_TORCH(RunEval)},
-    Command{"shards", "convert, index, inspect and check tar shards", RunShards},
+    Command{"shards", "convert, index, describe and check tar shards", RunShards},
     Command{"bench", "measure speed and memory", RunBench},
     Command{"tokenize", "print the token ids of each input line", RunTokenize},
     Command{"tokenizer", "train a SentencePiece model on captions", RunTokenizer},

@@ -88,6 +88,11 @@ std::vector<std::string> NotesOf(const ConvertReport& report) {
   note(report.bad_labels,
        "{} label is not an integer >= 0; it is in the .json, and there is no .cls",
        "{} labels are not integers >= 0; they are in the .json, and there is no .cls");
+  note(report.broken_captions,
+       "{} caption has line breaks; evaluations read each line of a .txt as a caption, unless "
+       "--caption-lines or data.caption_lines is whole",
+       "{} captions have line breaks; evaluations read each line of a .txt as a caption, unless "
+       "--caption-lines or data.caption_lines is whole");
   note(report.others, "{} file in the shards does not belong to a record and was left out",
        "{} files in the shards do not belong to a record and were left out");
   return notes;

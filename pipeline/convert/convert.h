@@ -54,6 +54,7 @@ struct ConvertReport {
   std::int64_t others = 0;             ///< files that do not belong to a record
   std::set<std::string> moved_fields;  ///< columns stored as "source_NAME" in the .json
   std::int64_t bad_labels = 0;         ///< labels that cannot be a .cls
+  std::int64_t broken_captions = 0;    ///< captions with line breaks in them
   std::vector<std::string> notes;      ///< the counts above as text, one line each
   struct SkippedRow {
     std::int64_t row;  ///< from 0

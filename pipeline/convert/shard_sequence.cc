@@ -160,7 +160,9 @@ void ShardSequence::Make(const PackedRow& row, const PackedPicture& picture) {
   writer_->Add(fmt::format("{}.{}", key, picture.extension),
                picture.image.empty() ? record.image : std::span(picture.image));
   if (!record.captions.empty()) {
-    writer_->Add(key + ".txt", AsBytes(std::string(record.captions.front().text)));
+    const std::string_view caption = record.captions.front().text;
+    report_.broken_captions += caption.find('\n') != caption.npos ? 1 : 0;
+    writer_->Add(key + ".txt", AsBytes(std::string(caption)));
   }
   report_.bad_labels += row.stored.bad_label ? 1 : 0;
   if (record.label >= 0) writer_->Add(key + ".cls", AsBytes(std::to_string(record.label)));

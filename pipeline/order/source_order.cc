@@ -109,7 +109,8 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   if (element >= spare) {
     throw WindowUsedUp(fmt::format(
         "{}window {} of lane {} has no usable record left for row {} of a step ({} in the window); "
-        "repair the shards (fastclip shards lint lists bad records), or raise data.window",
+        "too many of its records cannot be used: repair the data (fastclip shards lint lists bad "
+        "records), or raise data.window",
         resampled() ? "" : fmt::format("epoch {}: ", epoch), resampled() ? epoch : window.number,
         lane, row, Counted(size, "record")));
   }

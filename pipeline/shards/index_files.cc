@@ -233,7 +233,7 @@ void WarnOfTable(IndexedFiles& files) {
   }
   if (table.incomplete > 0) {
     files.warnings.push_back(
-        fmt::format("{} an image path or a caption, or a label where one is required",
+        fmt::format("{} an image path or a caption (a label, if labels are read)",
                     Rows(table.incomplete, "lacks", "lack")));
   }
 }

@@ -44,6 +44,17 @@ void RefuseCompressed(std::span<const std::byte> head, const std::string& path) 
 [[noreturn]] void ThrowNoTar(const std::string& path, std::int64_t size) {
   const std::size_t dot = path.rfind('.');
   const std::string ending = dot == path.npos ? "" : path.substr(dot);
+  if (ending == ".json") {
+    throw std::runtime_error(
+        path +
+        ": not a tar file; save the table as JSON lines, one object per line, in a .jsonl "
+        "(pandas: to_json(FILE, orient=\"records\", lines=True))");
+  }
+  if (ending == ".parquet" || ending == ".xlsx") {
+    throw std::runtime_error(path +
+                             ": cannot be read; save the table as .csv, .tsv or .jsonl (pandas: "
+                             "read_parquet or read_excel, then to_csv)");
+  }
   if (ending != ".tar") {
     throw std::runtime_error(
         path +

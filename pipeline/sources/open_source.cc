@@ -126,12 +126,7 @@ void AddListed(const IndexedFiles& files, std::vector<ListedFile>& listed) {
   }
 }
 
-/// What is said of tables or manifests and meets none.
 void SayUnused(const SourceOptions& options, PartInfo& info) {
-  if (options.table.any() && info.kind != "table") {
-    info.notes.push_back(
-        "image_key, caption_key and separator are for tables and are ignored here");
-  }
   if (!options.manifest.empty() && (info.kind == "synthetic" || info.kind == "folder of classes")) {
     info.notes.push_back("it has no manifest; the given one is ignored");
   }
@@ -205,6 +200,11 @@ OpenedSource OpenSourceWithInfo(const std::string& list, const SourceOptions& op
           info.kind == "table" ? "a table needs rows below its first line"
                                : "members of a WebDataset are named KEY.jpg and KEY.txt"));
     }
+  }
+  const auto is_table = [](const PartInfo& part) { return part.kind == "table"; };
+  if (options.table.any() && std::ranges::none_of(opened.parts, is_table)) {
+    opened.parts.front().notes.push_back(
+        "image_key, caption_key and separator are for tables and are ignored here");
   }
   opened.source = sources.size() == 1 ? std::move(sources.front())
                                       : std::make_unique<ConcatenatedSource>(std::move(sources));

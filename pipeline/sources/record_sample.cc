@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "pipeline/base/counter_random.h"
 #include "pipeline/shards/shard_list.h"
 
 namespace fastclip {
@@ -25,7 +26,12 @@ RecordSample SamplePart(const RecordSource& source, std::int64_t first, std::int
   sample.records = std::min(looks, size);
   const std::int64_t lines = source.texts_of_several_lines();
   for (std::int64_t i = 0; i < sample.records; ++i) {
-    const SampleIndex index{first + i * size / sample.records};
+    // A random one of each stretch, since lists may be regular: every fifth image missing.
+    const std::int64_t begin = i * size / sample.records;
+    const std::int64_t end = (i + 1) * size / sample.records;
+    const auto step = static_cast<std::int64_t>(MixBits(static_cast<std::uint64_t>(i)) %
+                                                static_cast<std::uint64_t>(end - begin));
+    const SampleIndex index{first + begin + step};
     const RecordBlock block = source.Read(index, 1, {});
     const Record& record = block.records.at(0);
     if (record.skip) ++sample.skips[*record.skip];

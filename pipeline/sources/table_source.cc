@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/base/counter_random.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/files/file_system.h"
 #include "pipeline/files/stream_hash.h"
@@ -191,10 +192,16 @@ void TableSource::AddRecord(SampleIndex index, const TableRow& row, const std::s
 std::optional<std::string> TableSource::FindMissingImages() const {
   constexpr std::int64_t kLooked = 512;
   const std::int64_t looked = std::min(size(), kLooked);
+  // Random rows of a long table, since it may be regular: every fifth image missing.
+  const auto row_at = [&](std::int64_t i) {
+    if (size() <= kLooked) return i;
+    return static_cast<std::int64_t>(MixBits(static_cast<std::uint64_t>(i)) %
+                                     static_cast<std::uint64_t>(size()));
+  };
   std::int64_t missing = 0, from_here = 0;
   std::string first;
   for (std::int64_t i = 0; i < looked; ++i) {
-    const std::optional<TableRow> row = ReaderAt(i * size() / looked, {}).Next();
+    const std::optional<TableRow> row = ReaderAt(row_at(i), {}).Next();
     if (!row || row->skip) continue;
     if (MayExist(PathOf(*row))) return std::nullopt;
     if (missing++ == 0) first = row->image;

@@ -1,8 +1,11 @@
 """The program's commands, in a build with LibTorch and in one without: each is listed, answers --help, or says what it needs."""
 
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 PROGRAM = sys.argv[1]
 
@@ -79,3 +82,19 @@ assert re.fullmatch(r"fastclip \d+\.\d+\.\d+", version[0]), version
 assert re.fullmatch(r"commit ([0-9a-f]{7,}(-dirty)?|unknown)", version[1]), version
 assert re.fullmatch(r"LibTorch \d.*|without LibTorch.*", version[2]), version
 print(len(commands), "commands,", verbs, "verbs")
+
+# Other shells, where they are installed.
+fish = shutil.which("fish")
+if fish:
+    folder = tempfile.TemporaryDirectory()
+    link = pathlib.Path(folder.name) / "fastclip"
+    link.symlink_to(pathlib.Path(PROGRAM).resolve())
+    asked = [("sha", "shards"), ("shards inf", "info")]
+    asked += [("train x.toml train.ba", "train.batch_size=")] if with_keys else []
+    for words, expected in asked:
+        found = subprocess.run([fish, "--no-config", "-c", f"{link} completion fish | source; complete -C '{link} {words}'"],
+                               capture_output=True, text=True, check=True).stdout
+        assert expected in found.split(), (words, found)
+zsh = shutil.which("zsh")
+if zsh:
+    subprocess.run([zsh, "-f", "-n", "-c", fastclip("completion", "zsh").stdout], check=True)

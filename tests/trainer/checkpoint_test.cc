@@ -516,6 +516,10 @@ TEST_F(Checkpoint, IsResolvedFromWhatAUserTypes) {
   EXPECT_EQ(ResolveModel(run()).file, file);
   EXPECT_EQ(ResolveModel(run()).passed_over.size(), 1u);
   EXPECT_THROW(ResolveModel(At("step_20")), std::runtime_error);
+  std::filesystem::create_directory(run() + "/started");
+  std::ofstream(run() + "/started/config.toml") << "# a run";
+  EXPECT_NE(MessageOf([&] { ResolveModel(run() + "/started"); }).find("has no checkpoint yet"),
+            std::string::npos);
   EXPECT_NE(MessageOf([&] { ResolveModel(run() + "/nothing"); }).find("neither a run folder"),
             std::string::npos);
   fs::remove_all(At("step_10"));

@@ -63,6 +63,20 @@ TEST_F(ResumeWithChanges, KeepsWhatCountsAtAStartAlone) {
   EXPECT_TRUE(Said("nothing is left to train: step 36 of 36")) << errors_;
 }
 
+TEST_F(ResumeWithChanges, RefusesFewerEpochsThanAreDone) {
+  EXPECT_EQ(Resume({"train.epochs=1"}), 2);
+  EXPECT_TRUE(Said("train.epochs = 1 ends at step 12, but this run is at step 24")) << errors_;
+  EXPECT_FALSE(fs::exists(folder_ / "run/config.1.toml")) << "a refusal writes nothing";
+}
+
+TEST_F(ResumeWithChanges, PointsToTheRunsOwnConfigWhereAnotherDiffers) {
+  EXPECT_EQ(Resume({"train.batch_size=32"}), 2);
+  EXPECT_TRUE(Said("run/config.toml has other values of train.batch_size; fastclip train "))
+      << errors_;
+  EXPECT_EQ(Run({"train", folder_ / "run", "resume=true"}), 0) << errors_;
+  EXPECT_FALSE(Said("has other values")) << errors_;
+}
+
 TEST_F(ResumeWithChanges, IsRefusedWhereSgdmWouldGetOrLoseItsMomentum) {
   const std::vector<std::string> words = {"train.epochs=1", "optimizer.name=sgdm",
                                           "optimizer.momentum=0"};

@@ -184,6 +184,9 @@ TEST_F(Origin, OpenClipsConfigBesideTheFileIsCompared) {
 TEST(PublishedName, IsToldFromAFileAndHowItIsSaved) {
   const std::string text = PublishedName("laion2b_s34b_b79k", "ViT-B-32");
   EXPECT_TRUE(Has(text, "published weights are not downloaded")) << text;
+  const std::string openai = PublishedName("openai", "ViT-B-32");
+  EXPECT_TRUE(Has(openai, "'ViT-B-32-quickgelu' 'openai'")) << openai;
+  EXPECT_TRUE(Has(openai, "and model.name to ViT-B-32-quickgelu")) << openai;
   EXPECT_TRUE(Has(text, "'ViT-B-32' 'laion2b_s34b_b79k' 'laion2b_s34b_b79k.safetensors'")) << text;
   EXPECT_EQ(PublishedName("weights.safetensors", "ViT-B-32"), "");
   EXPECT_EQ(PublishedName("runs/mine", "ViT-B-32"), "");

@@ -49,27 +49,57 @@ _fastclip() {
 complete -F _fastclip fastclip
 )";
 
-constexpr std::string_view kZshHead = R"(autoload -U +X compinit && compinit
-autoload -U +X bashcompinit && bashcompinit
+constexpr std::string_view kZsh =
+    R"(# Completion of fastclip's commands, verbs, options and config keys.
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+_fastclip_ask() { "$_fastclip_program" "$@" 2>/dev/null </dev/null; }
+_fastclip_verbs() { _fastclip_ask "$@" --help | sed -n 's/^  \([a-z][a-z]*\)  *[^ ].*/\1/p'; }
+_fastclip() {
+  local _fastclip_program=${words[1]/#\~/$HOME} command=$words[2]
+  local -a found asked
+  if (( CURRENT == 2 )); then
+    found=(${(f)"$(_fastclip_verbs)"} --help --version)
+    compadd -- $found
+    return
+  fi
+  asked=($command)
+  case $command in
+    shards|eval|bench|config|estimators|tokenizer|completion)
+      if (( CURRENT == 3 ));
+then found = ($ { (f) "$(_fastclip_verbs $command)" } --help)compadd-- $found return fi asked +=
+    ($words[3]);
+;
+esac if [[$PREFIX == -*]];
+then found = (${(uf) "$(_fastclip_ask $asked --help | grep -oE -e '--[a-z][a-z-]*')"})
+    compadd-- $found return fi if [[$command == train || "$command $words[3]" == 'config check']];
+then if compset - P '*=';
+then _files return fi found =
+    (${(f) "$(_fastclip_ask config keys | grep -oE '^[a-z_]+(\.[a-z0-9_]+)?')"})compadd - S =
+        --$found fi _files
+}
+compdef _fastclip fastclip
 )";
 
 constexpr std::string_view kFish =
     R"(# Completion of fastclip's commands, verbs, options and config keys.
 function __fastclip_verbs
-  fastclip $argv --help 2>/dev/null | string replace -rf '^  ([a-z]+)  *[^ ].*' '$1'
+  set -l program (commandline -opc)[1]
+  $program $argv --help 2>/dev/null | string replace -rf '^  ([a-z]+)  *[^ ].*' '$1'
 end
 function __fastclip_words
   set -l words (commandline -opc)[2..-1]
+  set -l program (commandline -opc)[1]
   if test (count $words) = 0
     __fastclip_verbs
   else if contains -- $words[1] shards eval bench config estimators tokenizer completion; and test (count $words) = 1
     __fastclip_verbs $words[1]
   else if string match -q -- '-*' (commandline -ct)
-    fastclip $words[1..2] --help 2>/dev/null | string match -ra -- '--[a-z][a-z-]*' | sort -u
+    $program $words[1..2] --help 2>/dev/null | string match -ra -- '--[a-z][a-z-]*' | sort -u
   else if test "$words[1]" = train; or test "$words[1..2]" = 'config check'
-    fastclip config keys 2>/dev/null | string match -r '^[a-z_]+(?:\.[a-z0-9_]+)?' | string replace -r '$' =
+    $program config keys 2>/dev/null | string match -r '^[a-z_]+(?:\.[a-z0-9_]+)?' | string replace -r '$' =
   end
 end
+complete -c fastclip -n 'test (count (commandline -opc)) = 1' -f
 complete -c fastclip -a '(__fastclip_words)'
 )";
 
@@ -90,7 +120,7 @@ int RunCompletion(int argc, const char* const* argv) {
   if (shell == "bash") {
     fmt::print("{}", kBash);
   } else if (shell == "zsh") {
-    fmt::print("{}{}", kZshHead, kBash);
+    fmt::print("{}", kZsh);
   } else if (shell == "fish") {
     fmt::print("{}", kFish);
   } else {

@@ -114,8 +114,11 @@ int RunConvert(int argc, const char* const* argv) {
          "default: no limit")
       ->transform(AsBytes())
       ->type_name("SIZE");
-  app.add_option("--resize", options.resize,
-                 "resize larger images to this shorter side in pixels; 0: keep all sizes")
+  app.add_option(
+         "--resize", options.resize,
+         "resize larger images to this shorter side in pixels; 0: keep all sizes. Images that are "
+         "neither resized nor encoded are copied without decoding: shards lint finds the "
+         "damaged ones")
       ->capture_default_str();
   app.add_option("--encode", encode,
                  "encode images as jpg or png; default: keep the bytes, or jpg with --resize, "

@@ -196,7 +196,7 @@ const Command kVerbs[] = {
 
 /// `fastclip shards VERB …`.
 int RunShards(int argc, const char* const* argv) {
-  return RunVerb("shards", kVerbs, "Converts, indexes, inspects and checks tar shards.",
+  return RunVerb("shards", kVerbs, "Converts, indexes, describes and checks tar shards.",
                  "fastclip shards info 'build/quickstart/train/*.tar'", argc, argv);
 }
 

@@ -77,7 +77,7 @@ Probe Train(const EvalSubject& subject, const ClipModel& model, const Options& o
   if (options.l2) {
     probe.search.l2 = *options.l2;
   } else {
-    const auto show = subject.Progress("fits for l2", kMostFits);
+    const auto show = subject.Progress("fits to choose l2", kMostFits);
     probe.search = ChooseL2(set.features.image, set.labels, set.indices, classes, [&](int done) {
       if (show) show(done);
     });

@@ -14,7 +14,9 @@
 
 #include "pipeline/base/printable.h"
 #include "pipeline/loader/compute_pool.h"
+#include "pipeline/shards/shard_list.h"
 #include "pipeline/sources/open_source.h"
+#include "pipeline/sources/table_layout.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
@@ -78,6 +80,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   source_.manifest_fallback_dir = source.run;
   source_.renew = true;  // evaluates the current files, not those in an old manifest
   options.table.Apply(source_.table);
+  names_columns_ = options.table.Parsed().any();
   if (!options.preset.empty()) preset = options.preset;
   if (!options.tokenizer.empty()) tokenizer = options.tokenizer;
   if (!preset.empty()) {
@@ -129,6 +132,9 @@ std::unique_ptr<ClipModel> EvalSubject::Load() const {
 std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
                                                 SourceOptions options) const {
   options.refuse_missing_images = true;
+  // The run's keys are for its own tables.
+  const auto is_table = [](const std::string& part) { return TableFormatOf(part).has_value(); };
+  if (!names_columns_ && std::ranges::none_of(SplitList(list), is_table)) options.table = {};
   OpenedSource opened = OpenSourceWithInfo(list, options);
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
   for (const std::string& line : FolderLines(opened.parts)) Tell("{}\n", line);

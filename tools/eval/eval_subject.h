@@ -78,6 +78,7 @@ class EvalSubject {
   EncodeOptions encode_;
   std::int64_t loss_batch_ = 256;
   bool watched_;
+  bool names_columns_ = false;  // by options
   std::chrono::steady_clock::time_point start_;
 };
 

@@ -14,7 +14,7 @@ namespace {
 
 struct Options : EvalOptions {
   std::string classes;
-  std::string templates;
+  std::string templates = "openai";
   std::string label_key;
 };
 
@@ -76,7 +76,7 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
   app.add_option("--templates", options.templates,
                  "file with one prompt template per line, with {} or {c} for the class name, or "
                  "'openai' (80 templates) or 'simple' (7)")
-      ->required();
+      ->capture_default_str();
   AddLabelKey(app, options.label_key);
   app.footer(
       "example: fastclip eval zeroshot runs/mine --shards 'imagenet/val-{00..49}.tar' --classes "

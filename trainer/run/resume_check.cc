@@ -103,6 +103,11 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
                     "another run=FOLDER",
                     found.path, model.text()));
   }
+  if (const std::int64_t steps = now.plan.steps(now.config.train.epochs); meta.step > steps) {
+    throw ConfigError(fmt::format(
+        "{}: train.epochs = {} ends at step {}, but this run is at step {}; use more epochs",
+        found.path, now.config.train.epochs, steps, meta.step));
+  }
   Differences others;
   if (now.data_hash && meta.data_hash != *now.data_hash) {
     const std::string change = DescribeDataChange(now.config.run, now.data_files);
@@ -179,6 +184,22 @@ TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& confi
   // Not in a config file.
   resumed.pipeline = config.pipeline;
   return resumed;
+}
+
+std::string OtherConfigNote(const std::string& run, const ConfigValues& now) {
+  const ConfigValues own = ReadConfigValues((fs::path(run) / "config.toml").string());
+  if (own.empty()) return "";
+  std::vector<std::string> names;
+  for (const ChangedKey& key : ChangedKeys(own, now)) {
+    if (key.change == KeyChange::kSameSample || key.change == KeyChange::kSameState) {
+      names.push_back(key.name);
+    }
+  }
+  if (names.empty()) return "";
+  return fmt::format(
+      "note: {0}/config.toml has other values of {1}; fastclip train {0} resume=true "
+      "uses them",
+      run, fmt::join(names, ", "));
 }
 
 }  // namespace fastclip

@@ -40,4 +40,8 @@ std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, s
 /// The config of a resumed run: `config`, with start-only keys from its first start.
 TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& config);
 
+/// A note if the run folder's own config differs in keys that a resume cannot change, before data
+/// is opened; "" otherwise.
+std::string OtherConfigNote(const std::string& run, const ConfigValues& now);
+
 }  // namespace fastclip

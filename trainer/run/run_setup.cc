@@ -62,15 +62,25 @@ std::vector<std::string> LookAtData(const std::string& key, const std::string& l
     throw std::runtime_error(fmt::format("{}: {}", key, lack));
   }
   std::int64_t looked = 0, several_lines = 0;
+  SkipCounts skips;
   for (const RecordSample& sample : samples) {
     looked += sample.records;
     several_lines += sample.several_lines;
+    skips += sample.skips;
   }
-  if (several_lines == 0) return {};
-  return {fmt::format(
-      "{}: the .txt of {} of {} checked records has several lines, read as {} (data.caption_lines)",
-      key, several_lines, looked,
-      options.caption_lines == CaptionLines::kSplit ? "one caption per line" : "one caption")};
+  std::vector<std::string> lines;
+  if (skips.total() > 0) {
+    lines.push_back(fmt::format("{}: {} of {} checked records cannot be used ({})", key,
+                                skips.total(), looked, DescribeSkips(skips)));
+  }
+  if (several_lines > 0) {
+    lines.push_back(fmt::format(
+        "{}: the .txt of {} of {} checked records has several lines, read as {} "
+        "(data.caption_lines)",
+        key, several_lines, looked,
+        options.caption_lines == CaptionLines::kSplit ? "one caption per line" : "one caption"));
+  }
+  return lines;
 }
 
 ModelConfig ModelOf(const LoadedConfig& config) {

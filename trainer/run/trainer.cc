@@ -122,6 +122,7 @@ std::optional<Batch> Trainer::NextBatch(std::optional<BatchLoader>& loader, bool
   const double starved = loader->stats().starved_seconds;
   std::optional<Batch> batch = loader->Next(stop);
   starved_ = loader->stats().starved_seconds - starved;
+  if (step_ == first_step_) console_.Busy("computing the first step …");
   return batch;
 }
 
@@ -212,10 +213,12 @@ void Trainer::RefuseGarbage(const SkipCounts& skips) {
   }
   if (!saved_) Save();
   throw SharedError(
-      0, fmt::format("{} of {} records tried were skipped ({}), more than data.max_skips_per_mille "
-                     "= {:g}; see {}/quarantine.jsonl. Repair the data or raise that key, then "
-                     "continue with resume=true",
-                     bad, tried, DescribeSkips(now), most, config_->run));
+      0,
+      fmt::format(
+          "{} of {} reads gave a record that was skipped ({}), more than data.max_skips_per_mille "
+          "= {:g}; see {}/quarantine.jsonl. Repair the data or raise that key, then "
+          "continue with resume=true",
+          bad, tried, DescribeSkips(now), most, config_->run));
 }
 
 bool Trainer::AnyStopped(bool mine) {

@@ -21,6 +21,7 @@
 #include "trainer/config/resolved_config.h"
 #include "trainer/model/presets.h"
 #include "trainer/objective/robustness.h"
+#include "trainer/run/resume_check.h"
 #include "trainer/run/run_data.h"
 #include "trainer/run/run_setup.h"
 #include "trainer/run/start_check.h"
@@ -83,7 +84,11 @@ void Trainer::LockFolder() {
   folder_.emplace(config_->run, comm_);
   if (comm_.rank() != 0) return;
   RefuseTakenFolder(*config_);
-  if (config_->resume) return;
+  if (config_->resume) {
+    const std::string note = OtherConfigNote(config_->run, config_values_);
+    if (!note.empty()) console_.Say(note);
+    return;
+  }
   // A run or checkpoint is fully checked later, when it is read.
   const std::string& init = config_->train.init;
   const bool is_file = std::filesystem::is_regular_file(init);

@@ -50,14 +50,18 @@ std::string OtherFormat(const std::string& path, std::string_view first_bytes) {
 
 std::string PublishedName(const std::string& path, const std::string& model) {
   if (path.find_first_of("/.") != path.npos || std::filesystem::exists(path)) return "";
+  // OpenAI's weights were trained with QuickGELU.
+  const bool quick = path == "openai" && !model.ends_with("-quickgelu");
+  const std::string preset = model + (quick ? "-quickgelu" : "");
   return fmt::format(
       "'{}' is not a file, and published weights are not downloaded. Save them with Python "
       "(open_clip and safetensors): python3 -c \"import sys, open_clip; from safetensors.torch "
       "import "
       "save_file; m = open_clip.create_model(sys.argv[1], pretrained=sys.argv[2]); "
       "save_file({{k: v.clone().contiguous() for k, v in m.state_dict().items()}}, sys.argv[3])\" "
-      "{} {} {}, then set the key to {}.safetensors",
-      path, Quoted(model), Quoted(path), Quoted(path + ".safetensors"), path);
+      "{} {} {}, then set the key to {}.safetensors{}",
+      path, Quoted(preset), Quoted(path), Quoted(path + ".safetensors"), path,
+      quick ? fmt::format(" and model.name to {}", preset) : "");
 }
 
 }  // namespace fastclip

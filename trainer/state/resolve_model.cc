@@ -12,16 +12,25 @@ namespace fastclip {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+[[noreturn]] void ThrowNoCheckpoint(const fs::path& run) {
+  throw std::runtime_error(fmt::format(
+      "{}: the run has no checkpoint yet; wait for the first one, or use a .safetensors file",
+      run.string()));
+}
+
+}  // namespace
+
 ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
   const fs::path path(run_checkpoint_or_file);
   if (fs::is_directory(path / kCheckpointFolder)) {
     if (auto found = FindNewestCheckpoint(path)) {
       return {fs::path(found->path) / kModelFile, path, std::move(found->passed_over)};
     }
-    throw std::runtime_error(fmt::format(
-        "{}: the run has no checkpoint yet; wait for the first one, or use a .safetensors file",
-        path.string()));
+    ThrowNoCheckpoint(path);
   }
+  if (fs::exists(path / "config.toml")) ThrowNoCheckpoint(path);
   if (fs::exists(path / kCheckpointFile)) {
     CheckCheckpoint(path);
     return {path / kModelFile, fs::canonical(path).parent_path().parent_path(), {}};
