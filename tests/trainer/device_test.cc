@@ -159,13 +159,32 @@ TEST_F(StandInDevice, StepOfAResNetEqualsTheCpus) {
   ExpectSameSteps(cpu, device);
 }
 
-TEST_F(StandInDevice, StepReadsOneValueOnTheHost) {
+TEST_P(DeviceStep, WithItsStateOnTheDeviceReadsOnceAndCopiesWithoutWaiting) {
   const auto comm = WorldOfOne();
-  Rank device("fastclip_v3", {kLanes}, *comm, 0.5, "fp32", {}, kDevice);
-  device.Run(0);
+  Rank cpu(GetParam(), {kLanes}, *comm, 0.5);
+  Rank device(GetParam(), {kLanes}, *comm, 0.5, "fp64", {}, kDevice);
+  device.table.MoveTo(kDevice);
+  ExpectSameSteps(cpu, device);
+  const auto micro = device.Micro(3, 1);
   stand_in::ResetCounts();
-  device.Run(1);
-  EXPECT_LE(stand_in::counts().host_reads, 2);  // the sums, and the new state
+  device.RunOn(micro, 3);
+  EXPECT_EQ(stand_in::counts().host_reads, 1);
+  EXPECT_EQ(stand_in::counts().blocking_copies, 0);
+}
+
+TEST_F(StandInDevice, TableKeepsTheLastOfEqualRecords) {
+  const OrderPlan plan(
+      {.size = 64, .batch_size = 8, .lanes = 8, .chunk = 1, .window = 8, .seed = 3});
+  for (const at::Device where : {at::Device(at::kCPU), kDevice}) {
+    SampleTable table(plan, plan.LanesOf(0, std::vector<std::int64_t>{8}), {"u"}, {-1}, at::kFloat);
+    table.MoveTo(where);
+    const std::vector<std::int64_t> records = {5, 9, 5, 7};
+    const at::Tensor values = at::arange(4, at::kFloat).view({4, 1}).to(where);
+    const SampleTable::Rows rows = table.Find(records);
+    table.Write(rows, values);
+    EXPECT_TRUE(at::equal(table.Read(rows).cpu().flatten(), at::tensor({2.0F, 1.0F, 2.0F, 3.0F})));
+    EXPECT_EQ(table.values().size(0), 64);
+  }
 }
 
 }  // namespace

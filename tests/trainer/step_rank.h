@@ -53,32 +53,42 @@ struct Rank {
         step(model, *objective, table, *optimizer, comm, {clip_norm, PrecisionOf(precision)},
              lanes_per_rank) {}
 
-  /// Step `number` on this rank's rows of the planned batch, in `parts` micro-batches.
-  StepReport Run(std::int64_t number, std::int64_t parts = 1,
-                 const std::function<bool()>& wants_talk = {}) {
+  struct Part {
     std::vector<std::int64_t> indices;
     std::vector<MicroBatch> micro;
+  };
+  /// This rank's rows of the planned batch of step `number`, in `parts` micro-batches.
+  Part Micro(std::int64_t number, std::int64_t parts) const {
+    Part all;
     const std::int64_t rows = (lanes.last - lanes.first) / parts;
     for (std::int64_t part = 0; part < parts; ++part) {
       std::vector<at::Tensor> images, tokens, pool;
       for (std::int64_t row = 0; row < rows; ++row) {
         const std::int64_t index = ToInt(plan.Row(number, lanes.first + part * rows + row)->index);
-        indices.push_back(index);
+        all.indices.push_back(index);
         const std::int64_t size = model.config().vision.image_size;
         const at::Tensor x = at::arange(3 * size * size, at::kDouble).reshape({3, size, size});
         images.push_back(at::sin(x * (0.01 * static_cast<double>(index + 1))).to(dtype));
         tokens.push_back((at::arange(8, at::kLong) * (index + 1)).remainder(30));
         pool.push_back(at::scalar_tensor(2 + index % 6, at::kLong));
       }
-      micro.push_back(
+      all.micro.push_back(
           {at::stack(images).to(device), at::stack(tokens).to(device), at::stack(pool).to(device)});
     }
-    return step.Run({.micro = micro,
-                     .indices = indices,
+    return all;
+  }
+  StepReport RunOn(const Part& rows, std::int64_t number,
+                   const std::function<bool()>& wants_talk = {}) {
+    return step.Run({.micro = rows.micro,
+                     .indices = rows.indices,
                      .epoch = number,
                      .gamma = number == 0 ? 1.0 : 0.6,
                      .rates = {1e-3, 1e-3},
                      .wants_talk = wants_talk});
+  }
+  StepReport Run(std::int64_t number, std::int64_t parts = 1,
+                 const std::function<bool()>& wants_talk = {}) {
+    return RunOn(Micro(number, parts), number, wants_talk);
   }
 
   at::Tensor Weights() const {

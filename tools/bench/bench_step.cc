@@ -151,12 +151,12 @@ class StepBench {
       };
       CaptionTensors text =
           CaptionsOf(part(captions.tokens, context), part(captions.pool, 1), context, target);
+      const at::Tensor kept = KeptPatches(part(indices, 1), /*epoch=*/1,
+                                          {.share = config_.model.patch_dropout,
+                                           .patches = model_config_.vision.patches(),
+                                           .seed = config_.train.seed});
       micro.push_back({ImageTensor(part(pixels_, size * size * 3), rows, size, target), text.tokens,
-                       text.pool,
-                       KeptPatches(part(indices, 1), /*epoch=*/1,
-                                   {.share = config_.model.patch_dropout,
-                                    .patches = model_config_.vision.patches(),
-                                    .seed = config_.train.seed})});
+                       text.pool, kept.defined() ? Uploaded(kept, target) : kept});
     }
     return micro;
   }

@@ -50,7 +50,7 @@ complete -F _fastclip fastclip
 )";
 
 constexpr std::string_view kZsh =
-    R"(# Completion of fastclip's commands, verbs, options and config keys.
+    R"zsh(# Completion of fastclip's commands, verbs, options and config keys.
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 _fastclip_ask() { "$_fastclip_program" "$@" 2>/dev/null </dev/null; }
 _fastclip_verbs() { _fastclip_ask "$@" --help | sed -n 's/^  \([a-z][a-z]*\)  *[^ ].*/\1/p'; }
@@ -78,7 +78,7 @@ then _files return fi found =
         --$found fi _files
 }
 compdef _fastclip fastclip
-)";
+)zsh";
 
 constexpr std::string_view kFish =
     R"(# Completion of fastclip's commands, verbs, options and config keys.

@@ -37,6 +37,7 @@ struct TrainConfig {
     double clip_norm = 0;
     std::string init;             ///< checkpoint or run to take weights and estimators from
     std::string init_estimators;  ///< file to take estimators from (ImportEstimators)
+    std::string state = "auto";
     std::int64_t log_every = 10;
   } train;
 

@@ -102,6 +102,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      ".safetensors file of estimators to start from: from the published code's checkpoint (u_im, "
      "u_tt, …) or from `fastclip estimators export`. data.index_by says which record each row "
      "belongs to."},
+    {"train.state", [](Key k) { k.Choice(k->train.state, {"auto", "device", "host"}); }, kNothing,
+     "Where a GPU run keeps the estimators and other state of the records. \"device\": in the "
+     "GPU's memory; \"host\": in the host's, which costs a wait per step; \"auto\": on the GPU if "
+     "a rank's state takes at most 2 GiB."},
     {"train.log_every", [](Key k) { k.Integer(k->train.log_every, 1, kMany); }, kNothing,
      "Write a line to metrics.jsonl every this many steps.",
      "log_every_n_steps"},

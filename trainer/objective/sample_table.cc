@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstring>
 #include <stdexcept>
+#include <unordered_set>
 #include <utility>
 
 namespace fastclip {
@@ -13,12 +13,11 @@ namespace fastclip {
 SampleTable::SampleTable(const OrderPlan& plan, LaneRange lanes, std::vector<std::string> columns,
                          std::vector<double> initial, at::ScalarType dtype)
     : plan_(plan), lanes_(lanes), columns_(std::move(columns)) {
-  std::int64_t rows = 0;
   for (std::int64_t lane = lanes_.first; lane < lanes_.last; ++lane) {
-    lane_start_.push_back(rows);
-    rows += plan_.lane_size(lane);
+    lane_start_.push_back(rows_);
+    rows_ += plan_.lane_size(lane);
   }
-  values_ = at::empty({rows, static_cast<std::int64_t>(columns_.size())}, dtype);
+  values_ = at::empty({rows_ + 1, static_cast<std::int64_t>(columns_.size())}, dtype);
   for (std::size_t column = 0; column < columns_.size(); ++column) {
     values_.select(1, static_cast<std::int64_t>(column)).fill_(initial.at(column));
   }
@@ -55,28 +54,35 @@ void SampleTable::ForEachRecord(
   if (!some.empty()) visit(some);
 }
 
-at::Tensor SampleTable::Read(std::span<const std::int64_t> indices) const {
-  at::Tensor rows = at::empty({static_cast<std::int64_t>(indices.size())}, at::kLong);
-  auto* row = rows.mutable_data_ptr<std::int64_t>();
-  for (const std::int64_t index : indices) *row++ = RowOf(index);
-  return values_.index_select(0, rows);
+void SampleTable::MoveTo(at::Device device) { values_ = values_.to(device); }
+
+SampleTable::Rows SampleTable::Find(std::span<const std::int64_t> indices) const {
+  const bool on_cpu = values_.device().is_cpu();
+  Rows rows{.count = std::ssize(indices), .host = {}, .on_table = {}};
+  rows.host = at::empty({2, rows.count}, at::TensorOptions(at::kLong).pinned_memory(!on_cpu));
+  auto* const from = rows.host.mutable_data_ptr<std::int64_t>();
+  std::int64_t* const to = from + rows.count;
+  std::unordered_set<std::int64_t> later;
+  for (std::int64_t i = rows.count - 1; i >= 0; --i) {
+    from[i] = RowOf(indices[static_cast<std::size_t>(i)]);
+    to[i] = later.insert(from[i]).second ? from[i] : rows_;
+  }
+  rows.on_table =
+      on_cpu ? rows.host : rows.host.to(values_.device(), at::kLong, /*non_blocking=*/true);
+  return rows;
 }
 
-void SampleTable::Write(std::span<const std::int64_t> indices, const at::Tensor& rows) {
+at::Tensor SampleTable::Read(const Rows& rows) const {
+  return values_.index_select(0, rows.on_table[0]);
+}
+
+void SampleTable::Write(const Rows& rows, const at::Tensor& values) {
   if (columns_.empty()) return;  // an objective without state hands no rows
-  if (rows.dim() != 2 || rows.size(0) != static_cast<std::int64_t>(indices.size()) ||
-      rows.size(1) != values_.size(1)) {
-    throw std::invalid_argument(fmt::format("expected shape [{}, {}], got [{}]", indices.size(),
-                                            values_.size(1), fmt::join(rows.sizes(), ", ")));
+  if (values.dim() != 2 || values.size(0) != rows.count || values.size(1) != values_.size(1)) {
+    throw std::invalid_argument(fmt::format("expected shape [{}, {}], got [{}]", rows.count,
+                                            values_.size(1), fmt::join(values.sizes(), ", ")));
   }
-  const at::Tensor source = rows.detach().to(values_.options()).contiguous();
-  const std::size_t bytes = static_cast<std::size_t>(values_.size(1)) * values_.element_size();
-  const auto* from = static_cast<const char*>(source.const_data_ptr());
-  auto* to = static_cast<char*>(values_.mutable_data_ptr());
-  for (const std::int64_t index : indices) {
-    std::memcpy(to + static_cast<std::size_t>(RowOf(index)) * bytes, from, bytes);
-    from += bytes;
-  }
+  values_.index_copy_(0, rows.on_table[1], values.detach().to(values_.options()));
 }
 
 }  // namespace fastclip

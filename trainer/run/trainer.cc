@@ -258,8 +258,10 @@ StepReport Trainer::TrainOn(const Batch& batch, const std::function<bool()>& wan
             TemperatureRate(config_->temperature, config_->learning_rate, step_, run,
                             model().logit_scale())};
   const auto start = std::chrono::steady_clock::now();
+  TensorTarget target = Target();
+  target.non_blocking = true;  // the step ends with a read, and the batch lives longer
   const std::vector<MicroBatch> micro =
-      MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), Target(),
+      MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), target,
                      {.share = config_->model.patch_dropout,
                       .patches = shape_.model.vision.patches(),
                       .seed = config_->train.seed,

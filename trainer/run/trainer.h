@@ -64,6 +64,7 @@ class Trainer {
   void LockFolder();
   void RefuseUnlikeData();
   void OpenRun(const std::string& command);
+  void PlaceState();
   void SayWhatWillNotFit();
   void SayWhatItIs();
   void SayRanks();

@@ -75,6 +75,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   RefuseUnlikeData();
   OpenRun(command);
+  PlaceState();
   SayWhatWillNotFit();
   SayWhatItIs();
 }
@@ -129,6 +130,17 @@ void Trainer::SayWhatItIs() {
   const std::string rho = RhoWarning(config_->objective, config_->gamma, config_->train.batch_size,
                                      data_->train->size());
   if (!rho.empty()) console_.Say("warning: " + rho);
+}
+
+/// After the state was filled, which is done on the CPU.
+void Trainer::PlaceState() {
+  constexpr double kMostOnDevice = 2.0 * (std::int64_t{1} << 30);
+  const at::Device device = model().logit_scale().device();
+  SampleTable& table = learner_->table;
+  const std::string& where = config_->train.state;
+  if (device.is_cpu() || where == "host" || table.columns().empty()) return;
+  if (where == "auto" && static_cast<double>(table.values().nbytes()) > kMostOnDevice) return;
+  table.MoveTo(device);
 }
 
 void Trainer::SayWhatWillNotFit() {

@@ -4,8 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <stdexcept>
+#include <string>
+#include <tuple>
 
 #include "pipeline/base/counter_random.h"
 
@@ -20,12 +24,20 @@ at::Tensor ViewOf(std::span<const T> values, at::IntArrayRef shape, at::ScalarTy
   return at::from_blob(const_cast<T*>(values.data()), shape, at::TensorOptions(type));
 }
 
-}  // namespace
+/// (x/255 − mean)/deviation = x·scale + shift, with both repeated along a picture's row: three
+/// colours alone would make the innermost loop three long.
+struct ColourScale {
+  at::Tensor scale, shift;  // [size · 3], on the device
+};
 
-at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, std::int64_t size,
-                       const TensorTarget& target) {
-  // (x/255 − mean)/deviation = x·scale + shift, with both repeated along a picture's row: three
-  // colours alone would make the innermost loop three long.
+/// Made once for each size and device, and never taken down: a GPU's may be gone at exit.
+const ColourScale& ScaleOf(std::int64_t size, const TensorTarget& target) {
+  static std::mutex mutex;
+  static auto* const made =
+      new std::map<std::tuple<std::int64_t, std::string, at::ScalarType>, ColourScale>();
+  const std::lock_guard lock(mutex);
+  ColourScale& colours = (*made)[{size, target.device.str(), target.dtype}];
+  if (colours.scale.defined()) return colours;
   at::Tensor scale = at::empty({size, 3}, at::kDouble), shift = at::empty({size, 3}, at::kDouble);
   for (int c = 0; c < 3; ++c) {
     scale.select(1, c).fill_(1 / (255 * kPictureDeviation[c]));
@@ -34,11 +46,24 @@ at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, 
   const auto to_row = [&](const at::Tensor& x) {
     return x.view({size * 3}).to(target.device, target.dtype);
   };
-  return ViewOf(pixels, {rows * size, size * 3}, at::kByte)
-      .to(target.device)
+  colours = {to_row(scale), to_row(shift)};
+  return colours;
+}
+
+}  // namespace
+
+at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target) {
+  if (target.device.is_cpu()) return host;
+  return host.to(target.device, host.scalar_type(), target.non_blocking);
+}
+
+at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, std::int64_t size,
+                       const TensorTarget& target) {
+  const ColourScale& colours = ScaleOf(size, target);
+  return Uploaded(ViewOf(pixels, {rows * size, size * 3}, at::kByte), target)
       .to(target.dtype)
-      .mul_(to_row(scale))
-      .add_(to_row(shift))
+      .mul_(colours.scale)
+      .add_(colours.shift)
       .view({rows, size, size, 3})
       .permute({0, 3, 1, 2});
 }
@@ -51,14 +76,14 @@ CaptionTensors CaptionsOf(std::span<const TokenId> tokens, std::span<const std::
     const std::int64_t longest = *std::max_element(pool.begin(), pool.end()) + 1;
     n = std::min(n, (longest + kTextStep - 1) / kTextStep * kTextStep);
   }
-  const at::Tensor ids = ViewOf(tokens, {captions, context_length}, at::kInt).narrow(1, 0, n);
-  const at::Tensor places = ViewOf(pool, {captions}, at::kLong);
-  return {ids.to(target.device, at::kLong).contiguous(),
-          places.to(target.device, /*non_blocking=*/false, /*copy=*/true)};
+  const at::Tensor ids = Uploaded(ViewOf(tokens, {captions, context_length}, at::kInt), target);
+  const at::Tensor places = Uploaded(ViewOf(pool, {captions}, at::kLong), target);
+  return {ids.narrow(1, 0, n).to(at::kLong).contiguous(),
+          target.device.is_cpu() ? places.clone() : places};
 }
 
 at::Tensor KeptPatches(std::span<const std::int64_t> indices, std::int64_t epoch,
-                       const PatchDropout& dropout, at::Device device) {
+                       const PatchDropout& dropout) {
   if (dropout.share == 0) return {};
   const std::int64_t n = dropout.patches;
   const std::int64_t kept = std::max<std::int64_t>(
@@ -77,7 +102,7 @@ at::Tensor KeptPatches(std::span<const std::int64_t> indices, std::int64_t epoch
     std::sort(deck.begin(), deck.begin() + kept);
     row = std::copy_n(deck.begin(), kept, row);
   }
-  return all.to(device);
+  return all;
 }
 
 std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const TensorTarget& target,
@@ -96,11 +121,12 @@ std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const Tens
     const auto pixels = batch.pixels().subspan(first * bytes, length * bytes);
     CaptionTensors text = CaptionsOf(batch.tokens().subspan(first * context, length * context),
                                      batch.pool().subspan(first, length), context, target);
-    micro.push_back(
-        {ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
-         std::move(text.tokens), std::move(text.pool),
-         KeptPatches(batch.indices().subspan(first, length),
-                     dropout.each_step ? batch.step() : batch.epoch(), dropout, target.device)});
+    at::Tensor kept = KeptPatches(batch.indices().subspan(first, length),
+                                  dropout.each_step ? batch.step() : batch.epoch(), dropout);
+    if (kept.defined() && target.non_blocking && !target.device.is_cpu()) kept = kept.pin_memory();
+    micro.push_back({ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
+                     std::move(text.tokens), std::move(text.pool),
+                     kept.defined() ? Uploaded(kept, target) : kept, kept});
   }
   return micro;
 }

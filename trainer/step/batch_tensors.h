@@ -23,7 +23,13 @@ struct TensorTarget {
   /// Trim captions to the longest of a micro-batch, rounded up to a multiple of 8 tokens: exact
   /// because of the causal mask.
   bool trim_text = true;
+  /// Copies to a GPU do not wait: the batch must live until the host has read something that was
+  /// computed from it.
+  bool non_blocking = false;
 };
+
+/// A copy of `host` on the target's device; the same tensor on the CPU.
+at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target);
 
 /// Converts uint8 [rows, size, size, 3] to [rows, 3, size, size], channels_last, normalized by
 /// CLIP's mean and deviation. The bytes are copied to the device as uint8; the result does not
@@ -52,7 +58,7 @@ struct PatchDropout {
 /// without repetition; undefined if share is 0. Depends only on (seed, epoch or step, SampleIndex):
 /// the same for every world size, after a resume and in both passes over micro-batches.
 at::Tensor KeptPatches(std::span<const std::int64_t> indices, std::int64_t epoch,
-                       const PatchDropout& dropout, at::Device device = at::kCPU);
+                       const PatchDropout& dropout);
 
 /// Splits a training batch into `count` micro-batches, whose sizes differ by at most 1. Throws
 /// std::invalid_argument if there are fewer rows.

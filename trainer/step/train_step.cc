@@ -143,12 +143,14 @@ StepScalars TrainStep::ScalarsOf(const StepInput& input) const {
 StepReport TrainStep::Run(const StepInput& input) {
   const BuffersBefore buffers(model_.buffers());
   GradientReducer::Pass pass = reducer_.Begin();
+  const bool has_state = !objective_.state_columns().empty();
+  const SampleTable::Rows rows =
+      has_state ? table_.Find(input.indices) : SampleTable::Rows{};  // kept to the end
 
   // Features of all ranks; u of this rank's rows, and the gradient of its features.
   const Features features = Gather(towers_.Forward(input.micro));
-  const bool has_state = !objective_.state_columns().empty();
   const at::Tensor state =
-      has_state ? table_.Read(input.indices).to(features.local.image.device()) : at::Tensor();
+      has_state ? table_.Read(rows).to(features.local.image.device()) : at::Tensor();
   const ObjectiveResult result = objective_.Evaluate(features, state, ScalarsOf(input), comm_);
 
   // Back through the towers, and summed over the ranks.
@@ -181,7 +183,7 @@ StepReport TrainStep::Run(const StepInput& input) {
 
   optimizer_.Step(input.rates);
   ClampLogitScale(model_.logit_scale());
-  if (has_state) table_.Write(input.indices, result.state);
+  if (has_state) table_.Write(rows, result.state);
   return report;
 }
 
