@@ -119,7 +119,10 @@ TEST_F(DryRuns, SayWhetherEstimatorsAreTakenOver) {
   EXPECT_TRUE(Says("gamma is 1 in the first epoch, which replaces the estimators")) << output_;
   ASSERT_EQ(Dry({init, "gamma.start=0.9"}), 0) << errors_;
   EXPECT_FALSE(Says("which replaces the estimators")) << output_;
-  ASSERT_EQ(Dry({init, "objective.name=fastclip_v2"}), 0) << errors_;
+  ASSERT_EQ(Dry({init, "objective.name=fastclip_v2", "temperature.schedule=const",
+                 "temperature.lr=0.01"}),
+            0)
+      << errors_;
   EXPECT_TRUE(Says("its estimators belong to another objective and are not used")) << output_;
   ASSERT_EQ(Dry({init, "data.train=synthetic:300"}), 0) << errors_;
   EXPECT_TRUE(Says("its estimators belong to other data and are not used")) << output_;

@@ -216,7 +216,9 @@ TEST_F(StopAndResume, LeavesAFolderAloneInWhichAnotherProcessTrains) {
       << second.errors();
   program.Signal(SIGKILL);
   program.Wait();
-  EXPECT_EQ(Run(Train("run", {"resume=true", "train.epochs=1"})), 0) << errors_;  // it went with it
+  // The lock went with it.
+  EXPECT_EQ(Run(Train("run", {"resume=true", "train.epochs=1"})), 2);
+  EXPECT_NE(errors_.find("use more epochs"), std::string::npos) << errors_;
 }
 
 TEST_F(StopAndResume, KeepsTheMetricsOfARunWhoseCheckpointsAreGone) {

@@ -65,17 +65,27 @@ _fastclip() {
   asked=($command)
   case $command in
     shards|eval|bench|config|estimators|tokenizer|completion)
-      if (( CURRENT == 3 ));
-then found = ($ { (f) "$(_fastclip_verbs $command)" } --help)compadd-- $found return fi asked +=
-    ($words[3]);
-;
-esac if [[$PREFIX == -*]];
-then found = (${(uf) "$(_fastclip_ask $asked --help | grep -oE -e '--[a-z][a-z-]*')"})
-    compadd-- $found return fi if [[$command == train || "$command $words[3]" == 'config check']];
-then if compset - P '*=';
-then _files return fi found =
-    (${(f) "$(_fastclip_ask config keys | grep -oE '^[a-z_]+(\.[a-z0-9_]+)?')"})compadd - S =
-        --$found fi _files
+      if (( CURRENT == 3 )); then
+        found=(${(f)"$(_fastclip_verbs $command)"} --help)
+        compadd -- $found
+        return
+      fi
+      asked+=($words[3]) ;;
+  esac
+  if [[ $PREFIX == -* ]]; then
+    found=(${(uf)"$(_fastclip_ask $asked --help | grep -oE -e '--[a-z][a-z-]*')"})
+    compadd -- $found
+    return
+  fi
+  if [[ $command == train || "$command $words[3]" == 'config check' ]]; then
+    if compset -P '*='; then
+      _files
+      return
+    fi
+    found=(${(f)"$(_fastclip_ask config keys | grep -oE '^[a-z_]+(\.[a-z0-9_]+)?')"})
+    compadd -S = -- $found
+  fi
+  _files
 }
 compdef _fastclip fastclip
 )zsh";

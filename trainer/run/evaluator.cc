@@ -67,7 +67,8 @@ class RetrievalEvaluator final : public Evaluator {
     double loss = 0;
     Together(comm, [&] {
       metrics = ComputeRetrieval(set.features.image, set.features.text, set.caption_row);
-      loss = ValidationLoss(set, input.model.logit_scale().item<double>(), config_.train.batch_size);
+      loss =
+          ValidationLoss(set, input.model.logit_scale().item<double>(), config_.train.batch_size);
     });
     RunLog::Scalars scalars = NamedRetrieval(metrics);
     scalars.emplace_back("clip_val_loss", loss);

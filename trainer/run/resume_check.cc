@@ -103,11 +103,6 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
                     "another run=FOLDER",
                     found.path, model.text()));
   }
-  if (const std::int64_t steps = now.plan.steps(now.config.train.epochs); meta.step > steps) {
-    throw ConfigError(fmt::format(
-        "{}: train.epochs = {} ends at step {}, but this run is at step {}; use more epochs",
-        found.path, now.config.train.epochs, steps, meta.step));
-  }
   Differences others;
   if (now.data_hash && meta.data_hash != *now.data_hash) {
     const std::string change = DescribeDataChange(now.config.run, now.data_files);
@@ -121,6 +116,12 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
     if (changed.change == KeyChange::kSameState || OtherMoments(changed, now.config)) {
       others.Compare(changed.name.c_str(), changed.before, changed.now);
     }
+  }
+  const std::int64_t steps = now.plan.steps(now.config.train.epochs);
+  if (others.empty() && meta.step > steps) {
+    throw ConfigError(fmt::format(
+        "{}: train.epochs = {} ends at step {}, but this run is at step {}; use more epochs",
+        found.path, now.config.train.epochs, steps, meta.step));
   }
   if (others.empty()) return;
   throw ConfigError(fmt::format(
@@ -197,7 +198,7 @@ std::string OtherConfigNote(const std::string& run, const ConfigValues& now) {
   }
   if (names.empty()) return "";
   return fmt::format(
-      "note: {0}/config.toml has other values of {1}; fastclip train {0} resume=true "
+      "{0}/config.toml has other values of {1}; fastclip train {0} resume=true "
       "uses them",
       run, fmt::join(names, ", "));
 }

@@ -40,8 +40,8 @@ std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, s
 /// The config of a resumed run: `config`, with start-only keys from its first start.
 TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& config);
 
-/// A note if the run folder's own config differs in keys that a resume cannot change, before data
-/// is opened; "" otherwise.
+/// For an error of a resume: which keys that cannot change differ from the run folder's own config,
+/// and how to use that; "" if none.
 std::string OtherConfigNote(const std::string& run, const ConfigValues& now);
 
 }  // namespace fastclip

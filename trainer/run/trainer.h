@@ -61,6 +61,7 @@ class Trainer {
   [[noreturn]] void SaveAndThrow(const std::exception& error);
   StopSignal::Words StopWords();
   // Opening a run, in this order.
+  void Start(const std::string& command, at::Device device);
   void LockFolder();
   void RefuseUnlikeData();
   void OpenRun(const std::string& command);

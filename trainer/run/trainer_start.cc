@@ -55,7 +55,6 @@ std::string DescribeLoss(const TrainConfig& config) {
 
 }  // namespace
 
-// These steps have collectives: every rank runs them in this order.
 Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
                  at::Device device)
     : config_(config),
@@ -63,15 +62,27 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
       comm_(comm),
       console_(comm.rank() != 0, [this](const std::string& line) { console_log_.Add(line); }),
       shape_(config) {
-  const Patience patience(comm_, config->comm.patience);
+  try {
+    Start(command, device);
+  } catch (const ConfigError& error) {
+    const std::string other =
+        config_->resume ? OtherConfigNote(config_->run, config_values_) : std::string();
+    if (other.empty()) throw;
+    throw ConfigError(fmt::format("{} ({})", error.what(), other));
+  }
+}
+
+// These steps have collectives: every rank runs them in this order.
+void Trainer::Start(const std::string& command, at::Device device) {
+  const Patience patience(comm_, config_->comm.patience);
   LockFolder();
-  data_.emplace(OpenData(config, comm_, console_));
+  data_.emplace(OpenData(config_, comm_, console_));
   CheckMemory(config_, shape_.loader, data_->rows());
-  evaluators_ = MakeEvaluators(*config, *data_);
+  evaluators_ = MakeEvaluators(*config_, *data_);
   if (!evaluators_.empty()) CheckMemory(config_, shape_.loader, config_->eval.batch_size);
-  learner_.emplace(*config, shape_.model, plan(), data_->lanes,
+  learner_.emplace(*config_, shape_.model, plan(), data_->lanes,
                    RowsPerRank(data_->lanes_per_rank, plan()), comm_, device);
-  total_steps_ = plan().steps(config->train.epochs);
+  total_steps_ = plan().steps(config_->train.epochs);
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   RefuseUnlikeData();
   OpenRun(command);
@@ -85,11 +96,7 @@ void Trainer::LockFolder() {
   folder_.emplace(config_->run, comm_);
   if (comm_.rank() != 0) return;
   RefuseTakenFolder(*config_);
-  if (config_->resume) {
-    const std::string note = OtherConfigNote(config_->run, config_values_);
-    if (!note.empty()) console_.Say(note);
-    return;
-  }
+  if (config_->resume) return;
   // A run or checkpoint is fully checked later, when it is read.
   const std::string& init = config_->train.init;
   const bool is_file = std::filesystem::is_regular_file(init);
