@@ -6,12 +6,17 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "pipeline/loader/batch_loader.h"
+#include "tests/support/fake_source.h"
 #include "tests/support/stand_in_device.h"
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/step_rank.h"
+#include "trainer/step/batch_tensors.h"
+#include "trainer/step/pinned_memory.h"
 
 namespace fastclip {
 namespace {
@@ -170,6 +175,34 @@ TEST_P(DeviceStep, WithItsStateOnTheDeviceReadsOnceAndCopiesWithoutWaiting) {
   device.RunOn(micro, 3);
   EXPECT_EQ(stand_in::counts().host_reads, 1);
   EXPECT_EQ(stand_in::counts().blocking_copies, 0);
+}
+
+TEST_F(StandInDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
+  AllocatorMemory pinned(stand_in::PinnedMemory());
+  const FakeSource source(64);
+  const ByteTokenizer tokenizer;
+  const OrderPlan plan({.size = 64, .batch_size = 8, .lanes = 2});
+  LoaderOptions options;
+  options.image_size = 8;
+  options.context_length = 40;
+  BatchLoader loader(source, plan, {0, 2}, 0, 1, tokenizer, options, {.memory = &pinned});
+  const std::optional<Batch> batch = loader.Next();
+  ASSERT_TRUE(batch);
+  const PatchDropout half{.share = 0.5, .patches = 16, .seed = 1};
+  const TensorTarget target{.device = kDevice, .non_blocking = true};
+  MicroBatchesOf(*batch, 1, target, half);  // the first makes the constants
+  stand_in::ResetCounts();
+  const std::vector<MicroBatch> device = MicroBatchesOf(*batch, 3, target, half);
+  EXPECT_EQ(stand_in::counts().blocking_copies, 0);
+  EXPECT_EQ(stand_in::counts().host_reads, 0);
+  EXPECT_EQ(stand_in::counts().late_copies, 3 * 4);
+  const std::vector<MicroBatch> cpu = MicroBatchesOf(*batch, 3, {}, half);
+  for (std::size_t i = 0; i < cpu.size(); ++i) {
+    EXPECT_TRUE(at::equal(device[i].images.cpu(), cpu[i].images));
+    EXPECT_TRUE(at::equal(device[i].tokens.cpu(), cpu[i].tokens));
+    EXPECT_TRUE(at::equal(device[i].pool.cpu(), cpu[i].pool));
+    EXPECT_TRUE(at::equal(device[i].kept_patches.cpu(), cpu[i].kept_patches));
+  }
 }
 
 TEST_F(StandInDevice, TableKeepsTheLastOfEqualRecords) {
