@@ -108,6 +108,10 @@ class C10dCommunicator final : public Communicator {
     last_on_gpu_.reset();
   }
 
+  void Shutdown() override {
+    if (nccl_) Try("shutdown", [&] { nccl_->shutdown(); });
+  }
+
   std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) override {
     gloo_->setTimeout(timeout);
     if (nccl_) nccl_->setTimeout(timeout + kNcclMargin);

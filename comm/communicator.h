@@ -41,6 +41,8 @@ class Communicator {
   virtual std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) {
     return timeout;
   }
+  /// At the normal end of a run, after a Barrier(): no rank makes a call after it.
+  virtual void Shutdown() {}
   /// The step that later calls belong to, for messages when a rank fails.
   virtual void AtStep(std::int64_t) {}
 };

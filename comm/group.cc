@@ -46,6 +46,7 @@ std::string Group::Fail(const std::string& error, bool of_others) {
 void Group::Leave() {
   if (watch_) watch_->Retire();
   comm_->Barrier();
+  comm_->Shutdown();
 }
 
 }  // namespace fastclip

@@ -164,6 +164,19 @@ TEST_F(ConfigFile, WordsOfTheCommandLineWinAndMayBeBareText) {
   EXPECT_EQ(config->gamma.min, 1.0);
 }
 
+TEST_F(ConfigFile, KeysOfAGpuHaveNoEffectOnTheCpuOrAreRefused) {
+  const std::string path = Write(kMode);
+  const LoadedConfig config(
+      path, {"train.tf32=false", "train.cudnn_benchmark=false", "train.state=device"});
+  EXPECT_EQ(KeysWithoutEffect(*config),
+            std::vector<std::string>{"train.state, train.tf32, train.cudnn_benchmark have no "
+                                     "effect with train.device = cpu"});
+  EXPECT_NO_THROW(LoadedConfig(path, {"train.attention=math"}));
+  EXPECT_NO_THROW(LoadedConfig(path, {"train.attention=cudnn", "train.device=cuda"}));
+  EXPECT_THROW(LoadedConfig(path, {"train.attention=cudnn"}), ConfigError);
+  EXPECT_THROW(LoadedConfig(path, {"train.attention=xformers"}), ConfigError);
+}
+
 TEST_F(ConfigFile, WhatIsWrittenReadsBackTheSame) {
   const std::string path = Write(kMode);
   LoadedConfig config(path, {"learning_rate.lr=0.1", "optimizer.eps=1e-09", "run=a \"b\"\\c"});

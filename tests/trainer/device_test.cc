@@ -15,6 +15,7 @@
 #include "tests/support/stand_in_device.h"
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/step_rank.h"
+#include "trainer/base/kernels.h"
 #include "trainer/step/batch_tensors.h"
 #include "trainer/step/pinned_memory.h"
 
@@ -203,6 +204,20 @@ TEST_F(StandInDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
     EXPECT_TRUE(at::equal(device[i].pool.cpu(), cpu[i].pool));
     EXPECT_TRUE(at::equal(device[i].kept_patches.cpu(), cpu[i].kept_patches));
   }
+}
+
+TEST(Kernels, OfAttentionGiveTheSameUpToRounding) {
+  const auto comm = WorldOfOne();
+  std::vector<double> losses;
+  for (const char* attention : {"auto", "flash", "math"}) {
+    UseKernels({.tf32 = false, .attention = attention});
+    EXPECT_FALSE(at::globalContext().allowTF32CuBLAS());
+    EXPECT_EQ(at::globalContext().userEnabledMathSDP(), attention != std::string("flash"));
+    losses.push_back(Rank("fastclip_v3", {kLanes}, *comm).Run(0).loss);
+  }
+  UseKernels({});
+  EXPECT_NEAR(losses[1], losses[0], 1e-12);
+  EXPECT_NEAR(losses[2], losses[0], 1e-12);
 }
 
 TEST_F(StandInDevice, TableKeepsTheLastOfEqualRecords) {

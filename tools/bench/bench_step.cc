@@ -18,6 +18,7 @@
 #include "pipeline/files/output_file.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/measure.h"
+#include "trainer/base/kernels.h"
 #include "trainer/config/config.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/run_setup.h"
@@ -250,6 +251,7 @@ int RunBenchStep(int argc, const char* const* argv) {
                                "bench step runs on the CPU only; add train.device=cpu");
   }
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
+  UseKernels(config->train.kernels);
   StepBench bench(*config, ModelOf(config), start_mb);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
   // Shorter captions first: the peak only grows.

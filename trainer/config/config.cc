@@ -164,6 +164,13 @@ void LoadedConfig::Validate(const std::string& path) const {
     }
   }
 
+  const std::string& attention = config_.train.kernels.attention;
+  if (config_.train.device == "cpu" && (attention == "cudnn" || attention == "mem_efficient")) {
+    throw table_.Error("train.attention",
+                       fmt::format("\"{}\" is for GPUs; on the CPU use \"auto\", "
+                                   "\"flash\" or \"math\"",
+                                   attention));
+  }
   if (config_.train.batch_size % config_.train.micro_batches != 0) {
     throw table_.Error("train.micro_batches",
                        fmt::format("{} does not divide train.batch_size = {}",

@@ -9,6 +9,7 @@
 #include "pipeline/order/order_plan.h"
 #include "pipeline/records/table_keys.h"
 #include "trainer/base/config_table.h"
+#include "trainer/base/kernels.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/objective/contrastive_objective.h"
 #include "trainer/objective/gamma_schedule.h"
@@ -37,6 +38,7 @@ struct TrainConfig {
     double clip_norm = 0;
     std::string init;             ///< checkpoint or run to take weights and estimators from
     std::string init_estimators;  ///< file to take estimators from (ImportEstimators)
+    KernelOptions kernels;
     std::string state = "auto";
     std::int64_t log_every = 10;
   } train;

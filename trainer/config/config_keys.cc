@@ -6,6 +6,7 @@
 #include <string>
 
 #include "pipeline/loader/compute_pool.h"
+#include "trainer/base/kernels.h"
 #include "trainer/base/precision.h"
 #include "trainer/config/config.h"
 #include "trainer/config/key_advice.h"
@@ -102,6 +103,15 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      ".safetensors file of estimators to start from: from the published code's checkpoint (u_im, "
      "u_tt, …) or from `fastclip estimators export`. data.index_by says which record each row "
      "belongs to."},
+    {"train.tf32", [](Key k) { k.Flag(k->train.kernels.tf32); }, kRounding,
+     "GPU: float32 matrix products and convolutions use TF32, as in OpenCLIP. Much faster, with 10 "
+     "bits of mantissa."},
+    {"train.cudnn_benchmark", [](Key k) { k.Flag(k->train.kernels.cudnn_benchmark); }, kRounding,
+     "GPU: cuDNN tries its convolutions once per shape and takes the fastest, as in OpenCLIP."},
+    {"train.attention", [](Key k) { k.Choice(k->train.kernels.attention, AttentionNames()); },
+     kRounding,
+     "Kernel for attention: \"flash\", \"mem_efficient\", \"cudnn\", \"math\", or \"auto\" "
+     "(LibTorch chooses). On the CPU only auto, flash and math."},
     {"train.state", [](Key k) { k.Choice(k->train.state, {"auto", "device", "host"}); }, kNothing,
      "Where a GPU run keeps the estimators and other state of the records. \"device\": in the "
      "GPU's memory; \"host\": in the host's, which costs a wait per step; \"auto\": on the GPU if "

@@ -8,10 +8,12 @@
 
 namespace fastclip {
 
-std::int64_t TileWidth(std::int64_t rows, std::int64_t columns, std::int64_t tile) {
-  // Logits of a tile: 4 MB in float32, which leaves them and their exponentials in a core's cache.
-  constexpr std::int64_t kTileElements = std::int64_t{1} << 20;
-  if (tile <= 0) tile = std::max<std::int64_t>(kTileElements / std::max<std::int64_t>(rows, 1), 1);
+std::int64_t TileWidth(std::int64_t rows, std::int64_t columns, std::int64_t tile,
+                       at::Device device) {
+  // Logits of a tile in float32: on a CPU 4 MB, which leaves them and their exponentials in a
+  // core's cache; on a GPU 256 MB, since a small tile costs more to start than to compute.
+  const std::int64_t elements = std::int64_t{1} << (device.is_cpu() ? 20 : 26);
+  if (tile <= 0) tile = std::max<std::int64_t>(elements / std::max<std::int64_t>(rows, 1), 1);
   // 1000 columns by at most 600 are two tiles of 500.
   const std::int64_t count = (columns + tile - 1) / tile;
   return (columns + count - 1) / count;
@@ -22,7 +24,7 @@ LogitTiles::LogitTiles(at::Tensor rows, at::Tensor columns, std::int64_t first_r
     : rows_(std::move(rows)),
       columns_(std::move(columns)),
       first_row_(first_row),
-      width_(TileWidth(rows_.size(0), columns_.size(0), tile)),
+      width_(TileWidth(rows_.size(0), columns_.size(0), tile, rows_.device())),
       count_((columns_.size(0) + width_ - 1) / width_) {}
 
 std::int64_t LogitTiles::Width(std::int64_t k) const {

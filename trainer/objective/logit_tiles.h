@@ -8,7 +8,8 @@ namespace fastclip {
 
 /// Columns per tile of a [rows, columns] matrix: `tile`, or if it is 0 what fits a core's cache,
 /// balanced over the tiles.
-std::int64_t TileWidth(std::int64_t rows, std::int64_t columns, std::int64_t tile);
+std::int64_t TileWidth(std::int64_t rows, std::int64_t columns, std::int64_t tile,
+                       at::Device device);
 
 /// The logits z_ij = x_i·y_j of this rank's rows x with all columns y except the row's positive
 /// pair (first_row + i, where exp z = 0). The matrix is never stored whole: it is computed in tiles

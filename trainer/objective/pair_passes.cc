@@ -9,7 +9,7 @@ namespace {
 
 // x_i·y_i of each row, some rows at a time: the product of all would be another [B, d].
 at::Tensor RowDots(const at::Tensor& x, const at::Tensor& y, std::int64_t tile) {
-  const std::int64_t rows = x.size(0), step = TileWidth(x.size(1), rows, tile);
+  const std::int64_t rows = x.size(0), step = TileWidth(x.size(1), rows, tile, x.device());
   at::Tensor dots = at::empty({rows}, x.options());
   for (std::int64_t first = 0; first < rows; first += step) {
     const auto here = [&](const at::Tensor& of) {

@@ -22,7 +22,7 @@ struct Sums {
 Sums SumTiles(const at::Tensor& rows, const at::Tensor& columns, const at::Tensor& bias,
               std::int64_t first_row, std::int64_t tile) {
   const std::int64_t b = rows.size(0), n = columns.size(0);
-  const std::int64_t width = TileWidth(b, n, tile);
+  const std::int64_t width = TileWidth(b, n, tile, rows.device());
   Sums sums{.features = at::zeros_like(rows),
             .loss = at::zeros({}, rows.options()),
             .slope = at::zeros({}, rows.options()),

@@ -16,6 +16,7 @@
 #include "comm/launch.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/sources/open_source.h"
+#include "trainer/base/kernels.h"
 #include "trainer/base/versions.h"
 #include "trainer/config/idle_keys.h"
 #include "trainer/config/resolved_config.h"
@@ -80,6 +81,7 @@ void Trainer::Start(const std::string& command, at::Device device) {
   CheckMemory(config_, shape_.loader, data_->rows());
   evaluators_ = MakeEvaluators(*config_, *data_);
   if (!evaluators_.empty()) CheckMemory(config_, shape_.loader, config_->eval.batch_size);
+  UseKernels(config_->train.kernels);
   learner_.emplace(*config_, shape_.model, plan(), data_->lanes,
                    RowsPerRank(data_->lanes_per_rank, plan()), comm_, device);
   total_steps_ = plan().steps(config_->train.epochs);
@@ -133,6 +135,10 @@ void Trainer::SayWhatItIs() {
                              DescribeEqualNames(equal)));
   }
   for (const std::string& line : KeysWithoutEffect(*config_)) console_.Say("note: " + line);
+  if (config_->train.device == "cuda" && config_->train.kernels.attention != "auto") {
+    console_.Say(fmt::format("note: train.attention = {} is not yet proved on a GPU",
+                             config_->train.kernels.attention));
+  }
   if (comm_.world_size() > 1) SayRanks();
   const std::string rho = RhoWarning(config_->objective, config_->gamma, config_->train.batch_size,
                                      data_->train->size());
