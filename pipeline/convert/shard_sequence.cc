@@ -161,7 +161,9 @@ void ShardSequence::Make(const PackedRow& row, const PackedPicture& picture) {
                picture.image.empty() ? record.image : std::span(picture.image));
   if (!record.captions.empty()) {
     const std::string_view caption = record.captions.front().text;
-    report_.broken_captions += caption.find('\n') != caption.npos ? 1 : 0;
+    // With several captions the list in the .json is read, not the .txt.
+    const bool alone = record.captions.size() == 1;
+    report_.broken_captions += alone && caption.find('\n') != caption.npos ? 1 : 0;
     writer_->Add(key + ".txt", AsBytes(std::string(caption)));
   }
   report_.bad_labels += row.stored.bad_label ? 1 : 0;

@@ -57,12 +57,12 @@ void RequireSameRecords(const std::string& path, const FileFacts& before, const 
   if (before.count == now.count && before.content_hash == now.content_hash) return;
   throw std::runtime_error(fmt::format(
       "{}: changed since it was indexed ({}), so records would get other indices; restore the old "
-      "file, or index it again (fastclip shards index '{}') and start a new run",
+      "file, or index the list again with fastclip shards index (with the same manifest and table "
+      "keys) and start a new run",
       path,
       before.count == now.count
           ? fmt::format("still {}, but different ones", Counted(now.count, "record"))
-          : fmt::format("{} then, {} now", Counted(before.count, "record"), now.count),
-      path));
+          : fmt::format("{} then, {} now", Counted(before.count, "record"), now.count)));
 }
 
 std::uint32_t RecordChecksum(std::uint64_t xxh3) { return static_cast<std::uint32_t>(xxh3); }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "tests/trainer/step_rank.h"
@@ -46,10 +47,10 @@ class NotingRank final : public Communicator {
 /// Backward passes of a small model, each gradient noted when it is complete.
 class Reduction {
  public:
-  static constexpr std::int64_t kBucket = 4096;
+  static constexpr std::int64_t kBucket = 512;
 
   explicit Reduction(const LockOptions& lock)
-      : model_(ThinModel("fastclip_v3"), 1, 0.07, at::kFloat, lock),
+      : model_(Deep(), 1, 0.07, at::kFloat, lock),
         order_(Towers::BackwardOrder(model_.described())),
         reducer_(order_, comm_, {.first_bucket = kBucket / 4, .other_buckets = kBucket}),
         towers_(model_, std::nullopt) {
@@ -89,6 +90,12 @@ class Reduction {
   std::int64_t started() const { return comm_.started; }
 
  private:
+  static ModelConfig Deep() {
+    ModelConfig config = ThinModel("fastclip_v3");
+    config.vision.layers = config.text.layers = 4;
+    return config;
+  }
+
   NotingRank comm_;
   ClipModel model_;
   NamedTensors order_;
@@ -115,6 +122,23 @@ TEST(GradientReducer, StartsTheSumOfABucketOnceItsGradientsAreComplete) {
     const std::int64_t bucket = Reduction::kBucket + reduction.largest();
     EXPECT_LE(*std::ranges::max_element(waiting), bucket) << reduction.total();
     EXPECT_GT(reduction.total(), 2 * bucket) << "the model is too small to show it";
+  }
+}
+
+// The embeddings of a tower are read first, so their gradients come last.
+TEST(Towers, KnowTheOrderInWhichGradientsBecomeComplete) {
+  for (const ModelConfig& config : {ThinModel("fastclip_v3"), ThinResNet()}) {
+    const ClipModel model(config, 1, 0.07, at::kFloat);
+    const NamedTensors order = Towers::BackwardOrder(model.described());
+    std::vector<std::string> text;
+    for (const auto& [name, parameter] : order) {
+      if (!name.starts_with("visual.")) text.push_back(name);
+    }
+    EXPECT_EQ(text.front(), "text_projection");
+    const std::vector<std::string> last(text.end() - 2, text.end());
+    EXPECT_NE(std::ranges::find(last, "token_embedding.weight"), last.end()) << last[0];
+    EXPECT_NE(std::ranges::find(last, "positional_embedding"), last.end()) << last[1];
+    EXPECT_EQ(order.front().first, "text_projection") << "the text tower's backward runs first";
   }
 }
 

@@ -29,10 +29,10 @@ std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
   const TemperatureKind temperature = TemperatureOf(config.objective.name);
   const bool has_rho =
       config.objective.name == "fastclip_v3" || temperature == TemperatureKind::kIndividual;
-  without_effect(
-      objective->state_columns().empty(),
-      {"objective.epsilon", "gamma.schedule", "gamma.start", "gamma.min", "gamma.decay_epochs"},
-      objective_name);
+  without_effect(objective->state_columns().empty(),
+                 {"train.state", "objective.epsilon", "gamma.schedule", "gamma.start", "gamma.min",
+                  "gamma.decay_epochs"},
+                 objective_name);
   without_effect(!has_rho, {"objective.rho"}, objective_name);
   without_effect(temperature == TemperatureKind::kConstant, {"temperature.schedule"},
                  objective_name);

@@ -34,6 +34,11 @@ class SampleTable {
   /// Calls visit(indices) with the SampleIndex of all rows in order, in blocks; skips slots without
   /// a record.
   void ForEachRecord(const std::function<void(std::span<const std::int64_t>)>& visit) const;
+  /// Whether train.state = `where` puts state of so many bytes on the device of a GPU run.
+  static bool BelongsOnDevice(const std::string& where, double bytes) {
+    constexpr double kMost = 2.0 * (std::int64_t{1} << 30);
+    return where == "device" || (where == "auto" && bytes <= kMost);
+  }
   /// Puts the table on a device, where a step reads and writes it without a wait of the host.
   void MoveTo(at::Device device);
 
@@ -44,6 +49,7 @@ class SampleTable {
   at::Tensor Read(const Rows& rows) const;
   /// Writes in order: of equal indices the last wins.
   void Write(const Rows& rows, const at::Tensor& values);
+  /// The same at once, for a table on the CPU.
   at::Tensor Read(std::span<const std::int64_t> indices) const { return Read(Find(indices)); }
   void Write(std::span<const std::int64_t> indices, const at::Tensor& values) {
     Write(Find(indices), values);

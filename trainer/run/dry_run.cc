@@ -289,15 +289,18 @@ class PlannedRun {
     const double held = row * std::ceil(static_cast<double>(largest_rows()) /
                                         static_cast<double>(config_->train.micro_batches));
     const double state = largest_share() * StateBytes(*objective_, plan_, precision_);
+    const bool on_gpu = config_->train.device == "cuda";
+    const bool state_there = on_gpu && SampleTable::BelongsOnDevice(config_->train.state, state);
     lines_.Add(
         "memory",
-        "weights {}, gradients {}, optimizer {}, state {}; activations {} per row, {} for {}",
+        "weights {}, gradients {}, optimizer {}, state {}{}; activations {} per row, {} for {}",
         DescribeBytes(weights), DescribeBytes(gradients), DescribeBytes(moments),
-        DescribeBytes(state), DescribeBytes(row), DescribeBytes(held),
+        DescribeBytes(state), !on_gpu || state_there ? "" : " (in host memory)", DescribeBytes(row),
+        DescribeBytes(held),
         config_->train.micro_batches == 1
             ? std::string(options_.ranks == 1 ? "the batch" : "the rank's rows")
             : fmt::format("one of {} micro-batches", config_->train.micro_batches));
-    const double rank = weights + gradients + moments + state + held;
+    const double rank = weights + gradients + moments + (!on_gpu || state_there ? state : 0) + held;
     lines_.Add("", "about {} {}", DescribeBytes(rank),
                options_.ranks == 1 ? "in total" : "per rank");
     const auto available = static_cast<double>(AvailableMemory());

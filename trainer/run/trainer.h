@@ -40,7 +40,8 @@ class Trainer {
   /// before the first step are done here: throws ConfigError or std::runtime_error.
   ///
   /// Every rank creates one with the same config and runs it; only rank 0 prints and writes
-  /// metrics. `device` holds model, optimizer and features; the sample table stays on the CPU.
+  /// metrics. `device` holds model, optimizer and features, and the sample table if train.state
+  /// says so.
   Trainer(const LoadedConfig& config, const std::string& command, Communicator& comm,
           at::Device device = at::kCPU);
 

@@ -147,12 +147,14 @@ void Trainer::SayWhatItIs() {
 
 /// After the state was filled, which is done on the CPU.
 void Trainer::PlaceState() {
-  constexpr double kMostOnDevice = 2.0 * (std::int64_t{1} << 30);
   const at::Device device = model().logit_scale().device();
   SampleTable& table = learner_->table;
-  const std::string& where = config_->train.state;
-  if (device.is_cpu() || where == "host" || table.columns().empty()) return;
-  if (where == "auto" && static_cast<double>(table.values().nbytes()) > kMostOnDevice) return;
+  if (device.is_cpu() || table.columns().empty()) return;
+  const auto bytes = static_cast<double>(table.values().nbytes());
+  const bool moves = SampleTable::BelongsOnDevice(config_->train.state, bytes);
+  console_.Say(fmt::format("state of the records: {}, {}", DescribeBytes(bytes),
+                           moves ? "on the GPU" : "in host memory"));
+  if (!moves) return;
   table.MoveTo(device);
 }
 

@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <string>
+#include <vector>
+
+#include "trainer/model/presets.h"
 
 namespace fastclip {
 namespace {
@@ -51,7 +56,9 @@ std::string OtherFormat(const std::string& path, std::string_view first_bytes) {
 std::string PublishedName(const std::string& path, const std::string& model) {
   if (path.find_first_of("/.") != path.npos || std::filesystem::exists(path)) return "";
   // OpenAI's weights were trained with QuickGELU.
-  const bool quick = path == "openai" && !model.ends_with("-quickgelu");
+  const std::vector<std::string> presets = ModelPresets();
+  const bool quick =
+      path == "openai" && std::ranges::find(presets, model + "-quickgelu") != presets.end();
   const std::string preset = model + (quick ? "-quickgelu" : "");
   return fmt::format(
       "'{}' is not a file, and published weights are not downloaded. Save them with Python "

@@ -30,12 +30,12 @@ ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
     }
     ThrowNoCheckpoint(path);
   }
-  if (fs::exists(path / "config.toml")) ThrowNoCheckpoint(path);
   if (fs::exists(path / kCheckpointFile)) {
     CheckCheckpoint(path);
     return {path / kModelFile, fs::canonical(path).parent_path().parent_path(), {}};
   }
   if (fs::is_regular_file(path)) return {path, "", {}};
+  if (fs::exists(path / "config.toml")) ThrowNoCheckpoint(path);
   throw std::runtime_error(
       fmt::format("{}: is neither a run folder, nor a checkpoint (RUN/checkpoints/step_N), nor a "
                   ".safetensors file",

@@ -23,7 +23,7 @@ ClipModel MakeModel(const TrainConfig& config, const ModelConfig& model,
 /// `comm` is borrowed.
 struct Learner {
   /// `lanes`: lanes of this rank, whose rows are in the table. `device` holds model, optimizer and
-  /// features; the table stays on the CPU.
+  /// features; the table begins on the CPU.
   Learner(const TrainConfig& config, const ModelConfig& model_config, const OrderPlan& plan,
           LaneRange lanes, std::vector<std::int64_t> rows_per_rank, Communicator& comm,
           at::Device device = at::kCPU);
