@@ -18,9 +18,9 @@ at::Tensor QuickGelu(const at::Tensor& x) { return at::silu(x * 1.702).mul_(1 / 
 /// Attention of one query per sequence: q [b, heads, qk], keys [b, n, heads · qk], values
 /// [b, n, heads · v], `hidden` [b, 1, n] or undefined. Returns [b, heads · v].
 ///
-/// Two batched products: each head's query stands in a row of zeros as wide as all heads, so keys
-/// and values are read as they lie. No library kernel for attention sees a single query; cuDNN's
-/// fails for some (pytorch/pytorch#138529).
+/// For a GPU: cuDNN's attention fails for some single queries (pytorch/pytorch#138529). Two batched
+/// products: each head's query stands in a row of zeros as wide as all heads, so keys and values
+/// are read as they lie.
 at::Tensor AttendOnce(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
                       const at::Tensor& hidden) {
   const std::int64_t batch = q.size(0), heads = q.size(1), qk = q.size(2);
@@ -127,14 +127,34 @@ at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x, cons
   const std::int64_t batch = rows.size(0), n = x.size(0) / batch;
   const at::Tensor normal = block.ln_1(x);
   const std::vector<Linear> in = block.in_proj.Split({heads * qk, heads * (qk + v)});
-  const at::Tensor q = in[0](normal.index_select(0, rows)).view({batch, heads, qk});
-  const at::Tensor packed = in[1](normal).view({batch, n, heads * (qk + v)});
-  at::Tensor hidden;  // keys behind the position that is read
+  const at::Tensor q = in[0](normal.index_select(0, rows));  // [batch, heads · qk]
+  const at::Tensor packed = in[1](normal);
+  at::Tensor seen;  // [batch, n]: keys up to the position that is read
   if (options_.causal) {
-    hidden = at::arange(n, pool.options()).unsqueeze(0).gt(pool.unsqueeze(1)).unsqueeze(1);
+    seen = at::arange(n, pool.options()).unsqueeze(0).le(pool.unsqueeze(1));
   }
-  const std::vector<at::Tensor> kv = packed.split_with_sizes({heads * qk, heads * v}, 2);
-  const at::Tensor mixed = AttendOnce(q, kv[0], kv[1], hidden);
+  at::Tensor mixed;  // [batch, heads · v]
+  if (packed.is_cpu()) {
+    std::vector<at::Tensor> kv;
+    if (qk == v) {
+      kv = packed.view({batch, n, 2, heads, v}).permute({2, 0, 3, 1, 4}).unbind(0);
+    } else {
+      for (const at::Tensor& part : packed.split_with_sizes({heads * qk, heads * v}, 1)) {
+        kv.push_back(part.view({batch, n, heads, -1}).transpose(1, 2));
+      }
+    }
+    std::optional<at::Tensor> mask;
+    if (seen.defined()) mask = seen.view({batch, 1, 1, n});
+    mixed = at::scaled_dot_product_attention(q.view({batch, 1, heads, qk}).transpose(1, 2), kv[0],
+                                             kv[1], mask)
+                .transpose(1, 2)
+                .reshape({batch, heads * v});
+  } else {
+    const std::vector<at::Tensor> kv =
+        packed.view({batch, n, heads * (qk + v)}).split_with_sizes({heads * qk, heads * v}, 2);
+    mixed = AttendOnce(q.view({batch, heads, qk}), kv[0], kv[1],
+                       seen.defined() ? seen.logical_not().unsqueeze(1) : seen);
+  }
   return block.out_proj(mixed).add_(x.index_select(0, rows));
 }
 
