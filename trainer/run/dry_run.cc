@@ -13,11 +13,11 @@
 #include "pipeline/base/printable.h"
 #include "pipeline/files/system_memory.h"
 #include "pipeline/shards/index_files.h"
-#include "pipeline/shards/shard_list.h"
 #include "trainer/base/precision.h"
 #include "trainer/config/idle_keys.h"
 #include "trainer/config/resolved_config.h"
 #include "trainer/objective/robustness.h"
+#include "trainer/run/order_lines.h"
 #include "trainer/run/planned_data.h"
 #include "trainer/run/ranks.h"
 #include "trainer/run/report_lines.h"
@@ -122,12 +122,10 @@ class PlannedRun {
                Millions(model_, [](auto& of) { return of.tensor.requires_grad(); }));
     lines_.Add("tokenizer", "{}: vocabulary {}, context length {}", config_->data.tokenizer,
                shape_.tokenizer->vocab_size(), shape_.model.text.context_length);
-    if (config_->train.device == "cuda") {
-      lines_.Add("device", "cuda, one GPU per rank, {}", Counted(options_.ranks, "rank"));
-    } else {
-      lines_.Add("device", "{}, {} per rank", config_->train.device,
-                 Counted(config_->train.threads, "thread"));
-    }
+    lines_.Add("device", "{}",
+               config_->train.device == "cuda"
+                   ? "cuda, one GPU per rank, " + Counted(options_.ranks, "rank")
+                   : "cpu, " + Counted(config_->train.threads, "thread") + " per rank");
   }
 
   void DescribeData() {
@@ -198,33 +196,12 @@ class PlannedRun {
   }
 
   void DescribeOrder() {
-    const OrderOptions& order = plan_.options();
-    lines_.Add("order", "{} of {}; {}; {}", Counted(order.lanes, "lane"),
-               Counted(plan_.rows_per_lane(), "row"), DescribeChunks(order), DescribeTail(plan_));
-    const std::vector<std::string> sources = SplitList(config_->data.train);
-    for (std::size_t part = 0; part < order.parts.size(); ++part) {
-      const auto [size, rows] = order.parts[part];
-      lines_.Add("mix", "{}: {} of an epoch's {} samples, each record {:.3g} times{}",
-                 order.parts.size() == sources.size() ? sources[part] : config_->data.train, rows,
-                 EpochRows(plan_), static_cast<double>(rows) / static_cast<double>(size),
-                 order.resampled ? " on average" : "");
+    std::optional<double> record_bytes;  // unknown if the data was not opened
+    if (options_.samples.empty()) {
+      const auto records = static_cast<double>(std::max<std::int64_t>(plan_.options().size, 1));
+      record_bytes = only_tars_ ? bytes_ / records : MeanRecordBytes(*data_.source);
     }
-    if (!options_.samples.empty()) {
-      lines_.Add("reads", "{} per step, {} per epoch", Counted(order.batch_size, "record"),
-                 plan_.steps_per_epoch() * order.batch_size);
-      return;
-    }
-    const double record = only_tars_
-                              ? bytes_ / static_cast<double>(std::max<std::int64_t>(order.size, 1))
-                              : MeanRecordBytes(*data_.source);
-    const auto of_records = [&](std::int64_t records) {
-      return DescribeBytes(record * static_cast<double>(records));
-    };
-    lines_.Add("reads", "{} per step, {} per epoch{}", of_records(order.batch_size),
-               of_records(plan_.steps_per_epoch() * order.batch_size),
-               order.chunk == 0 ? ""
-                                : fmt::format(", in ranges of {} ({})", of_records(order.chunk),
-                                              Counted(order.chunk, "record")));
+    AddOrderLines(lines_, config_->data.train, plan_, record_bytes);
   }
 
   void DescribeStart() {
@@ -304,11 +281,11 @@ class PlannedRun {
     lines_.Add("", "about {} {}", DescribeBytes(rank),
                options_.ranks == 1 ? "in total" : "per rank");
     const auto available = static_cast<double>(AvailableMemory());
-    if (config_->train.device == "cpu" && available > 0 && rank * options_.ranks > available) {
-      Warn(
-          {fmt::format("only {} of memory is free; lower train.batch_size, raise "
-                       "train.micro_batches, or set train.grad_checkpointing = true",
-                       DescribeBytes(available))});
+    if (!on_gpu && available > 0 && rank * options_.ranks > available) {
+      Warn({fmt::format(
+          "only {} of memory is free; lower train.batch_size, raise train.micro_batches, or "
+          "set train.grad_checkpointing = true",
+          DescribeBytes(available))});
     }
   }
 
