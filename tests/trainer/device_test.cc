@@ -14,10 +14,15 @@
 
 #include "pipeline/loader/batch_loader.h"
 #include "tests/support/fake_source.h"
+#include "tests/support/paths.h"
 #include "tests/support/stand_in_device.h"
 #include "tests/support/thread_communicator.h"
+#include "tests/trainer/small_model.h"
 #include "tests/trainer/step_rank.h"
 #include "trainer/base/kernels.h"
+#include "trainer/eval/encode_set.h"
+#include "trainer/eval/retrieval.h"
+#include "trainer/state/safetensors.h"
 #include "trainer/step/batch_tensors.h"
 #include "trainer/step/pinned_memory.h"
 
@@ -262,6 +267,57 @@ TEST_F(StandInDevice, ABatchMayGoOnceItsStepHasReported) {
   for (std::size_t step = 0; step < 3; ++step) EXPECT_NEAR(losses[step], losses[step + 3], 1e-9);
   EXPECT_TRUE(at::allclose(ranks[0]->Weights(), ranks[1]->Weights(), 0, 1e-9));
   EXPECT_TRUE(at::allclose(ranks[0]->table.values(), ranks[1]->table.values().cpu(), 1e-9, 1e-9));
+}
+
+TEST_F(StandInDevice, EvaluatesAsTheCpu) {
+  const ModelConfig config = SmallModel(/*context_length=*/20);
+  const FakeSource source(13);
+  std::vector<EncodedSet> sets;
+  std::vector<std::vector<std::pair<std::string, double>>> metrics;
+  for (const at::Device where : {at::Device(at::kCPU), kDevice}) {
+    const ClipModel model(config, 7, 0.07, at::kDouble, {}, where);
+    EncodeOptions options;
+    options.batch_size = 4;
+    options.target = {.device = where, .dtype = at::kDouble};
+    sets.push_back(
+        EncodeSet(model, source, SampleIndex{0}, SampleIndex{13}, ByteTokenizer(), options));
+    const EncodedSet& set = sets.back();
+    EXPECT_EQ(set.features.image.device(), where);
+    metrics.push_back(NamedRetrieval(
+        ComputeRetrieval(set.features.image, set.features.text, set.caption_row, /*tile=*/3)));
+  }
+  EXPECT_TRUE(at::allclose(sets[0].features.image, sets[1].features.image.cpu(), 1e-12, 1e-12));
+  EXPECT_TRUE(at::allclose(sets[0].features.text, sets[1].features.text.cpu(), 1e-12, 1e-12));
+  EXPECT_EQ(sets[0].caption_row, sets[1].caption_row);
+  EXPECT_EQ(metrics[0], metrics[1]);
+}
+
+TEST_F(StandInDevice, ResumesFromItsFilesAsIfItHadGoneOn) {
+  const auto comm = WorldOfOne();
+  const TemporaryFolder folder;
+  const auto make = [&] {
+    auto rank = std::make_unique<Rank>("fastclip_v1", std::vector<std::int64_t>{kLanes}, *comm, 0,
+                                       "fp32", std::nullopt, kDevice);
+    return rank;
+  };
+  const auto whole = make(), first = make();
+  whole->table.MoveTo(kDevice);
+  first->table.MoveTo(kDevice);
+  for (std::int64_t step = 0; step < 4; ++step) whole->Run(step);
+  for (std::int64_t step = 0; step < 2; ++step) first->Run(step);
+  WriteSafetensors(folder / "model.safetensors", first->model.parameters());
+  WriteSafetensors(folder / "optimizer.safetensors", first->optimizer->state());
+  WriteSafetensors(folder / "state.safetensors", {{"state", first->table.values()}});
+
+  const auto second = make();
+  second->model.Load(ReadSafetensors(folder / "model.safetensors").tensors, "model");
+  second->optimizer->LoadState(ReadSafetensors(folder / "optimizer.safetensors").tensors,
+                               "optimizer");
+  second->table.values().copy_(ReadSafetensors(folder / "state.safetensors").tensors[0].second);
+  second->table.MoveTo(kDevice);
+  for (std::int64_t step = 2; step < 4; ++step) second->Run(step);
+  EXPECT_TRUE(at::equal(second->Weights(), whole->Weights()));
+  EXPECT_TRUE(at::equal(second->table.values().cpu(), whole->table.values().cpu()));
 }
 
 TEST(Kernels, OfAttentionGiveTheSameUpToRounding) {
