@@ -8,6 +8,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -17,6 +18,7 @@
 #include <map>
 #include <mutex>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -360,11 +362,18 @@ struct KernelScope {
                                            c10::autocast_dispatch_keyset};
 };
 
+/// Whether the size or the value of the result makes a GPU's host wait.
+bool ReadsInside(std::string_view op) {
+  constexpr std::string_view kReading[] = {"aten::nonzero", "aten::masked_select", "aten::equal",
+                                           "aten::_unique2", "aten::repeat_interleave"};
+  return std::ranges::find(kReading, op) != std::end(kReading);
+}
+
 void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const KernelScope scope;
   ++ops;
   const auto& schema = op.schema();
-  if (schema.name() == "aten::nonzero") ++host_reads;
+  if (ReadsInside(schema.name())) ++host_reads;
   Call call(schema.name());
   const std::size_t arguments = schema.arguments().size();
   for (auto value = stack->end() - static_cast<std::ptrdiff_t>(arguments); value != stack->end();
@@ -418,7 +427,7 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
     return to;
   }
   if (to_device) {
-    blocking_copies += from.dim() > 0 ? 1 : 0;
+    ++blocking_copies;
   } else {
     ++host_reads;
   }

@@ -28,7 +28,7 @@ void Register();
 
 struct Counts {
   std::int64_t ops = 0;              ///< calls of CPU kernels
-  std::int64_t host_reads = 0;       ///< values the host read by waiting: item(), copies, nonzero
+  std::int64_t host_reads = 0;       ///< waits of the host: item(), copies, nonzero and the like
   std::int64_t blocking_copies = 0;  ///< copies to the device for which the host waited
   std::int64_t late_copies = 0;      ///< non-blocking copies, in both directions
 };
