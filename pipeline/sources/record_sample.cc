@@ -67,7 +67,7 @@ Held HeldBy(const RecordSample& sample) {
     (is_text ? held.texts : held.members)
         .push_back(is_text ? field.substr(kJson.size()) : "." + field);
   }
-  std::ranges::stable_partition(held.texts, TellsOfCaptions);
+  std::stable_partition(held.texts.begin(), held.texts.end(), TellsOfCaptions);
   for (auto* names : {&held.members, &held.texts}) {
     if (names->size() <= kNamedFields) continue;
     names->resize(kNamedFields);
