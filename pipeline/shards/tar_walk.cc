@@ -154,7 +154,7 @@ struct Stop {
 Stop WalkFrom(TarInput& input, std::int64_t base, std::int64_t& headers,
               const std::function<void(const TarMember&)>& visit) {
   const ArchivePtr reader = NewTarReader();
-  std::int64_t end = 0;  // of the last member's data
+  std::int64_t end = base;  // of the last member's data
   int result = ARCHIVE_FATAL;
   if (input.Open(reader.get(), base) == ARCHIVE_OK) {
     archive_entry* entry = nullptr;
@@ -189,7 +189,8 @@ Stop WalkFrom(TarInput& input, std::int64_t base, std::int64_t& headers,
   const std::int64_t read_to = base + archive_filter_bytes(reader.get(), 0);
   // The mark of an end, which was read; before it there may be a label of the tar, no member's.
   if (result == ARCHIVE_EOF) stop.header_at = std::max(stop.header_at, read_to - 2 * kTarBlock);
-  stop.looked_at = std::max(stop.header_at + kTarBlock, read_to);
+  // Behind `base` in any case: a header with a true checksum can be of no format.
+  stop.looked_at = std::max({stop.header_at + kTarBlock, read_to, base + kTarBlock});
   stop.inside_a_member = (end + kTarBlock - 1) / kTarBlock * kTarBlock > input.size();
   return stop;
 }
