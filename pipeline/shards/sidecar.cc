@@ -57,8 +57,8 @@ void RequireSameRecords(const std::string& path, const FileFacts& before, const 
   if (before.count == now.count && before.content_hash == now.content_hash) return;
   throw std::runtime_error(fmt::format(
       "{}: changed since it was indexed ({}), so records would get other indices; restore the old "
-      "file, or index the list again with fastclip shards index (with the same manifest and table "
-      "keys) and start a new run",
+      "file, or run fastclip shards index on the list (with the same --manifest and table options) "
+      "and start a new run",
       path,
       before.count == now.count
           ? fmt::format("still {}, but different ones", Counted(now.count, "record"))

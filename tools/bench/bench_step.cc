@@ -157,7 +157,7 @@ class StepBench {
                                            .patches = model_config_.vision.patches(),
                                            .seed = config_.train.seed});
       micro.push_back({ImageTensor(part(pixels_, size * size * 3), rows, size, target), text.tokens,
-                       text.pool, kept.defined() ? Uploaded(kept, target) : kept});
+                       text.pool, Uploaded(kept, target)});
     }
     return micro;
   }

@@ -117,8 +117,7 @@ int RunConvert(int argc, const char* const* argv) {
   app.add_option(
          "--resize", options.resize,
          "resize larger images to this shorter side in pixels; 0: keep all sizes. Images that are "
-         "neither resized nor encoded are copied without decoding: shards lint finds the "
-         "damaged ones")
+         "not encoded again are copied without a check; fastclip shards lint finds damaged ones")
       ->capture_default_str();
   app.add_option("--encode", encode,
                  "encode images as jpg or png; default: keep the bytes, or jpg with --resize, "

@@ -113,9 +113,9 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Kernel for attention: \"flash\", \"mem_efficient\", \"cudnn\", \"math\", or \"auto\" "
      "(LibTorch chooses). On the CPU only auto, flash and math."},
     {"train.state", [](Key k) { k.Choice(k->train.state, {"auto", "device", "host"}); }, kNothing,
-     "Where a GPU run keeps the estimators and other state of the records. \"device\": in the "
-     "GPU's memory; \"host\": in the host's, which costs a wait per step; \"auto\": on the GPU if "
-     "a rank's state takes at most 2 GiB."},
+     "Where a GPU run keeps the per-sample state, such as the estimators. \"device\": in GPU memory; "
+     "\"host\": in host memory, which costs a wait per step; \"auto\": in GPU memory if a rank's "
+     "state takes at most 2 GiB."},
     {"train.log_every", [](Key k) { k.Integer(k->train.log_every, 1, kMany); }, kNothing,
      "Write a line to metrics.jsonl every this many steps.",
      "log_every_n_steps"},

@@ -6,7 +6,7 @@
 
 namespace fastclip {
 
-/// Columns per tile of a [rows, columns] matrix: `tile`, or if it is 0 what fits a core's cache,
+/// Columns per tile of a [rows, columns] matrix: `tile`, or if it is 0 as many as suit the device,
 /// balanced over the tiles.
 std::int64_t TileWidth(std::int64_t rows, std::int64_t columns, std::int64_t tile,
                        at::Device device);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cstring>
 #include <stdexcept>
 #include <unordered_set>
 #include <utility>
@@ -17,7 +18,7 @@ SampleTable::SampleTable(const OrderPlan& plan, LaneRange lanes, std::vector<std
     lane_start_.push_back(rows_);
     rows_ += plan_.lane_size(lane);
   }
-  values_ = at::empty({rows_ + 1, static_cast<std::int64_t>(columns_.size())}, dtype);
+  values_ = at::empty({rows_, static_cast<std::int64_t>(columns_.size())}, dtype);
   for (std::size_t column = 0; column < columns_.size(); ++column) {
     values_.select(1, static_cast<std::int64_t>(column)).fill_(initial.at(column));
   }
@@ -54,21 +55,28 @@ void SampleTable::ForEachRecord(
   if (!some.empty()) visit(some);
 }
 
-void SampleTable::MoveTo(at::Device device) { values_ = values_.to(device); }
+void SampleTable::MoveTo(at::Device device) {
+  if (device.is_cpu()) return;
+  values_ = at::cat({values_, values_.new_zeros({1, values_.size(1)})}).to(device);
+}
 
 SampleTable::Rows SampleTable::Find(std::span<const std::int64_t> indices) const {
   const bool on_cpu = values_.device().is_cpu();
   Rows rows{.count = std::ssize(indices), .host = {}, .on_table = {}};
-  rows.host = at::empty({2, rows.count}, at::TensorOptions(at::kLong).pinned_memory(!on_cpu));
+  rows.host =
+      at::empty({on_cpu ? 1 : 2, rows.count}, at::TensorOptions(at::kLong).pinned_memory(!on_cpu));
   auto* const from = rows.host.mutable_data_ptr<std::int64_t>();
-  std::int64_t* const to = from + rows.count;
+  for (std::int64_t i = 0; i < rows.count; ++i) {
+    from[i] = RowOf(indices[static_cast<std::size_t>(i)]);
+  }
+  rows.on_table = rows.host;
+  if (on_cpu) return rows;
+  // A GPU writes in any order: of equal rows all but the last go to the spare one.
   std::unordered_set<std::int64_t> later;
   for (std::int64_t i = rows.count - 1; i >= 0; --i) {
-    from[i] = RowOf(indices[static_cast<std::size_t>(i)]);
-    to[i] = later.insert(from[i]).second ? from[i] : rows_;
+    from[rows.count + i] = later.insert(from[i]).second ? from[i] : rows_;
   }
-  rows.on_table =
-      on_cpu ? rows.host : rows.host.to(values_.device(), at::kLong, /*non_blocking=*/true);
+  rows.on_table = rows.host.to(values_.device(), at::kLong, /*non_blocking=*/true);
   return rows;
 }
 
@@ -82,7 +90,18 @@ void SampleTable::Write(const Rows& rows, const at::Tensor& values) {
     throw std::invalid_argument(fmt::format("expected shape [{}, {}], got [{}]", rows.count,
                                             values_.size(1), fmt::join(values.sizes(), ", ")));
   }
-  values_.index_copy_(0, rows.on_table[1], values.detach().to(values_.options()));
+  const at::Tensor source = values.detach().to(values_.options()).contiguous();
+  if (!values_.device().is_cpu()) {
+    values_.index_copy_(0, rows.on_table[1], source);
+    return;
+  }
+  const std::size_t bytes = static_cast<std::size_t>(values_.size(1)) * values_.element_size();
+  const auto* from = static_cast<const char*>(source.const_data_ptr());
+  auto* const to = static_cast<char*>(values_.mutable_data_ptr());
+  const auto* const row = rows.host.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < rows.count; ++i, from += bytes) {
+    std::memcpy(to + static_cast<std::size_t>(row[i]) * bytes, from, bytes);
+  }
 }
 
 }  // namespace fastclip

@@ -19,7 +19,7 @@ class SampleTable {
   /// The rows of some records, found once to read and write them.
   struct Rows {
     std::int64_t count = 0;
-    at::Tensor host;      ///< [2, count] int64: rows to read; rows to write
+    at::Tensor host;      ///< [1, count] int64; for a GPU [2, count]: to read, and to write
     at::Tensor on_table;  ///< the same on the table's device
   };
 
@@ -39,7 +39,7 @@ class SampleTable {
     constexpr double kMost = 2.0 * (std::int64_t{1} << 30);
     return where == "device" || (where == "auto" && bytes <= kMost);
   }
-  /// Puts the table on a device, where a step reads and writes it without a wait of the host.
+  /// Puts the table on a GPU, where a step reads and writes it without a wait of the host.
   void MoveTo(at::Device device);
 
   /// The rows of these SampleIndex, all in this rank's lanes. A GPU copies `host` late: keep the
@@ -63,8 +63,7 @@ class SampleTable {
   std::vector<std::string> columns_;
   std::vector<std::int64_t> lane_start_;  // first row of each lane of this rank
   std::int64_t rows_ = 0;
-  at::Tensor
-      values_;  // one row more than there are records: of equal indices all but the last go there
+  at::Tensor values_;  // on a GPU with a spare row at the end
 };
 
 }  // namespace fastclip

@@ -152,8 +152,8 @@ void Trainer::PlaceState() {
   if (device.is_cpu() || table.columns().empty()) return;
   const auto bytes = static_cast<double>(table.values().nbytes());
   const bool moves = SampleTable::BelongsOnDevice(config_->train.state, bytes);
-  console_.Say(fmt::format("state of the records: {}, {}", DescribeBytes(bytes),
-                           moves ? "on the GPU" : "in host memory"));
+  console_.Say(fmt::format("per-sample state: {}, {}", DescribeBytes(bytes),
+                           moves ? "in GPU memory" : "in host memory"));
   if (!moves) return;
   table.MoveTo(device);
 }

@@ -53,7 +53,7 @@ const ColourScale& ScaleOf(std::int64_t size, const TensorTarget& target) {
 }  // namespace
 
 at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target) {
-  if (target.device.is_cpu()) return host;
+  if (target.device.is_cpu() || !host.defined()) return host;
   return host.to(target.device, host.scalar_type(), target.non_blocking);
 }
 
@@ -125,8 +125,7 @@ std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const Tens
                                   dropout.each_step ? batch.step() : batch.epoch(), dropout);
     if (kept.defined() && target.non_blocking && !target.device.is_cpu()) kept = kept.pin_memory();
     micro.push_back({ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
-                     std::move(text.tokens), std::move(text.pool),
-                     kept.defined() ? Uploaded(kept, target) : kept, kept});
+                     std::move(text.tokens), std::move(text.pool), Uploaded(kept, target), kept});
   }
   return micro;
 }

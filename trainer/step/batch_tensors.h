@@ -28,7 +28,7 @@ struct TensorTarget {
   bool non_blocking = false;
 };
 
-/// A copy of `host` on the target's device; the same tensor on the CPU.
+/// A copy of `host` on the target's device; the same tensor on the CPU, or if it is undefined.
 at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target);
 
 /// Converts uint8 [rows, size, size, 3] to [rows, 3, size, size], channels_last, normalized by

@@ -163,8 +163,6 @@ at::Tensor GradientReducer::Finish(const std::vector<at::Tensor>& scalars) {
       bucket.sum->Wait();
       bucket.sum.reset();
     }
-  }
-  if (buckets_) {
     // As on one rank: what had no part in the step has no gradient, and the optimizer leaves it.
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       if (!buckets_->places[i].complete) parameters_[i].second.mutable_grad().reset();
