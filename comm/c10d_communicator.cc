@@ -4,12 +4,9 @@
 #include <c10/util/Flags.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <set>
 #include <thread>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -20,6 +17,7 @@
 
 #include "comm/comm_error.h"
 #include "comm/cuda_library.h"
+#include "comm/interfaces.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -93,19 +91,9 @@ class C10dCommunicator final : public Communicator {
     if (watch_ != nullptr) watch_->AtStep(step);
   }
 
-  void Synchronize() override {
-    if (!last_on_gpu_) return;
-    Watched("GPU collective", [&] {
-      const auto end = std::chrono::steady_clock::now() + timeout_;
-      while (!last_on_gpu_->isCompleted()) {
-        if (std::chrono::steady_clock::now() > end) {
-          throw std::runtime_error("timed out waiting for the other ranks");
-        }
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
-      }
-      if (last_on_gpu_->exception()) std::rethrow_exception(last_on_gpu_->exception());
-    });
-    last_on_gpu_.reset();
+  std::unique_ptr<Pending> CallsSoFar() override {
+    if (!last_on_gpu_) return Communicator::CallsSoFar();
+    return std::make_unique<EnqueuedWork>(*this, last_on_gpu_);
   }
 
   void Shutdown() override {
@@ -198,6 +186,29 @@ class C10dCommunicator final : public Communicator {
     c10::intrusive_ptr<c10d::Work> work_;
   };
 
+  /// Polled, as NCCL's own wait has no end where a rank is lost.
+  class EnqueuedWork final : public Pending {
+   public:
+    EnqueuedWork(C10dCommunicator& comm, c10::intrusive_ptr<c10d::Work> work)
+        : comm_(comm), work_(std::move(work)) {}
+    void Wait() override {
+      comm_.Watched("GPU collective", [&] {
+        const auto end = std::chrono::steady_clock::now() + comm_.timeout_;
+        while (!work_->isCompleted()) {
+          if (std::chrono::steady_clock::now() > end) {
+            throw std::runtime_error("timed out waiting for the other ranks");
+          }
+          std::this_thread::sleep_for(std::chrono::microseconds(50));
+        }
+        if (work_->exception()) std::rethrow_exception(work_->exception());
+      });
+    }
+
+   private:
+    C10dCommunicator& comm_;
+    c10::intrusive_ptr<c10d::Work> work_;
+  };
+
   /// What c10d throws is the doing of other ranks, but where memory was short.
   template <class Body>
   auto Try(const char* call, const Body& body) -> decltype(body()) {
@@ -240,7 +251,7 @@ class C10dCommunicator final : public Communicator {
   }
 
   /// Gloo's wait blocks, and only with a timeout of its own surely ends. NCCL's orders the current
-  /// stream behind the call; Synchronize() keeps the time.
+  /// stream behind the call; CallsSoFar() keeps the time.
   void Wait(c10d::Backend& backend, const c10::intrusive_ptr<c10d::Work>& work) {
     if (&backend == gloo_.get()) {
       work->wait(timeout_);
@@ -255,36 +266,7 @@ class C10dCommunicator final : public Communicator {
   Watch* watch_;
 };
 
-std::set<std::string> Interfaces() {
-  std::set<std::string> names;
-  ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return names;
-  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr != nullptr && (entry->ifa_flags & IFF_UP) != 0)
-      names.insert(entry->ifa_name);
-  }
-  freeifaddrs(list);
-  return names;
-}
-
 }  // namespace
-
-void CheckInterfaces() {
-  const char* wanted = std::getenv("GLOO_SOCKET_IFNAME");
-  if (wanted == nullptr || *wanted == '\0') return;
-  const std::set<std::string> there = Interfaces();
-  const std::string names = wanted;
-  for (std::size_t at = 0; at <= names.size();) {
-    const std::size_t comma = std::min(names.find(',', at), names.size());
-    const std::string name = names.substr(at, comma - at);
-    if (!there.contains(name)) {
-      throw std::runtime_error(
-          fmt::format("GLOO_SOCKET_IFNAME: interface '{}' is not up on this host; use one of {}",
-                      name, fmt::join(there, ", ")));
-    }
-    at = comma + 1;
-  }
-}
 
 std::unique_ptr<Store> OpenTcpStore(const Launch& launch, std::chrono::milliseconds timeout) {
   // c10d logs each failed attempt with its stack; what people need of it is in the errors.

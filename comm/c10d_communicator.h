@@ -19,10 +19,6 @@ std::unique_ptr<Store> OpenTcpStore(const Launch& launch, std::chrono::milliseco
 /// c10d's HashStore: a store inside one process, for tests and threads.
 std::unique_ptr<Store> MakeLocalStore();
 
-/// Throws std::runtime_error if GLOO_SOCKET_IFNAME names an interface that is not up on this host.
-/// (c10d would only report that it found no address.)
-void CheckInterfaces();
-
 struct ConnectOptions {
   std::string prefix;  ///< keeps this group's keys apart
   int rank = 0;

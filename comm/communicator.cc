@@ -32,6 +32,8 @@ class OneRank final : public Communicator {
 
 }  // namespace
 
+std::unique_ptr<Pending> Communicator::CallsSoFar() { return std::make_unique<Done>(); }
+
 std::unique_ptr<Communicator> WorldOfOne() { return std::make_unique<OneRank>(); }
 
 }  // namespace fastclip

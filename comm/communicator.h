@@ -33,9 +33,10 @@ class Communicator {
   [[nodiscard]] virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor values) = 0;
   virtual void Broadcast(at::Tensor& values, int root) = 0;
   virtual void Barrier() = 0;
-  /// Waits until all calls so far are done, also on a GPU; throws after the timeout. Call it before
-  /// the host reads a result, which would otherwise wait for a lost rank forever.
-  virtual void Synchronize() {}
+  /// All calls so far: Wait() returns when they are done, also on a GPU, and throws after the
+  /// timeout. Wait before the host reads a result, which would otherwise wait for a lost rank
+  /// forever.
+  [[nodiscard]] virtual std::unique_ptr<Pending> CallsSoFar();
   /// Sets the timeout of later calls and returns the old one. Every rank must set it at the same
   /// place.
   virtual std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) {

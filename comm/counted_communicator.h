@@ -24,7 +24,7 @@ class CountedCommunicator final : public Communicator {
 
   int rank() const override { return comm_.rank(); }
   int world_size() const override { return comm_.world_size(); }
-  void Synchronize() override { comm_.Synchronize(); }
+  std::unique_ptr<Pending> CallsSoFar() override { return comm_.CallsSoFar(); }
   void AtStep(std::int64_t step) override { comm_.AtStep(step); }
   std::chrono::milliseconds SetTimeout(std::chrono::milliseconds timeout) override {
     return comm_.SetTimeout(timeout);

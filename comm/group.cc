@@ -3,6 +3,7 @@
 #include "comm/c10d_communicator.h"
 #include "comm/comm_error.h"
 #include "comm/descriptors.h"
+#include "comm/interfaces.h"
 #include "comm/rendezvous.h"
 
 namespace fastclip {

@@ -42,7 +42,8 @@ struct BatchLoader::Impl {
       : feed(std::move(feed)),
         options(CheckedOptions(options)),
         runtime(runtime),
-        memory(PlanMemory(options, this->feed->batches() > 0 ? this->feed->rows(0) : 0)),
+        memory(PlanMemory(options, this->feed->batches() > 0 ? this->feed->rows(0) : 0,
+                          runtime.held_batches)),
         row_reader(source, *this->feed, this->options, this->runtime, counters),
         ring(runtime.memory),
         gate(memory.records),
@@ -214,9 +215,9 @@ struct BatchLoader::Impl {
 
   // The consumer.
 
-  bool HasNext() FASTCLIP_EXCLUDES(mutex) {
+  bool HasNext(int count) FASTCLIP_EXCLUDES(mutex) {
     const MutexLock lock(mutex);
-    return window.HeadIsComplete() && !window.HeadFailed();
+    return window.ready() >= count;
   }
 
   std::optional<Batch> Next(const std::stop_token& give_up) FASTCLIP_EXCLUDES(mutex) {
@@ -326,7 +327,7 @@ std::optional<Batch> BatchLoader::Next(const std::stop_token& give_up) {
   return impl_->Next(give_up);
 }
 
-bool BatchLoader::HasNext() const { return impl_->HasNext(); }
+bool BatchLoader::HasNext(int count) const { return impl_->HasNext(count); }
 
 LoaderStats BatchLoader::stats() const { return impl_->Stats(); }
 

@@ -36,9 +36,9 @@ class BatchLoader {
   /// every call; the batches before it are returned first. Also returns nothing if `give_up` is
   /// requested before the batch is ready; a later call waits for it again. Call it from one thread.
   std::optional<Batch> Next(const std::stop_token& give_up = {});
-  /// Whether Next() would return a batch at once. False if it would throw, and after the last
-  /// batch.
-  bool HasNext() const;
+  /// Whether the next `count` calls of Next() would each return a batch at once. False if one would
+  /// throw, and if fewer are left.
+  bool HasNext(int count = 1) const;
   LoaderStats stats() const;
 
  private:

@@ -51,6 +51,11 @@ std::shared_ptr<Batch::Storage> BatchWindow::TakeHead() {
   return storage;
 }
 
+int BatchWindow::ready() const {
+  const auto waiting = [](const auto& batch) { return batch->unfinished != 0 || batch->error; };
+  return static_cast<int>(std::ranges::find_if(batches_, waiting) - batches_.begin());
+}
+
 int BatchWindow::complete() const {
   return static_cast<int>(
       std::ranges::count_if(batches_, [](const auto& batch) { return batch->unfinished == 0; }));

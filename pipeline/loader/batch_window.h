@@ -56,6 +56,8 @@ class BatchWindow {
   std::shared_ptr<Batch::Storage> TakeHead();
   /// Whether every batch of the feed was taken.
   bool IsOver() const { return delivered_ == feed_.batches(); }
+  /// Batches that the consumer would get at once, one after the other.
+  int ready() const;
   /// Batches that are complete.
   int complete() const;
 

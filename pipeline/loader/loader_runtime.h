@@ -19,6 +19,8 @@ struct LoaderRuntime {
   KnownBad* given_up = nullptr;
   /// Memory of the batches; pinned memory for CUDA. Must outlive the batches too.
   std::pmr::memory_resource* memory = std::pmr::new_delete_resource();
+  /// Batches that the consumer holds at once; they count in LoaderOptions::memory_bytes.
+  int held_batches = 1;
   /// For tests: called before a stage processes a record, to slow it down.
   std::function<void(LoaderStage)> before_stage = nullptr;
 };

@@ -25,20 +25,21 @@ std::int64_t BatchBytes(const LoaderOptions& options, int rows) {
 
 }  // namespace
 
-MemoryPlan PlanMemory(const LoaderOptions& options, int rows) {
+MemoryPlan PlanMemory(const LoaderOptions& options, int rows, int held) {
   if (options.memory_bytes == 0) return {options.prefetch, kRecords};
   const std::int64_t batch = std::max<std::int64_t>(1, BatchBytes(options, rows));
-  const std::int64_t least = 2 * batch + kFewestRecords;
+  const std::int64_t least = (held + 1) * batch + kFewestRecords;
   if (options.memory_bytes < least) {
     const std::int64_t mib = (least + kMiB - 1) / kMiB;
     throw std::invalid_argument(fmt::format(
-        "pipeline.memory = {} bytes is too small for two batches of {} ({} MiB each) and records; "
+        "pipeline.memory = {} bytes is too small for {} batches of {} ({} MiB each) and records; "
         "set at least {} ({} MiB), or use smaller batches",
-        options.memory_bytes, Counted(rows, "row"), (batch + kMiB - 1) / kMiB, mib * kMiB, mib));
+        options.memory_bytes, held + 1, Counted(rows, "row"), (batch + kMiB - 1) / kMiB, mib * kMiB,
+        mib));
   }
-  const std::int64_t ahead = (options.memory_bytes - kFewestRecords) / batch - 1;
+  const std::int64_t ahead = (options.memory_bytes - kFewestRecords) / batch - held;
   const int batches = static_cast<int>(std::min<std::int64_t>(ahead, options.prefetch));
-  return {batches, options.memory_bytes - (batches + 1) * batch};
+  return {batches, options.memory_bytes - (batches + held) * batch};
 }
 
 }  // namespace fastclip

@@ -6,6 +6,7 @@
 #include <latch>
 
 #include "comm/comm_error.h"
+#include "comm/interfaces.h"
 #include "tests/comm/gloo_world.h"
 
 namespace fastclip {

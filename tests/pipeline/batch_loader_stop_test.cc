@@ -82,11 +82,14 @@ TEST(BatchLoader, KnowsWhetherItsNextBatchIsThere) {
   source.before_read = [&](std::int64_t, std::stop_token) { may_read.wait(); };
   const OrderPlan plan({.size = 400, .batch_size = 64});
   const ByteTokenizer tokenizer;
-  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 1, tokenizer, Options());
+  BatchLoader loader(source, plan, {0, plan.options().lanes}, 0, 2, tokenizer, Options());
   EXPECT_FALSE(loader.HasNext());
   may_read.count_down();
-  while (!loader.HasNext()) std::this_thread::yield();
+  while (!loader.HasNext(2)) std::this_thread::yield();
   EXPECT_EQ(loader.Next()->step(), 0);
+  EXPECT_TRUE(loader.HasNext());
+  EXPECT_FALSE(loader.HasNext(2));
+  EXPECT_EQ(loader.Next()->step(), 1);
   EXPECT_FALSE(loader.HasNext());  // it was the last
 }
 

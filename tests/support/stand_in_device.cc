@@ -27,7 +27,17 @@ namespace {
 
 constexpr int kPoison = 0xff;
 
-std::atomic<std::int64_t> ops = 0, host_reads = 0, blocking_copies = 0, late_copies = 0;
+std::atomic<std::int64_t> ops = 0, host_reads = 0, blocking_copies = 0, late_copies = 0,
+                          event_waits = 0;
+
+std::mutex by_name_mutex;
+std::map<std::string, std::int64_t> by_name;
+
+void CountOp(const std::string& name) {
+  ++ops;
+  const std::lock_guard lock(by_name_mutex);
+  ++by_name[name];
+}
 
 // ---- streams: queues of copies that are not carried out yet, and of waits for other streams
 
@@ -143,18 +153,22 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     if (of != nullptr) streams().Enqueue(QueueOf(stream), {{}, of->stream, of->position});
   }
   bool queryEvent(void* event) const override {
-    synchronizeEvent(event);
+    CarryOut(event);
     return true;
   }
   void synchronizeEvent(void* event) const override {
-    const auto* const of = static_cast<Event*>(event);
-    if (of != nullptr) streams().RunUpTo(of->stream, of->position);
+    ++event_waits;
+    CarryOut(event);
   }
   void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
     delete static_cast<Event*>(event);
   }
 
  private:
+  static void CarryOut(void* event) {
+    const auto* const of = static_cast<Event*>(event);
+    if (of != nullptr) streams().RunUpTo(of->stream, of->position);
+  }
   static std::size_t Index(c10::Device device) {
     return static_cast<std::size_t>(device.has_index() ? device.index() : current_device);
   }
@@ -313,6 +327,7 @@ class Call {
       impl->set_sizes_and_strides(host.sizes(), host.strides(), host.storage_offset());
     }
   }
+  bool is_view() const { return is_view_; }
   /// Also carries out what the op has to wait for.
   void Begin() const {
     if (!pairs_.empty() && on_cpu_) {
@@ -336,13 +351,14 @@ class Call {
     return pairs_.emplace_back(tensor, OnHost(tensor)).second;
   }
 
-  at::Tensor Ours(const at::Tensor& result) const {
+  at::Tensor Ours(const at::Tensor& result) {
     if (!result.defined()) return result;
     for (const auto& [ours, host] : pairs_) {
       if (host.is_same(result)) return ours;
     }
     for (const auto& [ours, host] : pairs_) {  // a view
       if (host.storage().unsafeGetStorageImpl() == result.storage().unsafeGetStorageImpl()) {
+        is_view_ = true;
         return Shaped(ours.storage(), c10::DispatchKey::PrivateUse1, result);
       }
     }
@@ -354,6 +370,7 @@ class Call {
   std::vector<std::pair<at::Tensor, at::Tensor>> pairs_;
   c10::Device device_ = Device(current_device);
   bool on_cpu_ = false, on_others_ = false;
+  bool is_view_ = false;
 };
 
 /// Kernels run below autograd and autocast.
@@ -371,7 +388,6 @@ bool ReadsInside(std::string_view op) {
 
 void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const KernelScope scope;
-  ++ops;
   const auto& schema = op.schema();
   if (ReadsInside(schema.name())) ++host_reads;
   Call call(schema.name());
@@ -388,6 +404,7 @@ void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     *value = call.Result(*value);
   }
   call.TakeResized();
+  if (!call.is_view() && !schema.name().starts_with("aten::empty")) CountOp(schema.name());
 }
 
 at::Scalar ReadScalar(const at::Tensor& tensor) {
@@ -411,7 +428,7 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
   const std::int64_t stream = CurrentStream((to_device ? to : from).device().index());
   streams().RunAll(stream);
   if (to_device && from_device) {
-    ++ops;
+    CountOp("aten::copy_");
     target.copy_(source);
     return to;
   }
@@ -420,9 +437,13 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
   if (non_blocking && Pinned::Get().Holds(on_cpu.const_data_ptr())) {
     ++late_copies;
     Poison(target);
-    // The source's bytes are not kept alive: giving them back early must show.
-    at::Tensor bytes = at::from_blob(source.mutable_data_ptr(), source.sizes(), source.strides(),
-                                     source.options().requires_grad(false));
+    // Device memory that is freed is used again behind what its stream still does. The host's bytes
+    // are not kept alive: giving them back early must show.
+    at::Tensor bytes = source;
+    if (!from_device) {
+      bytes = at::from_blob(source.mutable_data_ptr(), source.sizes(), source.strides(),
+                            source.options().requires_grad(false));
+    }
     streams().Enqueue(stream, {.copy = [bytes, target] { target.copy_(bytes); }});
     return to;
   }
@@ -433,6 +454,11 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
   }
   target.copy_(source);
   return to;
+}
+
+/// Memory that is freed is not used again before its copies are carried out: nothing to note.
+void RecordStream(at::Tensor& tensor, c10::Stream) {
+  if (!IsOurs(tensor)) throw std::invalid_argument("record_stream: not a tensor of the device");
 }
 
 at::Tensor Convolution(const at::Tensor& input, const at::Tensor& weight,
@@ -469,6 +495,15 @@ TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_local_scalar_dense", &ReadScalar);
   m.impl("_copy_from", &CopyFrom);
+  m.impl("record_stream", &RecordStream);
+  // A GPU has kernels over lists; the default would be an op for each tensor.
+  for (const char* op :
+       {"_foreach_norm.Scalar", "_foreach_mul_.Scalar", "_foreach_mul_.Tensor",
+        "_foreach_add_.Scalar", "_foreach_add_.List", "_foreach_sub_.List",
+        "_foreach_addcmul_.Scalar", "_foreach_sqrt", "_foreach_reciprocal_", "_foreach_sign_",
+        "_foreach_mul_.List", "_foreach_lerp.Scalar", "_foreach_lerp_.Scalar"}) {
+    m.impl(op, torch::CppFunction::makeFromBoxedFunction<&RunOnHost>());
+  }
   m.impl("convolution_overrideable", &Convolution);
   m.impl("convolution_backward_overrideable", &ConvolutionBackward);
 }
@@ -509,10 +544,20 @@ Counts counts() {
   return {.ops = ops,
           .host_reads = host_reads,
           .blocking_copies = blocking_copies,
-          .late_copies = late_copies};
+          .late_copies = late_copies,
+          .event_waits = event_waits};
 }
 
-void ResetCounts() { ops = host_reads = blocking_copies = late_copies = 0; }
+std::map<std::string, std::int64_t> OpsByName() {
+  const std::lock_guard lock(by_name_mutex);
+  return by_name;
+}
+
+void ResetCounts() {
+  const std::lock_guard lock(by_name_mutex);
+  by_name.clear();
+  ops = host_reads = blocking_copies = late_copies = event_waits = 0;
+}
 
 c10::Allocator& PinnedMemory() { return Pinned::Get(); }
 

@@ -4,6 +4,8 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <map>
+#include <string>
 
 namespace fastclip {
 
@@ -27,12 +29,17 @@ inline c10::Device Device(int index = 0) { return {kType, static_cast<c10::Devic
 void Register();
 
 struct Counts {
-  std::int64_t ops = 0;              ///< calls of CPU kernels
+  /// Calls of CPU kernels without views and empty tensors: about what a GPU launches. A call over a
+  /// list of tensors is one.
+  std::int64_t ops = 0;
   std::int64_t host_reads = 0;       ///< waits of the host: item(), copies, nonzero and the like
   std::int64_t blocking_copies = 0;  ///< copies to the device for which the host waited
   std::int64_t late_copies = 0;      ///< non-blocking copies, in both directions
+  std::int64_t event_waits = 0;      ///< waits of the host for an event
 };
 Counts counts();
+/// Counts::ops by name.
+std::map<std::string, std::int64_t> OpsByName();
 void ResetCounts();
 
 /// Page-locked memory of the device.

@@ -45,7 +45,7 @@ CheckpointMeta Meta(std::int64_t step) {
   meta.model_config = R"({"embed_dim":16,"quick_gelu":false})";
   meta.tokenizer = "clip:words.txt";
   meta.vocabulary_hash = 0xff00000000000001;
-  meta.scaler = GradScaler{.scale = 4096, .good_steps = 17};
+  meta.scaler = GradScaler::State{.scale = 4096, .good_steps = 17};
   meta.overflowed_steps = 4;
   for (const Skip cause : kAllSkips) meta.skips[cause] = 1 + static_cast<int>(cause);
   meta.refused_steps = 3;

@@ -199,7 +199,8 @@ TEST_P(DeviceStep, WithItsStateOnTheDeviceReadsOnceAndCopiesWithoutWaiting) {
   const auto micro = device.Micro(3, 1);
   stand_in::ResetCounts();
   device.RunOn(micro, 3);
-  EXPECT_EQ(stand_in::counts().host_reads, 1);
+  EXPECT_EQ(stand_in::counts().event_waits, 1);  // of the report
+  EXPECT_EQ(stand_in::counts().host_reads, 0);
   EXPECT_EQ(stand_in::counts().blocking_copies, 0);
 }
 

@@ -57,7 +57,7 @@ TEST(AllocatorMemory, TakesFromItsAllocatorAndGivesBack) {
 }
 
 TEST(BatchMemory, OfTheCpuIsTheUsualOne) {
-  EXPECT_EQ(BatchMemory(false), std::pmr::new_delete_resource());
+  EXPECT_EQ(BatchMemory(at::kCPU), std::pmr::new_delete_resource());
 }
 
 }  // namespace

@@ -77,14 +77,20 @@ struct Rank {
     }
     return all;
   }
+  static StepInput InputOf(const Part& rows, std::int64_t number) {
+    StepInput input;
+    input.micro = rows.micro;
+    input.indices = rows.indices;
+    input.epoch = number;
+    input.gamma = number == 0 ? 1.0 : 0.6;
+    input.rates.model = input.rates.tau = 1e-3;
+    return input;
+  }
   StepReport RunOn(const Part& rows, std::int64_t number,
                    const std::function<bool()>& wants_talk = {}) {
-    return step.Run({.micro = rows.micro,
-                     .indices = rows.indices,
-                     .epoch = number,
-                     .gamma = number == 0 ? 1.0 : 0.6,
-                     .rates = {1e-3, 1e-3},
-                     .wants_talk = wants_talk});
+    StepInput input = InputOf(rows, number);
+    input.wants_talk = wants_talk;
+    return step.Run(input);
   }
   StepReport Run(std::int64_t number, std::int64_t parts = 1,
                  const std::function<bool()>& wants_talk = {}) {

@@ -179,8 +179,8 @@ TEST(TrainStep, AnOverflowOfTheGradientScaleAdvancesNothingButTheScale) {
   const auto comm = WorldOfOne();
   Rank rank("fastclip_v3", {kLanes}, *comm, 0, "amp");
   rank.Run(0);
-  EXPECT_EQ(rank.step.scaler().good_steps, 1);
-  rank.step.scaler().scale = std::ldexp(1.0, 100);
+  EXPECT_EQ(rank.step.scaler().state().good_steps, 1);
+  rank.step.scaler().Set({.scale = std::ldexp(1.0, 100), .good_steps = 1});
   const at::Tensor weights = rank.Weights().clone(), state = rank.table.values().clone();
   NamedTensors moments;
   for (const auto& [name, tensor] : rank.optimizer->state())
@@ -194,23 +194,23 @@ TEST(TrainStep, AnOverflowOfTheGradientScaleAdvancesNothingButTheScale) {
     EXPECT_TRUE(at::equal(rank.optimizer->state()[i].second, moments[i].second))
         << moments[i].first;
   }
-  EXPECT_EQ(rank.step.scaler().scale, std::ldexp(1.0, 99));
-  EXPECT_EQ(rank.step.scaler().good_steps, 0);
+  EXPECT_EQ(rank.step.scaler().state().scale, std::ldexp(1.0, 99));
+  EXPECT_EQ(rank.step.scaler().state().good_steps, 0);
 }
 
 TEST(GradScaler, GrowsAfterManyGoodStepsAndStopsShrinkingAtOne) {
+  const at::Tensor good = at::zeros({}, at::kBool), bad = at::ones({}, at::kBool);
   GradScaler scaler;
-  for (std::int64_t step = 0; step < GradScaler::kGrowthInterval; ++step) {
-    EXPECT_EQ(scaler.scale, GradScaler::kStart);
-    scaler.Update(true);
-  }
-  EXPECT_EQ(scaler.scale, 2 * GradScaler::kStart);
-  for (int step = 0; step < 17; ++step) {
-    EXPECT_TRUE(scaler.CanShrink());
-    scaler.Update(false);
-  }
-  EXPECT_EQ(scaler.scale, 1);
-  EXPECT_FALSE(scaler.CanShrink());
+  scaler.Set({.good_steps = GradScaler::kGrowthInterval - 2});
+  EXPECT_FALSE(scaler.Update(good).item<bool>());
+  EXPECT_EQ(scaler.state().scale, GradScaler::kStart);
+  scaler.Update(good);
+  EXPECT_EQ(scaler.state().scale, 2 * GradScaler::kStart);
+  EXPECT_EQ(scaler.state().good_steps, 0);
+  for (int step = 0; step < 17; ++step) EXPECT_TRUE(scaler.Update(bad).item<bool>());
+  EXPECT_EQ(scaler.state().scale, 1);
+  EXPECT_FALSE(scaler.Update(bad).item<bool>());
+  EXPECT_EQ(scaler.state().scale, 1);
 }
 
 TEST(TrainStep, TellsAllRanksThatOneWantsToTalk) {

@@ -108,7 +108,7 @@ TEST_F(Training, ResumesToTheBitAfterATermSignal) {
 
 TEST_F(Training, MemoryThatHoldsNoBatchesIsRefusedBeforeTheStart) {
   EXPECT_EQ(Run(Train("run", {"pipeline.memory=1000000"})), 2);
-  EXPECT_NE(errors_.find("pipeline.memory = 1000000 bytes is too small for two batches of 16 rows"),
+  EXPECT_NE(errors_.find("pipeline.memory = 1000000 bytes is too small for 2 batches of 16 rows"),
             std::string::npos)
       << errors_;
   EXPECT_EQ(Run(Train("run", {"pipeline.memory=60000000", "train.epochs=1"})), 0) << errors_;

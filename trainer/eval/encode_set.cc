@@ -34,7 +34,7 @@ SkipCounts EncodeBatches(const ClipModel& model, const RecordSource& source, Sam
   const at::NoGradGuard no_grad;
   const int batch_size = options.batch_size;
   BatchLoader loader(source, first, last, batch_size, tokenizer, FittedTo(model, options.loader),
-                     {.memory = BatchMemory(options.target.device.is_cuda())});
+                     {.memory = BatchMemory(options.target.device)});
   SkipCounts skips{};
   std::int64_t records = 0;
   while (const auto batch = loader.Next(options.stop)) {

@@ -8,6 +8,11 @@
 #include <stdexcept>
 
 namespace fastclip {
+namespace {
+
+constexpr double kThreshold = 0.03;  // of "step_thresh"
+
+}  // namespace
 
 void CheckTemperature(const TemperatureOptions& options) {
   if (!(options.init >= 0.01 && options.init <= 1)) {
@@ -25,17 +30,30 @@ void CheckTemperature(const TemperatureOptions& options) {
   }
 }
 
+bool RateReadsTemperature(const TemperatureOptions& options) {
+  return options.schedule == "step_thresh";
+}
+
 double TemperatureRate(const TemperatureOptions& options, const LearningRateOptions& model,
-                       std::int64_t step, const RunLength& run, const at::Tensor& logit_scale) {
+                       std::int64_t step, const RunLength& run, double logit_scale) {
   const double lr = options.lr < 0 ? model.lr : options.lr;
   if (options.schedule == "const") return lr;
-  if (options.schedule == "step_thresh") {
-    return 1 / std::exp(logit_scale.item<double>()) <= 0.03 ? lr / 3 : lr;
+  if (RateReadsTemperature(options)) {
+    return 1 / std::exp(logit_scale) <= kThreshold ? lr / 3 : lr;
   }
   LearningRateOptions same = model;
   if (options.schedule == "cosine") same.schedule = "cosine";
   same.lr = lr;
   return LearningRate(same, step, run);
+}
+
+at::Tensor TemperatureRateOnDevice(const TemperatureOptions& options,
+                                   const LearningRateOptions& model,
+                                   const at::Tensor& logit_scale) {
+  const double lr = options.lr < 0 ? model.lr : options.lr;
+  const at::Tensor tau = logit_scale.detach().to(at::kDouble).exp().reciprocal();
+  const at::Tensor low = tau.le(kThreshold).to(at::kDouble);
+  return (low * (lr / 3) + (1 - low) * lr).to(at::kFloat);
 }
 
 void ClampLogitScale(at::Tensor logit_scale) {

@@ -31,10 +31,17 @@ struct TemperatureOptions {
 /// Throws std::invalid_argument with the reason.
 void CheckTemperature(const TemperatureOptions& options);
 
-/// Learning rate of t for a step of a run. `logit_scale` is t before the step; only "step_thresh"
-/// reads it (this synchronizes a GPU).
+/// Whether the learning rate of t depends on t.
+bool RateReadsTemperature(const TemperatureOptions& options);
+
+/// Learning rate of t for a step of a run. `logit_scale` is t before the step; it counts only if
+/// RateReadsTemperature().
 double TemperatureRate(const TemperatureOptions& options, const LearningRateOptions& model,
-                       std::int64_t step, const RunLength& run, const at::Tensor& logit_scale);
+                       std::int64_t step, const RunLength& run, double logit_scale);
+
+/// The same where only a GPU knows t: 0-d float32 on its device. REQUIRES: RateReadsTemperature().
+at::Tensor TemperatureRateOnDevice(const TemperatureOptions& options,
+                                   const LearningRateOptions& model, const at::Tensor& logit_scale);
 
 /// Clamps t to [0, ln 100], so that τ stays in [0.01, 1]. Called after each optimizer step.
 void ClampLogitScale(at::Tensor logit_scale);

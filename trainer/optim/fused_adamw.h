@@ -11,7 +11,7 @@ class FusedAdamW final : public GroupedOptimizer {
   FusedAdamW(const std::vector<Parameter>& parameters, const OptimizerOptions& options);
 
  private:
-  void Update(const Group& group) override;
+  void Update(const Group& group, const Refusal& refusal) override;
 
   double beta1_, beta2_, eps_;
 };

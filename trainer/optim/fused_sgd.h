@@ -12,7 +12,7 @@ class FusedSgd final : public GroupedOptimizer {
   FusedSgd(const std::vector<Parameter>& parameters, const OptimizerOptions& options);
 
  private:
-  void Update(const Group& group) override;
+  void Update(const Group& group, const Refusal& refusal) override;
 
   double momentum_;
   bool nesterov_;

@@ -13,7 +13,7 @@ namespace fastclip {
 /// update a group.
 class GroupedOptimizer : public Optimizer {
  public:
-  void Step(const LearningRates& rates) final;
+  void Step(const LearningRates& rates, const Refusal& refusal) final;
   NamedTensors state() const final;
   void LoadState(const NamedTensors& state, const std::string& where) final;
 
@@ -26,6 +26,7 @@ class GroupedOptimizer : public Optimizer {
     std::vector<at::Tensor> gradients;           // in the parameters' layouts; read-only
     std::vector<std::vector<at::Tensor>> state;  // one list per kind, in the order of kinds
     double lr = 0;
+    at::Tensor lr_on_device;  // if defined, in place of `lr`
     double weight_decay = 0;
   };
 
@@ -33,10 +34,20 @@ class GroupedOptimizer : public Optimizer {
   GroupedOptimizer(const std::vector<Parameter>& parameters, double weight_decay,
                    const Kinds& kinds, const Kinds& temperature_kinds);
 
-  /// Called by Step() for each group with parameters to update, without autograd.
-  virtual void Update(const Group& group) = 0;
+  /// Called by Step() for each group with parameters to update, without autograd. On a GPU it must
+  /// change nothing if refusal.on_device() is 1.
+  virtual void Update(const Group& group, const Refusal& refusal) = 0;
 
-  /// Number of steps, including the current one: 0-d float32 on the parameters' device.
+  /// The gradients; `these` if refused, with which lerp leaves an average as it is.
+  static std::vector<at::Tensor> GradientsOr(const std::vector<at::Tensor>& these,
+                                             const Group& group, const Refusal& refusal);
+  /// Times `factor`; unchanged if refused.
+  static void Multiply(const std::vector<at::Tensor>& list, double factor, const Refusal& refusal);
+  /// `list`, times the group's learning rate and −1, added to the parameters; nothing if refused.
+  static void AddStep(const Group& group, std::vector<at::Tensor>& list, const Refusal& refusal);
+
+  /// Number of steps, including the current one unless it is refused: 0-d float32 on the
+  /// parameters' device.
   const at::Tensor& step() const { return step_; }
 
  private:

@@ -22,17 +22,19 @@ Lamb::Lamb(const std::vector<Parameter>& parameters, const OptimizerOptions& opt
       beta2_(options.beta2),
       eps_(options.eps) {}
 
-void Lamb::Update(const Group& group) {
+void Lamb::Update(const Group& group, const Refusal& refusal) {
   const std::vector<at::Tensor>& m = group.state[0];
   const std::vector<at::Tensor>& v = group.state[1];
+  const at::Tensor none = at::zeros({}, m.front().options());
   // m ← β1·m + (1−β1)·g,  v ← β2·v + (1−β2)·g²
-  at::_foreach_lerp_(m, group.gradients, 1 - beta1_);
-  at::_foreach_mul_(v, beta2_);
-  at::_foreach_addcmul_(v, group.gradients, group.gradients, 1 - beta2_);
+  at::_foreach_lerp_(m, GradientsOr(m, group, refusal), 1 - beta1_);
+  Multiply(v, beta2_, refusal);
+  const std::vector<at::Tensor> g = GradientsOr(std::vector(v.size(), none), group, refusal);
+  at::_foreach_addcmul_(v, g, g, 1 - beta2_);
 
   // 1/(1−βᵏ): in double, then in the dtype of the lists that they scale.
   const auto unbias = [&](double beta) {
-    return (1 - at::pow(beta, step().to(at::kDouble))).reciprocal();
+    return (1 - at::pow(beta, step().to(at::kDouble).clamp_min(1))).reciprocal();
   };
   const at::ScalarType dtype = m.front().scalar_type();
   // r = m̂/(√v̂ + eps), worked out in one list: it is as large as the group.
@@ -46,7 +48,7 @@ void Lamb::Update(const Group& group) {
     at::_foreach_add_(r, group.parameters, group.weight_decay);
     at::_foreach_mul_(r, TrustRatios(group.parameters, r));
   }
-  at::_foreach_add_(group.parameters, r, -group.lr);
+  AddStep(group, r, refusal);
 }
 
 }  // namespace fastclip

@@ -13,7 +13,7 @@ class Lamb final : public GroupedOptimizer {
   Lamb(const std::vector<Parameter>& parameters, const OptimizerOptions& options);
 
  private:
-  void Update(const Group& group) override;
+  void Update(const Group& group, const Refusal& refusal) override;
 
   double beta1_, beta2_, eps_;
 };

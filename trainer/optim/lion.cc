@@ -9,16 +9,16 @@ Lion::Lion(const std::vector<Parameter>& parameters, const OptimizerOptions& opt
       beta1_(options.beta1),
       beta2_(options.beta2) {}
 
-void Lion::Update(const Group& group) {
+void Lion::Update(const Group& group, const Refusal& refusal) {
   const std::vector<at::Tensor>& m = group.state[0];
+  const std::vector<at::Tensor> gradients = GradientsOr(m, group, refusal);
   // p ← p − lr·(wd·p + sign(β1·m + (1−β1)·g)),  then m ← β2·m + (1−β2)·g
-  if (group.weight_decay != 0) {
-    at::_foreach_mul_(group.parameters, 1 - group.lr * group.weight_decay);
-  }
-  std::vector<at::Tensor> directions = at::_foreach_lerp(m, group.gradients, 1 - beta1_);
+  if (group.weight_decay != 0)
+    Multiply(group.parameters, 1 - group.lr * group.weight_decay, refusal);
+  std::vector<at::Tensor> directions = at::_foreach_lerp(m, gradients, 1 - beta1_);
   at::_foreach_sign_(directions);
-  at::_foreach_add_(group.parameters, directions, -group.lr);
-  at::_foreach_lerp_(m, group.gradients, 1 - beta2_);
+  AddStep(group, directions, refusal);
+  at::_foreach_lerp_(m, gradients, 1 - beta2_);
 }
 
 }  // namespace fastclip

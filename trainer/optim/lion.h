@@ -13,7 +13,7 @@ class Lion final : public GroupedOptimizer {
   Lion(const std::vector<Parameter>& parameters, const OptimizerOptions& options);
 
  private:
-  void Update(const Group& group) override;
+  void Update(const Group& group, const Refusal& refusal) override;
 
   double beta1_, beta2_;
 };

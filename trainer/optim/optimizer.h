@@ -10,6 +10,7 @@
 #include "comm/communicator.h"
 #include "trainer/base/named_tensors.h"
 #include "trainer/base/parameter.h"
+#include "trainer/optim/refusal.h"
 
 namespace fastclip {
 
@@ -49,14 +50,17 @@ void CheckOptimizer(const OptimizerOptions& options);
 struct LearningRates {
   double model = 0;
   double tau = 0;
+  /// If defined, the rate of logit_scale in place of `tau`: 0-d float32 on its device, where it
+  /// depends on values that the host has not read.
+  at::Tensor tau_on_device{};
 };
 
 /// Updates parameters in place from their .grad. All state is in named tensors: "exp_avg.NAME", ….
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  /// One update; parameters without a gradient are not changed.
-  virtual void Step(const LearningRates& rates) = 0;
+  /// One update; parameters without a gradient are not changed, and none if the step is refused.
+  virtual void Step(const LearningRates& rates, const Refusal& refusal = {}) = 0;
   /// Handles to the state (not copies), including "step".
   virtual NamedTensors state() const = 0;
   /// Copies by name. Throws std::runtime_error with missing, unknown or misshaped tensors.

@@ -103,7 +103,7 @@ class PlannedRun {
   }
 
   void CheckLoader() const {
-    CheckMemory(config_, shape_.loader, largest_rows());
+    CheckMemory(config_, shape_.loader, largest_rows(), HeldBatches(*config_));
     if (!config_->data.val.empty() || !config_->eval.zeroshot.empty()) {
       CheckMemory(config_, shape_.loader, config_->eval.batch_size);
     }

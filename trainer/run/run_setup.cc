@@ -118,9 +118,12 @@ LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model) {
   return options;
 }
 
-void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows) {
+int HeldBatches(const TrainConfig& config) { return config.train.device == "cpu" ? 1 : 2; }
+
+void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows,
+                 int held) {
   try {
-    PlanMemory(options, static_cast<int>(rows));
+    PlanMemory(options, static_cast<int>(rows), held);
   } catch (const std::invalid_argument& error) {
     throw config.table().Error("pipeline.memory", error.what());
   }

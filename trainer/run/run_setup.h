@@ -44,8 +44,14 @@ std::vector<std::string> LookAtData(const std::string& key, const std::string& l
 /// Loader options for a run's batches.
 LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model);
 
-/// Checks that pipeline.memory is enough for batches of `rows` rows.
-void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows);
+/// Batches that a run holds at once: on a GPU a step is enqueued before the last one's batch is
+/// given back.
+int HeldBatches(const TrainConfig& config);
+
+/// Checks that pipeline.memory is enough for batches of `rows` rows, of which the consumer holds
+/// `held`.
+void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::int64_t rows,
+                 int held = 1);
 
 OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source);
 

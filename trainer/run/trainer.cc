@@ -54,27 +54,37 @@ int Trainer::Run(StopSignal& stop) {
 }
 
 int Trainer::RunSteps(StopSignal& stop) {
-  std::optional<BatchLoader> loader;
   first_step_ = step_;
+  // A GPU's host reads a step's results once the next step is enqueued. State in host memory is
+  // read and written by the host: it waits for each step.
+  const bool late = !Target().device.is_cpu() &&
+                    (learner_->table.columns().empty() || !learner_->table.values().is_cpu());
+  const std::size_t unsettled = late ? 1 : 0;
   clock_ = RunClock();  // opening the data is no training time
-  bool talk = true;     // the same on all ranks
+  const struct Ending {
+    ~Ending() {
+      trainer.enqueued_.clear();
+      trainer.loader_.reset();
+    }
+    Trainer& trainer;
+  } ending{*this};
   for (;;) {
     comm_.AtStep(step_);
     const bool pauses = OwesEvaluation() || OwesCheckpoint();
+    if (pauses) SettleSteps(0);
     clock_.Pause([&] {
       if (OwesEvaluation()) EvaluateOrSave(stop.token());
       if (OwesCheckpoint()) Save();
     });
-    talk = talk || pauses;
+    const bool talk = comm_.world_size() == 1 || to_talk_ || pauses;  // the same on all ranks
     if (step_ >= total_steps_ && !OwesEvaluation()) break;
     std::optional<Batch> batch;
     KeepFailure([&] {
       // Without talk the others start the step at once, and this rank has its batch ready.
       if (step_ < total_steps_ && !(talk && failure_)) {
-        batch = NextBatch(loader, pauses, talk ? stop.token() : std::stop_token());
+        batch = NextBatch(pauses, talk ? stop.token() : std::stop_token());
       }
     });
-    if (talk && failure_) loader.reset();  // frees its memory and files for the save
     if (const int signal = talk ? AgreedStop(stop) : 0; signal != 0) {
       if (!saved_) Save();
       EndIfAnyFailed();
@@ -87,20 +97,15 @@ int Trainer::RunSteps(StopSignal& stop) {
     if (!batch && failure_) std::rethrow_exception(failure_);
     if (!batch) throw std::logic_error("the loader ended before the run");
     const auto wants_talk = [&] {
-      return stop.received() != 0 || failure_ != nullptr || !loader->HasNext();
+      return stop.received() != 0 || failure_ != nullptr ||
+             !loader_->HasNext(static_cast<int>(unsettled) + 1);
     };
     under_way_ = 1;
-    const StepReport report = TrainOn(*batch, wants_talk);
-    talk = comm_.world_size() == 1 || report.to_talk;
-    clock_.StepDone(config_->train.batch_size, starved_);
-    CountRefusal(report);
+    EnqueueStep(std::move(*batch), wants_talk);
     done_ = ++step_;
     under_way_ = 0;
     saved_ = false;
-    const LoaderStats stats = loader->stats();
-    if (step_ % config_->train.log_every == 0 || step_ == total_steps_) Log(report, *batch, stats);
-    if (watched_.seconds() >= kVerdictSeconds) SayVerdict(stats);
-    ShowProgress(report);
+    SettleSteps(step_ == total_steps_ ? 0 : unsettled);
   }
   EndIfAnyFailed();
   SayEnd();
@@ -109,19 +114,18 @@ int Trainer::RunSteps(StopSignal& stop) {
 }
 
 /// `paused`: other work was done since the last batch, which must not count as the loader's time.
-std::optional<Batch> Trainer::NextBatch(std::optional<BatchLoader>& loader, bool paused,
-                                        const std::stop_token& stop) {
-  if (!loader) {
-    loader.emplace(*data_->train, plan(), data_->lanes, step_, total_steps_, *shape_.tokenizer,
-                   shape_.loader, loader_runtime_);
+std::optional<Batch> Trainer::NextBatch(bool paused, const std::stop_token& stop) {
+  if (!loader_) {
+    loader_.emplace(*data_->train, plan(), data_->lanes, step_, total_steps_, *shape_.tokenizer,
+                    shape_.loader, loader_runtime_);
     console_.Busy("reading the first batch …");
   }
   if (paused || step_ == first_step_) {
-    for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader->stats());
+    for (DataWindow* window : {&logged_, &watched_}) window->Begin(loader_->stats());
   }
-  const double starved = loader->stats().starved_seconds;
-  std::optional<Batch> batch = loader->Next(stop);
-  starved_ = loader->stats().starved_seconds - starved;
+  const double starved = loader_->stats().starved_seconds;
+  std::optional<Batch> batch = loader_->Next(stop);
+  starved_ = loader_->stats().starved_seconds - starved;
   if (step_ == first_step_) console_.Busy("computing the first step …");
   return batch;
 }
@@ -229,6 +233,8 @@ bool Trainer::AnyStopped(bool mine) {
 // step without talk only if, at the previous step's sums, each had its batch ready and no signal.
 int Trainer::AgreedStop(const StopSignal& stop) {
   if (!AnyStopped(stop.received() != 0 || failure_ != nullptr)) return 0;
+  SettleSteps(0);
+  if (failure_) loader_.reset();  // frees its memory and files for the save
   EndIfAnyFailed();
   const auto signals = GatherNumbers(comm_, stop.received());
   return static_cast<int>(*std::ranges::max_element(signals));
@@ -249,17 +255,27 @@ TensorTarget Trainer::Target() const {
           .trim_text = config_->model.trim_text};
 }
 
-StepReport Trainer::TrainOn(const Batch& batch, const std::function<bool()>& wants_talk) {
-  skips_ += batch.skips();
-  folder_->quarantine().Note(batch.skipped());
-  gamma_ = Gamma(config_->gamma, epoch(), config_->train.epochs);
+LearningRates Trainer::RatesOfStep() const {
   const RunLength run{total_steps_, plan().mean_steps_per_epoch()};
-  rates_ = {LearningRate(config_->learning_rate, step_, run),
-            TemperatureRate(config_->temperature, config_->learning_rate, step_, run,
-                            model().logit_scale())};
+  LearningRates rates{.model = LearningRate(config_->learning_rate, step_, run),
+                      .tau = TemperatureRate(config_->temperature, config_->learning_rate, step_,
+                                             run, logit_scale_)};
+  const at::Tensor& logit_scale = model().logit_scale();
+  if (!logit_scale.is_cpu() && logit_scale.requires_grad() &&
+      RateReadsTemperature(config_->temperature)) {
+    rates.tau_on_device =
+        TemperatureRateOnDevice(config_->temperature, config_->learning_rate, logit_scale);
+  }
+  return rates;
+}
+
+void Trainer::EnqueueStep(Batch batch, const std::function<bool()>& wants_talk) {
+  const double gamma = Gamma(config_->gamma, epoch(), config_->train.epochs);
+  const LearningRates rates = RatesOfStep();
   const auto start = std::chrono::steady_clock::now();
   TensorTarget target = Target();
-  target.non_blocking = true;  // the step ends with a read, and the batch lives longer
+  target.non_blocking = true;  // the batch lives until the step's results are read
+  target.copies = copies_;
   const std::vector<MicroBatch> micro =
       MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), target,
                      {.share = config_->model.patch_dropout,
@@ -269,20 +285,52 @@ StepReport Trainer::TrainOn(const Batch& batch, const std::function<bool()>& wan
   const double uploading =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (DataWindow* window : {&logged_, &watched_}) window->Uploaded(uploading);
-  return learner_->step.Run({.micro = micro,
-                             .indices = batch.indices(),
-                             .epoch = epoch(),
-                             .gamma = gamma_,
-                             .rates = rates_,
-                             .wants_talk = wants_talk});
+  LateReport report = learner_->step.Enqueue({.micro = micro,
+                                              .indices = batch.indices(),
+                                              .epoch = epoch(),
+                                              .gamma = gamma,
+                                              .rates = rates,
+                                              .wants_talk = wants_talk});
+  enqueued_.push_back({.batch = std::move(batch),
+                       .report = std::move(report),
+                       .step = step_ + 1,
+                       .gamma = gamma,
+                       .lr = rates.model,
+                       .starved = starved_});
 }
 
-void Trainer::CountRefusal(const StepReport& report) {
-  if (report.applied) {
+/// Reads the results of all steps but the last `unsettled`.
+void Trainer::SettleSteps(std::size_t unsettled) {
+  while (enqueued_.size() > unsettled) SettleStep();
+}
+
+void Trainer::SettleStep() {
+  const EnqueuedStep enqueued = std::move(enqueued_.front());
+  enqueued_.pop_front();
+  const Batch& batch = enqueued.batch;
+  const DoneStep done{.report = enqueued.report(),
+                      .step = enqueued.step,
+                      .epoch = batch.epoch(),
+                      .gamma = enqueued.gamma,
+                      .lr = enqueued.lr};
+  to_talk_ = done.report.to_talk;
+  logit_scale_ = done.report.logit_scale;
+  skips_ += batch.skips();
+  folder_->quarantine().Note(batch.skipped());
+  clock_.StepDone(config_->train.batch_size, enqueued.starved);
+  CountRefusal(done);
+  const LoaderStats stats = loader_->stats();
+  if (done.step % config_->train.log_every == 0 || done.step == total_steps_) Log(done, stats);
+  if (watched_.seconds() >= kVerdictSeconds) SayVerdict(stats);
+  ShowProgress(done);
+}
+
+void Trainer::CountRefusal(const DoneStep& done) {
+  if (done.report.applied) {
     refused_in_a_row_ = 0;
     return;
   }
-  if (report.scale_shrank) {
+  if (done.report.scale_shrank) {
     ++overflowed_;
     return;
   }
@@ -292,7 +340,7 @@ void Trainer::CountRefusal(const StepReport& report) {
       "loss or gradient was not finite in {} steps in a row, up to step {}; these steps were not "
       "applied. Last good checkpoint: {}. Try a lower learning_rate.lr, a longer warmup or "
       "train.clip_norm",
-      kRefusedStepsInARow, step_,
+      kRefusedStepsInARow, done.step,
       folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
 }
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -53,9 +54,23 @@ class Trainer {
   int Run(StopSignal& stop);
 
  private:
+  /// A step whose results the host has not read yet. Its batch lives until then.
+  struct EnqueuedStep {
+    Batch batch;
+    LateReport report;
+    std::int64_t step;  // as step_ after it
+    double gamma;
+    double lr;
+    double starved;  // seconds waited for the batch
+  };
+  struct DoneStep {
+    StepReport report;
+    std::int64_t step, epoch;
+    double gamma, lr;
+  };
+
   int RunSteps(StopSignal& stop);
-  std::optional<Batch> NextBatch(std::optional<BatchLoader>& loader, bool paused,
-                                 const std::stop_token& stop);
+  std::optional<Batch> NextBatch(bool paused, const std::stop_token& stop);
   /// Runs `work`; an error on this rank is shared with all before the next step.
   void KeepFailure(const std::function<void()>& work);
   void EndIfAnyFailed();
@@ -92,14 +107,15 @@ class Trainer {
   void SayWorstShards();
   void SayBadData();
   TensorTarget Target() const;
-  StepReport TrainOn(const Batch& batch, const std::function<bool()>& wants_talk);
-  void CountRefusal(const StepReport& report);
-  double Tau(const StepReport& report) const;
-  void Log(const StepReport& report, const Batch& batch, const LoaderStats& stats);
-  void WriteMetrics(const StepReport& report, const Batch& batch, const LoaderStats& stats,
-                    const SkipCounts& skips);
+  LearningRates RatesOfStep() const;
+  void EnqueueStep(Batch batch, const std::function<bool()>& wants_talk);
+  void SettleSteps(std::size_t unsettled);
+  void SettleStep();
+  void CountRefusal(const DoneStep& done);
+  void Log(const DoneStep& done, const LoaderStats& stats);
+  void WriteMetrics(const DoneStep& done, const LoaderStats& stats, const SkipCounts& skips);
   void SayVerdict(const LoaderStats& stats);
-  void ShowProgress(const StepReport& report);
+  void ShowProgress(const DoneStep& done);
   bool Owes(const Evaluator& evaluator) const;
   bool OwesEvaluation() const;
   bool OwesCheckpoint() const;
@@ -127,10 +143,13 @@ class Trainer {
   std::optional<StartTemperature> start_temperature_;  // of a new run
   std::optional<TrainConfig> resumed_;                 // of a resumed run: the config in use
 
-  std::int64_t step_ = 0;  // steps done
+  std::optional<BatchLoader> loader_;
+  std::optional<c10::Stream> copies_;  // of a GPU
+  std::deque<EnqueuedStep> enqueued_;
+  bool to_talk_ = true;     // of the last report
+  double logit_scale_ = 0;  // as last read by the host
+  std::int64_t step_ = 0;   // steps enqueued: those done, once enqueued_ is empty
   std::int64_t total_steps_ = 0;
-  LearningRates rates_;        // of the last step
-  double gamma_ = 1;           // of the last step
   SkipCounts skips_{};         // of this rank; rank 0's include those of all ranks before a resume
   SkipCounts skips_before_{};  // of all ranks, before this start
   std::int64_t replaced_ = 0;  // of all ranks, at the last line of metrics

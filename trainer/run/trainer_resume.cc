@@ -59,7 +59,7 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   refused_ = meta.refused_steps;
   refused_in_a_row_ = meta.refused_in_a_row;
   overflowed_ = meta.overflowed_steps;
-  if (meta.scaler) learner_->step.scaler() = *meta.scaler;
+  if (meta.scaler) learner_->step.scaler().Set(*meta.scaler);
   folder_->GoOnFrom(found);
   saved_ = true;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));

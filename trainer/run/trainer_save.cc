@@ -97,13 +97,16 @@ void Trainer::SyncLogs() {
 }
 
 void Trainer::Save() {
+  SettleSteps(0);
   const Patience patience(comm_, config_->comm.patience);
   console_.Busy(fmt::format("saving step {} …", step_));
   RefuseBrokenWeights();
   SyncLogs();
   const RunLog* const log = folder_->log();
-  std::optional<GradScaler> scaler;
-  if (PrecisionOf(config_->train.precision).scales_gradients) scaler = learner_->step.scaler();
+  std::optional<GradScaler::State> scaler;
+  if (PrecisionOf(config_->train.precision).scales_gradients) {
+    scaler = learner_->step.scaler().state();
+  }
   const CheckpointMeta meta{.step = step_,
                             .epoch = epoch(),
                             .order = plan().options(),

@@ -75,39 +75,35 @@ void Trainer::SayBadData() {
   }
 }
 
-double Trainer::Tau(const StepReport& report) const {
-  return std::isnan(report.tau_mean) ? std::exp(-model().logit_scale().item<double>())
-                                     : report.tau_mean;
-}
-
-void Trainer::Log(const StepReport& report, const Batch& batch, const LoaderStats& stats) {
+void Trainer::Log(const DoneStep& done, const LoaderStats& stats) {
   const SkipCounts skips = TotalSkips();
   replaced_ = skips.total();
-  if (folder_->log() != nullptr) KeepFailure([&] { WriteMetrics(report, batch, stats, skips); });
+  if (folder_->log() != nullptr) KeepFailure([&] { WriteMetrics(done, stats, skips); });
   logged_.Begin(stats);
   RefuseGarbage(skips);
 }
 
-void Trainer::WriteMetrics(const StepReport& report, const Batch& batch, const LoaderStats& stats,
+void Trainer::WriteMetrics(const DoneStep& done, const LoaderStats& stats,
                            const SkipCounts& skips) {
+  const StepReport& report = done.report;
   const RunClock::Rate rate = clock_.Look();
   const StageReport stages = logged_.Report(stats);
   const RunLog::Scalars scalars = {{"loss", report.loss},
                                    {"contrastive_loss", report.contrastive_loss},
                                    {"in_batch_accuracy", report.in_batch_accuracy},
                                    {"gradient_norm", report.gradient_norm},
-                                   {"lr", rates_.model},
-                                   {"lr_tau", rates_.tau},
-                                   {"gamma", gamma_},
-                                   {"tau", Tau(report)},
+                                   {"lr", done.lr},
+                                   {"lr_tau", report.lr_tau},
+                                   {"gamma", done.gamma},
+                                   {"tau", report.tau()},
                                    {"log_u_mean", report.log_u_mean},
                                    {"first_visits", report.first_visits},
                                    {"samples_per_second", rate.samples_per_second},
                                    {"data_wait", rate.data_wait}};
-  folder_->log()->Write("train", step_, scalars,
-                        {{"epoch", batch.epoch()},
+  folder_->log()->Write("train", done.step, scalars,
+                        {{"epoch", done.epoch},
                          {"overflowed_steps", overflowed_},
-                         {"samples", step_ * config_->train.batch_size},
+                         {"samples", done.step * config_->train.batch_size},
                          {"refused_steps", refused_},
                          {"gathered_bytes", comm_.traffic().gathered},
                          {"summed_bytes", comm_.traffic().summed},
@@ -115,8 +111,8 @@ void Trainer::WriteMetrics(const StepReport& report, const Batch& batch, const L
                          {"skips", NamedSkips(skips)},
                          {"limit", BottleneckName(Judge(stages, logged_.uploading()).limit)}},
                         {.group = "train",
-                         .at = step_,
-                         .more = {{"scale", 1 / Tau(report)},
+                         .at = done.step,
+                         .more = {{"scale", 1 / report.tau()},
                                   {"batch_time", rate.seconds_per_step},
                                   {"data_time", rate.data_wait * rate.seconds_per_step}}},
                         {{"data", NamedStages(stages, logged_.uploading())}});
@@ -131,20 +127,21 @@ void Trainer::SayVerdict(const LoaderStats& stats) {
 }
 
 /// Fields of a higher rank go first on a narrow terminal.
-void Trainer::ShowProgress(const StepReport& report) {
+void Trainer::ShowProgress(const DoneStep& done) {
   if (!console_.StatusDue()) return;
+  const StepReport& report = done.report;
   const double seconds = clock_.SecondsAStep();
   const double waited = clock_.DataWait();
   StatusLine line;
-  line.Add(3, fmt::format("epoch {}/{}", plan().EpochOf(step_ - 1) + 1, config_->train.epochs))
-      .Add(0, fmt::format("step {}/{}", step_, total_steps_))
-      .Bar(static_cast<double>(step_) / static_cast<double>(total_steps_))
+  line.Add(3, fmt::format("epoch {}/{}", done.epoch + 1, config_->train.epochs))
+      .Add(0, fmt::format("step {}/{}", done.step, total_steps_))
+      .Bar(static_cast<double>(done.step) / static_cast<double>(total_steps_))
       .Add(0, fmt::format("loss {:.3f}", report.contrastive_loss))
       .Add(5, fmt::format("accuracy {:.1f}%", 100 * report.in_batch_accuracy))
       .Add(9, HasItsOwnLoss(config_->objective.name) ? fmt::format("objective {:.4f}", report.loss)
                                                      : "")
-      .Add(8, fmt::format("tau {:.4f}", Tau(report)))
-      .Add(4, fmt::format("lr {:.2e}", rates_.model))
+      .Add(8, fmt::format("tau {:.4f}", report.tau()))
+      .Add(4, fmt::format("lr {:.2e}", done.lr))
       .Add(1, fmt::format("{} samples/s",
                           Figures(static_cast<double>(config_->train.batch_size) / seconds)))
       .Add(waited >= kNoticedWait ? 3 : 10, fmt::format("data wait {:.0f}%", 100 * waited));
@@ -152,7 +149,7 @@ void Trainer::ShowProgress(const StepReport& report) {
   if (replaced_ > 0) line.Add(7, fmt::format("{} replaced", replaced_));
   if (refused_ > 0) line.Add(2, fmt::format("not finite {}", refused_));
   if (overflowed_ > 0) line.Add(2, fmt::format("overflowed {}", overflowed_));
-  line.Add(1, Duration(seconds * static_cast<double>(total_steps_ - step_)) + " left");
+  line.Add(1, Duration(seconds * static_cast<double>(total_steps_ - done.step)) + " left");
   console_.Status(line);
 }
 

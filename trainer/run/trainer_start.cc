@@ -78,7 +78,7 @@ void Trainer::Start(const std::string& command, at::Device device) {
   const Patience patience(comm_, config_->comm.patience);
   LockFolder();
   data_.emplace(OpenData(config_, comm_, console_));
-  CheckMemory(config_, shape_.loader, data_->rows());
+  CheckMemory(config_, shape_.loader, data_->rows(), HeldBatches(*config_));
   evaluators_ = MakeEvaluators(*config_, *data_);
   if (!evaluators_.empty()) CheckMemory(config_, shape_.loader, config_->eval.batch_size);
   UseKernels(config_->train.kernels);
@@ -89,6 +89,8 @@ void Trainer::Start(const std::string& command, at::Device device) {
   RefuseUnlikeData();
   OpenRun(command);
   PlaceState();
+  logit_scale_ = model().logit_scale().item<double>();
+  copies_ = StreamForCopies(Target().device);
   SayWhatWillNotFit();
   SayWhatItIs();
 }
@@ -203,7 +205,8 @@ void Trainer::OpenRun(const std::string& command) {
   folder_->OpenQuarantine(found.has_value(), *data_->train);
   loader_runtime_ = {.known_bad = &folder_->quarantine().known(),
                      .given_up = &folder_->quarantine().given_up(),
-                     .memory = BatchMemory(Target().device.is_cuda())};
+                     .memory = BatchMemory(Target().device),
+                     .held_batches = HeldBatches(*config_)};
   RunLog* const log = folder_->log();
   for (const auto& evaluator : evaluators_) {
     const bool is_there = log != nullptr && log->Has(evaluator->event(), step_);

@@ -36,11 +36,11 @@ struct CheckpointMeta {
   std::string objective;
   std::string mode;
   std::string model;
-  std::string model_config;           ///< OpenClipJson() of it; empty: unknown
-  std::string tokenizer;              ///< its spec; empty: unknown
-  std::uint64_t vocabulary_hash = 0;  ///< XXH3 of the vocabulary file
-  std::optional<GradScaler> scaler;   ///< with precision "amp"
-  SkipCounts skips{};                 ///< records skipped since the start of the run
+  std::string model_config;                 ///< OpenClipJson() of it; empty: unknown
+  std::string tokenizer;                    ///< its spec; empty: unknown
+  std::uint64_t vocabulary_hash = 0;        ///< XXH3 of the vocabulary file
+  std::optional<GradScaler::State> scaler;  ///< with precision "amp"
+  SkipCounts skips{};                       ///< records skipped since the start of the run
   std::int64_t refused_steps = 0;     ///< steps whose loss or gradient was not finite, in total
   std::int64_t refused_in_a_row = 0;  ///< of these, the number at the end
   std::int64_t overflowed_steps = 0;  ///< skipped because the gradient scale was too large

@@ -59,7 +59,7 @@ OrderOptions OrderFromJson(const json& j) {
   return order;
 }
 
-json ScalerToJson(const std::optional<GradScaler>& scaler) {
+json ScalerToJson(const std::optional<GradScaler::State>& scaler) {
   if (!scaler) return nullptr;
   return {{"scale", scaler->scale}, {"good_steps", scaler->good_steps}};
 }
@@ -113,8 +113,8 @@ CheckpointDocument FromJson(const json& j) {
   j.at("mode").get_to(meta.mode);
   j.at("model").get_to(meta.model);
   if (const json& scaler = j.at("scaler"); !scaler.is_null()) {
-    meta.scaler =
-        GradScaler{scaler.at("scale").get<double>(), scaler.at("good_steps").get<std::int64_t>()};
+    meta.scaler = GradScaler::State{scaler.at("scale").get<double>(),
+                                    scaler.at("good_steps").get<std::int64_t>()};
     meta.overflowed_steps = j.at("overflowed_steps").get<std::int64_t>();
   }
   if (j.contains("model_config")) meta.model_config = j.at("model_config").dump();

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Stream.h>
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,9 +28,15 @@ struct TensorTarget {
   /// Copies to a GPU do not wait: the batch must live until the host has read something that was
   /// computed from it.
   bool non_blocking = false;
+  /// A GPU copies on this stream, while it still computes what was enqueued before.
+  std::optional<c10::Stream> copies{};
 };
 
-/// A copy of `host` on the target's device; the same tensor on the CPU, or if it is undefined.
+/// A stream of its own for TensorTarget::copies. Nothing on the CPU.
+std::optional<c10::Stream> StreamForCopies(at::Device device);
+
+/// A copy of `host` on the target's device, to be used on its current stream; the same tensor on
+/// the CPU, or if it is undefined.
 at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target);
 
 /// Converts uint8 [rows, size, size, 3] to [rows, 3, size, size], channels_last, normalized by

@@ -1,6 +1,6 @@
 #include "trainer/step/pinned_memory.h"
 
-#include <ATen/detail/CUDAHooksInterface.h>
+#include <ATen/Context.h>
 
 #include <cstdint>
 #include <new>
@@ -25,11 +25,11 @@ void AllocatorMemory::do_deallocate(void* memory, std::size_t /*bytes*/,
   allocated_.erase(memory);
 }
 
-std::pmr::memory_resource* BatchMemory(bool on_cuda) {
-  if (!on_cuda) return std::pmr::new_delete_resource();
+std::pmr::memory_resource* BatchMemory(c10::Device device) {
+  if (device.is_cpu()) return std::pmr::new_delete_resource();
   // Batches may outlive the run that made them: never taken down.
-  static auto* const pinned =
-      new AllocatorMemory(*at::detail::getCUDAHooks().getPinnedMemoryAllocator());
+  static auto* const pinned = new AllocatorMemory(
+      *at::globalContext().getAcceleratorHooksInterface(device.type()).getPinnedMemoryAllocator());
   return pinned;
 }
 

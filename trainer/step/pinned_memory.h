@@ -1,6 +1,7 @@
 #pragma once
 
 #include <c10/core/Allocator.h>
+#include <c10/core/Device.h>
 
 #include <memory_resource>
 #include <mutex>
@@ -27,7 +28,7 @@ class AllocatorMemory final : public std::pmr::memory_resource {
   std::unordered_map<void*, c10::DataPtr> allocated_;
 };
 
-/// Memory for the batches of a run on such a device; lives as long as the process.
-std::pmr::memory_resource* BatchMemory(bool on_cuda);
+/// Memory for the batches of a run on `device`: pinned for a GPU. Lives as long as the process.
+std::pmr::memory_resource* BatchMemory(c10::Device device);
 
 }  // namespace fastclip

@@ -1,10 +1,12 @@
 #include "trainer/step/train_step.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -14,10 +16,11 @@
 namespace fastclip {
 namespace {
 
-void Scale(const std::vector<at::Tensor>& tensors, double factor) {
-  if (factor == 1 || tensors.empty()) return;
+// `factor`: 0-d float64, or undefined for 1.
+void Scale(const std::vector<at::Tensor>& tensors, const at::Tensor& factor) {
+  if (!factor.defined() || tensors.empty()) return;
   const c10::NoGradGuard no_grad;
-  at::_foreach_mul_(tensors, factor);
+  at::_foreach_mul_(tensors, factor.to(tensors.front().scalar_type()));
 }
 
 std::vector<at::Tensor> GradientsOf(const NamedTensors& parameters) {
@@ -34,28 +37,47 @@ class BuffersBefore {
   explicit BuffersBefore(const NamedTensors& buffers) {
     for (const auto& [name, buffer] : buffers) before_.emplace_back(buffer, buffer.clone());
   }
-  void PutBack() const {
+  void PutBackIf(const Refusal& refusal) const {
+    if (!refusal.known() && !refusal.on_device().defined()) return;
     const c10::NoGradGuard no_grad;
-    for (const auto& [buffer, values] : before_) buffer.copy_(values);
+    for (const auto& [buffer, values] : before_) {
+      buffer.copy_(refusal.known() ? values : refusal.Choose(values, buffer));
+    }
   }
 
  private:
   std::vector<std::pair<at::Tensor, at::Tensor>> before_;
 };
 
-/// What decides a step and what metrics report of it, in one copy.
-std::vector<double> ReadOnHost(const at::Tensor& values, Communicator& comm) {
-  comm.Synchronize();
-  const at::Tensor host = values.to(at::kCPU);
-  const double* first = host.const_data_ptr<double>();
-  return {first, first + host.numel()};
-}
+/// A copy of device values that the host reads later, without a wait until then.
+class LateCopy {
+ public:
+  /// `values`: [n] float64.
+  explicit LateCopy(const at::Tensor& values) : host_(values) {
+    if (values.is_cpu()) return;
+    host_ = at::empty(values.sizes(), at::TensorOptions(at::kDouble).pinned_memory(true));
+    host_.copy_(values, /*non_blocking=*/true);
+    const c10::impl::VirtualGuardImpl device(values.device().type());
+    done_ = std::make_unique<c10::Event>(values.device().type());
+    done_->record(device.getStream(values.device()));
+  }
+
+  std::vector<double> Read() const {
+    if (done_) done_->synchronize();
+    const double* first = host_.const_data_ptr<double>();
+    return {first, first + host_.numel()};
+  }
+
+ private:
+  at::Tensor host_;
+  std::unique_ptr<c10::Event> done_;
+};
 
 /// A step's scalars on their way through the sums over the ranks.
 class StepSums {
  public:
   /// Adds what the objective gave, as gradients are `scale` times too large, and the wish to talk.
-  StepSums(GradientReducer::Pass& pass, const ObjectiveResult& result, double scale,
+  StepSums(GradientReducer::Pass& pass, const ObjectiveResult& result, const at::Tensor& scale,
            bool wants_talk) {
     scale_gradient_ = AddGradient(pass, result.parameters.logit_scale, scale);
     bias_gradient_ = AddGradient(pass, result.parameters.logit_bias, scale);
@@ -68,6 +90,8 @@ class StepSums {
     if (result.report.first_visits.defined()) visits_ = pass.Add(result.report.first_visits);
     talk_ = pass.Add(at::full_like(result.report.loss, wants_talk ? 1 : 0, at::kDouble));
   }
+
+  at::Tensor loss(const at::Tensor& sums) const { return sums[loss_]; }
 
   /// Gives the parameters that no tower has their gradients.
   void GiveGradients(const at::Tensor& sums, ClipModel& model) const {
@@ -94,7 +118,8 @@ class StepSums {
 
  private:
   static std::optional<std::int64_t> AddGradient(GradientReducer::Pass& pass,
-                                                 const at::Tensor& gradient, double scale) {
+                                                 const at::Tensor& gradient,
+                                                 const at::Tensor& scale) {
     if (!gradient.defined()) return std::nullopt;
     Scale({gradient}, scale);
     return pass.Add(gradient);
@@ -117,6 +142,7 @@ TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, Sa
       options_(options),
       rows_per_rank_(std::move(rows_per_rank)),
       towers_(model, options.precision.autocast),
+      scaler_(model.logit_scale().device()),
       reducer_(Towers::BackwardOrder(model.described()), comm) {
   const auto mine = rows_per_rank_.begin() + comm_.rank();
   first_row_ = std::accumulate(rows_per_rank_.begin(), mine, std::int64_t{0});
@@ -140,12 +166,11 @@ StepScalars TrainStep::ScalarsOf(const StepInput& input) const {
           .epoch = input.epoch};
 }
 
-StepReport TrainStep::Run(const StepInput& input) {
+LateReport TrainStep::Enqueue(const StepInput& input) {
   const BuffersBefore buffers(model_.buffers());
   GradientReducer::Pass pass = reducer_.Begin();
   const bool has_state = !objective_.state_columns().empty();
-  const SampleTable::Rows rows =
-      has_state ? table_.Find(input.indices) : SampleTable::Rows{};  // kept to the end
+  const SampleTable::Rows rows = has_state ? table_.Find(input.indices) : SampleTable::Rows{};
 
   // Features of all ranks; u of this rank's rows, and the gradient of its features.
   const Features features = Gather(towers_.Forward(input.micro));
@@ -154,37 +179,54 @@ StepReport TrainStep::Run(const StepInput& input) {
   const ObjectiveResult result = objective_.Evaluate(features, state, ScalarsOf(input), comm_);
 
   // Back through the towers, and summed over the ranks.
-  const double scale = GradientScale();
+  const bool scales = options_.precision.scales_gradients;
+  const at::Tensor scale = scales ? scaler_.scale() : at::Tensor();
   Scale({result.features.image, result.features.text}, scale);
   towers_.Backward(input.micro, result.features, [&] { pass.BeginLast(); });
   const StepSums scalars(pass, result, scale, input.wants_talk && input.wants_talk());
   const at::Tensor sums = std::move(pass).Finish();
   scalars.GiveGradients(sums, model_);
-  Scale(GradientsOf(model_.trainable()), 1 / scale);
+  Scale(GradientsOf(model_.trainable()), scales ? scale.reciprocal() : scale);
 
-  // Summed values decide: all ranks alike.
-  const at::Tensor norm = ClipGradients(
-      model_.trainable(),
-      options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity(),
-      &comm_);
-  const std::vector<double> read =
-      ReadOnHost(at::cat({sums, norm.to(sums.options()).reshape({1})}), comm_);
-  StepReport report = scalars.Report(read, batch_size_);
-  report.gradient_norm = read.back();
-  report.applied = std::isfinite(report.loss) && std::isfinite(report.gradient_norm);
-  if (options_.precision.scales_gradients) {
-    report.scale_shrank = !report.applied && scaler_.CanShrink();
-    scaler_.Update(report.applied);
+  // Summed values decide: all ranks alike. A refused step writes neither parameters nor u, and
+  // running statistics stay.
+  const at::Tensor norm =
+      ClipGradients(
+          model_.trainable(),
+          options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity(),
+          &comm_)
+          .to(sums.options());
+  const at::Tensor refused =
+      scalars.loss(sums).isfinite().logical_and(norm.isfinite()).logical_not();
+  const Refusal refusal(refused);
+  const at::Tensor shrank = scales ? scaler_.Update(refused) : at::zeros_like(refused);
+  buffers.PutBackIf(refusal);
+  optimizer_.Step(input.rates, refusal);
+  if (!refusal.known()) {
+    ClampLogitScale(model_.logit_scale());
+    if (has_state) table_.Write(rows, refusal.Choose(state, result.state));
   }
-  if (!report.applied) {  // neither parameters nor u are written, and running statistics stay
-    buffers.PutBack();
+
+  std::vector<at::Tensor> late = {norm, refused, shrank, model_.logit_scale().detach()};
+  if (input.rates.tau_on_device.defined()) late.push_back(input.rates.tau_on_device);
+  for (at::Tensor& value : late) value = value.to(at::kDouble).reshape({1});
+  late.insert(late.begin(), sums);
+  std::vector<at::Tensor> kept = {rows.host};
+  for (const MicroBatch& micro : input.micro) kept.push_back(micro.kept_patches_host);
+  return [this, scalars, lr_tau = input.rates.tau, kept,
+          copy = std::make_shared<LateCopy>(at::cat(late)),
+          calls = std::shared_ptr(comm_.CallsSoFar()), count = sums.numel()] {
+    calls->Wait();
+    const std::vector<double> read = copy->Read();
+    const double* const more = read.data() + count;
+    StepReport report = scalars.Report(read, batch_size_);
+    report.gradient_norm = more[0];
+    report.applied = more[1] == 0;
+    report.scale_shrank = more[2] != 0;
+    report.logit_scale = more[3];
+    report.lr_tau = read.size() > static_cast<std::size_t>(count) + 4 ? more[4] : lr_tau;
     return report;
-  }
-
-  optimizer_.Step(input.rates);
-  ClampLogitScale(model_.logit_scale());
-  if (has_state) table_.Write(rows, result.state);
-  return report;
+  };
 }
 
 }  // namespace fastclip

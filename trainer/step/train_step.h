@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -40,8 +41,18 @@ struct StepReport {
   double tau_mean = 0;           ///< of the batch's samples; NaN if all share logit_scale
   double first_visits = 0;       ///< fraction of estimators set for the first time, 0 to 1
   double gradient_norm = 0;      ///< before clipping
+  double logit_scale = 0;        ///< ln(1/τ) after the step
+  double lr_tau = 0;             ///< learning rate of logit_scale in the step
   bool to_talk = false;          ///< whether any rank needs it
+
+  /// The batch's mean τ, or the one that all samples share, after the step.
+  double tau() const { return std::isnan(tau_mean) ? std::exp(-logit_scale) : tau_mean; }
 };
+
+/// Waits for a step's results and returns them. Throws CommError if a rank is lost. Until it is
+/// called or destroyed, it keeps what the device may still copy from; call it once, and keep the
+/// step's batch until then.
+using LateReport = std::function<StepReport()>;
 
 struct StepOptions {
   /// Global L2 norm to clip gradients to; 0: off.
@@ -56,15 +67,17 @@ class TrainStep {
             Optimizer& optimizer, Communicator& comm, const StepOptions& options,
             std::vector<std::int64_t> rows_per_rank);
 
-  StepReport Run(const StepInput& input);
+  /// Enqueues a step. On the CPU it is then complete; on a GPU the host waits only in LateReport,
+  /// so the next step can be enqueued first. The device decides whether the step is refused.
+  LateReport Enqueue(const StepInput& input);
+  /// The same, and waits for it.
+  StepReport Run(const StepInput& input) { return Enqueue(input)(); }
   /// Used and updated only with precision "amp".
   GradScaler& scaler() { return scaler_; }
 
  private:
   Features Gather(const PerSide<at::Tensor>& local);
   StepScalars ScalarsOf(const StepInput& input) const;
-  /// Factor of the gradients in the backward pass.
-  double GradientScale() const { return options_.precision.scales_gradients ? scaler_.scale : 1; }
 
   ClipModel& model_;
   const ContrastiveObjective& objective_;

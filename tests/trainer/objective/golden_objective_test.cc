@@ -102,7 +102,7 @@ int RunFastClip(const GoldenFile& file) {
           scalars.logit_scale = at("t_before")[s];
           const double lr_tau = TemperatureRate(
               temperature, {.lr_min = config.at("lr_min"), .warmup = config.at("warmup")}, s,
-              {steps}, scalars.logit_scale);
+              {steps}, scalars.logit_scale.item<double>());
           EXPECT_NEAR(lr_tau, at("lr_tau")[s].item<double>(), 1e-12);
 
           const Whole ours = EvaluateCut(*objective,

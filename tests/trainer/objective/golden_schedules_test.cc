@@ -27,7 +27,8 @@ std::vector<double> Schedule(const GoldenFile& file, const std::string& name,
   if (file.Has(name + "_t")) {
     for (std::int64_t place = 0; place < length; ++place) {
       values.push_back(TemperatureRate({.lr = about.at("base_lr"), .schedule = "step_thresh"}, {},
-                                       place, {length}, file.At(name + "_t")[place]));
+                                       place, {length},
+                                       file.At(name + "_t")[place].item<double>()));
     }
     return values;
   }

@@ -107,9 +107,8 @@ TEST(LearningRate, RefusesWhatCannotBe) {
 
 TEST(Temperature, FollowsItsRules) {
   const LearningRateOptions model{.schedule = "const", .lr = 1, .lr_min = 0.1, .warmup = 4};
-  const at::Tensor warm = at::full({}, std::log(1 / 0.07));
-  const at::Tensor cold = at::full({}, std::log(1 / 0.02));
-  const auto rate = [&](double lr, const char* schedule, std::int64_t step, const at::Tensor& t) {
+  const double warm = std::log(1 / 0.07), cold = std::log(1 / 0.02);
+  const auto rate = [&](double lr, const char* schedule, std::int64_t step, double t) {
     return TemperatureRate({.lr = lr, .schedule = schedule}, model, step, {10}, t);
   };
   EXPECT_EQ(rate(-1, "cosine", 0, warm), 0.25);  // the model's rate and warm-up
@@ -118,12 +117,17 @@ TEST(Temperature, FollowsItsRules) {
   EXPECT_EQ(rate(2, "const", 0, cold), 2);
   EXPECT_EQ(rate(-1, "step_thresh", 0, warm), 1);
   EXPECT_EQ(rate(3, "step_thresh", 0, cold), 1);
+  for (const double t : {warm, cold}) {  // as the device works it out
+    EXPECT_EQ(TemperatureRateOnDevice({.lr = 3, .schedule = "step_thresh"}, model, at::full({}, t))
+                  .item<float>(),
+              rate(3, "step_thresh", 0, t));
+  }
 }
 
 TEST(Temperature, FallsAlongACosineWhateverTheModelsScheduleIs) {
   LearningRateOptions model{.lr = 1, .lr_min = 0.1, .warmup = 4, .cooldown_epochs = 2};
   const RunLength run{.steps = 20, .steps_per_epoch = 2};
-  const at::Tensor t = at::full({}, 2.5);
+  const double t = 2.5;
   for (const char* schedule : {"cosine", "const", "const-cooldown"}) {
     model.schedule = schedule;
     const auto rate = [&](double lr, std::int64_t step) {
@@ -139,7 +143,7 @@ TEST(Temperature, FallsAlongACosineWhateverTheModelsScheduleIs) {
 TEST(Temperature, FollowsTheModelsScheduleWhereAsked) {
   LearningRateOptions model{.lr = 1, .warmup = 4, .cooldown_epochs = 2, .cooldown_end = 0.1};
   const RunLength run{.steps = 20, .steps_per_epoch = 2};
-  const at::Tensor t = at::full({}, 2.5);
+  const double t = 2.5;
   for (const char* schedule : {"cosine", "const", "const-cooldown"}) {
     model.schedule = schedule;
     for (const std::int64_t step : {0, 4, 12, 18, 20}) {
