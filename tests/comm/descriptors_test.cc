@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "tests/support/error_of.h"
+
 namespace fastclip {
 namespace {
 
@@ -13,12 +15,7 @@ std::string Refusal(int rank, int world_size, std::int64_t limit, bool served = 
   launch.rank = rank;
   launch.world_size = world_size;
   launch.store_is_served = served;
-  try {
-    CheckDescriptors(launch, limit);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
+  return ErrorOf<std::runtime_error>([&] { CheckDescriptors(launch, limit); });
 }
 
 TEST(Descriptors, AreCountedByTheRanksThatConnect) {

@@ -5,6 +5,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "tests/support/error_of.h"
+
 namespace fastclip {
 namespace {
 
@@ -15,13 +17,8 @@ Launch Read(const std::map<std::string, std::string>& variables) {
   });
 }
 
-std::string ErrorOf(const std::map<std::string, std::string>& variables) {
-  try {
-    Read(variables);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
+std::string Refusal(const std::map<std::string, std::string>& variables) {
+  return ErrorOf<std::runtime_error>([&] { Read(variables); });
 }
 
 TEST(Launch, IsAWorldOfOneWhereNobodySaysOtherwise) {
@@ -62,7 +59,7 @@ TEST(Launch, ReadsOpenMpiOnOneHost) {
 }
 
 TEST(Launch, AsksForTheHostOfRank0WhereRanksAreOnSeveral) {
-  const std::string error = ErrorOf({{"OMPI_COMM_WORLD_RANK", "1"},
+  const std::string error = Refusal({{"OMPI_COMM_WORLD_RANK", "1"},
                                      {"OMPI_COMM_WORLD_SIZE", "4"},
                                      {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}});
   EXPECT_NE(error.find("set MASTER_ADDR"), std::string::npos) << error;
@@ -118,12 +115,12 @@ TEST(Launch, PrefersTorchrunInsideASlurmStep) {
 }
 
 TEST(Launch, NamesAVariableThatCannotBe) {
-  EXPECT_NE(ErrorOf({{"RANK", "4"}, {"WORLD_SIZE", "4"}})
+  EXPECT_NE(Refusal({{"RANK", "4"}, {"WORLD_SIZE", "4"}})
                 .find("RANK = '4' is not an integer from 0 to 3"),
             std::string::npos);
-  EXPECT_NE(ErrorOf({{"RANK", "x"}, {"WORLD_SIZE", "4"}}).find("RANK = 'x'"), std::string::npos);
+  EXPECT_NE(Refusal({{"RANK", "x"}, {"WORLD_SIZE", "4"}}).find("RANK = 'x'"), std::string::npos);
   EXPECT_NE(
-      ErrorOf({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "0"}})
+      Refusal({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "0"}})
           .find("MASTER_PORT = '0'"),
       std::string::npos);
 }

@@ -15,6 +15,7 @@
 
 #include "pipeline/loader/batch_loader.h"
 #include "tests/pipeline/loader_fixture.h"
+#include "tests/support/error_of.h"
 
 // How a loader ends: by its consumer, by what it died of, by data that is not worth going on.
 
@@ -146,13 +147,8 @@ TEST(BatchLoader, StopsAtTooManyBadRecordsInARow) {
   const ByteTokenizer tokenizer;
   LoaderOptions options = Options();
   options.max_skips_in_a_row = 50;
-  const auto error_of = [](BatchLoader& loader) -> std::string {
-    try {
-      loader.Next();
-    } catch (const std::runtime_error& error) {
-      return error.what();
-    }
-    return "";
+  const auto error_of = [](BatchLoader& loader) {
+    return ErrorOf<std::runtime_error>([&] { loader.Next(); });
   };
   BatchLoader training(source, plan, {0, 1}, 0, 4, tokenizer, options);
   EXPECT_EQ(error_of(training).find("50 records in a row cannot be used ("), 0u);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/error_of.h"
+
 namespace fastclip {
 namespace {
 
@@ -21,13 +23,8 @@ Rows RowsOf(const MixOptions& mix, const Rows& sizes) {
   return rows;
 }
 
-std::string ErrorOf(const MixOptions& mix, const Rows& sizes) {
-  try {
-    MixOf(mix, sizes);
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "";
+std::string Refusal(const MixOptions& mix, const Rows& sizes) {
+  return ErrorOf<std::invalid_argument>([&] { MixOf(mix, sizes); });
 }
 
 TEST(Mix, SharesAnEpochByWeight) {
@@ -60,21 +57,21 @@ TEST(Mix, OfAResampledSourceHasEpochsOfAnyLength) {
 TEST(Mix, OfNothingIsNone) { EXPECT_EQ(RowsOf({}, {1000, 100}), Rows{}); }
 
 TEST(Mix, RefusesWhatCannotBeMeant) {
-  EXPECT_EQ(ErrorOf({.weights = {1, 1}, .repeats = {1, 1}}, {5, 5}),
+  EXPECT_EQ(Refusal({.weights = {1, 1}, .repeats = {1, 1}}, {5, 5}),
             "weights, repeats and counts cannot be combined; set only one of them");
-  EXPECT_EQ(ErrorOf({.weights = {1, 1, 1}}, {5, 5}),
+  EXPECT_EQ(Refusal({.weights = {1, 1, 1}}, {5, 5}),
             "3 weights for 2 sources joined by '::'; set one per source");
-  EXPECT_EQ(ErrorOf({.repeats = {1}}, {5}),
+  EXPECT_EQ(Refusal({.repeats = {1}}, {5}),
             "a mix needs at least two sources; join them with '::'");
-  EXPECT_EQ(ErrorOf({.counts = {-1, 2}}, {5, 5}), "counts: -1 is not a valid count (must be >= 0)");
-  EXPECT_EQ(ErrorOf({.weights = {0, 0}}, {5, 5}), "weights: all are 0; set at least one above 0");
+  EXPECT_EQ(Refusal({.counts = {-1, 2}}, {5, 5}), "counts: -1 is not a valid count (must be >= 0)");
+  EXPECT_EQ(Refusal({.weights = {0, 0}}, {5, 5}), "weights: all are 0; set at least one above 0");
   EXPECT_EQ(
-      ErrorOf({.counts = {1, 2}, .epoch_samples = 9}, {5, 5}),
+      Refusal({.counts = {1, 2}, .epoch_samples = 9}, {5, 5}),
       "epoch_samples needs weights, repeats or resampled, and cannot be combined with counts");
   EXPECT_EQ(
-      ErrorOf({.epoch_samples = 9}, {5, 5}),
+      Refusal({.epoch_samples = 9}, {5, 5}),
       "epoch_samples needs weights, repeats or resampled, and cannot be combined with counts");
-  EXPECT_EQ(ErrorOf({.repeats = {1e15, 1}}, {1'000'000, 5}),
+  EXPECT_EQ(Refusal({.repeats = {1e15, 1}}, {1'000'000, 5}),
             "an epoch of 1e+21 samples is too long; lower repeats");
 }
 

@@ -11,6 +11,7 @@
 #include "pipeline/records/record.h"
 #include "pipeline/records/record_source.h"
 #include "pipeline/shards/tar_writer.h"
+#include "tests/support/error_of.h"
 
 namespace fastclip {
 
@@ -65,17 +66,6 @@ inline std::string ReadFile(const std::string& path) {
 inline void WriteFile(const std::string& path, std::string_view bytes) {
   std::ofstream(path, std::ios::binary)
       .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-/// What a call throws; empty if it does not.
-template <class Call>
-std::string ErrorOf(const Call& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace fastclip

@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 
+#include "tests/support/error_of.h"
 #include "tests/support/paths.h"
 #include "tests/tokenizer/tiny_vocabulary.h"
 
@@ -29,12 +30,14 @@ Ids Encode(const BytePair& pairs, std::string_view word) {
 }
 
 std::string LoadError(const std::string& path) {
-  try {
-    BytePair::Load(path);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "no error";
+  return ErrorOf<std::runtime_error>([&] { BytePair::Load(path); });
+}
+
+/// A compressed vocabulary.
+void WriteGzip(const std::string& path) {
+  gzFile file = gzopen(path.c_str(), "wb");
+  gzputs(file, kTinyVocabulary);
+  gzclose(file);
 }
 
 std::string TextError(const std::string& text) {
@@ -130,9 +133,7 @@ TEST(BytePair, TakesAWordOfAMegabyte) {
 TEST(BytePair, ReadsGzip) {
   TemporaryFolder folder;
   const std::string path = folder / "vocabulary.gz";
-  gzFile file = gzopen(path.c_str(), "wb");
-  gzputs(file, kTinyVocabulary);
-  gzclose(file);
+  WriteGzip(path);
   EXPECT_EQ(BytePair::Load(path).size(), 517);
 }
 
@@ -167,9 +168,7 @@ TEST(BytePair, RefusesAFileThatIsNoVocabulary) {
 TEST(BytePair, RefusesAGzipFileThatIsCut) {
   TemporaryFolder folder;
   const std::string path = folder / "vocabulary.gz";
-  gzFile file = gzopen(path.c_str(), "wb");
-  gzputs(file, kTinyVocabulary);
-  gzclose(file);
+  WriteGzip(path);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 12);
   EXPECT_NE(LoadError(path).find("cannot be read to the end"), std::string::npos);
 }

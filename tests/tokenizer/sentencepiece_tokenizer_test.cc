@@ -11,6 +11,7 @@
 #include <random>
 #include <unordered_map>
 
+#include "tests/support/error_of.h"
 #include "tests/support/paths.h"
 #include "tests/tokenizer/tiny_vocabulary.h"
 #include "tokenizer/sentencepiece_check.h"
@@ -71,12 +72,7 @@ class SentencePieceTest : public testing::Test {
     return SentencePieceTokenizer(folder / "captions.model");
   }
   std::string OpenError(const std::string& bytes) {
-    try {
-      Open(bytes);
-    } catch (const std::runtime_error& error) {
-      return error.what();
-    }
-    return "no error";
+    return ErrorOf<std::runtime_error>([&] { Open(bytes); });
   }
 
   static inline std::string model;

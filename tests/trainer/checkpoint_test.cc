@@ -16,6 +16,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/error_of.h"
 #include "tests/support/paths.h"
 #include "tests/support/thread_communicator.h"
 #include "trainer/base/file_io.h"
@@ -92,15 +93,6 @@ void Overwrite(const fs::path& file, std::uintmax_t offset, char mask) {
   const char byte = static_cast<char>(stream.get() ^ mask);
   stream.seekp(static_cast<std::streamoff>(offset));
   stream.put(byte);
-}
-
-std::string MessageOf(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 class Checkpoint : public Test {
@@ -305,7 +297,7 @@ TEST_F(Checkpoint, NeverStartsARunAgainWhereAllAreDamaged) {
   Save(20);
   fs::remove(At("step_10") + "/checkpoint.json");
   fs::resize_file(At("step_20") + "/optimizer.safetensors", 9);
-  const std::string message = MessageOf([&] { FindNewestCheckpoint(run()); });
+  const std::string message = ErrorOf([&] { FindNewestCheckpoint(run()); });
   EXPECT_NE(message.find("step_20: optimizer.safetensors has 9 bytes"), std::string::npos)
       << message;
   EXPECT_NE(message.find("step_10: checkpoint.json is missing"), std::string::npos) << message;
@@ -320,7 +312,7 @@ TEST_F(Checkpoint, OfALaterFormatSaysSo) {
   document["xxh3_of_the_rest"] = fmt::format("{:016x}", Xxh3(document.dump()));
   fs::remove(file);
   ReplaceFile(file, document.dump());
-  EXPECT_NE(MessageOf([&] {
+  EXPECT_NE(ErrorOf([&] {
               CheckCheckpoint(At("step_10"));
             }).find("has format 4, but this version reads up to 3"),
             std::string::npos);
@@ -341,7 +333,7 @@ TEST_F(Checkpoint, LeavesTheEarlierOnesAloneWhereTheDiskIsFull) {
     for (const rlim_t limit : {0, 64, 400, 600, 900, 2000}) {
       const rlimit low{.rlim_cur = limit, .rlim_max = before.rlim_max};
       ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
-      const std::string message = MessageOf([&] { SaveAlone(Meta(30), big); });
+      const std::string message = ErrorOf([&] { SaveAlone(Meta(30), big); });
       ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
       if (message.empty()) {
         fs::remove_all(At("step_30"));
@@ -389,7 +381,7 @@ TEST_F(Checkpoint, GivesTheRowsOfAnyLanesFromAnyNumberOfRanks) {
   EXPECT_TRUE(saved->Read(places).select(1, 0).equal(
       at::tensor(std::vector<float>{610, 3, 313, 2, 200, 3})));
   const auto expect = [&](const char* what, const std::function<void()>& action) {
-    const std::string message = MessageOf(action);
+    const std::string message = ErrorOf(action);
     EXPECT_NE(message.find(what), std::string::npos) << message;
   };
   expect("no state file holds lane 7", [&] { LanesOf(*saved, {5, 8}, 23); });
@@ -470,8 +462,7 @@ TEST_F(Checkpoint, IsNotMadeWhereOneRankCannotWriteItsPart) {
     CheckpointContent content = comm.rank() == 0 ? Content(20) : CheckpointContent{};
     content.state = Rows({comm.rank(), comm.rank() + 1}, {4});
     if (comm.rank() == 1) content.state->lane_sizes = {5};  // a table that cannot be
-    const std::string message =
-        MessageOf([&] { SaveCheckpoint(run(), Meta(20), content, 2, comm); });
+    const std::string message = ErrorOf([&] { SaveCheckpoint(run(), Meta(20), content, 2, comm); });
     EXPECT_NE(message.find("step 20 could not be saved: rank 1: "), std::string::npos) << message;
   });
   EXPECT_EQ(Names(), Strings{"step_10"});
@@ -518,14 +509,13 @@ TEST_F(Checkpoint, IsResolvedFromWhatAUserTypes) {
   EXPECT_THROW(ResolveModel(At("step_20")), std::runtime_error);
   std::filesystem::create_directory(run() + "/started");
   std::ofstream(run() + "/started/config.toml") << "# a run";
-  EXPECT_NE(MessageOf([&] { ResolveModel(run() + "/started"); }).find("has no checkpoint yet"),
+  EXPECT_NE(ErrorOf([&] { ResolveModel(run() + "/started"); }).find("has no checkpoint yet"),
             std::string::npos);
-  EXPECT_NE(MessageOf([&] { ResolveModel(run() + "/nothing"); }).find("neither a run folder"),
+  EXPECT_NE(ErrorOf([&] { ResolveModel(run() + "/nothing"); }).find("neither a run folder"),
             std::string::npos);
   fs::remove_all(At("step_10"));
   fs::remove_all(At("step_20"));
-  EXPECT_NE(MessageOf([&] { ResolveModel(run()); }).find("has no checkpoint yet"),
-            std::string::npos);
+  EXPECT_NE(ErrorOf([&] { ResolveModel(run()); }).find("has no checkpoint yet"), std::string::npos);
 }
 
 TEST_F(Checkpoint, MayLackModelAndTokenizer) {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <set>
 
+#include "tests/support/error_of.h"
 #include "tests/support/paths.h"
 #include "tokenizer/tokenizer.h"
 
@@ -22,21 +23,17 @@ class ClassFiles : public testing::Test {
     return folder_ / name;
   }
   /// The one line that a call throws.
-  static std::string ErrorOf(const std::function<void()>& call) {
-    try {
-      call();
-    } catch (const std::runtime_error& error) {
-      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-      return error.what();
-    }
-    return "nothing was thrown";
+  static std::string OneLineOf(const std::function<void()>& call) {
+    const std::string error = ErrorOf<std::runtime_error>(call);
+    EXPECT_EQ(error.find('\n'), std::string::npos);
+    return error;
   }
   void ExpectClassError(const std::string& text, const std::string& part) const {
-    const std::string error = ErrorOf([&] { ReadClasses(Write("c.txt", text)); });
+    const std::string error = OneLineOf([&] { ReadClasses(Write("c.txt", text)); });
     EXPECT_NE(error.find(part), std::string::npos) << error;
   }
   void ExpectTemplateError(const std::string& text, const std::string& part) const {
-    const std::string error = ErrorOf([&] { ReadTemplates(Write("t.txt", text)); });
+    const std::string error = OneLineOf([&] { ReadTemplates(Write("t.txt", text)); });
     EXPECT_NE(error.find(part), std::string::npos) << error;
   }
 
@@ -106,10 +103,12 @@ TEST_F(ClassFiles, NameFileAndLineOfWhatIsWrong) {
   ExpectTemplateError("a photo of a {0}.\n", "t.txt:1: 'a photo of a {0}.' has no slot");
   ExpectTemplateError("a {}\n\na {}\n", "t.txt:2: blank line");
   ExpectTemplateError("", "no templates");
-  EXPECT_NE(ErrorOf([&] { ReadClasses(folder_ / "none.txt"); }).find("check the path"),
+  EXPECT_NE(OneLineOf([&] { ReadClasses(folder_ / "none.txt"); }).find("check the path"),
             std::string::npos);
-  EXPECT_NE(ErrorOf([&] { ReadClasses(folder_.path()); }).find("no such file"), std::string::npos);
-  EXPECT_NE(ErrorOf([&] { ReadClasses("imagenette"); }).find("tools/setup.sh"), std::string::npos);
+  EXPECT_NE(OneLineOf([&] { ReadClasses(folder_.path()); }).find("no such file"),
+            std::string::npos);
+  EXPECT_NE(OneLineOf([&] { ReadClasses("imagenette"); }).find("tools/setup.sh"),
+            std::string::npos);
 }
 
 TEST_F(ClassFiles, MayBeSetsThatSetupMade) {

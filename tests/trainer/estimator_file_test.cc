@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/error_of.h"
 #include "tests/support/paths.h"
 #include "trainer/state/safetensors.h"
 
@@ -74,12 +75,7 @@ double Difference(const SampleTable& a, const SampleTable& b) {
 
 std::string Error(const std::string& file, const Columns& columns = kShared) {
   SampleTable table = Fresh(columns);
-  try {
-    ImportEstimators(file, nullptr, table);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
+  return ErrorOf<std::runtime_error>([&] { ImportEstimators(file, nullptr, table); });
 }
 
 TEST(EstimatorFile, GivesBackWhatWasExported) {

@@ -11,6 +11,7 @@
 #include <random>
 #include <stdexcept>
 
+#include "tests/support/error_of.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
@@ -43,13 +44,8 @@ std::string Get(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-std::string ErrorOf(const std::string& path) {
-  try {
-    ReadSafetensors(path);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
+std::string ReadError(const std::string& path) {
+  return ErrorOf<std::runtime_error>([&] { ReadSafetensors(path); });
 }
 
 std::ptrdiff_t FilesIn(const std::filesystem::path& folder) {
@@ -79,10 +75,10 @@ TEST(Safetensors, RefusesEveryTruncation) {
   const std::string whole = Get(folder / "a");
   for (std::size_t length = 0; length < whole.size(); ++length) {
     Put(folder / "b", whole.substr(0, length));
-    EXPECT_NE(ErrorOf(folder / "b"), "") << length;
+    EXPECT_NE(ReadError(folder / "b"), "") << length;
   }
   Put(folder / "b", whole + "!");
-  EXPECT_NE(ErrorOf(folder / "b"), "");
+  EXPECT_NE(ReadError(folder / "b"), "");
 }
 
 TEST(Safetensors, SurvivesFlippedBytes) {
@@ -95,7 +91,7 @@ TEST(Safetensors, SurvivesFlippedBytes) {
     for (int flips = 0; flips < 3; ++flips)
       bytes[random() % bytes.size()] = static_cast<char>(random());
     Put(folder / "b", bytes);
-    ErrorOf(folder / "b");  // either reads or throws runtime_error; anything else ends the test
+    ReadError(folder / "b");  // either reads or throws runtime_error; anything else ends the test
   }
 }
 
@@ -130,12 +126,13 @@ TEST(Safetensors, RefusesHeadersThatLie) {
       R"("b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"};
   for (const std::string& header : headers) {
     Put(folder / "b", FileOf(header, 8));
-    EXPECT_NE(ErrorOf(folder / "b").find(folder / "b"), std::string::npos) << header.substr(0, 80);
+    EXPECT_NE(ReadError(folder / "b").find(folder / "b"), std::string::npos)
+        << header.substr(0, 80);
   }
   Put(folder / "b", std::string(8, '\xff'));
-  EXPECT_NE(ErrorOf(folder / "b"), "");
-  EXPECT_NE(ErrorOf(folder / "absent").find("No such file"), std::string::npos);
-  EXPECT_NE(ErrorOf(folder.path()), "");
+  EXPECT_NE(ReadError(folder / "b"), "");
+  EXPECT_NE(ReadError(folder / "absent").find("No such file"), std::string::npos);
+  EXPECT_NE(ReadError(folder.path()), "");
 }
 
 TEST(Safetensors, AHeaderOf100000EntriesTakesNoTime) {
@@ -160,7 +157,7 @@ TEST(Safetensors, AHeaderOf100000EntriesTakesNoTime) {
   for (std::string* header : {&overlapping, &equal}) {
     header->back() = '}';
     Put(folder / "b", FileOf(*header, 4));
-    EXPECT_NE(ErrorOf(folder / "b"), "");
+    EXPECT_NE(ReadError(folder / "b"), "");
   }
   // Quadratic in the entries, each of the three took minutes.
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
@@ -184,17 +181,17 @@ TEST(Safetensors, APyTorchCheckpointIsNamedWithTheLineThatConvertsIt) {
   const std::string pickle = std::string("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.", 14);
   for (const std::string& bytes : {std::string("PK\x03\x04") + std::string(4000, '\0'), pickle}) {
     Put(file, bytes);
-    const std::string error = ErrorOf(file);
+    const std::string error = ReadError(file);
     EXPECT_NE(error.find("it's.pt is a PyTorch checkpoint"), std::string::npos) << error;
     EXPECT_NE(error.find("python3 -c \"import sys, torch"), std::string::npos) << error;
     EXPECT_NE(error.find("it'\\''s.safetensors'"), std::string::npos) << error;
   }
   Put(file, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 605157884\n");
-  EXPECT_NE(ErrorOf(file).find("git lfs pull"), std::string::npos);
+  EXPECT_NE(ReadError(file).find("git lfs pull"), std::string::npos);
   // A header of 0x0280 bytes begins as a pickle does.
   WriteSafetensors(folder / "a", {{"w", at::ones({1})}}, {{"pad", std::string(560, 'x')}});
   EXPECT_EQ(Get(folder / "a").substr(0, 2), "\x80\x02");
-  EXPECT_EQ(ErrorOf(folder / "a"), "");
+  EXPECT_EQ(ReadError(folder / "a"), "");
 }
 
 TEST(Safetensors, LeavesTheOldFileWhenTheDiskIsFull) {

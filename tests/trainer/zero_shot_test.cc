@@ -9,6 +9,7 @@
 #include <numeric>
 #include <random>
 
+#include "tests/support/error_of.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/small_model.h"
@@ -252,13 +253,9 @@ TEST(ClassifyPictures, GivesTheSameForAnyBatchAndForRanges) {
 }
 
 TEST(CheckLabels, RefusesASetWithoutAUsableLabelBeforeAnyWork) {
-  const auto error_of = [](const FakeSource& source, std::int64_t classes) -> std::string {
-    try {
-      CheckLabels(source, classes, "SET", "FILE", ClassNames({}));
-    } catch (const std::runtime_error& error) {
-      return error.what();
-    }
-    return "";
+  const auto error_of = [](const FakeSource& source, std::int64_t classes) {
+    return ErrorOf<std::runtime_error>(
+        [&] { CheckLabels(source, classes, "SET", "FILE", ClassNames({})); });
   };
   FakeSource source = Labelled(1000);
   EXPECT_EQ(error_of(source, 10), "");

@@ -5,18 +5,14 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "tests/support/error_of.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
 namespace {
 
-std::string ErrorOf(const std::string& model) {
-  try {
-    LoadModelConfig(model);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "no error";
+std::string LoadError(const std::string& model) {
+  return ErrorOf<std::runtime_error>([&] { LoadModelConfig(model); });
 }
 
 TEST(Presets, AreOpenClipsModels) {
@@ -62,14 +58,14 @@ TEST(Presets, OfQuickGeluAreTheSameModelsWithAnotherActivation) {
 }
 
 TEST(Presets, NameTheNearestOfTheSameActivation) {
-  EXPECT_NE(ErrorOf("ViT-B-32-quickgel").find("did you mean 'ViT-B-32-quickgelu'"),
+  EXPECT_NE(LoadError("ViT-B-32-quickgel").find("did you mean 'ViT-B-32-quickgelu'"),
             std::string::npos);
-  EXPECT_NE(ErrorOf("ViT-H-14-QuickGELU").find("did you mean 'ViT-L-14-quickgelu'"),
+  EXPECT_NE(LoadError("ViT-H-14-QuickGELU").find("did you mean 'ViT-L-14-quickgelu'"),
             std::string::npos);
-  EXPECT_NE(ErrorOf("ViT-B/32").find("did you mean 'ViT-B-32'"), std::string::npos);
-  EXPECT_NE(ErrorOf("ViT-B32").find("did you mean 'ViT-B-32'"), std::string::npos)
-      << ErrorOf("ViT-B32");
-  EXPECT_NE(ErrorOf("models/tiny").find("'tiny'"), std::string::npos);
+  EXPECT_NE(LoadError("ViT-B/32").find("did you mean 'ViT-B-32'"), std::string::npos);
+  EXPECT_NE(LoadError("ViT-B32").find("did you mean 'ViT-B-32'"), std::string::npos)
+      << LoadError("ViT-B32");
+  EXPECT_NE(LoadError("models/tiny").find("'tiny'"), std::string::npos);
 }
 
 TEST(Presets, ReadAFileAndNameItsMistakes) {
@@ -81,34 +77,34 @@ TEST(Presets, ReadAFileAndNameItsMistakes) {
   EXPECT_EQ(LoadModelConfig(file).embed_dim, 64);
   EXPECT_EQ(LoadModelConfig(file).vision.mlp_ratio, 2);
   write("embed_dim = 64\n[vision]\npatchsize = 16\n");
-  EXPECT_EQ(ErrorOf(file),
+  EXPECT_EQ(LoadError(file),
             file + ":3: unknown key vision.patchsize; did you mean vision.patch_size?");
   write("embed_dim = 'wide'\n");
-  EXPECT_EQ(ErrorOf(file),
+  EXPECT_EQ(LoadError(file),
             file + ":1: embed_dim must be an integer from 1 to 16777216, not 'wide'");
   write("embed_dim = 1.5\n");
-  EXPECT_EQ(ErrorOf(file), file + ":1: embed_dim must be an integer from 1 to 16777216, not 1.5");
+  EXPECT_EQ(LoadError(file), file + ":1: embed_dim must be an integer from 1 to 16777216, not 1.5");
   write("vision = 3\n");
-  EXPECT_TRUE(ErrorOf(file).starts_with(file + ":1: ")) << ErrorOf(file);
+  EXPECT_TRUE(LoadError(file).starts_with(file + ":1: ")) << LoadError(file);
   write("embed_dim = \n");
-  EXPECT_TRUE(ErrorOf(file).starts_with(file + ":1: ")) << ErrorOf(file);
+  EXPECT_TRUE(LoadError(file).starts_with(file + ":1: ")) << LoadError(file);
   write("[vision]\npatch_size = 15\n");
-  EXPECT_NE(ErrorOf(file).find("patch_size = 15 does not divide"), std::string::npos);
+  EXPECT_NE(LoadError(file).find("patch_size = 15 does not divide"), std::string::npos);
   write("[vision]\nlayers = [3, 4, 6]\n");
-  EXPECT_EQ(ErrorOf(file), file +
-                               ":2: vision.layers must be an integer, or a list of 4 integers, "
-                               "from 1 to 16777216, not [ 3, 4, 6 ]");
+  EXPECT_EQ(LoadError(file), file +
+                                 ":2: vision.layers must be an integer, or a list of 4 integers, "
+                                 "from 1 to 16777216, not [ 3, 4, 6 ]");
   write("[vision]\nlayers = [3, 4, 6, 3.5]\n");
-  EXPECT_NE(ErrorOf(file).find("a list of 4 integers"), std::string::npos) << ErrorOf(file);
+  EXPECT_NE(LoadError(file).find("a list of 4 integers"), std::string::npos) << LoadError(file);
   write("[vision]\nwidth = 64\nlayers = [3, 4, 6, 3]\npatch_size = 32\n");
-  EXPECT_EQ(ErrorOf(file), file +
-                               ":4: vision.patch_size: not valid for a ResNet (vision.layers is "
-                               "a list); remove it");
+  EXPECT_EQ(LoadError(file), file +
+                                 ":4: vision.patch_size: not valid for a ResNet (vision.layers is "
+                                 "a list); remove it");
   write("[vision]\nwidth = 64\nlayers = [3, 4, 6, 3]\nimage_size = 100\n");
-  EXPECT_NE(ErrorOf(file).find("vision.image_size = 100 is not a multiple of 32"),
+  EXPECT_NE(LoadError(file).find("vision.image_size = 100 is not a multiple of 32"),
             std::string::npos)
-      << ErrorOf(file);
-  EXPECT_NE(ErrorOf(folder / "absent.toml").find("absent.toml"), std::string::npos);
+      << LoadError(file);
+  EXPECT_NE(LoadError(folder / "absent.toml").find("absent.toml"), std::string::npos);
 }
 
 }  // namespace

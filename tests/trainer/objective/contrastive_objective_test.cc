@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/support/error_of.h"
 #include "trainer/objective/robustness.h"
 
 namespace fastclip {
@@ -268,13 +269,8 @@ TEST(MinibatchContrastive, HasNothingToLearnFromOneRow) {
 }
 
 TEST(MakeObjective, NamesWhatThereIs) {
-  const auto message = [](const ObjectiveOptions& options) -> std::string {
-    try {
-      MakeObjective(options);
-    } catch (const std::invalid_argument& error) {
-      return error.what();
-    }
-    return "";
+  const auto message = [](const ObjectiveOptions& options) {
+    return ErrorOf<std::invalid_argument>([&] { MakeObjective(options); });
   };
   EXPECT_NE(message({.name = "fastclip_v3", .mode = ""}).find("\"reference\""), std::string::npos);
   EXPECT_NE(message({.name = "fastclip", .mode = "exact"}).find("fastclip_v1"), std::string::npos);

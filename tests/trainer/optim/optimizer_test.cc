@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 #include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>
 
+#include "tests/support/error_of.h"
 #include "tests/trainer/with_roles.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/model/fresh_weights.h"
@@ -30,15 +30,6 @@ NamedTensors Parameters() {
     parameter.set_requires_grad(true);
   }
   return parameters;
-}
-
-std::string MessageOf(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 class EveryOptimizer : public testing::TestWithParam<const char*> {
@@ -146,7 +137,7 @@ TEST_P(EveryOptimizer, RefusesTheStateOfAnother) {
   const std::string name = GetParam();
   const auto other =
       MakeOptimizer(WithRoles(parameters), {.name = name == "lion" ? "sgdm" : "lion"});
-  EXPECT_NE(MessageOf([&] {
+  EXPECT_NE(ErrorOf([&] {
               optimizer->LoadState(other->state(), "step_7");
             }).find("step_7: the optimizer state does not fit this model and optimizer"),
             std::string::npos);
@@ -160,24 +151,24 @@ TEST(OptimizerState, SaysWhatDoesNotFit) {
     state.emplace_back(name, name == "exp_avg.b.weight" ? at::zeros({2, 2}) : tensor);
   }
   state.emplace_back("exp_avg.c", at::zeros({1}));
-  const std::string message = MessageOf([&] { optimizer->LoadState(state, "step_7"); });
+  const std::string message = ErrorOf([&] { optimizer->LoadState(state, "step_7"); });
   EXPECT_EQ(message,
             "step_7: the optimizer state does not fit this model and optimizer; missing: "
             "exp_avg.a.bias; unknown: exp_avg.c; with another shape: exp_avg.b.weight");
 }
 
 TEST(MakeOptimizer, NamesWhatThereIsAndWhatCannotBe) {
-  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.name = "adam"}); }).find("adamw, lamb, lion, sgdm"),
+  EXPECT_NE(ErrorOf([] { MakeOptimizer({}, {.name = "adam"}); }).find("adamw, lamb, lion, sgdm"),
             std::string::npos);
-  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.momentum = 1}); }).find("momentum"),
+  EXPECT_NE(ErrorOf([] { MakeOptimizer({}, {.momentum = 1}); }).find("momentum"),
             std::string::npos);
-  EXPECT_NE(MessageOf([] {
+  EXPECT_NE(ErrorOf([] {
               MakeOptimizer({}, {.nesterov = true});
             }).find("needs optimizer.name = \"sgdm\""),
             std::string::npos);
-  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.beta2 = 1}); }).find("beta"), std::string::npos);
-  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.eps = -1}); }).find("eps"), std::string::npos);
-  EXPECT_NE(MessageOf([] { MakeOptimizer({}, {.weight_decay = NAN}); }).find("weight_decay"),
+  EXPECT_NE(ErrorOf([] { MakeOptimizer({}, {.beta2 = 1}); }).find("beta"), std::string::npos);
+  EXPECT_NE(ErrorOf([] { MakeOptimizer({}, {.eps = -1}); }).find("eps"), std::string::npos);
+  EXPECT_NE(ErrorOf([] { MakeOptimizer({}, {.weight_decay = NAN}); }).find("weight_decay"),
             std::string::npos);
 }
 
