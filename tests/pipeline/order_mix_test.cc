@@ -114,19 +114,8 @@ TEST(OrderMix, GivesNoRecordTwiceToTheRowsAndAttemptsOfAStep) {
     for (const OrderOptions& options : Mixes(tail)) {
       const OrderPlan plan(options);
       for (std::int64_t step = 0; step < plan.steps(3); ++step) {
-        std::set<std::int64_t> seen;
-        for (std::int64_t row = 0; row < options.batch_size; ++row) {
-          for (std::int64_t attempt = 0; attempt < 9; ++attempt) {
-            try {
-              const auto planned = plan.Row(step, row, attempt);
-              if (planned) {
-                ASSERT_TRUE(seen.insert(ToInt(planned->index)).second) << "step " << step;
-              }
-            } catch (const WindowUsedUp&) {
-              break;
-            }
-          }
-        }
+        ExpectNoRecordTwice(plan, step, /*attempts=*/9);
+        ASSERT_FALSE(HasFailure());
       }
     }
   }
@@ -177,19 +166,8 @@ TEST(OrderMix, TakesNoRecordOfAPartAgainBeforeAllHaveCome) {
 TEST(OrderMix, GivesEveryRecordASlotOfItsOwn) {
   for (const OrderOptions& options : Mixes(Tail::kDrop)) {
     const OrderPlan plan(options);
-    std::set<std::pair<std::int64_t, std::int64_t>> taken;
-    for (std::int64_t i = 0; i < options.size; ++i) {
-      const auto place = plan.PlaceOf(SampleIndex{i});
-      EXPECT_GE(place.slot, 0);
-      EXPECT_LT(place.slot, plan.lane_size(place.lane));
-      EXPECT_TRUE(taken.emplace(place.lane, place.slot).second);
-      EXPECT_EQ(plan.IndexAt(place), SampleIndex{i});
-    }
-    for (std::int64_t step = 0; step < plan.steps(1); step += 5) {
-      for (std::int64_t row = 0; row < options.batch_size; ++row) {
-        EXPECT_EQ(plan.PlaceOf(Filled(plan, step, row).index).lane, row / plan.rows_per_lane());
-      }
-    }
+    ExpectSlotsOfTheirOwn(plan);
+    ExpectRecordsInTheirLanes(plan, plan.steps(1), /*stride=*/5);
   }
 }
 

@@ -93,19 +93,7 @@ TEST(OrderPlan, GivesNoRecordTwiceToTheRowsAndAttemptsOfAStep) {
   for (const OrderOptions& options : Shapes()) {
     const OrderPlan plan(options);
     for (const std::int64_t step : {std::int64_t{0}, plan.steps_per_epoch() - 1, plan.steps(1)}) {
-      std::set<std::int64_t> seen;
-      for (std::int64_t row = 0; row < options.batch_size; ++row) {
-        for (std::int64_t attempt = 0;; ++attempt) {
-          try {
-            const auto planned = plan.Row(step, row, attempt);
-            if (planned) {
-              EXPECT_TRUE(seen.insert(ToInt(planned->index)).second);
-            }
-          } catch (const WindowUsedUp&) {
-            break;
-          }
-        }
-      }
+      const std::set<std::int64_t> seen = ExpectNoRecordTwice(plan, step);
       // Together the attempts of a step reach every record of its windows: here one window a lane.
       if (plan.options().window >= plan.lane_size(0)) {
         EXPECT_EQ(static_cast<std::int64_t>(seen.size()), options.size);
@@ -162,15 +150,8 @@ TEST(OrderPlan, KeepsEveryRecordInItsLane) {
 TEST(OrderPlan, GivesEveryRecordASlotOfItsOwn) {
   for (const OrderOptions& options : Shapes()) {
     const OrderPlan plan(options);
-    std::set<std::pair<std::int64_t, std::int64_t>> taken;
+    ExpectSlotsOfTheirOwn(plan);
     std::int64_t places = 0, holes = 0;
-    for (std::int64_t i = 0; i < options.size; ++i) {
-      const auto place = plan.PlaceOf(SampleIndex{i});
-      EXPECT_GE(place.slot, 0);
-      EXPECT_LT(place.slot, plan.lane_size(place.lane));
-      EXPECT_TRUE(taken.emplace(place.lane, place.slot).second);
-      EXPECT_EQ(plan.IndexAt(place), SampleIndex{i});
-    }
     for (std::int64_t lane = 0; lane < plan.options().lanes; ++lane) {
       places += plan.lane_size(lane);
       for (std::int64_t slot = 0; slot < plan.lane_size(lane); ++slot) {

@@ -92,20 +92,8 @@ TEST(OrderTail, GivesNoRecordTwiceToTheRowsAndAttemptsOfAStep) {
     for (const OrderOptions& options : Shapes(tail)) {
       const OrderPlan plan(options);
       for (std::int64_t step = 0; step < plan.steps(4); ++step) {
-        std::set<std::int64_t> seen;
-        for (std::int64_t row = 0; row < options.batch_size; ++row) {
-          for (std::int64_t attempt = 0; attempt < 9; ++attempt) {
-            try {
-              const auto planned = plan.Row(step, row, attempt);
-              if (planned) {
-                ASSERT_TRUE(seen.insert(ToInt(planned->index)).second)
-                    << TailName(tail) << " size " << options.size << " step " << step;
-              }
-            } catch (const WindowUsedUp&) {
-              break;
-            }
-          }
-        }
+        ExpectNoRecordTwice(plan, step, /*attempts=*/9);
+        ASSERT_FALSE(HasFailure()) << TailName(tail) << " size " << options.size;
       }
     }
   }
@@ -158,11 +146,7 @@ TEST(OrderTail, KeepsEveryRecordInItsLane) {
   for (const Tail tail : {Tail::kPad, Tail::kCarry}) {
     for (const OrderOptions& options : Shapes(tail)) {
       const OrderPlan plan(options);
-      for (std::int64_t step = 0; step < plan.steps(3); ++step) {
-        for (std::int64_t row = 0; row < options.batch_size; ++row) {
-          EXPECT_EQ(plan.PlaceOf(Filled(plan, step, row).index).lane, row / plan.rows_per_lane());
-        }
-      }
+      ExpectRecordsInTheirLanes(plan, plan.steps(3), /*stride=*/1);
     }
   }
 }

@@ -13,32 +13,15 @@
 #include "pipeline/sources/open_source.h"
 #include "pipeline/sources/table_reader.h"
 #include "tests/pipeline/record_lines.h"
+#include "tests/pipeline/table_fixture.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
 namespace {
 
-class TableRowsTest : public testing::Test {
+class TableRowsTest : public TableFixture {
  protected:
-  TableRowsTest() {
-    std::filesystem::create_directory(folder_ / "img");
-    for (const char* name : {"0.jpg", "1.jpg", "2.jpg"})
-      WriteFile(folder_ / ("img/" + std::string(name)), name);
-  }
-  std::string Write(const std::string& name, const std::string& text) const {
-    WriteFile(folder_ / name, text);
-    return folder_ / name;
-  }
-  /// "path|image|captions|label|skip" of each row.
-  Lines Rows(const std::string& name, const std::string& text,
-             const SourceOptions& options = {}) const {
-    return Summary(ReadAll(*OpenSource(Write(name, text), options)), '/');
-  }
-  std::string Error(const std::string& name, const std::string& text,
-                    const SourceOptions& options = {}) const {
-    const std::string path = Write(name, text);
-    return ErrorOf([&] { OpenSource(path, options); });
-  }
+  TableRowsTest() : TableFixture({"0.jpg", "1.jpg", "2.jpg"}) {}
   PartInfo Info(const std::string& name, const std::string& text,
                 const SourceOptions& options = {}) const {
     return OpenSourceWithInfo(Write(name, text), options).parts[0];
@@ -48,8 +31,6 @@ class TableRowsTest : public testing::Test {
     options.table = std::move(keys);
     return options;
   }
-
-  TemporaryFolder folder_;
 };
 
 bool Holds(const std::string& text, const std::string& part) {

@@ -7,31 +7,15 @@
 #include "pipeline/records/block_builder.h"
 #include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
+#include "tests/pipeline/table_fixture.h"
 #include "tests/support/paths.h"
 
 namespace fastclip {
 namespace {
 
-class TableTest : public testing::Test {
+class TableTest : public TableFixture {
  protected:
-  TableTest() {
-    std::filesystem::create_directory(folder_ / "img");
-    for (const char* name : {"a.jpg", "b.png", "c,\"d\".jpg"})
-      WriteFile(folder_ / ("img/" + std::string(name)), name);
-  }
-  /// "path|image|captions|label|skip" of each row of a table of that name and text.
-  std::vector<std::string> Rows(const std::string& name, const std::string& text) const {
-    WriteFile(folder_ / name, text);
-    const auto source = OpenSource(folder_ / name);
-    return Summary(ReadAll(*source), '/');
-  }
-  std::string Error(const std::string& name, const std::string& text) const {
-    WriteFile(folder_ / name, text);
-    return ErrorOf([&] { OpenSource(folder_ / name); });
-  }
-
-  using Lines = std::vector<std::string>;
-  TemporaryFolder folder_;
+  TableTest() : TableFixture({"a.jpg", "b.png", "c,\"d\".jpg"}) {}
 };
 
 TEST_F(TableTest, ReadsTabSeparatedRows) {
