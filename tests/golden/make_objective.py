@@ -186,6 +186,21 @@ def robust(config, seed, ranks, rows, width, size, epochs):
     return {"kind": "fastclip_loss", "config": config}, tensors
 
 
+def note_step(log, ranks, sides, grads, each, **scalars):
+    """Adds a step of a batch loss to the log: grads are those of both sides and of t."""
+    by_rank = [side.view(ranks, -1, side.shape[1]) for side in (*sides, *grads[:2])]
+    values = {
+        "image_features": by_rank[0],
+        "text_features": by_rank[1],
+        "grad_image": ranks * by_rank[2],
+        "grad_text": ranks * by_rank[3],
+        "grad_t_avg": grads[2],
+        "loss": each.view(ranks, -1).mean(1),
+    }
+    for key, value in (values | scalars).items():
+        log.setdefault(key, []).append(value.detach().clone())
+
+
 def siglip(config, seed, ranks, rows, width, steps):
     generator = torch.Generator().manual_seed(seed)
     n = ranks * rows
@@ -199,24 +214,13 @@ def siglip(config, seed, ranks, rows, width, steps):
         signs = 2 * torch.eye(n) - 1
         each = -torch.nn.functional.logsigmoid(signs * (image @ text.T * t.exp() + bias)).sum(1)
         grads = torch.autograd.grad(each.mean(), (image, text, t, bias))
-        values = {
-            "image_features": image.view(ranks, rows, width),
-            "text_features": text.view(ranks, rows, width),
-            "grad_image": ranks * grads[0].view(ranks, rows, width),
-            "grad_text": ranks * grads[1].view(ranks, rows, width),
-            "grad_t_avg": grads[2],
-            "grad_bias_avg": grads[3],
-            "loss": each.view(ranks, rows).mean(1),
-            "t_before": t.detach().clone(),
-            "bias_before": bias.detach().clone(),
-        }
+        t_before, bias_before = t.detach().clone(), bias.detach().clone()
         t.grad, bias.grad = grads[2], grads[3]
         adam.step()
         with torch.no_grad():
             t.clamp_(0, LN100)
-        values |= {"t_after": t, "bias_after": bias}
-        for key, value in values.items():
-            log.setdefault(key, []).append(value.detach().clone())
+        note_step(log, ranks, (image, text), grads, each, grad_bias_avg=grads[3],
+                  t_before=t_before, t_after=t, bias_before=bias_before, bias_after=bias)
     tensors = {f"K{ranks}/{key}": torch.stack(values).contiguous() for key, values in log.items()}
     return {"kind": "openclip_loss", "config": config}, tensors
 
@@ -236,22 +240,12 @@ def openclip(config, seed, ranks, rows, width, steps):
         each = 0.5 * (cross(logits, labels, reduction="none") +
                       cross(logits.T, labels, reduction="none"))
         grads = torch.autograd.grad(each.mean(), (image, text, t))
-        values = {
-            "image_features": image.view(ranks, rows, width),
-            "text_features": text.view(ranks, rows, width),
-            "grad_image": ranks * grads[0].view(ranks, rows, width),
-            "grad_text": ranks * grads[1].view(ranks, rows, width),
-            "grad_t_avg": grads[2],
-            "loss": each.view(ranks, rows).mean(1),
-            "t_before": t.detach().clone(),
-        }
+        t_before = t.detach().clone()
         t.grad = grads[2]
         adam.step()
         with torch.no_grad():
             t.clamp_(0, LN100)
-        values["t_after"] = t.detach().clone()
-        for key, value in values.items():
-            log.setdefault(key, []).append(value.detach().clone())
+        note_step(log, ranks, (image, text), grads, each, t_before=t_before, t_after=t)
     tensors = {f"K{ranks}/{key}": torch.stack(values).contiguous() for key, values in log.items()}
     return {"kind": "openclip_loss", "config": config}, tensors
 

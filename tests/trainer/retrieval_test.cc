@@ -87,29 +87,31 @@ RetrievalDirection Mean(const std::vector<Query>& queries) {
   return mean;
 }
 
+// Each row of scores [queries, items] that has an item of its own.
+template <class IsOwn>
+std::vector<Query> Queries(const at::Tensor& scores, const IsOwn& is_own) {
+  std::vector<Query> queries;
+  for (std::int64_t query = 0; query < scores.size(0); ++query) {
+    std::vector<double> row;
+    std::vector<bool> own;
+    for (std::int64_t item = 0; item < scores.size(1); ++item) {
+      row.push_back(scores[query][item].item<double>());
+      own.push_back(is_own(query, item));
+    }
+    if (std::ranges::find(own, true) != own.end()) queries.push_back(BruteForce(row, own));
+  }
+  return queries;
+}
+
 RetrievalMetrics BruteForce(const Set& set) {
   const at::Tensor s = set.images.to(at::kDouble).mm(set.texts.to(at::kDouble).t());
-  const std::int64_t n = s.size(0), m = s.size(1);
-  std::vector<Query> by_image, by_text;
-  for (std::int64_t i = 0; i < n; ++i) {
-    std::vector<double> scores;
-    std::vector<bool> own;
-    for (std::int64_t j = 0; j < m; ++j) {
-      scores.push_back(s[i][j].item<double>());
-      own.push_back(set.rows[static_cast<std::size_t>(j)] == i);
-    }
-    if (std::ranges::find(own, true) != own.end()) by_image.push_back(BruteForce(scores, own));
-  }
-  for (std::int64_t j = 0; j < m; ++j) {
-    std::vector<double> scores;
-    std::vector<bool> own;
-    for (std::int64_t i = 0; i < n; ++i) {
-      scores.push_back(s[i][j].item<double>());
-      own.push_back(set.rows[static_cast<std::size_t>(j)] == i);
-    }
-    by_text.push_back(BruteForce(scores, own));
-  }
-  return {Mean(by_image), Mean(by_text), n, m};
+  const auto belongs = [&](std::int64_t image, std::int64_t text) {
+    return set.rows[static_cast<std::size_t>(text)] == image;
+  };
+  const auto by_image = Queries(s, belongs);
+  const auto by_text =
+      Queries(s.t(), [&](std::int64_t text, std::int64_t image) { return belongs(image, text); });
+  return {Mean(by_image), Mean(by_text), s.size(0), s.size(1)};
 }
 
 void ExpectEqual(const RetrievalMetrics& a, const RetrievalMetrics& b) {

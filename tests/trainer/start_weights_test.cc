@@ -35,41 +35,34 @@ class StartingFromWeights : public Training {
     return LoadedConfig(folder_ / (run + "/config.toml"), {})->temperature.init;
   }
   bool Said(const std::string& text) const { return errors_.find(text) != std::string::npos; }
+  /// A run with these words starts at τ, writes it to its config and says why; a dry run shows it.
+  void ExpectStartAt(const char* tau, const std::vector<std::string>& words,
+                     const std::string& reason) {
+    ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
+    EXPECT_NEAR(FirstTau("run"), std::stod(tau), 1e-6);
+    EXPECT_EQ(WrittenTau("run"), std::stod(tau));
+    EXPECT_TRUE(Said(reason)) << errors_;
+    std::vector<std::string> dry = Train("dry", words);
+    dry.push_back("--dry-run");
+    ASSERT_EQ(Run(dry), 0) << errors_;
+    EXPECT_NE(output_.find(std::string("initial tau ") + tau), std::string::npos) << output_;
+  }
 };
 
 TEST_F(StartingFromWeights, AConstantTemperatureIsTheConfigs) {
-  const std::string pretrained = "model.pretrained=" + With("logit_scale", std::log(100.0));
-  const std::vector<std::string> words = {"objective.name=fastclip_v1", "temperature.init=0.07",
-                                          pretrained, "train.epochs=1"};
-  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
-  EXPECT_NEAR(FirstTau("run"), 0.07, 1e-6);
-  EXPECT_EQ(WrittenTau("run"), 0.07);
-  EXPECT_TRUE(
-      Said("using temperature.init = 0.07; temperature.from = \"weights\" would use the weights' "
-           "temperature, 0.01"))
-      << errors_;
-
-  std::vector<std::string> dry = Train("dry", words);
-  dry.push_back("--dry-run");
-  ASSERT_EQ(Run(dry), 0) << errors_;
-  EXPECT_NE(output_.find("initial tau 0.07"), std::string::npos) << output_;
+  ExpectStartAt("0.07",
+                {"objective.name=fastclip_v1", "temperature.init=0.07",
+                 "model.pretrained=" + With("logit_scale", std::log(100.0)), "train.epochs=1"},
+                "using temperature.init = 0.07; temperature.from = \"weights\" would use the "
+                "weights' temperature, 0.01");
 }
 
 TEST_F(StartingFromWeights, TheKeyTakesTheWeights) {
-  const std::vector<std::string> words = {
-      "objective.name=fastclip_v1", "temperature.init=0.07", "temperature.from=weights",
-      "model.pretrained=" + With("logit_scale", -std::log(0.02)), "train.epochs=1"};
-  ASSERT_EQ(Run(Train("run", words)), 0) << errors_;
-  EXPECT_NEAR(FirstTau("run"), 0.02, 1e-6);
-  EXPECT_EQ(WrittenTau("run"), 0.02);
-  EXPECT_TRUE(
-      Said("using the weights' temperature, 0.02; temperature.from = \"config\" would use "
-           "temperature.init = 0.07"))
-      << errors_;
-  std::vector<std::string> dry = Train("dry", words);
-  dry.push_back("--dry-run");
-  ASSERT_EQ(Run(dry), 0) << errors_;
-  EXPECT_NE(output_.find("initial tau 0.02"), std::string::npos) << output_;
+  ExpectStartAt("0.02",
+                {"objective.name=fastclip_v1", "temperature.init=0.07", "temperature.from=weights",
+                 "model.pretrained=" + With("logit_scale", -std::log(0.02)), "train.epochs=1"},
+                "using the weights' temperature, 0.02; temperature.from = \"config\" would use "
+                "temperature.init = 0.07");
 }
 
 TEST_F(StartingFromWeights, ALearnedTemperatureGoesOnFromTheWeights) {

@@ -17,6 +17,14 @@ namespace fastclip {
 /// The program as a user runs it, on pairs made up from their index and a model of two thin layers.
 class Training : public testing::Test {
  protected:
+  static constexpr const char* kTextTower = R"([text]
+context_length = 16
+vocab_size = 49408
+width = 16
+heads = 2
+layers = 1
+)";
+
   void SetUp() override {
     std::ofstream(folder_ / "model.toml") << R"(
 embed_dim = 16
@@ -26,13 +34,7 @@ patch_size = 16
 width = 32
 layers = 1
 head_width = 16
-[text]
-context_length = 16
-vocab_size = 49408
-width = 16
-heads = 2
-layers = 1
-)";
+)" << kTextTower;
     std::ofstream(folder_ / "run.toml") << R"(
 [train]
 epochs = 4
@@ -58,13 +60,7 @@ image_size = 32
 layers = [1, 1, 1, 1]
 width = 4
 head_width = 32
-[text]
-context_length = 16
-vocab_size = 49408
-width = 16
-heads = 2
-layers = 1
-)";
+)" << kTextTower;
     return folder_ / "resnet.toml";
   }
 

@@ -14,7 +14,6 @@ namespace {
 
 ModelConfig Small() {
   ModelConfig config;
-  config.name = "small";
   config.embed_dim = 8;
   config.vision = {.image_size = 32, .patch_size = 16, .width = 16, .layers = 3, .head_width = 8};
   config.text = {.context_length = 8, .vocab_size = 40, .width = 16, .heads = 2, .layers = 2};

@@ -15,7 +15,6 @@ namespace {
 
 ModelConfig Small() {
   ModelConfig config;
-  config.name = "small";
   config.embed_dim = 12;
   config.vision = {.image_size = 64, .width = 4, .head_width = 16, .resnet_layers = {1, 2, 1, 1}};
   config.text = {.context_length = 8, .vocab_size = 40, .width = 16, .heads = 2, .layers = 1};

@@ -6,7 +6,6 @@
 
 #include "tests/trainer/objective/golden_worlds.h"
 #include "tests/trainer/with_roles.h"
-#include "trainer/objective/gamma_schedule.h"
 #include "trainer/objective/temperature.h"
 #include "trainer/optim/optimizer.h"
 
@@ -64,23 +63,18 @@ int RunFastClip(const GoldenFile& file) {
   const std::optional<std::string> name = ObjectiveOf(file);
   if (!name) return 0;
   const nlohmann::json& config = file.about.at("config");
-  GammaOptions gamma{.schedule = config.at("gamma_schedule"),
-                     .min = config.at("gamma"),
-                     .decay_epochs = config.at("gamma_decay_epochs")};
+  const GammaOptions gamma = GammaOf(config);
   TemperatureOptions temperature{.init = config.at("temperature"),
                                  .lr = config.at("lr_tau"),
                                  .schedule = config.at("lr_tau_scheduler")};
   int cases = 0;
-  for (const std::string& world : Worlds(file)) {
-    const auto at = [&](const std::string& tensor) { return file.At(world + tensor); };
-    const auto ranks = static_cast<double>(RanksOf(at("index")));
-    const std::int64_t steps = at("index").size(0);
-    const std::int64_t n = GlobalRows(at("index"), 0).size(0);
+  for (const World& world : Worlds(file)) {
+    const auto at = [&](const std::string& tensor) { return world.At(tensor); };
     for (const std::string mode : {"reference", "exact"}) {
       const std::string gradient_name = mode == "exact" ? "indep/grad_t_avg_half" : "grad_t_avg";
       const bool learns = TemperatureOf(*name) == TemperatureKind::kLearned;
       // A constant temperature leaves the modes nothing to differ in.
-      if (learns ? !file.Has(world + gradient_name) : mode == "exact") continue;
+      if (learns ? !world.Has(gradient_name) : mode == "exact") continue;
       const auto run = [&](at::ScalarType dtype, const std::vector<std::int64_t>& cut,
                            std::int64_t tile) {
         const auto objective = MakeObjective({.name = *name,
@@ -89,7 +83,7 @@ int RunFastClip(const GoldenFile& file) {
                                               .epsilon = config.at("eps"),
                                               .tile = tile});
         LogitScale logit_scale(config, at("t_before")[0], dtype);
-        for (std::int64_t s = 0; s < steps; ++s) {
+        for (std::int64_t s = 0; s < world.steps; ++s) {
           SCOPED_TRACE(testing::Message() << "step " << s);
           const at::Tensor index = GlobalRows(at("index"), s);
           PerSide<at::Tensor> table = {at("u_im_before")[s].clone(), at("u_tt_before")[s].clone()};
@@ -102,7 +96,7 @@ int RunFastClip(const GoldenFile& file) {
           scalars.logit_scale = at("t_before")[s];
           const double lr_tau = TemperatureRate(
               temperature, {.lr_min = config.at("lr_min"), .warmup = config.at("warmup")}, s,
-              {steps}, scalars.logit_scale.item<double>());
+              {world.steps}, scalars.logit_scale.item<double>());
           EXPECT_NEAR(lr_tau, at("lr_tau")[s].item<double>(), 1e-12);
 
           const Whole ours = EvaluateCut(*objective,
@@ -110,13 +104,13 @@ int RunFastClip(const GoldenFile& file) {
                                           GlobalRows(at("text_features"), s).to(dtype)},
                                          state.to(dtype), scalars, cut);
 
-          EXPECT_TRUE(Agrees(ours.features.image * ranks, GlobalRows(at("grad_image"), s)));
-          EXPECT_TRUE(Agrees(ours.features.text * ranks, GlobalRows(at("grad_text"), s)));
+          EXPECT_TRUE(Agrees(ours.features.image * world.ranks, GlobalRows(at("grad_image"), s)));
+          EXPECT_TRUE(Agrees(ours.features.text * world.ranks, GlobalRows(at("grad_text"), s)));
           const at::Tensor u = ours.state.exp();
           EXPECT_TRUE(Agrees(u.select(1, 0), GlobalRows(at("u_im_batch"), s)));
           EXPECT_TRUE(Agrees(u.select(1, 1), GlobalRows(at("u_tt_batch"), s)));
           table = {table.image.to(dtype), table.text.to(dtype)};
-          for (std::int64_t row = 0; row < n; ++row) {  // the last of equal indices wins
+          for (std::int64_t row = 0; row < world.rows; ++row) {  // the last of equal indices wins
             table.image[index[row].item<std::int64_t>()] = u[row][0];
             table.text[index[row].item<std::int64_t>()] = u[row][1];
           }
@@ -141,7 +135,7 @@ int RunFastClip(const GoldenFile& file) {
           if (testing::Test::HasFailure()) return;
         }
       };
-      ForEachCut(n, file.name + " " + world + " " + mode, run);
+      ForEachCut(world.rows, file.name + " " + world.prefix + " " + mode, run);
       if (testing::Test::HasFailure()) return cases;
     }
   }
@@ -152,18 +146,15 @@ int RunOpenClip(const GoldenFile& file) {
   const nlohmann::json& config = file.about.at("config");
   const bool siglip = config.at("kind") == "siglip";
   int cases = 0;
-  for (const std::string& world : Worlds(file)) {
-    const auto at = [&](const std::string& tensor) { return file.At(world + tensor); };
-    const auto ranks = static_cast<double>(RanksOf(at("image_features")));
-    const std::int64_t steps = at("image_features").size(0);
-    const std::int64_t n = GlobalRows(at("image_features"), 0).size(0);
+  for (const World& world : Worlds(file)) {
+    const auto at = [&](const std::string& tensor) { return world.At(tensor); };
     const auto run = [&](at::ScalarType dtype, const std::vector<std::int64_t>& cut,
                          std::int64_t tile) {
       const auto objective =
           MakeObjective({.name = siglip ? "siglip" : "openclip", .mode = "exact", .tile = tile});
       LogitScale logit_scale(config, at("t_before")[0], dtype,
                              siglip ? at("bias_before")[0] : at::Tensor());
-      for (std::int64_t s = 0; s < steps; ++s) {
+      for (std::int64_t s = 0; s < world.steps; ++s) {
         SCOPED_TRACE(testing::Message() << "step " << s);
         StepScalars scalars;
         scalars.logit_scale = at("t_before")[s];
@@ -172,8 +163,8 @@ int RunOpenClip(const GoldenFile& file) {
                                        {GlobalRows(at("image_features"), s).to(dtype),
                                         GlobalRows(at("text_features"), s).to(dtype)},
                                        {}, scalars, cut);
-        EXPECT_TRUE(Agrees(ours.features.image * ranks, GlobalRows(at("grad_image"), s)));
-        EXPECT_TRUE(Agrees(ours.features.text * ranks, GlobalRows(at("grad_text"), s)));
+        EXPECT_TRUE(Agrees(ours.features.image * world.ranks, GlobalRows(at("grad_image"), s)));
+        EXPECT_TRUE(Agrees(ours.features.text * world.ranks, GlobalRows(at("grad_text"), s)));
         EXPECT_TRUE(Agrees(ours.gradient, at("grad_t_avg")[s], at("grad_t_avg")));
         EXPECT_TRUE(Agrees(ours.loss, at("loss")[s].mean()));
         logit_scale.Step(ours.gradient, config.at("lr_tau"), ours.bias_gradient);
@@ -187,7 +178,7 @@ int RunOpenClip(const GoldenFile& file) {
         if (testing::Test::HasFailure()) return;
       }
     };
-    ForEachCut(n, file.name + " " + world, run);
+    ForEachCut(world.rows, file.name + " " + world.prefix, run);
     if (testing::Test::HasFailure()) return cases;
   }
   return cases;

@@ -6,7 +6,6 @@
 #include <functional>
 
 #include "tests/trainer/objective/golden_worlds.h"
-#include "trainer/objective/gamma_schedule.h"
 
 namespace fastclip {
 namespace {
@@ -42,15 +41,10 @@ int RunRobust(const GoldenFile& file) {
   const nlohmann::json& config = file.about.at("config");
   if (config.at("temperature_scheme") != "individual_learnable") return 0;
   const std::string name = config.at("gamma_schedule") == "constant" ? "isogclr" : "fastclip_v2";
-  const GammaOptions gamma{.schedule = config.at("gamma_schedule"),
-                           .min = config.at("gamma"),
-                           .decay_epochs = config.at("gamma_decay_epochs")};
+  const GammaOptions gamma = GammaOf(config);
   int cases = 0;
-  for (const std::string& world : Worlds(file)) {
-    const auto at = [&](const std::string& tensor) { return file.At(world + tensor); };
-    const auto ranks = static_cast<double>(RanksOf(at("index")));
-    const std::int64_t steps = at("index").size(0);
-    const std::int64_t n = GlobalRows(at("index"), 0).size(0);
+  for (const World& world : Worlds(file)) {
+    const auto at = [&](const std::string& tensor) { return world.At(tensor); };
     for (const std::string mode : {"reference", "exact"}) {
       const bool reference = mode == "reference";
       const std::string gradient = reference ? "grad_" : "indep/obj_grad_";
@@ -65,7 +59,7 @@ int RunRobust(const GoldenFile& file) {
                                               .tau_beta1 = config.at("beta1"),
                                               .tau_beta2 = config.at("beta2"),
                                               .tau_eps = config.at("adam_eps")});
-        for (std::int64_t s = 0; s < steps; ++s) {
+        for (std::int64_t s = 0; s < world.steps; ++s) {
           SCOPED_TRACE(testing::Message() << "step " << s);
           const at::Tensor index = GlobalRows(at("index"), s);
           StepScalars scalars;
@@ -82,7 +76,7 @@ int RunRobust(const GoldenFile& file) {
           for (const auto& [side, mine] :
                {std::pair("image", ours.features.image), std::pair("text", ours.features.text)}) {
             const at::Tensor theirs = GlobalRows(at(gradient + side), s);
-            EXPECT_TRUE(Agrees(mine * ranks, theirs, theirs, apart)) << side;
+            EXPECT_TRUE(Agrees(mine * world.ranks, theirs, theirs, apart)) << side;
           }
           ++cases;
           if (testing::Test::HasFailure()) return;
@@ -108,7 +102,7 @@ int RunRobust(const GoldenFile& file) {
           if (testing::Test::HasFailure()) return;
         }
       };
-      ForEachCut(n, file.name + " " + world + " " + mode, run);
+      ForEachCut(world.rows, file.name + " " + world.prefix + " " + mode, run);
       if (testing::Test::HasFailure()) return cases;
     }
   }

@@ -2,13 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <set>
 #include <string>
 #include <vector>
 
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/objective/golden_objective.h"
 #include "trainer/objective/contrastive_objective.h"
+#include "trainer/objective/gamma_schedule.h"
 
 namespace fastclip {
 
@@ -96,19 +96,39 @@ void ForEachCut(std::int64_t n, const std::string& what, const Run& run) {
   }
 }
 
-// The worlds "K1", "K2", … that a file holds.
-inline std::set<std::string> Worlds(const GoldenFile& file) {
-  std::set<std::string> worlds;
+// One of the worlds "K1", "K2", … that a file holds: the same steps on another number of ranks.
+struct World {
+  const GoldenFile& file;
+  std::string prefix;      // "K2/"
+  std::int64_t steps = 0;  // S
+  std::int64_t ranks = 0;  // K
+  std::int64_t rows = 0;   // of the global batch, K·B
+
+  bool Has(const std::string& tensor) const { return file.Has(prefix + tensor); }
+  // [S, K, B, …], or [S, …] of what all ranks share.
+  const at::Tensor& At(const std::string& tensor) const { return file.At(prefix + tensor); }
+};
+
+inline std::vector<World> Worlds(const GoldenFile& file) {
+  std::vector<World> worlds;
   for (const auto& [name, tensor] : file.tensors) {
     const std::size_t end = name.find('/');
     if (end != std::string::npos && name[0] == 'K' && name.find("image_features") == end + 1) {
-      worlds.insert(name.substr(0, end + 1));
+      worlds.push_back({.file = file,
+                        .prefix = name.substr(0, end + 1),
+                        .steps = tensor.size(0),
+                        .ranks = tensor.size(1),
+                        .rows = tensor.size(1) * tensor.size(2)});
     }
   }
   return worlds;
 }
 
-inline std::int64_t RanksOf(const at::Tensor& tensor) { return tensor.size(1); }
+inline GammaOptions GammaOf(const nlohmann::json& config) {
+  return {.schedule = config.at("gamma_schedule"),
+          .min = config.at("gamma"),
+          .decay_epochs = config.at("gamma_decay_epochs")};
+}
 
 // [S, K, B, …] of step s as the rows of the global batch, [K·B, …].
 inline at::Tensor GlobalRows(const at::Tensor& tensor, std::int64_t s) {
