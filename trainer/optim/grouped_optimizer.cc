@@ -31,8 +31,10 @@ std::string Some(const std::vector<std::string>& names) {
 }  // namespace
 
 GroupedOptimizer::GroupedOptimizer(const std::vector<Parameter>& parameters, double weight_decay,
-                                   const Kinds& kinds, const Kinds& temperature_kinds)
-    : weight_decay_(weight_decay), kinds_{kinds, kinds, temperature_kinds} {
+                                   const UpdateRule& rule)
+    : weight_decay_(weight_decay),
+      kinds_{rule.kinds, rule.kinds, rule.temperature_kinds},
+      update_(rule.update) {
   const c10::NoGradGuard no_grad;
   for (const Parameter& parameter : parameters) {
     if (!parameter.tensor.requires_grad()) continue;
@@ -54,14 +56,16 @@ void GroupedOptimizer::Step(const LearningRates& rates, const Refusal& refusal) 
   step_.add_(1);
   if (refusal.on_device().defined()) step_.sub_(refusal.on_device());
   for (std::size_t number = 0; number < kinds_.size(); ++number) {
-    const auto rule = static_cast<ParameterGroup>(number);
-    Group group{
-        .parameters = {},
-        .gradients = {},
-        .state = std::vector<std::vector<at::Tensor>>(kinds_[number].size()),
-        .lr = rule == ParameterGroup::kLogitScale ? rates.tau : rates.model,
-        .lr_on_device = rule == ParameterGroup::kLogitScale ? rates.tau_on_device : at::Tensor(),
-        .weight_decay = rule == ParameterGroup::kDecay ? weight_decay_ : 0.0};
+    const auto which = static_cast<ParameterGroup>(number);
+    const bool is_scale = which == ParameterGroup::kLogitScale;
+    UpdateGroup group{.parameters = {},
+                      .gradients = {},
+                      .state = std::vector<std::vector<at::Tensor>>(kinds_[number].size()),
+                      .lr = is_scale ? rates.tau : rates.model,
+                      .lr_on_device = is_scale ? rates.tau_on_device : at::Tensor(),
+                      .weight_decay = which == ParameterGroup::kDecay ? weight_decay_ : 0.0,
+                      .step = step_,
+                      .refusal = refusal};
     for (const Slot& slot : slots_) {
       if (slot.group != number || !slot.parameter.grad().defined()) continue;
       group.parameters.push_back(slot.parameter);
@@ -70,39 +74,7 @@ void GroupedOptimizer::Step(const LearningRates& rates, const Refusal& refusal) 
         group.state[kind].push_back(slot.state[kind]);
       }
     }
-    if (!group.parameters.empty()) Update(group, refusal);
-  }
-}
-
-std::vector<at::Tensor> GroupedOptimizer::GradientsOr(const std::vector<at::Tensor>& these,
-                                                      const Group& group, const Refusal& refusal) {
-  std::vector<at::Tensor> chosen = group.gradients;
-  if (!refusal.on_device().defined()) return chosen;
-  for (std::size_t i = 0; i < chosen.size(); ++i) chosen[i] = refusal.Choose(these[i], chosen[i]);
-  return chosen;
-}
-
-void GroupedOptimizer::Multiply(const std::vector<at::Tensor>& list, double factor,
-                                const Refusal& refusal) {
-  if (!refusal.on_device().defined()) {
-    at::_foreach_mul_(list, factor);
-    return;
-  }
-  const at::Tensor masked = 1 + (1 - refusal.on_device().to(at::kDouble)) * (factor - 1);
-  at::_foreach_mul_(list, masked.to(list.front().scalar_type()));
-}
-
-void GroupedOptimizer::AddStep(const Group& group, std::vector<at::Tensor>& list,
-                               const Refusal& refusal) {
-  const at::ScalarType dtype = list.front().scalar_type();
-  if (refusal.on_device().defined()) {
-    at::_foreach_mul_(list, (1 - refusal.on_device()).to(dtype));
-  }
-  if (group.lr_on_device.defined()) {
-    at::_foreach_mul_(list, group.lr_on_device.to(dtype));
-    at::_foreach_sub_(group.parameters, list);
-  } else {
-    at::_foreach_add_(group.parameters, list, -group.lr);
+    if (!group.parameters.empty()) update_(group);
   }
 }
 

@@ -1,24 +1,23 @@
-#include "trainer/optim/lion.h"
-
 #include <ATen/ATen.h>
+
+#include "trainer/optim/update_rules.h"
 
 namespace fastclip {
 
-Lion::Lion(const std::vector<Parameter>& parameters, const OptimizerOptions& options)
-    : GroupedOptimizer(parameters, options.weight_decay, {"exp_avg"}, {"exp_avg"}),
-      beta1_(options.beta1),
-      beta2_(options.beta2) {}
-
-void Lion::Update(const Group& group, const Refusal& refusal) {
-  const std::vector<at::Tensor>& m = group.state[0];
-  const std::vector<at::Tensor> gradients = GradientsOr(m, group, refusal);
-  // p ← p − lr·(wd·p + sign(β1·m + (1−β1)·g)),  then m ← β2·m + (1−β2)·g
-  if (group.weight_decay != 0)
-    Multiply(group.parameters, 1 - group.lr * group.weight_decay, refusal);
-  std::vector<at::Tensor> directions = at::_foreach_lerp(m, gradients, 1 - beta1_);
-  at::_foreach_sign_(directions);
-  AddStep(group, directions, refusal);
-  at::_foreach_lerp_(m, gradients, 1 - beta2_);
+UpdateRule LionRule(const OptimizerOptions& options) {
+  const auto update = [options](const UpdateGroup& group) {
+    const std::vector<at::Tensor>& m = group.state[0];
+    // p ← p − lr·(wd·p + sign(β1·m + (1−β1)·g)),  then m ← β2·m + (1−β2)·g
+    const std::vector<at::Tensor> gradients = group.GradientsOr(m);
+    if (group.weight_decay != 0) {
+      group.Multiply(group.parameters, 1 - group.lr * group.weight_decay);
+    }
+    std::vector<at::Tensor> directions = at::_foreach_lerp(m, gradients, 1 - options.beta1);
+    at::_foreach_sign_(directions);
+    group.Subtract(directions);
+    at::_foreach_lerp_(m, gradients, 1 - options.beta2);
+  };
+  return {.kinds = {"exp_avg"}, .temperature_kinds = {"exp_avg"}, .update = update};
 }
 
 }  // namespace fastclip

@@ -4,10 +4,8 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "trainer/optim/fused_adamw.h"
-#include "trainer/optim/fused_sgd.h"
-#include "trainer/optim/lamb.h"
-#include "trainer/optim/lion.h"
+#include "trainer/optim/grouped_optimizer.h"
+#include "trainer/optim/update_rules.h"
 
 namespace fastclip {
 namespace {
@@ -19,23 +17,16 @@ void CheckNotNegative(const char* key, double value) {
   throw std::invalid_argument(fmt::format("optimizer.{} = {} must be >= 0 and finite", key, value));
 }
 
-template <class Form>
-std::unique_ptr<Optimizer> Make(const std::vector<Parameter>& parameters,
-                                const OptimizerOptions& options) {
-  return std::make_unique<Form>(parameters, options);
-}
-
 struct Kind {
   const char* name;
-  std::unique_ptr<Optimizer> (*make)(const std::vector<Parameter>& parameters,
-                                     const OptimizerOptions& options);
+  UpdateRule (*rule)(const OptimizerOptions& options);
 };
 
 constexpr Kind kKinds[] = {
-    {"adamw", Make<FusedAdamW>},
-    {"lamb", Make<Lamb>},
-    {"lion", Make<Lion>},
-    {"sgdm", Make<FusedSgd>},
+    {"adamw", FusedAdamWRule},
+    {"lamb", LambRule},
+    {"lion", LionRule},
+    {"sgdm", FusedSgdRule},
 };
 
 const Kind* KindOf(const std::string& name) {
@@ -81,7 +72,8 @@ void CheckOptimizer(const OptimizerOptions& options) {
 std::unique_ptr<Optimizer> MakeOptimizer(const std::vector<Parameter>& parameters,
                                          const OptimizerOptions& options) {
   CheckOptimizer(options);
-  return KindOf(options.name)->make(parameters, options);
+  return std::make_unique<GroupedOptimizer>(parameters, options.weight_decay,
+                                            KindOf(options.name)->rule(options));
 }
 
 }  // namespace fastclip

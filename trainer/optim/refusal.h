@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 namespace fastclip {
 
 /// Whether a step is refused: its loss or gradient is not finite, so it must change nothing.
@@ -17,9 +19,12 @@ class Refusal {
 
   /// True on the CPU if the step is refused; false on a GPU.
   bool known() const { return known_; }
-  /// 0-d float32, 1: refused. Undefined unless only the device knows. Fused optimizers call it
-  /// found_inf.
+  /// 0-d float32, 1: refused. Undefined unless only the device knows.
   const at::Tensor& on_device() const { return on_device_; }
+  /// The same for fused optimizers.
+  std::optional<at::Tensor> found_inf() const {
+    return on_device_.defined() ? std::optional(on_device_) : std::nullopt;
+  }
 
   /// `before` where the device refuses, else `after`.
   at::Tensor Choose(const at::Tensor& before, const at::Tensor& after) const;
