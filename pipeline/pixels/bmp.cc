@@ -1,5 +1,3 @@
-#include "pipeline/pixels/bmp.h"
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -11,6 +9,7 @@
 
 #include "pipeline/pixels/blend.h"
 #include "pipeline/pixels/palette.h"
+#include "pipeline/pixels/picture_codec.h"
 
 namespace fastclip {
 namespace {
@@ -251,19 +250,17 @@ class RowUnpacker {
   const int channels_;
 };
 
-}  // namespace
-
-bool LooksLikeBmp(std::span<const std::byte> bytes) {
+bool LooksLikeIt(std::span<const std::byte> bytes) {
   return bytes.size() >= 2 && std::memcmp(bytes.data(), "BM", 2) == 0;
 }
 
-std::variant<ImageSize, Skip> ReadBmpSize(std::span<const std::byte> bytes) {
+std::variant<ImageSize, Skip> ReadSize(std::span<const std::byte> bytes) {
   const auto header = ReadHeader(bytes);
   if (const Skip* skip = std::get_if<Skip>(&header)) return *skip;
   return std::get<Header>(header).size;
 }
 
-std::variant<Image, Skip> DecodeBmp(std::span<const std::byte> bytes, const Rgb* background) {
+std::variant<Image, Skip> Decode(std::span<const std::byte> bytes, const Rgb* background) {
   const auto read = ReadHeader(bytes);
   if (const Skip* skip = std::get_if<Skip>(&read)) return *skip;
   Header header = std::get<Header>(read);
@@ -302,5 +299,9 @@ std::variant<Image, Skip> DecodeBmp(std::span<const std::byte> bytes, const Rgb*
   BlendOver(rows, *background, image.pixels);
   return image;
 }
+
+}  // namespace
+
+constexpr PictureCodec kBmpCodec = {PictureFormat::kBmp, LooksLikeIt, ReadSize, Decode};
 
 }  // namespace fastclip

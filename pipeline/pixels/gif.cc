@@ -1,5 +1,3 @@
-#include "pipeline/pixels/gif.h"
-
 #include <gif_lib.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/pixels/palette.h"
+#include "pipeline/pixels/picture_codec.h"
 
 namespace fastclip {
 namespace {
@@ -129,20 +128,18 @@ class GifReader {
   std::optional<std::uint8_t> transparent_;
 };
 
-}  // namespace
-
-bool LooksLikeGif(std::span<const std::byte> bytes) {
+bool LooksLikeIt(std::span<const std::byte> bytes) {
   return bytes.size() >= 6 && (std::memcmp(bytes.data(), "GIF87a", 6) == 0 ||
                                std::memcmp(bytes.data(), "GIF89a", 6) == 0);
 }
 
-std::variant<ImageSize, Skip> ReadGifSize(std::span<const std::byte> bytes) {
+std::variant<ImageSize, Skip> ReadSize(std::span<const std::byte> bytes) {
   GifReader reader(bytes);
   if (!reader.ReadHeader()) return reader.skip();
   return reader.size();
 }
 
-std::variant<Image, Skip> DecodeGif(std::span<const std::byte> bytes, const Rgb* background) {
+std::variant<Image, Skip> Decode(std::span<const std::byte> bytes, const Rgb* background) {
   GifReader reader(bytes);
   if (!reader.ReadHeader()) return reader.skip();
   const auto [width, height] = reader.size();
@@ -158,5 +155,9 @@ std::variant<Image, Skip> DecodeGif(std::span<const std::byte> bytes, const Rgb*
   }
   return image;
 }
+
+}  // namespace
+
+constexpr PictureCodec kGifCodec = {PictureFormat::kGif, LooksLikeIt, ReadSize, Decode};
 
 }  // namespace fastclip

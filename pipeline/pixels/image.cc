@@ -4,38 +4,25 @@
 #include <stdexcept>
 #include <utility>
 
-#include "pipeline/pixels/bmp.h"
 #include "pipeline/pixels/exif.h"
-#include "pipeline/pixels/gif.h"
 #include "pipeline/pixels/jpeg.h"
-#include "pipeline/pixels/png.h"
-#include "pipeline/pixels/webp.h"
+#include "pipeline/pixels/picture_codec.h"
 
 namespace fastclip {
 namespace {
 
 using Bytes = std::span<const std::byte>;
 
-/// What a format's files can do for the functions here.
-struct Codec {
-  PictureFormat format;
-  bool (*looks_like)(Bytes);
-  // Null for JPEG: its header tells more than the size, and its parts are decoded alone.
-  std::variant<ImageSize, Skip> (*read_size)(Bytes) = nullptr;
-  std::variant<Image, Skip> (*decode)(Bytes, const Rgb* background) = nullptr;
-  Bytes (*find_exif)(Bytes) = nullptr;  // null where files have none
-};
-constexpr Codec kCodecs[] = {
-    {PictureFormat::kJpeg, LooksLikeJpeg},
-    {PictureFormat::kPng, LooksLikePng, ReadPngSize, DecodePng, FindPngExif},
-    {PictureFormat::kWebp, LooksLikeWebp, ReadWebpSize, DecodeWebp, FindWebpExif},
-    {PictureFormat::kGif, LooksLikeGif, ReadGifSize, DecodeGif},
-    {PictureFormat::kBmp, LooksLikeBmp, ReadBmpSize, DecodeBmp}};
+/// JPEG's header tells more than the size, and its parts are decoded alone.
+constexpr PictureCodec kJpegCodec = {PictureFormat::kJpeg, LooksLikeJpeg, nullptr, nullptr};
+
+constexpr const PictureCodec* kCodecs[] = {&kJpegCodec, &kPngCodec, &kWebpCodec, &kGifCodec,
+                                           &kBmpCodec};
 
 /// Null where it is no picture, or none that was asked for.
-const Codec* CodecOf(Bytes bytes, const DecodeOptions& options) {
-  for (const Codec& codec : kCodecs) {
-    if (codec.looks_like(bytes)) return options.formats.Has(codec.format) ? &codec : nullptr;
+const PictureCodec* CodecOf(Bytes bytes, const DecodeOptions& options) {
+  for (const PictureCodec* codec : kCodecs) {
+    if (codec->looks_like(bytes)) return options.formats.Has(codec->format) ? codec : nullptr;
   }
   return nullptr;
 }
@@ -60,7 +47,7 @@ struct Header {
   Orientation orientation = kUpright;
 };
 
-Orientation OrientationOf(const Codec& codec, Bytes bytes, const DecodeOptions& options) {
+Orientation OrientationOf(const PictureCodec& codec, Bytes bytes, const DecodeOptions& options) {
   const bool read = options.exif_rotate && codec.find_exif != nullptr;
   return read ? ReadOrientation(codec.find_exif(bytes)) : kUpright;
 }
@@ -68,7 +55,7 @@ Orientation OrientationOf(const Codec& codec, Bytes bytes, const DecodeOptions& 
 std::variant<Header, Skip> ReadHeader(Bytes bytes, const DecodeOptions& options) {
   constexpr int kPixelsAndCanvas = 8, kPixels = 3;
   Header header;
-  const Codec* codec = CodecOf(bytes, options);
+  const PictureCodec* codec = CodecOf(bytes, options);
   if (codec == nullptr) return NoPicture(bytes);
   if (codec->format == PictureFormat::kJpeg) {
     const auto read = ReadJpegHeader(bytes, options.exif_rotate);
@@ -112,7 +99,7 @@ std::optional<Skip> Decode(Bytes bytes, const ChooseBox& choose, const Rgb* back
     if (Inside(box, shown)) return StoredBox(box, stored, orientation);
     throw std::invalid_argument("DecodePart: the box is not inside the image");
   };
-  const Codec* codec = CodecOf(bytes, options);
+  const PictureCodec* codec = CodecOf(bytes, options);
   if (codec == nullptr) return NoPicture(bytes);
   if (codec->format == PictureFormat::kJpeg) {
     const auto wish = [&](const JpegHeader& header) -> std::variant<JpegWish, Skip> {

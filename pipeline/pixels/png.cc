@@ -1,5 +1,3 @@
-#include "pipeline/pixels/png.h"
-
 #include <png.h>
 
 #include <array>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "pipeline/pixels/blend.h"
+#include "pipeline/pixels/picture_codec.h"
 
 namespace fastclip {
 namespace {
@@ -182,14 +181,12 @@ void ClipGrey16(std::span<const std::uint8_t> grey, int transparent, const Rgb* 
   }
 }
 
-}  // namespace
-
-bool LooksLikePng(std::span<const std::byte> bytes) {
+bool LooksLikeIt(std::span<const std::byte> bytes) {
   return bytes.size() >= kSignature.size() &&
          std::memcmp(bytes.data(), kSignature.data(), kSignature.size()) == 0;
 }
 
-std::variant<ImageSize, Skip> ReadPngSize(std::span<const std::byte> bytes) {
+std::variant<ImageSize, Skip> ReadSize(std::span<const std::byte> bytes) {
   if (bytes.size() < kHeaderEnd) return Skip::kTruncated;
   const std::uint32_t width = BigEndian32(bytes.data() + 16);
   const std::uint32_t height = BigEndian32(bytes.data() + 20);
@@ -200,7 +197,7 @@ std::variant<ImageSize, Skip> ReadPngSize(std::span<const std::byte> bytes) {
   return ImageSize{static_cast<int>(width), static_cast<int>(height)};
 }
 
-std::span<const std::byte> FindPngExif(std::span<const std::byte> bytes) {
+std::span<const std::byte> FindExif(std::span<const std::byte> bytes) {
   constexpr std::size_t kAround = 12;  // length, name, CRC
   std::size_t at = kSignature.size();
   while (at + kAround <= bytes.size()) {
@@ -212,7 +209,7 @@ std::span<const std::byte> FindPngExif(std::span<const std::byte> bytes) {
   return {};
 }
 
-std::variant<Image, Skip> DecodePng(std::span<const std::byte> bytes, const Rgb* background) {
+std::variant<Image, Skip> Decode(std::span<const std::byte> bytes, const Rgb* background) {
   PngReader reader(bytes);
   if (!reader.ReadHeader()) return reader.skip();
   const ImageSize size = reader.size();
@@ -235,5 +232,9 @@ std::variant<Image, Skip> DecodePng(std::span<const std::byte> bytes, const Rgb*
   }
   return image;
 }
+
+}  // namespace
+
+constexpr PictureCodec kPngCodec = {PictureFormat::kPng, LooksLikeIt, ReadSize, Decode, FindExif};
 
 }  // namespace fastclip

@@ -1,5 +1,3 @@
-#include "pipeline/pixels/webp.h"
-
 #include <webp/decode.h>
 #include <webp/demux.h>
 
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/pixels/blend.h"
+#include "pipeline/pixels/picture_codec.h"
 
 namespace fastclip {
 namespace {
@@ -50,21 +49,19 @@ struct ReleaseFrame {
   ~ReleaseFrame() { WebPDemuxReleaseIterator(frame); }
 };
 
-}  // namespace
-
-bool LooksLikeWebp(std::span<const std::byte> bytes) {
+bool LooksLikeIt(std::span<const std::byte> bytes) {
   return bytes.size() >= kRiffHeader && std::memcmp(bytes.data(), "RIFF", 4) == 0 &&
          std::memcmp(bytes.data() + 8, "WEBP", 4) == 0;
 }
 
-std::variant<ImageSize, Skip> ReadWebpSize(std::span<const std::byte> bytes) {
+std::variant<ImageSize, Skip> ReadSize(std::span<const std::byte> bytes) {
   WebPBitstreamFeatures features;
   const VP8StatusCode status = WebPGetFeatures(Data(bytes), bytes.size(), &features);
   if (status != VP8_STATUS_OK) return SkipOf(status);
   return ImageSize{features.width, features.height};
 }
 
-std::span<const std::byte> FindWebpExif(std::span<const std::byte> bytes) {
+std::span<const std::byte> FindExif(std::span<const std::byte> bytes) {
   const WebPData data{Data(bytes), bytes.size()};
   const DemuxerPtr demuxer(WebPDemux(&data));
   WebPChunkIterator chunk{};
@@ -74,7 +71,7 @@ std::span<const std::byte> FindWebpExif(std::span<const std::byte> bytes) {
   return std::as_bytes(exif);
 }
 
-std::variant<Image, Skip> DecodeWebp(std::span<const std::byte> bytes, const Rgb* background) {
+std::variant<Image, Skip> Decode(std::span<const std::byte> bytes, const Rgb* background) {
   if (EndsEarly(bytes)) return Skip::kTruncated;
   const WebPData data{Data(bytes), bytes.size()};
   const DemuxerPtr demuxer(WebPDemux(&data));
@@ -87,7 +84,7 @@ std::variant<Image, Skip> DecodeWebp(std::span<const std::byte> bytes, const Rgb
               static_cast<int>(WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT)),
               {}};
   // The caller allowed the size that the header claims, not the one that a chunk further on claims.
-  const auto claimed = ReadWebpSize(bytes);
+  const auto claimed = ReadSize(bytes);
   const ImageSize* size = std::get_if<ImageSize>(&claimed);
   if (size == nullptr || size->width != image.width || size->height != image.height) {
     return Skip::kUndecodable;
@@ -117,5 +114,9 @@ std::variant<Image, Skip> DecodeWebp(std::span<const std::byte> bytes, const Rgb
   }
   return image;
 }
+
+}  // namespace
+
+constexpr PictureCodec kWebpCodec = {PictureFormat::kWebp, LooksLikeIt, ReadSize, Decode, FindExif};
 
 }  // namespace fastclip
