@@ -12,6 +12,7 @@
 
 #include "pipeline/files/file_system.h"
 #include "pipeline/files/stream_hash.h"
+#include "pipeline/shards/packed_facts.h"
 
 namespace fastclip {
 namespace {
@@ -39,7 +40,6 @@ struct PackedEntry {
   std::uint32_t flags, name_bytes;
 };
 static_assert(sizeof(PackedEntry) == 80);
-constexpr std::uint32_t kCut = 1, kWithChecksums = 2;
 
 constexpr std::int64_t kMaxEntriesBytes = std::int64_t{1} << 30;
 /// More records than this in one list are taken for damage; sums stay far from overflow.
@@ -74,30 +74,17 @@ std::optional<std::vector<ManifestEntry>> Unpack(std::span<const std::byte> byte
     }
     entry.name.assign(reinterpret_cast<const char*>(bytes.data()), packed.name_bytes);
     bytes = bytes.subspan(packed.name_bytes);
-    entry.stamp = {packed.size, packed.mtime_ns};
-    entry.count = packed.count;
-    entry.incomplete = packed.incomplete;
-    entry.damaged = packed.damaged;
-    entry.first_damage = packed.first_damage;
-    entry.cut = (packed.flags & kCut) != 0;
-    entry.content_hash = packed.content_hash;
-    if ((packed.flags & kWithChecksums) != 0) entry.checksums_hash = packed.checksums_hash;
+    UnpackFacts(packed, entry);
   }
   if (!bytes.empty()) return std::nullopt;
   return entries;
 }
 
 PackedEntry Packed(const ManifestEntry& entry) {
-  return {.size = entry.stamp.size,
-          .mtime_ns = entry.stamp.mtime_ns,
-          .count = entry.count,
-          .incomplete = entry.incomplete,
-          .damaged = entry.damaged,
-          .first_damage = entry.first_damage,
-          .content_hash = entry.content_hash,
-          .checksums_hash = entry.checksums_hash.value_or(0),
-          .flags = (entry.cut ? kCut : 0) | (entry.checksums_hash ? kWithChecksums : 0),
-          .name_bytes = static_cast<std::uint32_t>(entry.name.size())};
+  PackedEntry packed{};
+  PackFacts(entry, packed);
+  packed.name_bytes = static_cast<std::uint32_t>(entry.name.size());
+  return packed;
 }
 
 }  // namespace

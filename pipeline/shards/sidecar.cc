@@ -12,6 +12,7 @@
 
 #include "pipeline/base/printable.h"
 #include "pipeline/files/stream_hash.h"
+#include "pipeline/shards/packed_facts.h"
 
 namespace fastclip {
 namespace {
@@ -39,8 +40,6 @@ struct OutdatedHead {
   std::uint64_t head_hash;
 };
 static_assert(sizeof(OutdatedHead) == 88);
-
-constexpr std::uint32_t kCut = 1, kWithChecksums = 2;
 
 constexpr std::int64_t kChecksumBytes = sizeof(std::uint32_t);
 constexpr std::size_t kHashedAtOnce = 256 << 10;
@@ -73,20 +72,11 @@ void SealChecksums(WalkedFile& walked) {
 }
 
 std::vector<std::byte> PackSidecar(FileKind kind, const WalkedFile& walked) {
-  const FileFacts& facts = walked.facts;
   Head head{};
   head.magic = Head::kMagic;
   head.kind = static_cast<std::uint32_t>(kind);
-  head.flags = (facts.cut ? kCut : 0) | (facts.checksums_hash ? kWithChecksums : 0);
-  head.size = facts.stamp.size;
-  head.mtime_ns = facts.stamp.mtime_ns;
-  head.count = facts.count;
-  head.incomplete = facts.incomplete;
-  head.damaged = facts.damaged;
-  head.first_damage = facts.first_damage;
-  head.content_hash = facts.content_hash;
+  PackFacts(walked.facts, head);
   head.places_hash = XXH3_64bits(walked.places.data(), walked.places.size());
-  head.checksums_hash = facts.checksums_hash.value_or(0);
   head.head_hash = HashOfHead(head);
   const auto checksums = std::as_bytes(std::span(walked.checksums));
   std::vector<std::byte> bytes(sizeof(head) + walked.places.size() + checksums.size());
@@ -108,19 +98,9 @@ bool Sidecar::ReadHead(std::span<const std::byte> bytes, std::int64_t base, File
   }
   places_at_ = base + static_cast<std::int64_t>(sizeof(head));
   kind_ = kind;
-  facts_.stamp = {head.size, head.mtime_ns};
-  facts_.count = head.count;
-  facts_.incomplete = head.incomplete;
-  facts_.damaged = head.damaged;
-  facts_.cut = (head.flags & kCut) != 0;
-  facts_.content_hash = head.content_hash;
-  if ((head.flags & kWithChecksums) != 0) facts_.checksums_hash = head.checksums_hash;
+  UnpackFacts(head, facts_);
+  facts_.outdated = Head::kMagic == OutdatedHead::kMagic;
   places_hash_ = head.places_hash;
-  if constexpr (requires { head.first_damage; }) {
-    facts_.first_damage = head.first_damage;
-  } else {
-    facts_.outdated = true;
-  }
   return true;
 }
 
