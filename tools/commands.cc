@@ -4,19 +4,11 @@
 
 namespace fastclip {
 
-// Each is defined in the file of its name. A new command is such a file and a line in a table here.
-int RunTrain(int argc, const char* const* argv);
-int RunEstimators(int argc, const char* const* argv);
-int RunConfig(int argc, const char* const* argv);
-int RunEval(int argc, const char* const* argv);
-int RunShards(int argc, const char* const* argv);
-int RunBenchPipeline(int argc, const char* const* argv);
-int RunBenchTokenizer(int argc, const char* const* argv);
-int RunBenchStep(int argc, const char* const* argv);
-int RunBenchObjective(int argc, const char* const* argv);
-int RunTokenize(int argc, const char* const* argv);
-int RunTokenizer(int argc, const char* const* argv);
-int RunCompletion(int argc, const char* const* argv);
+// Functions, each defined in the file of its name. A new command is such a file and a line in a table
+// here.
+RunCommand RunTrain, RunEstimators, RunConfig, RunEval, RunShards, RunTokenize, RunTokenizer,
+    RunCompletion;
+RunCommand RunBenchPipeline, RunBenchTokenizer, RunBenchStep, RunBenchObjective;
 
 namespace {
 

@@ -20,6 +20,15 @@ std::uint64_t RoundValue(std::uint64_t round_key, std::uint64_t x) {
   return MixBits((round_key ^ x) + kSplitMixStep);
 }
 
+/// Permutes until the value is inside.
+template <class Permute>
+std::int64_t CycleWalk(std::int64_t start, std::uint64_t size, const Permute& permute) {
+  auto x = static_cast<std::uint64_t>(start);
+  do x = permute(x);
+  while (x >= size);
+  return static_cast<std::int64_t>(x);
+}
+
 }  // namespace
 
 Permutation::Permutation(std::uint64_t key, std::int64_t size)
@@ -50,18 +59,12 @@ std::uint64_t Permutation::Backward(std::uint64_t x) const {
 
 std::int64_t Permutation::At(std::int64_t place) const {
   assert(place >= 0 && place < size());
-  auto x = static_cast<std::uint64_t>(place);
-  do x = Forward(x);
-  while (x >= size_);
-  return static_cast<std::int64_t>(x);
+  return CycleWalk(place, size_, [this](std::uint64_t x) { return Forward(x); });
 }
 
 std::int64_t Permutation::Inverse(std::int64_t value) const {
   assert(value >= 0 && value < size());
-  auto x = static_cast<std::uint64_t>(value);
-  do x = Backward(x);
-  while (x >= size_);
-  return static_cast<std::int64_t>(x);
+  return CycleWalk(value, size_, [this](std::uint64_t x) { return Backward(x); });
 }
 
 }  // namespace fastclip

@@ -6,13 +6,15 @@
 
 namespace fastclip {
 
-/// A subcommand. `run` gets the words after its name and returns the exit code. It throws
-/// UsageError for wrong use (exit 2), any other std::exception for failure (exit 1). `run` is
-/// nullptr if the command needs LibTorch and this build has none.
+/// Gets the words after a command's name, argv[0], and returns the exit code. Throws UsageError for
+/// wrong use (exit 2), any other std::exception for failure (exit 1).
+using RunCommand = int(int argc, const char* const* argv);
+
+/// A subcommand. `run` is nullptr if it needs LibTorch and this build has none.
 struct Command {
   std::string name;
   std::string summary;
-  int (*run)(int argc, const char* const* argv);  // argv[0] is the command's name
+  RunCommand* run;
 };
 
 /// The command with that name, or nullptr. Throws UsageError if it is not in this build.
