@@ -46,6 +46,14 @@ const FileSystem* Find(std::string_view name) {
 
 }  // namespace
 
+std::optional<FolderId> FileSystem::FindFolder(const std::string& /*uri*/) const {
+  return std::nullopt;
+}
+
+void FileSystem::List(const std::string& folder, const Visit& /*visit*/) const {
+  throw std::runtime_error(fmt::format("{}: folders of this kind cannot be listed", folder));
+}
+
 bool IsUri(std::string_view name) { return !SchemeOf(name).empty(); }
 
 bool HasFileSystem(std::string_view name) { return Find(name) != nullptr; }

@@ -1,15 +1,32 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include "pipeline/files/random_access_file.h"
 
 namespace fastclip {
 
-/// Finds files by name. Thread-safe.
+/// What lies in a folder.
+struct FolderEntry {
+  /// Links are followed, but a link to anything other than a folder is a file.
+  enum class Kind { kFile, kFolder, kBrokenLink, kOther };
+
+  std::string name;  ///< without the folder
+  Kind kind = Kind::kFile;
+  std::error_code error = {};  ///< if set: why the kind could not be found out
+};
+
+/// Identity of a folder: the same for all names of it.
+using FolderId = std::pair<std::uint64_t, std::uint64_t>;
+
+/// Finds files by name, and folders where it has any. Thread-safe.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -19,6 +36,14 @@ class FileSystem {
   /// Its size and time; nothing if it is missing. Throws std::runtime_error with the name if it is
   /// not a regular file or cannot be checked.
   virtual std::optional<FileStamp> Find(const std::string& uri) const = 0;
+
+  /// The folder of that name; nothing if there is none. Throws std::system_error with the name if
+  /// it cannot be checked.
+  virtual std::optional<FolderId> FindFolder(const std::string& uri) const;
+  using Visit = std::function<void(const FolderEntry&)>;
+  /// Calls `visit` with each entry of a folder, in no order. Throws std::runtime_error with the
+  /// folder if it cannot be read.
+  virtual void List(const std::string& folder, const Visit& visit) const;
 };
 
 /// Whether a name has the form "SCHEME://…"; all other names are local files.

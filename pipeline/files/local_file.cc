@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <system_error>
@@ -16,6 +17,27 @@
 
 namespace fastclip {
 namespace {
+
+namespace fs = std::filesystem;
+
+bool LeadsNowhere(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
+
+/// What the folder tells of an entry is not asked for again.
+FolderEntry EntryOf(const fs::directory_entry& entry) {
+  using Kind = FolderEntry::Kind;
+  FolderEntry found{.name = entry.path().filename()};
+  std::error_code error, ignored;
+  if (entry.is_directory(error)) {
+    found.kind = Kind::kFolder;
+  } else if (error && !LeadsNowhere(error.value())) {
+    found.error = error;
+  } else if (entry.is_symlink(ignored)) {
+    found.kind = error ? Kind::kBrokenLink : Kind::kFile;
+  } else {
+    found.kind = entry.is_regular_file(ignored) ? Kind::kFile : Kind::kOther;
+  }
+  return found;
+}
 
 class LocalFileSystem final : public FileSystem {
  public:
@@ -37,6 +59,26 @@ class LocalFileSystem final : public FileSystem {
     if (!S_ISREG(status.st_mode))
       throw std::runtime_error(path + ": not a regular file; check the path");
     return StampOf(status);
+  }
+
+  std::optional<FolderId> FindFolder(const std::string& path) const override {
+    struct stat status;
+    if (stat(path.c_str(), &status) == 0) {
+      return S_ISDIR(status.st_mode) ? std::optional(FolderId(status.st_dev, status.st_ino))
+                                     : std::nullopt;
+    }
+    if (LeadsNowhere(errno)) return std::nullopt;
+    throw std::system_error(errno, std::generic_category(), path);
+  }
+
+  void List(const std::string& folder, const Visit& visit) const override {
+    std::error_code error;
+    fs::directory_iterator at(folder, error);
+    for (; !error && at != fs::directory_iterator(); at.increment(error)) visit(EntryOf(*at));
+    if (error) {
+      throw std::runtime_error(
+          fmt::format("{}: the folder cannot be read: {}", folder, error.message()));
+    }
   }
 };
 

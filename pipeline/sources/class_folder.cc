@@ -1,25 +1,21 @@
 #include "pipeline/sources/class_folder.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <optional>
 #include <span>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
 #include "pipeline/base/ascii.h"
+#include "pipeline/files/file_system.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/shards/shard_list.h"
 
 namespace fastclip {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxClasses = 100'000;
 constexpr std::size_t kMaxDepth = 32;
@@ -27,44 +23,16 @@ constexpr std::size_t kMaxFolders = 100'000;  // of a class: links may make many
 /// Kinds of other files that are told apart, and bytes of one's extension.
 constexpr std::size_t kMaxKinds = 32, kMaxExtension = 8;
 
-/// Calls `visit` for what lies in a folder, in no order.
-template <class Visit>
-void ForEachEntry(const std::string& folder, const Visit& visit) {
-  std::error_code error;
-  fs::directory_iterator at(folder, error);
-  for (; !error && at != fs::directory_iterator(); at.increment(error)) visit(*at);
-  if (error) {
-    throw std::runtime_error(
-        fmt::format("{}: the folder cannot be read: {}", folder, error.message()));
-  }
+using Kind = FolderEntry::Kind;
+
+bool IsHidden(const FolderEntry& entry) { return entry.name.starts_with('.'); }
+
+std::string PathOf(const std::string& folder, const FolderEntry& entry) {
+  return std::filesystem::path(folder) / entry.name;
 }
 
-/// Whether a name leads nowhere. Throws for any other error.
-bool LeadsNowhere(int error, const std::string& path) {
-  if (error == ENOENT || error == ENOTDIR || error == ELOOP) return true;
-  throw std::system_error(error, std::generic_category(), path);
-}
-
-/// Of a folder, links followed; nothing where it is gone.
-using FileId = std::pair<dev_t, ino_t>;
-std::optional<FileId> IdOf(const std::string& path) {
-  struct stat status;
-  if (stat(path.c_str(), &status) == 0) return FileId(status.st_dev, status.st_ino);
-  LeadsNowhere(errno, path);
-  return std::nullopt;
-}
-
-bool IsHidden(const fs::directory_entry& entry) {
-  return entry.path().filename().native().starts_with('.');
-}
-
-/// Links followed; nothing where one leads nowhere. What the folder tells of a file is not asked
-/// for again.
-std::optional<bool> IsFolder(const fs::directory_entry& entry) {
-  std::error_code error;
-  const bool is_folder = entry.is_directory(error);
-  if (error && LeadsNowhere(error.value(), entry.path())) return std::nullopt;
-  return is_folder;
+void RequireKind(const std::string& folder, const FolderEntry& entry) {
+  if (entry.error) throw std::system_error(entry.error, PathOf(folder, entry));
 }
 
 /// ".jpg" of "a.JPG", in small letters.
@@ -80,8 +48,8 @@ std::string ExtensionOf(const std::string& name) {
 class ClassWalk {
  public:
   ClassWalk(const std::string& folder, const std::string& name, const PictureFormats& formats)
-      : top_(folder + "/" + name), formats_(formats) {
-    if (const auto id = IdOf(folder)) above_.push_back(*id);
+      : files_(FileSystemOf(folder)), top_(folder + "/" + name), formats_(formats) {
+    if (const auto id = files_.FindFolder(folder)) above_.push_back(*id);
   }
 
   ClassFiles Run() {
@@ -108,7 +76,7 @@ class ClassWalk {
 
   void Walk(const std::string& path) {
     const std::string full = path.empty() ? top_ : top_ + "/" + path;
-    const auto id = IdOf(full);
+    const auto id = files_.FindFolder(full);
     if (!id) return;  // gone meanwhile
     if (std::ranges::find(above_, *id) != above_.end()) {
       ++tally_.loops;
@@ -125,14 +93,16 @@ class ClassWalk {
     above_.push_back(*id);
     Folder folder{path, {}};
     std::vector<std::string> below;
-    ForEachEntry(full, [&](const fs::directory_entry& entry) {
-      std::string name = entry.path().filename();
+    files_.List(full, [&](const FolderEntry& entry) {
       if (IsHidden(entry)) {
         ++tally_.hidden;
-      } else if (IsFolder(entry).value_or(false)) {
-        below.push_back(std::move(name));
+        return;
+      }
+      RequireKind(full, entry);
+      if (entry.kind == Kind::kFolder) {
+        below.push_back(entry.name);
       } else {
-        AddFile(entry, std::move(name), folder.names);
+        AddFile(entry, folder.names);
       }
     });
     folders_.push_back(std::move(folder));
@@ -140,14 +110,12 @@ class ClassWalk {
     above_.pop_back();
   }
 
-  void AddFile(const fs::directory_entry& entry, std::string name,
-               std::vector<std::string>& names) {
-    const std::string extension = ExtensionOf(name);
+  void AddFile(const FolderEntry& entry, std::vector<std::string>& names) {
+    const std::string extension = ExtensionOf(entry.name);
     const auto format =
         extension.empty() ? std::nullopt : FormatOfExtension(std::string_view(extension).substr(1));
     // A link that leads nowhere keeps its place: its picture is missing.
-    std::error_code error;
-    const bool is_file = entry.is_regular_file(error) || entry.is_symlink(error);
+    const bool is_file = entry.kind == Kind::kFile || entry.kind == Kind::kBrokenLink;
     if (!format || !formats_.Has(*format) || !is_file) {
       tally_.AddOther(extension, 1);
       return;
@@ -156,13 +124,14 @@ class ClassWalk {
       throw std::runtime_error(fmt::format(
           "{}: more than {} images in one class; check that it is a class", top_, kMaxListedFiles));
     }
-    names.push_back(std::move(name));
+    names.push_back(entry.name);
   }
 
+  const FileSystem& files_;
   const std::string top_;
   const PictureFormats formats_;
   std::vector<Folder> folders_;
-  std::vector<FileId> above_;  // the folders that the present one lies in
+  std::vector<FolderId> above_;  // the folders that the present one lies in
   std::size_t pictures_ = 0;
   FolderTally tally_;
 };
@@ -206,27 +175,27 @@ std::uint64_t ClassFiles::Hash() const {
 std::vector<std::string> ClassesOfFolder(const std::string& folder, FolderTally* beside) {
   std::vector<std::string> classes;
   FolderTally tally;
-  ForEachEntry(folder, [&](const fs::directory_entry& entry) {
+  FileSystemOf(folder).List(folder, [&](const FolderEntry& entry) {
     if (IsHidden(entry)) {
       ++tally.hidden;
       return;
     }
-    const std::optional<bool> is_folder = IsFolder(entry);
-    if (!is_folder) {
+    RequireKind(folder, entry);
+    if (entry.kind == Kind::kBrokenLink) {
       throw std::runtime_error(
           fmt::format("{}: broken link; repair or remove it (if it is a class, the labels of all "
                       "later classes depend on it)",
-                      entry.path().string()));
+                      PathOf(folder, entry)));
     }
-    if (!*is_folder) {
-      tally.AddOther(ExtensionOf(entry.path().filename()), 1);
+    if (entry.kind != Kind::kFolder) {
+      tally.AddOther(ExtensionOf(entry.name), 1);
       return;
     }
     if (classes.size() == kMaxClasses) {
       throw std::runtime_error(fmt::format(
           "{}: more than {} folders; check that it is a folder of classes", folder, kMaxClasses));
     }
-    classes.push_back(entry.path().filename());
+    classes.push_back(entry.name);
   });
   std::ranges::sort(classes);
   if (beside != nullptr) *beside = std::move(tally);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/files/file_system.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/records/block_builder.h"
 #include "pipeline/records/class_names.h"
@@ -25,9 +26,9 @@ constexpr std::size_t kListed = 64;
 /// Why a folder is none of classes, and what was meant.
 std::string NoClasses(const std::string& folder) {
   std::string holds = "has no subfolders";
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename();
+  std::vector<std::string> names;
+  FileSystemOf(folder).List(folder, [&](const FolderEntry& entry) { names.push_back(entry.name); });
+  for (const std::string& name : names) {
     if (name.ends_with(".tar")) {
       return fmt::format("{0}: is a folder; list its shards, as in '{0}/*.tar'", folder);
     }

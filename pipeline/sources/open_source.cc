@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <iterator>
 #include <numeric>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "pipeline/base/printable.h"
@@ -92,8 +92,11 @@ const PrefixedKind* PrefixedKindOf(std::string_view part) {
 }
 
 bool IsFolder(const std::string& part) {
-  std::error_code absent;
-  return std::filesystem::is_directory(part, absent);
+  try {
+    return HasFileSystem(part) && FileSystemOf(part).FindFolder(part).has_value();
+  } catch (const std::system_error&) {
+    return false;  // opening it as a file says what is wrong
+  }
 }
 
 PartInfo Describe(const std::string& part, const char* kind, const IndexedFiles& files) {

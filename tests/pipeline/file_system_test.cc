@@ -1,9 +1,12 @@
 #include "pipeline/files/file_system.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
+#include <filesystem>
 #include <limits>
+#include <map>
 
 #include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
@@ -165,6 +168,39 @@ TEST_F(FileSystemTest, AUrlInATableIsAMissingPicture) {
   const Lines bare = Summary(ReadAll(*OpenSource("urls.tsv")));
   std::filesystem::current_path(before);
   EXPECT_EQ(bare, lines);
+}
+
+TEST(FileSystem, ListsAFolderAndWhatItsLinksLeadTo) {
+  using Kind = FolderEntry::Kind;
+  const TemporaryFolder folder;
+  const std::filesystem::path top = folder.path();
+  WriteFile(folder / "file", "x");
+  std::filesystem::create_directory(top / "folder");
+  std::filesystem::create_directory_symlink(top / "folder", top / "to_folder");
+  std::filesystem::create_symlink(top / "file", top / "to_file");
+  std::filesystem::create_symlink(top / "gone", top / "to_nothing");
+  ASSERT_EQ(mkfifo((top / "fifo").c_str(), 0600), 0);
+  const FileSystem& files = FileSystemOf(folder.path().string());
+  std::map<std::string, Kind> kinds;
+  files.List(folder.path(), [&](const FolderEntry& entry) {
+    EXPECT_FALSE(entry.error) << entry.name;
+    kinds[entry.name] = entry.kind;
+  });
+  EXPECT_EQ(kinds, (std::map<std::string, Kind>{{"file", Kind::kFile},
+                                                {"folder", Kind::kFolder},
+                                                {"to_folder", Kind::kFolder},
+                                                {"to_file", Kind::kFile},
+                                                {"to_nothing", Kind::kBrokenLink},
+                                                {"fifo", Kind::kOther}}));
+  EXPECT_TRUE(files.FindFolder(folder / "folder"));
+  EXPECT_EQ(files.FindFolder(folder / "folder"), files.FindFolder(folder / "to_folder"));
+  for (const char* name : {"file", "to_nothing", "fifo", "absent"}) {
+    EXPECT_FALSE(files.FindFolder(folder / name)) << name;
+  }
+  EXPECT_NE(ErrorOf([&] {
+              files.List(folder / "file", [](const FolderEntry&) {});
+            }).find("the folder cannot be read"),
+            std::string::npos);
 }
 
 TEST(FileSystem, OfAnUnknownSchemeIsRefused) {

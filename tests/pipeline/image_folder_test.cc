@@ -8,6 +8,7 @@
 #include "pipeline/sources/class_folder.h"
 #include "pipeline/sources/open_source.h"
 #include "tests/pipeline/record_lines.h"
+#include "tests/support/memory_files.h"
 #include "tests/support/paths.h"
 #include "tests/support/without_root.h"
 
@@ -41,12 +42,30 @@ class ImageFolder : public testing::Test {
   TemporaryFolder folder_;
 };
 
+constexpr const char* kTree[] = {"dog/b.jpg", "dog/a.PNG",   "cat/z/1.webp", "cat/z-y/2.jpeg",
+                                 "cat/k.jpg", "Zebra/1.jpg", "cat/z/a/3.jpg"};
+
+TEST_F(ImageFolder, OfAnotherFileSystemIsTheSame) {
+  MemoryFiles memory;
+  const AddedFileSystem added("mem", memory);
+  for (const char* path : kTree) {
+    Write(path, path);
+    memory.files[std::string("mem://set/") + path].bytes = path;
+  }
+  const OpenedSource there = OpenSourceWithInfo("mem://set", Labelled());
+  EXPECT_EQ(there.parts[0].kind, "folder of classes");
+  EXPECT_EQ(Summary(ReadAll(*there.source)), Records());
+  EXPECT_EQ(there.source->hash(), Open().source->hash());
+  EXPECT_EQ(ClassesOfList("mem://set"), ClassesOfList(folder_.path()));
+  EXPECT_NE(ErrorOf([] {
+              OpenSourceWithInfo("mem://set/dog", Labelled());
+            }).find("has images but no subfolders"),
+            std::string::npos);
+}
+
 TEST_F(ImageFolder, HasTheClassesPicturesAndOrderOfTorchvision) {
   // As torchvision.datasets.ImageFolder lists this tree: classes by name, then folders, then files.
-  for (const char* path : {"dog/b.jpg", "dog/a.PNG", "cat/z/1.webp", "cat/z-y/2.jpeg", "cat/k.jpg",
-                           "Zebra/1.jpg", "cat/z/a/3.jpg"}) {
-    Write(path, path);
-  }
+  for (const char* path : kTree) Write(path, path);
   EXPECT_EQ(Records(), (Lines{"Zebra/1.jpg|Zebra/1.jpg||0|", "cat/k.jpg|cat/k.jpg||1|",
                               "cat/z/1.webp|cat/z/1.webp||1|", "cat/z-y/2.jpeg|cat/z-y/2.jpeg||1|",
                               "cat/z/a/3.jpg|cat/z/a/3.jpg||1|", "dog/a.PNG|dog/a.PNG||2|",

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -47,6 +48,26 @@ class MemoryFiles final : public FileSystem {
   std::optional<FileStamp> Find(const std::string& uri) const override {
     const auto found = files.find(uri);
     return found == files.end() ? std::nullopt : std::optional(StampOf(found->second));
+  }
+  /// A folder is there if a file lies in it or below.
+  std::optional<FolderId> FindFolder(const std::string& uri) const override {
+    const std::string begin = uri + "/";
+    const auto first = files.lower_bound(begin);
+    if (first == files.end() || !first->first.starts_with(begin)) return std::nullopt;
+    return FolderId(0, std::hash<std::string>()(uri));
+  }
+  void List(const std::string& folder, const Visit& visit) const override {
+    const std::string begin = folder + "/";
+    std::string last;  // the names of a folder's files stand together
+    for (auto at = files.lower_bound(begin); at != files.end() && at->first.starts_with(begin);
+         ++at) {
+      const std::string rest = at->first.substr(begin.size());
+      const std::string name = rest.substr(0, rest.find('/'));
+      if (name == last) continue;
+      last = name;
+      visit({.name = name,
+             .kind = name == rest ? FolderEntry::Kind::kFile : FolderEntry::Kind::kFolder});
+    }
   }
 
  private:
