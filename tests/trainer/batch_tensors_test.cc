@@ -56,6 +56,31 @@ TEST(CaptionsOf, CutsToTheLongestRoundedUpToEight) {
   EXPECT_EQ(columns({3, 1, 7}, false), 20);
 }
 
+TEST(CaptionsOf, GroupsCaptionsByLengthInTheirOrder) {
+  const std::int64_t context = 20;
+  const std::vector<TokenId> tokens(6 * context, 1);
+  const std::vector<std::int64_t> pool = {12, 3, 19, 7, 8, 1};
+  const auto made = [&](const TensorTarget& target) {
+    return CaptionsOf(tokens, pool, context, target);
+  };
+  const CaptionTensors text = made({.length_groups = 3});
+  const std::vector<std::int64_t> order = {1, 3, 5, 0, 4, 2}, places = {3, 0, 5, 1, 4, 2};
+  ASSERT_EQ(text.groups.groups.size(), 3u);
+  const std::int64_t expected[][2] = {{3, 8}, {2, 16}, {1, 20}};
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(text.groups.groups[i].sequences, expected[i][0]);
+    EXPECT_EQ(text.groups.groups[i].length, expected[i][1]);
+  }
+  EXPECT_TRUE(at::equal(text.groups.order, at::tensor(order, at::kLong)));
+  EXPECT_TRUE(at::equal(text.groups.places, at::tensor(places, at::kLong)));
+  EXPECT_TRUE(at::equal(text.pool, at::tensor(pool, at::kLong)));
+  EXPECT_EQ(text.tokens.size(1), 20);
+  // 3 · 8 + 3 · 20 tokens are fewer than 5 · 16 + 1 · 20.
+  EXPECT_EQ(made({.length_groups = 2}).groups.groups.front().length, 8);
+  EXPECT_TRUE(made({.length_groups = 1}).groups.groups.empty());
+  EXPECT_TRUE(made({.trim_text = false, .length_groups = 3}).groups.groups.empty());
+}
+
 TEST(KeptPatches, AreAFunctionOfSeedEpochAndSample) {
   const std::vector<std::int64_t> indices = {5, 900, 7, 5};
   const PatchDropout half{.share = 0.5, .patches = 49, .seed = 3};

@@ -177,6 +177,14 @@ TEST_F(ConfigFile, KeysOfAGpuHaveNoEffectOnTheCpuOrAreRefused) {
   EXPECT_THROW(LoadedConfig(path, {"train.attention=xformers"}), ConfigError);
 }
 
+TEST_F(ConfigFile, KeysOfTheTowersHaveNoEffectWithoutWhatTheyNeed) {
+  const std::string path = Write(kMode);
+  EXPECT_EQ(
+      KeysWithoutEffect(*LoadedConfig(path, {"train.length_groups=3", "model.trim_text=false"})),
+      std::vector<std::string>{"train.length_groups has no effect with model.trim_text = false"});
+  EXPECT_THROW(LoadedConfig(path, {"train.length_groups=33"}), ConfigError);
+}
+
 TEST_F(ConfigFile, WhatIsWrittenReadsBackTheSame) {
   const std::string path = Write(kMode);
   LoadedConfig config(path, {"learning_rate.lr=0.1", "optimizer.eps=1e-09", "run=a \"b\"\\c"});

@@ -72,7 +72,8 @@ TEST_F(DataKeys, ChangePixelsAndLossButNoSkips) {
 
 TEST_F(DataKeys, OfSpeedAndMemoryChangeTheLossByRoundingAlone) {
   const End plain = TrainWith("");
-  for (const char* word : {"objective.tile=3", "model.trim_text=false"}) {
+  for (const char* word : {"objective.tile=3", "model.trim_text=false", "train.length_groups=1",
+                           "train.length_groups=5"}) {
     EXPECT_NEAR(TrainWith(word).loss, plain.loss, 1e-5) << word;
   }
 }

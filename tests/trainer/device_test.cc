@@ -183,6 +183,43 @@ TEST_P(DevicePrecision, IsCloseToTheCpus) {
   EXPECT_EQ(apart > 1e-6, precision.autocast.has_value()) << apart;
 }
 
+/// Captions of 3 to 8 ids in three groups.
+void GroupByLength(MicroBatch& batch) {
+  const at::Tensor pool = batch.pool.cpu();
+  std::vector<at::Tensor> order;
+  std::int64_t before = 0;
+  for (const std::int64_t length : {4, 6, 8}) {
+    order.push_back(pool.ge(before).logical_and(pool.lt(length)).nonzero().view(-1));
+    const std::int64_t rows = order.back().numel();
+    if (rows > 0) batch.groups.groups.push_back({rows, length});
+    before = length;
+  }
+  batch.groups.order = at::cat(order).to(batch.pool.device());
+  batch.groups.places = at::argsort(at::cat(order)).to(batch.pool.device());
+}
+
+TEST_P(DevicePrecision, InGroupsByLengthEqualsTheCpuWithoutThem) {
+  const auto comm = WorldOfOne();
+  ModelConfig config = ThinModel("fastclip_v3");
+  config.text.layers = 2;
+  Rank cpu("fastclip_v3", {kLanes}, *comm, 0, GetParam(), config);
+  Rank device("fastclip_v3", {kLanes}, *comm, 0, GetParam(), config, kDevice);
+  device.table.MoveTo(kDevice);
+  const double ulp = PrecisionOf(GetParam()).autocast ? 1.0 / 256 : 1e-6;
+  for (std::int64_t step = 0; step < 2; ++step) {
+    Rank::Part part = device.Micro(step, 2);
+    for (MicroBatch& micro : part.micro) GroupByLength(micro);
+    ASSERT_GT(part.micro.front().groups.groups.size(), 1u);
+    stand_in::ResetCounts();
+    const StepReport report = device.RunOn(part, step), expected = cpu.Run(step, 2);
+    EXPECT_EQ(stand_in::counts().host_reads, 1);
+    EXPECT_EQ(stand_in::counts().blocking_copies, 0);
+    EXPECT_NEAR(report.contrastive_loss, expected.contrastive_loss,
+                8 * ulp * expected.contrastive_loss);
+    EXPECT_NEAR(report.gradient_norm, expected.gradient_norm, 32 * ulp * expected.gradient_norm);
+  }
+}
+
 TEST_F(StandInDevice, StepOfAResNetEqualsTheCpus) {
   const auto comm = WorldOfOne();
   Rank cpu("fastclip_v3", {kLanes}, *comm, 0, "fp64", ThinResNet());
@@ -208,7 +245,7 @@ TEST_F(StandInDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
   AllocatorMemory pinned(stand_in::PinnedMemory());
   const FakeSource source(64);
   const ByteTokenizer tokenizer;
-  const OrderPlan plan({.size = 64, .batch_size = 8, .lanes = 2});
+  const OrderPlan plan({.size = 64, .batch_size = 24, .lanes = 2});
   LoaderOptions options;
   options.image_size = 8;
   options.context_length = 40;
@@ -216,19 +253,25 @@ TEST_F(StandInDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
   const std::optional<Batch> batch = loader.Next();
   ASSERT_TRUE(batch);
   const PatchDropout half{.share = 0.5, .patches = 16, .seed = 1};
-  const TensorTarget target{.device = kDevice, .non_blocking = true};
+  const TensorTarget target{.device = kDevice, .length_groups = 4, .non_blocking = true};
   MicroBatchesOf(*batch, 1, target, half);  // the first makes the constants
   stand_in::ResetCounts();
   const std::vector<MicroBatch> device = MicroBatchesOf(*batch, 3, target, half);
   EXPECT_EQ(stand_in::counts().blocking_copies, 0);
   EXPECT_EQ(stand_in::counts().host_reads, 0);
-  EXPECT_EQ(stand_in::counts().late_copies, 3 * 4);
-  const std::vector<MicroBatch> cpu = MicroBatchesOf(*batch, 3, {}, half);
+  const std::vector<MicroBatch> cpu = MicroBatchesOf(*batch, 3, {.length_groups = 4}, half);
+  int grouped = 0;
+  for (const MicroBatch& part : cpu) grouped += part.groups.groups.empty() ? 0 : 1;
+  EXPECT_GT(grouped, 0);
+  EXPECT_EQ(stand_in::counts().late_copies, 3 * 4 + grouped);
   for (std::size_t i = 0; i < cpu.size(); ++i) {
     EXPECT_TRUE(at::equal(device[i].images.cpu(), cpu[i].images));
     EXPECT_TRUE(at::equal(device[i].tokens.cpu(), cpu[i].tokens));
     EXPECT_TRUE(at::equal(device[i].pool.cpu(), cpu[i].pool));
     EXPECT_TRUE(at::equal(device[i].kept_patches.cpu(), cpu[i].kept_patches));
+    if (cpu[i].groups.groups.empty()) continue;
+    EXPECT_TRUE(at::equal(device[i].groups.order.cpu(), cpu[i].groups.order));
+    EXPECT_TRUE(at::equal(device[i].groups.places.cpu(), cpu[i].groups.places));
   }
 }
 

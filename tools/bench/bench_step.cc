@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "pipeline/base/counter_random.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/files/output_file.h"
+#include "tokenizer/tokenizer.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/measure.h"
 #include "trainer/base/kernels.h"
@@ -60,7 +63,27 @@ Captions MakeCaptions(const ModelConfig& config, std::int64_t rows, bool full,
   return made;
 }
 
+// Rows drawn from the lines of a file.
+Captions ReadCaptions(const std::string& path, const Tokenizer& tokenizer,
+                      const ModelConfig& config, std::int64_t rows, CounterRandom& random) {
+  std::ifstream file(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty()) lines.push_back(line);
+  }
+  if (lines.empty()) throw std::runtime_error(path + ": no captions; give a file with one a line");
+  const auto context = static_cast<std::size_t>(config.text.context_length);
+  Captions read{std::vector<TokenId>(static_cast<std::size_t>(rows) * context), {}};
+  for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
+    read.pool.push_back(EncodeContext(tokenizer, lines[random.Below(lines.size())],
+                                      std::span(read.tokens).subspan(row * context, context)));
+  }
+  return read;
+}
+
 struct Timing {
+  std::int64_t text_tokens = 0;  // computed in a step, padding included
+  std::size_t text_groups = 0;
   double step_seconds = 0;
   double core_seconds = 0;
   double peak_mb = 0;
@@ -68,7 +91,9 @@ struct Timing {
 
 class StepBench {
  public:
-  StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb)
+  /// `captions`: a file of real ones; empty: made up.
+  StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb,
+            const std::string& captions = {})
       : config_(config),
         start_mb_(start_mb),
         model_config_(model),
@@ -79,7 +104,9 @@ class StepBench {
         random_(1),
         pixels_(static_cast<std::size_t>(rows_ * model_config_.vision.image_size *
                                          model_config_.vision.image_size * 3)),
-        real_(MakeCaptions(model_config_, rows_, false, random_)),
+        real_(captions.empty() ? MakeCaptions(model_config_, rows_, false, random_)
+                               : ReadCaptions(captions, *OpenTokenizer(config.data.tokenizer),
+                                              model_config_, rows_, random_)),
         full_(MakeCaptions(model_config_, rows_, true, random_)) {
     for (std::uint8_t& pixel : pixels_) pixel = static_cast<std::uint8_t>(random_.Next());
   }
@@ -91,6 +118,7 @@ class StepBench {
   Timing Time(const Captions& captions, double seconds) {
     std::vector<std::int64_t> indices(static_cast<std::size_t>(rows_));
     std::vector<double> wall, core;
+    Timing timing;
     const double begin = SecondsOf(CLOCK_MONOTONIC);
     // The first step allocates what the others find.
     while (wall.size() < 3 || SecondsOf(CLOCK_MONOTONIC) - begin < seconds) {
@@ -106,9 +134,14 @@ class StepBench {
                          .rates = {config_.learning_rate.lr, config_.learning_rate.lr}});
       wall.push_back(SecondsOf(CLOCK_MONOTONIC) - wall_begin);
       core.push_back(SecondsOf(CLOCK_PROCESS_CPUTIME_ID) - core_begin);
+      timing.text_tokens = 0;
+      for (const MicroBatch& part : micro) CountText(part, timing);
     }
     wall.erase(wall.begin()), core.erase(core.begin());
-    return {Quantile(wall, 0.5), Quantile(core, 0.5), MemoryMb("VmHWM") - start_mb_};
+    timing.step_seconds = Quantile(wall, 0.5);
+    timing.core_seconds = Quantile(core, 0.5);
+    timing.peak_mb = MemoryMb("VmHWM") - start_mb_;
+    return timing;
   }
 
   // What a peer needs to do the same steps, and our features of the real captions to check it by.
@@ -135,11 +168,20 @@ class StepBench {
   }
 
  private:
+  static void CountText(const MicroBatch& part, Timing& timing) {
+    for (const SequenceGroup& group : part.groups.groups) timing.text_tokens += group.places();
+    if (part.groups.groups.empty()) timing.text_tokens += part.tokens.numel();
+    timing.text_groups =
+        std::max<std::size_t>({timing.text_groups, part.groups.groups.size(), std::size_t{1}});
+  }
+
   at::ScalarType ParameterType() const { return PrecisionOf(config_.train.precision).parameters; }
 
   std::vector<MicroBatch> MakeMicro(const Captions& captions,
                                     std::span<const std::int64_t> indices) const {
-    const TensorTarget target{.dtype = ParameterType(), .trim_text = config_.model.trim_text};
+    const TensorTarget target{.dtype = ParameterType(),
+                              .trim_text = config_.model.trim_text,
+                              .length_groups = config_.train.length_groups};
     const std::int64_t size = model_config_.vision.image_size,
                        context = model_config_.text.context_length;
     const std::int64_t count = config_.train.micro_batches;
@@ -157,7 +199,7 @@ class StepBench {
                                            .patches = model_config_.vision.patches(),
                                            .seed = config_.train.seed});
       micro.push_back({ImageTensor(part(pixels_, size * size * 3), rows, size, target), text.tokens,
-                       text.pool, Uploaded(kept, target)});
+                       text.pool, Uploaded(kept, target), kept, text.groups});
     }
     return micro;
   }
@@ -179,6 +221,8 @@ nlohmann::ordered_json JsonOf(const Timing& timing, std::int64_t rows) {
   return {{"samples_per_second", samples / timing.step_seconds},
           {"samples_per_core_second", samples / timing.core_seconds},
           {"step_ms", 1000 * timing.step_seconds},
+          {"text_tokens", timing.text_tokens},
+          {"text_groups", timing.text_groups},
           {"peak_mb", timing.peak_mb}};
 }
 
@@ -205,9 +249,10 @@ void Print(const nlohmann::ordered_json& json) {
     const auto& timing = json[length];
     fmt::print(
         "  captions of {} length  {:8.1f} samples/s  {:8.1f} ms per step  {:7.0f} MB above the "
-        "start\n",
+        "start  {} text tokens in {}\n",
         length, timing["samples_per_second"].get<double>(), timing["step_ms"].get<double>(),
-        timing["peak_mb"].get<double>());
+        timing["peak_mb"].get<double>(), timing["text_tokens"].get<std::int64_t>(),
+        Counted(timing["text_groups"].get<std::int64_t>(), "group"));
   }
 }
 
@@ -225,7 +270,7 @@ double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds
 /// captions.
 int RunBenchStep(int argc, const char* const* argv) {
   const double start_mb = MemoryMb("VmRSS");
-  std::string path, inputs;
+  std::string path, inputs, captions;
   std::vector<std::string> overrides;
   double seconds = 10;
   bool json = false;
@@ -239,6 +284,8 @@ int RunBenchStep(int argc, const char* const* argv) {
   app.add_option("OVERRIDES", overrides, kOverridesHelp);
   app.add_option("--seconds", seconds, "seconds to measure each length, at least two steps")
       ->capture_default_str();
+  app.add_option("--captions", captions,
+                 "text file with a caption a line, from which those of real length are drawn");
   app.add_option(
       "--inputs", inputs,
       "write weights and inputs to this .safetensors file, to run the same steps elsewhere");
@@ -252,7 +299,7 @@ int RunBenchStep(int argc, const char* const* argv) {
   }
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   UseKernels(config->train.kernels);
-  StepBench bench(*config, ModelOf(config), start_mb);
+  StepBench bench(*config, ModelOf(config), start_mb, captions);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
   // Shorter captions first: the peak only grows.
   const Timing real = bench.Time(bench.real(), seconds), full = bench.Time(bench.full(), seconds);

@@ -63,6 +63,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   }
   file_ = source.file;
   source_.caption_lines = CaptionLines::kSplit;
+  encode_.target.length_groups = 0;
   std::string preset, tokenizer = "clip";
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {
@@ -75,6 +76,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
     tokenizer = config->data.tokenizer;
     encode_.loader = config->pipeline;
     encode_.target.trim_text = config->model.trim_text;
+    encode_.target.length_groups = config->train.length_groups;
     if (config->train.precision == "fp64") encode_.target.dtype = at::kDouble;
   }
   source_.manifest_fallback_dir = source.run;

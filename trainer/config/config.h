@@ -35,6 +35,7 @@ struct TrainConfig {
     std::string precision = "fp32";   ///< one of PrecisionNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;
+    int length_groups = 0;  ///< TensorTarget::length_groups
     double clip_norm = 0;
     std::string init;             ///< checkpoint or run to take weights and estimators from
     std::string init_estimators;  ///< file to take estimators from (ImportEstimators)

@@ -58,6 +58,7 @@ std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
 
   without_effect(config.train.device == "cpu",
                  {"train.state", "train.tf32", "train.cudnn_benchmark"}, "with train.device = cpu");
+  without_effect(!config.model.trim_text, {"train.length_groups"}, "with model.trim_text = false");
   without_effect(config.eval.every_epochs == 0, {"data.val"}, "with eval.every_epochs = 0");
   without_effect(config.eval.zeroshot.empty(),
                  {"eval.zeroshot_classes", "eval.zeroshot_templates", "eval.zeroshot_label_key"},

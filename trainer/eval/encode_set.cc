@@ -54,7 +54,7 @@ SkipCounts EncodeBatches(const ClipModel& model, const RecordSource& source, Sam
       const CaptionTensors captions =
           CaptionsOf(batch->tokens().subspan(begin * context, count * context),
                      batch->pool().subspan(begin, count), batch->context_length(), options.target);
-      parts.text.push_back(model.EncodeText(captions.tokens, captions.pool));
+      parts.text.push_back(model.EncodeText(captions.tokens, captions.pool, captions.groups));
     }
     visit({.features = {Joined(parts.image, model, options.target),
                         Joined(parts.text, model, options.target)},

@@ -60,8 +60,8 @@ at::Tensor ClassWeights(const ClipModel& model, const Tokenizer& tokenizer,
     }
     const CaptionTensors captions =
         CaptionsOf(tokens, pool, static_cast<std::int64_t>(context), options.target);
-    const at::Tensor features =
-        model.EncodeText(captions.tokens, captions.pool).to(at::kDouble);  // [last − first, d]
+    const at::Tensor features = model.EncodeText(captions.tokens, captions.pool, captions.groups)
+                                    .to(at::kDouble);  // [last − first, d]
     if (!sums.defined()) {
       sums =
           at::zeros({static_cast<std::int64_t>(distinct.prompts.classes.size()), features.size(1)},

@@ -38,6 +38,34 @@ at::Tensor AttendOnce(const at::Tensor& q, const at::Tensor& keys, const at::Ten
       .reshape({batch, -1});
 }
 
+/// x in consecutive parts of `rows` rows: x itself, or views whose backward pass is one copy.
+std::vector<at::Tensor> PartsOf(const at::Tensor& x, const std::vector<std::int64_t>& rows) {
+  if (rows.size() == 1) return {x};
+  return x.split_with_sizes(rows);
+}
+
+at::Tensor Joined(const std::vector<at::Tensor>& parts) {
+  return parts.size() == 1 ? parts.front() : at::cat(parts);
+}
+
+std::vector<std::int64_t> PlacesOf(const SequenceGroups& groups) {
+  std::vector<std::int64_t> places;
+  for (const SequenceGroup& group : groups) places.push_back(group.places());
+  return places;
+}
+
+/// [sequences] the first place of each, as `like`.
+at::Tensor FirstPlaces(const SequenceGroups& groups, const at::Tensor& like) {
+  std::vector<at::Tensor> parts;
+  std::int64_t first = 0;
+  for (const SequenceGroup& group : groups) {
+    const std::int64_t end = first + group.places();
+    parts.push_back(at::arange(first, end, group.length, like.options()));
+    first = end;
+  }
+  return Joined(parts);
+}
+
 }  // namespace
 
 LayerNorm::LayerNorm(FreshWeights& weights, const std::string& name, std::int64_t width)
@@ -103,10 +131,20 @@ std::vector<at::Tensor> Transformer::Block::parameters() const {
   return all;
 }
 
-at::Tensor Transformer::Attend(const Block& block, const at::Tensor& x, std::int64_t batch) const {
-  const auto [heads, qk, v, ffn] = block.shape;
-  const std::int64_t n = x.size(0) / batch;
-  const at::Tensor packed = block.in_proj(block.ln_1(x));
+at::Tensor Transformer::Attend(const Block& block, const at::Tensor& x,
+                               const SequenceGroups& groups) const {
+  const std::vector<at::Tensor> packed = PartsOf(block.in_proj(block.ln_1(x)), PlacesOf(groups));
+  std::vector<at::Tensor> mixed;  // [places, heads · v] each
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    mixed.push_back(MixAll(block.shape, packed[i], groups[i]));
+  }
+  return block.out_proj(Joined(mixed)).add_(x);
+}
+
+at::Tensor Transformer::MixAll(const BlockShape& shape, const at::Tensor& packed,
+                               const SequenceGroup& group) const {
+  const auto [heads, qk, v, ffn] = shape;
+  const auto [batch, n] = group;
   std::vector<at::Tensor> qkv;
   if (qk == v) {
     // One view for the three: its backward is one copy into [b, 3, heads, n, head width].
@@ -118,44 +156,56 @@ at::Tensor Transformer::Attend(const Block& block, const at::Tensor& x, std::int
   }
   const at::Tensor mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0,
                                                             options_.causal);  // [b, heads, n, ·]
-  return block.out_proj(mixed.transpose(1, 2).reshape({x.size(0), heads * v})).add_(x);
+  return mixed.transpose(1, 2).reshape({packed.size(0), heads * v});
 }
 
-at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x, const at::Tensor& rows,
+at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x,
+                                   const SequenceGroups& groups, const at::Tensor& rows,
                                    const at::Tensor& pool) const {
   const auto [heads, qk, v, ffn] = block.shape;
-  const std::int64_t batch = rows.size(0), n = x.size(0) / batch;
   const at::Tensor normal = block.ln_1(x);
   const std::vector<Linear> in = block.in_proj.Split({heads * qk, heads * (qk + v)});
-  const at::Tensor q = in[0](normal.index_select(0, rows));  // [batch, heads · qk]
-  const at::Tensor packed = in[1](normal);
+  std::vector<std::int64_t> sequences;
+  for (const SequenceGroup& group : groups) sequences.push_back(group.sequences);
+  const std::vector<at::Tensor> q = PartsOf(in[0](normal.index_select(0, rows)), sequences),
+                                packed = PartsOf(in[1](normal), PlacesOf(groups)),
+                                read = PartsOf(pool, sequences);
+  std::vector<at::Tensor> mixed;  // [sequences, heads · v] each
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    mixed.push_back(MixFrom(block.shape, q[i], packed[i], read[i]));
+  }
+  return block.out_proj(Joined(mixed)).add_(x.index_select(0, rows));
+}
+
+/// q [batch, heads · qk] against keys and values [batch · n, heads · (qk + v)].
+at::Tensor Transformer::MixFrom(const BlockShape& shape, const at::Tensor& q,
+                                const at::Tensor& packed, const at::Tensor& pool) const {
+  const auto [heads, qk, v, ffn] = shape;
+  const std::int64_t batch = q.size(0), n = packed.size(0) / batch;
   at::Tensor seen;  // [batch, n]: keys up to the position that is read
   if (options_.causal) {
     seen = at::arange(n, pool.options()).unsqueeze(0).le(pool.unsqueeze(1));
   }
-  at::Tensor mixed;  // [batch, heads · v]
-  if (packed.is_cpu()) {
-    std::vector<at::Tensor> kv;
-    if (qk == v) {
-      kv = packed.view({batch, n, 2, heads, v}).permute({2, 0, 3, 1, 4}).unbind(0);
-    } else {
-      for (const at::Tensor& part : packed.split_with_sizes({heads * qk, heads * v}, 1)) {
-        kv.push_back(part.view({batch, n, heads, -1}).transpose(1, 2));
-      }
-    }
-    std::optional<at::Tensor> mask;
-    if (seen.defined()) mask = seen.view({batch, 1, 1, n});
-    mixed = at::scaled_dot_product_attention(q.view({batch, 1, heads, qk}).transpose(1, 2), kv[0],
-                                             kv[1], mask)
-                .transpose(1, 2)
-                .reshape({batch, heads * v});
-  } else {
+  if (!packed.is_cpu()) {
     const std::vector<at::Tensor> kv =
         packed.view({batch, n, heads * (qk + v)}).split_with_sizes({heads * qk, heads * v}, 2);
-    mixed = AttendOnce(q.view({batch, heads, qk}), kv[0], kv[1],
-                       seen.defined() ? seen.logical_not().unsqueeze(1) : seen);
+    return AttendOnce(q.view({batch, heads, qk}), kv[0], kv[1],
+                      seen.defined() ? seen.logical_not().unsqueeze(1) : seen);
   }
-  return block.out_proj(mixed).add_(x.index_select(0, rows));
+  std::vector<at::Tensor> kv;
+  if (qk == v) {
+    kv = packed.view({batch, n, 2, heads, v}).permute({2, 0, 3, 1, 4}).unbind(0);
+  } else {
+    for (const at::Tensor& part : packed.split_with_sizes({heads * qk, heads * v}, 1)) {
+      kv.push_back(part.view({batch, n, heads, -1}).transpose(1, 2));
+    }
+  }
+  std::optional<at::Tensor> mask;
+  if (seen.defined()) mask = seen.view({batch, 1, 1, n});
+  return at::scaled_dot_product_attention(q.view({batch, 1, heads, qk}).transpose(1, 2), kv[0],
+                                          kv[1], mask)
+      .transpose(1, 2)
+      .reshape({batch, heads * v});
 }
 
 at::Tensor Transformer::AddMlp(const Block& block, const at::Tensor& x) const {
@@ -171,24 +221,24 @@ at::Tensor Transformer::Run(const Block& block, const at::Tensor& x,
 }
 
 at::Tensor Transformer::RunWhole(const Block& block, const at::Tensor& x,
-                                 std::int64_t batch) const {
-  return Run(block, x, [this, &block, batch](const at::Tensor& in) {
-    return AddMlp(block, Attend(block, in, batch));
+                                 const SequenceGroups& groups) const {
+  return Run(block, x, [this, &block, groups](const at::Tensor& in) {
+    return AddMlp(block, Attend(block, in, groups));
   });
 }
 
-at::Tensor Transformer::Forward(at::Tensor x, std::int64_t batch, const at::Tensor& pool) const {
-  const std::int64_t n = x.size(0) / batch;
-  for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) x = RunWhole(blocks_[i], x, batch);
+at::Tensor Transformer::Forward(at::Tensor x, const SequenceGroups& groups,
+                                const at::Tensor& pool) const {
+  for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) x = RunWhole(blocks_[i], x, groups);
   const Block& last = blocks_.back();
-  const at::Tensor rows = at::arange(batch, pool.options()).mul_(n).add_(pool);
-  return Run(last, x, [this, &last, rows, pool](const at::Tensor& in) {
-    return AddMlp(last, AttendFrom(last, in, rows, pool));
+  const at::Tensor rows = FirstPlaces(groups, pool).add_(pool);
+  return Run(last, x, [this, &last, groups, rows, pool](const at::Tensor& in) {
+    return AddMlp(last, AttendFrom(last, in, groups, rows, pool));
   });
 }
 
-at::Tensor Transformer::ForwardAll(at::Tensor x, std::int64_t batch) const {
-  for (const Block& block : blocks_) x = RunWhole(block, x, batch);
+at::Tensor Transformer::ForwardAll(at::Tensor x, const SequenceGroups& groups) const {
+  for (const Block& block : blocks_) x = RunWhole(block, x, groups);
   return x;
 }
 

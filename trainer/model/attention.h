@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "trainer/model/caption_groups.h"
 #include "trainer/model/fresh_weights.h"
 #include "trainer/model/linear.h"
 
@@ -56,11 +57,12 @@ class Transformer {
   /// Creates its weights under `name`.resblocks.N.
   Transformer(FreshWeights& weights, const std::string& name, const TransformerOptions& options);
 
-  /// Features [batch, width] at position `pool` [batch] of each sequence of x [batch · n, width].
+  /// Features [sequences, width] at position `pool` [sequences] of each sequence of x [places,
+  /// width], which holds the groups one after the other. Only attention is computed group by group.
   /// Activations are 2-d, so that residual sums can run in place (a view could not).
-  at::Tensor Forward(at::Tensor x, std::int64_t batch, const at::Tensor& pool) const;
-  /// Features of all positions, [batch · n, width].
-  at::Tensor ForwardAll(at::Tensor x, std::int64_t batch) const;
+  at::Tensor Forward(at::Tensor x, const SequenceGroups& groups, const at::Tensor& pool) const;
+  /// Features of all positions, [places, width].
+  at::Tensor ForwardAll(at::Tensor x, const SequenceGroups& groups) const;
 
   /// If on, keeps only each block's input and recomputes the block in the backward pass.
   void set_grad_checkpointing(bool on) { grad_checkpointing_ = on; }
@@ -77,13 +79,17 @@ class Transformer {
     std::vector<at::Tensor> parameters() const;
   };
   Block MakeBlock(FreshWeights& weights, const std::string& name, const BlockShape& shape) const;
-  at::Tensor Attend(const Block& block, const at::Tensor& x, std::int64_t batch) const;
-  at::Tensor AttendFrom(const Block& block, const at::Tensor& x, const at::Tensor& rows,
-                        const at::Tensor& pool) const;
+  at::Tensor Attend(const Block& block, const at::Tensor& x, const SequenceGroups& groups) const;
+  at::Tensor MixAll(const BlockShape& shape, const at::Tensor& packed,
+                    const SequenceGroup& group) const;
+  at::Tensor AttendFrom(const Block& block, const at::Tensor& x, const SequenceGroups& groups,
+                        const at::Tensor& rows, const at::Tensor& pool) const;
+  at::Tensor MixFrom(const BlockShape& shape, const at::Tensor& q, const at::Tensor& packed,
+                     const at::Tensor& pool) const;
   at::Tensor AddMlp(const Block& block, const at::Tensor& x) const;
   at::Tensor Run(const Block& block, const at::Tensor& x,
                  std::function<at::Tensor(const at::Tensor&)> part) const;
-  at::Tensor RunWhole(const Block& block, const at::Tensor& x, std::int64_t batch) const;
+  at::Tensor RunWhole(const Block& block, const at::Tensor& x, const SequenceGroups& groups) const;
 
   TransformerOptions options_;
   std::vector<Block> blocks_;

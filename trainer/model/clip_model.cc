@@ -199,8 +199,9 @@ at::Tensor ClipModel::EncodeImage(const at::Tensor& images, TowerMode mode,
   return Normalise(std::get<VisionTransformer>(impl_->visual).Forward(images, kept_patches));
 }
 
-at::Tensor ClipModel::EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const {
-  return Normalise(impl_->text.Forward(tokens, pool));
+at::Tensor ClipModel::EncodeText(const at::Tensor& tokens, const at::Tensor& pool,
+                                 const CaptionGroups& groups) const {
+  return Normalise(impl_->text.Forward(tokens, pool, groups));
 }
 
 }  // namespace fastclip

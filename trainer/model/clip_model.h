@@ -12,6 +12,7 @@
 #include "comm/communicator.h"
 #include "trainer/base/named_tensors.h"
 #include "trainer/base/parameter.h"
+#include "trainer/model/caption_groups.h"
 #include "trainer/model/lock.h"
 #include "trainer/model/tower_mode.h"
 #include "trainer/model/weights_fit.h"
@@ -103,8 +104,9 @@ class ClipModel {
   at::Tensor EncodeImage(const at::Tensor& images, TowerMode mode = TowerMode::kEvaluate,
                          const at::Tensor& kept_patches = {}) const;
   /// L2-normalized features [b, embed_dim] of token ids [b, n] (n up to the context length), read
-  /// at the positions `pool` [b].
-  at::Tensor EncodeText(const at::Tensor& tokens, const at::Tensor& pool) const;
+  /// at the positions `pool` [b]. `groups` make it faster; the features differ by rounding alone.
+  at::Tensor EncodeText(const at::Tensor& tokens, const at::Tensor& pool,
+                        const CaptionGroups& groups = {}) const;
 
  private:
   struct Impl;

@@ -40,12 +40,41 @@ TextTransformer::TextTransformer(FreshWeights& weights, const ModelConfig& confi
       ln_final_(weights.At(Tower::kText, BlockPart(config.text.layers - 1)), "ln_final",
                 config.text.width) {}
 
-at::Tensor TextTransformer::Forward(const at::Tensor& tokens, const at::Tensor& pool) const {
+/// [places, width], of tokens [b, n] in the order of the groups.
+at::Tensor TextTransformer::Embed(const at::Tensor& tokens, const SequenceGroups& groups) const {
+  std::vector<at::Tensor> ids;
+  std::vector<std::int64_t> places;
+  std::int64_t first = 0;
+  for (const SequenceGroup& group : groups) {
+    ids.push_back(tokens.narrow(0, first, group.sequences).narrow(1, 0, group.length).flatten());
+    places.push_back(group.places());
+    first += group.sequences;
+  }
+  // Looked up at once: the gradient of each look-up is as large as the vocabulary.
+  std::vector<at::Tensor> x =
+      at::embedding(token_embedding_weight_, at::cat(ids)).split_with_sizes(places);
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const auto [sequences, length] = groups[i];
+    x[i] = x[i].view({sequences, length, -1})
+               .add(positional_embedding_.narrow(0, 0, length))
+               .view({places[i], -1});
+  }
+  return at::cat(x);
+}
+
+at::Tensor TextTransformer::Forward(const at::Tensor& tokens, const at::Tensor& pool,
+                                    const CaptionGroups& of) const {
   const std::int64_t batch = tokens.size(0), n = tokens.size(1);
-  const at::Tensor x = at::embedding(token_embedding_weight_, tokens)
-                           .add(positional_embedding_.narrow(0, 0, n))
-                           .view({batch * n, -1});
-  return at::mm(ln_final_(transformer_.Forward(x, batch, pool)), text_projection_);
+  if (of.groups.empty()) {
+    const at::Tensor x = at::embedding(token_embedding_weight_, tokens)
+                             .add(positional_embedding_.narrow(0, 0, n))
+                             .view({batch * n, -1});
+    return at::mm(ln_final_(transformer_.Forward(x, {{batch, n}}, pool)), text_projection_);
+  }
+  const at::Tensor x = Embed(tokens.index_select(0, of.order), of.groups);
+  const at::Tensor read =
+      transformer_.Forward(x, of.groups, pool.index_select(0, of.order)).index_select(0, of.places);
+  return at::mm(ln_final_(read), text_projection_);
 }
 
 }  // namespace fastclip

@@ -14,11 +14,14 @@ class TextTransformer {
   TextTransformer(FreshWeights& weights, const ModelConfig& config);
 
   /// Unnormalized features [b, embed_dim] of tokens [b, n], read at the positions pool [b]. Because
-  /// of the causal mask, any n beyond the last position gives the same result.
-  at::Tensor Forward(const at::Tensor& tokens, const at::Tensor& pool) const;
+  /// of the causal mask, any n beyond the last position gives the same result, and so do groups.
+  at::Tensor Forward(const at::Tensor& tokens, const at::Tensor& pool,
+                     const CaptionGroups& of) const;
   void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
 
  private:
+  at::Tensor Embed(const at::Tensor& tokens, const SequenceGroups& groups) const;
+
   at::Tensor positional_embedding_, text_projection_;
   Transformer transformer_;
   at::Tensor token_embedding_weight_;

@@ -76,7 +76,8 @@ at::Tensor VisionTransformer::Forward(const at::Tensor& images, const at::Tensor
   const at::Tensor x =
       at::cat({start, EmbedPatches(images, kept)}, 1).add_(places).view({-1, config_.width});
   const at::Tensor pool = at::zeros({batch}, images.options().dtype(at::kLong));
-  return at::mm(ln_post_(transformer_.Forward(ln_pre_(x), batch, pool)), proj_);
+  return at::mm(ln_post_(transformer_.Forward(ln_pre_(x), {{batch, x.size(0) / batch}}, pool)),
+                proj_);
 }
 
 }  // namespace fastclip

@@ -120,8 +120,8 @@ class PlannedRun {
                shape_.model.name, Millions(model_, [](auto&) { return true; }),
                Millions(model_, image), Millions(model_, [&](auto& of) { return !image(of); }),
                Millions(model_, [](auto& of) { return of.tensor.requires_grad(); }));
-    lines_.Add("tokenizer", "{}: vocabulary {}, context length {}", config_->data.tokenizer,
-               shape_.tokenizer->vocab_size(), shape_.model.text.context_length);
+    lines_.Add("tokenizer", "{}: vocabulary {}, context length {}; {}", config_->data.tokenizer,
+               shape_.tokenizer->vocab_size(), shape_.model.text.context_length, TrimOf(*config_));
     lines_.Add("device", "{}",
                config_->train.device == "cuda"
                    ? "cuda, one GPU per rank, " + Counted(options_.ranks, "rank")

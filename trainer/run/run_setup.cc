@@ -34,6 +34,14 @@ RunShape::RunShape(const LoadedConfig& config)
       model(CheckedModel(config, *tokenizer)),
       loader(LoaderOf(*config, model)) {}
 
+std::string TrimOf(const TrainConfig& config) {
+  if (!config.model.trim_text) return "captions not trimmed";
+  const int groups = config.train.length_groups;
+  if (groups == 1) return "captions trimmed to the longest of a micro-batch";
+  return groups == 0 ? "captions trimmed in groups by length"
+                     : fmt::format("captions trimmed in up to {} groups by length", groups);
+}
+
 SourceOptions TrainSourceOf(const TrainConfig& config) {
   SourceOptions options = OtherSourceOf(config);
   options.manifest = config.data.manifest;

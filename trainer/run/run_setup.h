@@ -31,6 +31,9 @@ struct RunShape {
   LoaderOptions loader;
 };
 
+/// How captions are trimmed, in words.
+std::string TrimOf(const TrainConfig& config);
+
 /// Options of data.train, and of other lists of the config.
 SourceOptions TrainSourceOf(const TrainConfig& config);
 SourceOptions OtherSourceOf(const TrainConfig& config);

@@ -252,7 +252,8 @@ SkipCounts Trainer::TotalSkips() {
 TensorTarget Trainer::Target() const {
   return {.device = model().logit_scale().device(),
           .dtype = model().logit_scale().scalar_type(),
-          .trim_text = config_->model.trim_text};
+          .trim_text = config_->model.trim_text,
+          .length_groups = config_->train.length_groups};
 }
 
 LearningRates Trainer::RatesOfStep() const {

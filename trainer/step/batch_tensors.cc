@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "pipeline/base/counter_random.h"
+#include "trainer/step/length_groups.h"
 
 namespace fastclip {
 namespace {
@@ -51,6 +52,55 @@ const ColourScale& ScaleOf(std::int64_t size, const TensorTarget& target) {
   };
   colours = {to_row(scale), to_row(shift)};
   return colours;
+}
+
+std::int64_t TrimmedLength(std::int64_t end, std::int64_t context) {
+  return std::min(context, (end + 1 + kTextStep - 1) / kTextStep * kTextStep);
+}
+
+/// Lengths of the groups of captions that end at `pool`.
+std::vector<std::int64_t> GroupLengths(std::span<const std::int64_t> pool, std::int64_t context,
+                                       const TensorTarget& target) {
+  if (!target.trim_text) return {context};
+  std::map<std::int64_t, std::int64_t> captions;
+  for (const std::int64_t end : pool) ++captions[TrimmedLength(end, context)];
+  std::vector<LengthCount> counts;
+  for (const auto& [length, count] : captions) counts.push_back({length, count});
+  const bool by_rule = target.length_groups == 0;
+  return CutByLength(counts, by_rule ? kMostLengthGroups : target.length_groups,
+                     by_rule ? GroupCostsOn(!target.device.is_cpu()) : GroupCosts{});
+}
+
+/// Where a GPU copies from without a wait, if the target asks for that.
+at::Tensor Pinned(const at::Tensor& host, const TensorTarget& target) {
+  const bool pin = host.defined() && target.non_blocking && !target.device.is_cpu();
+  return pin ? host.pin_memory() : host;
+}
+
+/// Fills in the groups; within one, captions keep their order.
+void Group(std::span<const std::int64_t> pool, const std::vector<std::int64_t>& lengths,
+           const TensorTarget& target, CaptionTensors& captions) {
+  const auto group_of = [&](std::int64_t end) {
+    return std::ranges::lower_bound(lengths, end + 1) - lengths.begin();
+  };
+  std::vector<std::int64_t> next(lengths.size() + 1);  // where a group's next caption goes
+  for (const std::int64_t end : pool) ++next[group_of(end) + 1];
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    captions.groups.groups.push_back({next[i + 1], lengths[i]});
+    next[i + 1] += next[i];
+  }
+  const auto rows = static_cast<std::int64_t>(pool.size());
+  const at::Tensor host = at::empty({2, rows}, at::kLong);
+  auto* const order = host.mutable_data_ptr<std::int64_t>();
+  auto* const places = order + rows;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    places[row] = next[group_of(pool[row])]++;
+    order[places[row]] = row;
+  }
+  captions.groups_host = Pinned(host, target);
+  const at::Tensor both = Uploaded(captions.groups_host, target);
+  captions.groups.order = both[0];
+  captions.groups.places = both[1];
 }
 
 }  // namespace
@@ -94,15 +144,14 @@ at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, 
 CaptionTensors CaptionsOf(std::span<const TokenId> tokens, std::span<const std::int64_t> pool,
                           std::int64_t context_length, const TensorTarget& target) {
   const auto captions = static_cast<std::int64_t>(pool.size());
-  std::int64_t n = context_length;
-  if (target.trim_text && captions > 0) {
-    const std::int64_t longest = *std::max_element(pool.begin(), pool.end()) + 1;
-    n = std::min(n, (longest + kTextStep - 1) / kTextStep * kTextStep);
-  }
+  const std::vector<std::int64_t> lengths = GroupLengths(pool, context_length, target);
+  const std::int64_t n = lengths.empty() ? context_length : lengths.back();
   const at::Tensor ids = Uploaded(ViewOf(tokens, {captions, context_length}, at::kInt), target);
   const at::Tensor places = Uploaded(ViewOf(pool, {captions}, at::kLong), target);
-  return {ids.narrow(1, 0, n).to(at::kLong).contiguous(),
-          target.device.is_cpu() ? places.clone() : places};
+  CaptionTensors text{ids.narrow(1, 0, n).to(at::kLong).contiguous(),
+                      target.device.is_cpu() ? places.clone() : places};
+  if (lengths.size() > 1) Group(pool, lengths, target, text);
+  return text;
 }
 
 at::Tensor KeptPatches(std::span<const std::int64_t> indices, std::int64_t epoch,
@@ -144,11 +193,13 @@ std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const Tens
     const auto pixels = batch.pixels().subspan(first * bytes, length * bytes);
     CaptionTensors text = CaptionsOf(batch.tokens().subspan(first * context, length * context),
                                      batch.pool().subspan(first, length), context, target);
-    at::Tensor kept = KeptPatches(batch.indices().subspan(first, length),
-                                  dropout.each_step ? batch.step() : batch.epoch(), dropout);
-    if (kept.defined() && target.non_blocking && !target.device.is_cpu()) kept = kept.pin_memory();
+    const at::Tensor kept =
+        Pinned(KeptPatches(batch.indices().subspan(first, length),
+                           dropout.each_step ? batch.step() : batch.epoch(), dropout),
+               target);
     micro.push_back({ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
-                     std::move(text.tokens), std::move(text.pool), Uploaded(kept, target), kept});
+                     std::move(text.tokens), std::move(text.pool), Uploaded(kept, target), kept,
+                     std::move(text.groups), std::move(text.groups_host)});
   }
   return micro;
 }

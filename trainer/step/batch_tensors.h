@@ -25,6 +25,9 @@ struct TensorTarget {
   /// Trim captions to the longest of a micro-batch, rounded up to a multiple of 8 tokens: exact
   /// because of the causal mask.
   bool trim_text = true;
+  /// With trim_text: the most groups by length that captions are cut into, each trimmed on its own.
+  /// 0: as many as pay on the device (GroupCostsOn).
+  int length_groups = 1;
   /// Copies to a GPU do not wait: the batch must live until the host has read something that was
   /// computed from it.
   bool non_blocking = false;
@@ -46,10 +49,13 @@ at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, 
                        const TensorTarget& target);
 
 struct CaptionTensors {
-  at::Tensor tokens;  ///< [captions, n] int64
-  at::Tensor pool;    ///< [captions] int64, each below n
+  at::Tensor tokens;         ///< [captions, n] int64
+  at::Tensor pool;           ///< [captions] int64, each below n
+  CaptionGroups groups{};    ///< depend only on the lengths, the target and its kind of device
+  at::Tensor groups_host{};  ///< where a GPU copies them from
 };
-/// `tokens` is [captions, context_length]; `pool` is the position of each end token.
+/// `tokens` is [captions, context_length]; `pool` is the position of each end token. Reads nothing
+/// from the device.
 CaptionTensors CaptionsOf(std::span<const TokenId> tokens, std::span<const std::int64_t> pool,
                           std::int64_t context_length, const TensorTarget& target);
 

@@ -27,7 +27,7 @@ at::Tensor Towers::EncodeImage(const MicroBatch& batch, TowerMode mode) const {
 
 at::Tensor Towers::EncodeText(const MicroBatch& batch) const {
   const AutocastGuard autocast(batch.images.device().type(), autocast_);
-  return model_.EncodeText(batch.tokens, batch.pool);
+  return model_.EncodeText(batch.tokens, batch.pool, batch.groups);
 }
 
 Towers::Towers(const ClipModel& model, std::optional<at::ScalarType> autocast)

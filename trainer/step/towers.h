@@ -21,6 +21,8 @@ struct MicroBatch {
   /// [b, k] int64, ascending: the patches of an image that a ViT uses. Undefined: all.
   at::Tensor kept_patches{};
   at::Tensor kept_patches_host{};  ///< where a GPU copies them from
+  CaptionGroups groups{};          ///< of the captions
+  at::Tensor groups_host{};        ///< where a GPU copies them from
 };
 
 /// Forward and backward of both towers over the micro-batches of a step. With one micro-batch,

@@ -157,6 +157,48 @@ TEST(ClipModel, GivesTheSameTextFeaturesTrimmedOrNot) {
   EXPECT_LE((whole.square().sum(-1) - 1).abs().max().item<double>(), 1e-14);
 }
 
+// Captions of SomeBatch in two groups, of 4 and 9 ids.
+CaptionGroups TwoGroups(const MicroBatch& batch) {
+  const at::Tensor in_first = batch.pool.lt(4);
+  const std::int64_t first = in_first.sum().item<std::int64_t>();
+  CaptionGroups groups;
+  groups.groups = {{first, 4}, {batch.pool.size(0) - first, 9}};
+  groups.order = at::cat({in_first.nonzero(), in_first.logical_not().nonzero()}).view(-1);
+  groups.places = at::argsort(groups.order);
+  return groups;
+}
+
+TEST(Towers, GiveTheSameInGroupsOfCaptions) {
+  for (const LockOptions& lock : {LockOptions{}, {.text = true, .text_unlocked_layers = 2}}) {
+    ClipModel model(Small(), 1, 0.07, at::kDouble, lock);
+    const MicroBatch whole = SomeBatch(Small(), 11, 9);
+    MicroBatch grouped = whole;
+    grouped.groups = TwoGroups(whole);
+    ASSERT_FALSE(at::equal(grouped.groups.order, grouped.groups.places));
+    const at::Tensor gradient = at::linspace(-1, 1, 11 * 24, at::kDouble).view({11, 24});
+    const auto run = [&](const MicroBatch& batch, bool checkpointing) {
+      for (const auto& [name, parameter] : model.parameters()) parameter.mutable_grad().reset();
+      model.set_grad_checkpointing(checkpointing);
+      Towers towers(model);
+      std::vector<at::Tensor> results = {towers.Forward({&batch, 1}).text};
+      towers.Backward({&batch, 1}, {gradient, gradient.neg()});
+      for (const auto& [name, parameter] : model.trainable()) {
+        if (parameter.grad().defined()) results.push_back(parameter.grad());
+      }
+      return results;
+    };
+    const std::vector<at::Tensor> one = run(whole, false), groups = run(grouped, false),
+                                  again = run(grouped, true);
+    ASSERT_EQ(one.size(), model.trainable().size());  // the features, no gradient of logit_scale
+    ASSERT_EQ(groups.size(), one.size());
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      EXPECT_LE((one[i] - groups[i]).abs().max().item<double>(),
+                1e-12 * one[i].abs().max().item<double>() + 1e-15);
+      EXPECT_TRUE(at::equal(groups[i], again[i]));
+    }
+  }
+}
+
 TEST(Towers, GiveTheSameGradientsInOneMicroBatchOrSeveral) {
   const ClipModel model(Small(), 1, 0.07, at::kDouble);
   const MicroBatch whole = SomeBatch(Small(), 7, 9);

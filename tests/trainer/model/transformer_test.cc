@@ -81,8 +81,9 @@ TEST(Transformer, BlocksMayHaveUnlikeShapes) {
                              expected, causal);
     }
     const at::NoGradGuard no_grad;
-    EXPECT_TRUE(at::allclose(transformer.ForwardAll(x.clone(), kBatch), expected, 0, 1e-12));
-    EXPECT_TRUE(at::allclose(transformer.Forward(x.clone(), kBatch, pool),
+    EXPECT_TRUE(
+        at::allclose(transformer.ForwardAll(x.clone(), {{kBatch, kPlaces}}), expected, 0, 1e-12));
+    EXPECT_TRUE(at::allclose(transformer.Forward(x.clone(), {{kBatch, kPlaces}}, pool),
                              expected.index_select(0, read), 0, 1e-12));
   }
 }
@@ -113,7 +114,9 @@ TEST(Transformer, CheckpointingGivesTheSameGradientsForUnlikeShapes) {
   const auto gradients = [&](bool checkpointing) {
     for (const Parameter& parameter : weights.made()) parameter.tensor.mutable_grad().reset();
     transformer.set_grad_checkpointing(checkpointing);
-    transformer.Forward(x.clone(), kBatch, at::tensor({0, 2, 4}, at::kLong)).sum().backward();
+    transformer.Forward(x.clone(), {{kBatch, kPlaces}}, at::tensor({0, 2, 4}, at::kLong))
+        .sum()
+        .backward();
     std::vector<at::Tensor> all;
     for (const Parameter& parameter : weights.made()) all.push_back(parameter.tensor.grad());
     return all;
