@@ -2,6 +2,7 @@
 // tests/support/stand_in_device.h.
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <gtest/gtest.h>
@@ -22,6 +23,8 @@
 #include "trainer/base/kernels.h"
 #include "trainer/eval/encode_set.h"
 #include "trainer/eval/retrieval.h"
+#include "trainer/model/attention.h"
+#include "trainer/model/autocast.h"
 #include "trainer/state/safetensors.h"
 #include "trainer/step/batch_tensors.h"
 #include "trainer/step/pinned_memory.h"
@@ -181,6 +184,26 @@ TEST_P(DevicePrecision, IsCloseToTheCpus) {
       exact.Run(0).contrastive_loss -
       Rank("fastclip_v3", {kLanes}, *comm, 0, GetParam(), {}, kDevice).Run(0).contrastive_loss);
   EXPECT_EQ(apart > 1e-6, precision.autocast.has_value()) << apart;
+}
+
+TEST_F(StandInDevice, NormalisesInTheLowPrecisionAsTheCpu) {
+  const at::NoGradGuard no_grad;
+  FreshWeights weights(1, at::kFloat);
+  LayerNorm cpu(weights, "a", 64), device(weights, "b", 64);
+  cpu.weight.copy_(at::linspace(0.5, 2, 64));
+  device.weight = cpu.weight.to(kDevice);
+  device.bias = cpu.bias.to(kDevice);
+  const at::Tensor values = at::linspace(0, 90, 4 * 64).sin().add(9).view({4, 64});
+  for (const at::ScalarType low : {at::kBFloat16, at::kHalf}) {
+    const double ulp = low == at::kBFloat16 ? 1.0 / 256 : 1.0 / 2048;
+    for (const at::ScalarType type : {at::kFloat, low}) {
+      const at::Tensor x = values.to(type);
+      const AutocastGuard on_cpu(at::kCPU, low), on_device(kDevice.type(), low);
+      const at::Tensor y = device(x.to(kDevice));
+      EXPECT_EQ(y.scalar_type(), low);
+      EXPECT_TRUE(at::allclose(y.cpu().to(at::kFloat), cpu(x).to(at::kFloat), 2 * ulp, ulp));
+    }
+  }
 }
 
 /// Captions of 3 to 8 ids in three groups.

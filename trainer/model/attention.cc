@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "trainer/model/autocast.h"
 #include "trainer/model/recompute.h"
 
 namespace fastclip {
@@ -73,7 +74,19 @@ LayerNorm::LayerNorm(FreshWeights& weights, const std::string& name, std::int64_
       bias(weights.Constant(name + ".bias", {width}, 0, Role::kNorm)) {}
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
-  return at::layer_norm(x, weight.sizes(), weight, bias, 1e-5);
+  const auto norm = [](const at::Tensor& in, const at::Tensor& gain, const at::Tensor& offset) {
+    return at::layer_norm(in, gain.sizes(), gain, offset, 1e-5);
+  };
+  const at::DeviceType device = x.device().type();
+  const std::optional<at::ScalarType> low = AutocastDtype(device);
+  if (!low) return norm(x, weight, bias);
+  const AutocastGuard off(device, std::nullopt);
+  if (x.scalar_type() != *low) return norm(x, weight, bias).to(*low);
+  // Kernels add up in float32 whatever the types are. The CPU's take float32 weights beside x; a
+  // GPU's want one type. float16 is too narrow for the sums that are these weights' gradients.
+  if (x.is_cpu()) return norm(x, weight, bias);
+  if (*low == at::kHalf) return norm(x.to(weight.scalar_type()), weight, bias).to(*low);
+  return norm(x, weight.to(*low), bias.to(*low));
 }
 
 Transformer::Transformer(FreshWeights& weights, const std::string& name,

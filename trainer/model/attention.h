@@ -14,6 +14,9 @@
 namespace fastclip {
 
 /// PyTorch's LayerNorm over the last dimension.
+///
+/// Under autocast, on every device: statistics in float32, the result in autocast's type. Left to
+/// itself, autocast would use float32 throughout on a GPU, and twice the bytes.
 struct LayerNorm {
   LayerNorm(FreshWeights& weights, const std::string& name, std::int64_t width);
   at::Tensor operator()(const at::Tensor& x) const;
