@@ -179,10 +179,15 @@ TEST_F(ConfigFile, KeysOfAGpuHaveNoEffectOnTheCpuOrAreRefused) {
 
 TEST_F(ConfigFile, KeysOfTheTowersHaveNoEffectWithoutWhatTheyNeed) {
   const std::string path = Write(kMode);
+  const std::vector<std::string> words = {"train.residual=half", "train.length_groups=3"};
+  EXPECT_EQ(KeysWithoutEffect(*LoadedConfig(path, words)),
+            std::vector<std::string>{"train.residual has no effect with train.precision = fp32"});
   EXPECT_EQ(
-      KeysWithoutEffect(*LoadedConfig(path, {"train.length_groups=3", "model.trim_text=false"})),
+      KeysWithoutEffect(*LoadedConfig(
+          path, {"train.precision=amp_bf16", words[0], words[1], "model.trim_text=false"})),
       std::vector<std::string>{"train.length_groups has no effect with model.trim_text = false"});
   EXPECT_THROW(LoadedConfig(path, {"train.length_groups=33"}), ConfigError);
+  EXPECT_THROW(LoadedConfig(path, {"train.residual=bf16"}), ConfigError);
 }
 
 TEST_F(ConfigFile, WhatIsWrittenReadsBackTheSame) {

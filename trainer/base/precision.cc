@@ -24,9 +24,15 @@ std::vector<std::string> PrecisionNames() {
   return names;
 }
 
-Precision PrecisionOf(const std::string& name) {
+std::vector<std::string> ResidualNames() { return {"auto", "fp32", "half"}; }
+
+Precision PrecisionOf(const std::string& name, const std::string& residual) {
   for (const auto& [known, precision] : kPrecisions) {
-    if (name == known) return precision;
+    if (name != known) continue;
+    Precision found = precision;
+    found.image_residual_fp32 = residual == "fp32";
+    found.text_residual_fp32 = residual != "half";
+    return found;
   }
   throw std::invalid_argument(fmt::format("unknown train.precision \"{}\"; use one of {}", name,
                                           fmt::join(PrecisionNames(), ", ")));

@@ -15,10 +15,15 @@ struct Precision {
   at::ScalarType parameters = at::kFloat;
   std::optional<at::ScalarType> autocast;  ///< of the towers in training
   bool scales_gradients = false;
+  /// Under autocast: residual streams of the transformers in float32, not in the lower precision.
+  bool image_residual_fp32 = false, text_residual_fp32 = true;
 };
 
 std::vector<std::string> PrecisionNames();
+/// Meaning of train.residual: "auto": as in OpenCLIP, the text tower's in float32; "fp32": both;
+/// "half": none.
+std::vector<std::string> ResidualNames();
 /// Throws std::invalid_argument that lists the names.
-Precision PrecisionOf(const std::string& name);
+Precision PrecisionOf(const std::string& name, const std::string& residual = "auto");
 
 }  // namespace fastclip

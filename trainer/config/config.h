@@ -33,6 +33,7 @@ struct TrainConfig {
     int threads = 0;
     std::string device = "cpu";       ///< or "cuda": one GPU per rank
     std::string precision = "fp32";   ///< one of PrecisionNames()
+    std::string residual = "auto";    ///< one of ResidualNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
     std::int64_t micro_batches = 1;
     int length_groups = 0;  ///< TensorTarget::length_groups

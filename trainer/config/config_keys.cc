@@ -86,6 +86,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "with a gradient scaler; \"fp64\": for numerical checks. Both amp modes keep weights, "
      "objective and evaluation in float32.",
      "amp dtype"},
+    {"train.residual", [](Key k) { k.Choice(k->train.residual, ResidualNames()); }, kNumbers,
+     "With amp or amp_bf16: type of the transformers' residual streams. \"auto\": float32 for text "
+     "and the lower precision for images, as in OpenCLIP; \"fp32\": float32 for both, the most "
+     "exact; \"half\": the lower precision for both, the least memory."},
     {"train.grad_checkpointing", [](Key k) { k.Flag(k->train.grad_checkpointing); }, kNothing,
      "Keep only the inputs of transformer blocks and recompute the rest in the backward pass. "
      "Uses less memory, but a third more compute; results are bit-identical."},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "trainer/base/precision.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/objective/contrastive_objective.h"
 #include "trainer/objective/temperature.h"
@@ -58,6 +59,8 @@ std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
 
   without_effect(config.train.device == "cpu",
                  {"train.state", "train.tf32", "train.cudnn_benchmark"}, "with train.device = cpu");
+  without_effect(!PrecisionOf(config.train.precision).autocast, {"train.residual"},
+                 with("train.precision", config.train.precision));
   without_effect(!config.model.trim_text, {"train.length_groups"}, "with model.trim_text = false");
   without_effect(config.eval.every_epochs == 0, {"data.val"}, "with eval.every_epochs = 0");
   without_effect(config.eval.zeroshot.empty(),

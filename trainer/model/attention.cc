@@ -55,6 +55,11 @@ std::vector<std::int64_t> PlacesOf(const SequenceGroups& groups) {
   return places;
 }
 
+/// The residual stream x after a branch, in x's type.
+at::Tensor Added(const at::Tensor& branch, const at::Tensor& x) {
+  return branch.scalar_type() == x.scalar_type() ? branch.add_(x) : x + branch;
+}
+
 /// [sequences] the first place of each, as `like`.
 at::Tensor FirstPlaces(const SequenceGroups& groups, const at::Tensor& like) {
   std::vector<at::Tensor> parts;
@@ -87,6 +92,11 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
   if (x.is_cpu()) return norm(x, weight, bias);
   if (*low == at::kHalf) return norm(x.to(weight.scalar_type()), weight, bias).to(*low);
   return norm(x, weight.to(*low), bias.to(*low));
+}
+
+at::Tensor LayerNorm::Whole(const at::Tensor& x) const {
+  const AutocastGuard off(x.device().type(), std::nullopt);
+  return (*this)(x);
 }
 
 Transformer::Transformer(FreshWeights& weights, const std::string& name,
@@ -151,7 +161,7 @@ at::Tensor Transformer::Attend(const Block& block, const at::Tensor& x,
   for (std::size_t i = 0; i < groups.size(); ++i) {
     mixed.push_back(MixAll(block.shape, packed[i], groups[i]));
   }
-  return block.out_proj(Joined(mixed)).add_(x);
+  return Added(block.out_proj(Joined(mixed)), x);
 }
 
 at::Tensor Transformer::MixAll(const BlockShape& shape, const at::Tensor& packed,
@@ -187,7 +197,7 @@ at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x,
   for (std::size_t i = 0; i < groups.size(); ++i) {
     mixed.push_back(MixFrom(block.shape, q[i], packed[i], read[i]));
   }
-  return block.out_proj(Joined(mixed)).add_(x.index_select(0, rows));
+  return Added(block.out_proj(Joined(mixed)), x.index_select(0, rows));
 }
 
 /// q [batch, heads · qk] against keys and values [batch · n, heads · (qk + v)].
@@ -224,7 +234,7 @@ at::Tensor Transformer::MixFrom(const BlockShape& shape, const at::Tensor& q,
 at::Tensor Transformer::AddMlp(const Block& block, const at::Tensor& x) const {
   const at::Tensor inner = block.c_fc(block.ln_2(x));
   const at::Tensor active = options_.quick_gelu ? QuickGelu(inner) : at::gelu(inner);
-  return block.c_proj(active).add_(x);
+  return Added(block.c_proj(active), x);
 }
 
 at::Tensor Transformer::Run(const Block& block, const at::Tensor& x,

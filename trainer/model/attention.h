@@ -20,6 +20,8 @@ namespace fastclip {
 struct LayerNorm {
   LayerNorm(FreshWeights& weights, const std::string& name, std::int64_t width);
   at::Tensor operator()(const at::Tensor& x) const;
+  /// Without autocast: the result in x's type.
+  at::Tensor Whole(const at::Tensor& x) const;
   std::vector<at::Tensor> parameters() const { return {weight, bias}; }
 
   at::Tensor weight, bias;
@@ -62,7 +64,8 @@ class Transformer {
 
   /// Features [sequences, width] at position `pool` [sequences] of each sequence of x [places,
   /// width], which holds the groups one after the other. Only attention is computed group by group.
-  /// Activations are 2-d, so that residual sums can run in place (a view could not).
+  /// Activations are 2-d, so that residual sums can run in place (a view could not). x's type is
+  /// that of the residual stream: float32, or autocast's.
   at::Tensor Forward(at::Tensor x, const SequenceGroups& groups, const at::Tensor& pool) const;
   /// Features of all positions, [places, width].
   at::Tensor ForwardAll(at::Tensor x, const SequenceGroups& groups) const;

@@ -189,6 +189,11 @@ void ClipModel::set_grad_checkpointing(bool on) {
   impl_->text.set_grad_checkpointing(on);
 }
 
+void ClipModel::set_residual_fp32(bool image, bool text) {
+  if (auto* vit = std::get_if<VisionTransformer>(&impl_->visual)) vit->set_residual_fp32(image);
+  impl_->text.set_residual_fp32(text);
+}
+
 at::Tensor ClipModel::EncodeImage(const at::Tensor& images, TowerMode mode,
                                   const at::Tensor& kept_patches) const {
   if (const auto* resnet = std::get_if<ModifiedResNet>(&impl_->visual)) {

@@ -93,6 +93,8 @@ class ClipModel {
   /// Activation checkpointing in all transformer blocks: less memory, a second forward pass,
   /// bit-identical results. A ResNet's stages keep their activations.
   void set_grad_checkpointing(bool on);
+  /// Under autocast: residual streams of the transformers in float32 (Precision's fields).
+  void set_residual_fp32(bool image, bool text);
   /// Makes a ResNet in training normalize over the rows of all ranks, which must then all encode.
   /// `comm` is borrowed. No effect on other towers.
   void SyncBatchNormOver(Communicator& comm);

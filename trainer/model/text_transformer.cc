@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <optional>
+
+#include "trainer/model/autocast.h"
 
 namespace fastclip {
 namespace {
@@ -62,6 +65,13 @@ at::Tensor TextTransformer::Embed(const at::Tensor& tokens, const SequenceGroups
   return at::cat(x);
 }
 
+at::Tensor TextTransformer::Transform(at::Tensor x, const SequenceGroups& groups,
+                                      const at::Tensor& pool) const {
+  const auto low = AutocastDtype(x.device().type());
+  if (low && !residual_fp32_) x = x.to(*low);
+  return transformer_.Forward(x, groups, pool);
+}
+
 at::Tensor TextTransformer::Forward(const at::Tensor& tokens, const at::Tensor& pool,
                                     const CaptionGroups& of) const {
   const std::int64_t batch = tokens.size(0), n = tokens.size(1);
@@ -69,11 +79,11 @@ at::Tensor TextTransformer::Forward(const at::Tensor& tokens, const at::Tensor& 
     const at::Tensor x = at::embedding(token_embedding_weight_, tokens)
                              .add(positional_embedding_.narrow(0, 0, n))
                              .view({batch * n, -1});
-    return at::mm(ln_final_(transformer_.Forward(x, {{batch, n}}, pool)), text_projection_);
+    return at::mm(ln_final_(Transform(x, {{batch, n}}, pool)), text_projection_);
   }
   const at::Tensor x = Embed(tokens.index_select(0, of.order), of.groups);
   const at::Tensor read =
-      transformer_.Forward(x, of.groups, pool.index_select(0, of.order)).index_select(0, of.places);
+      Transform(x, of.groups, pool.index_select(0, of.order)).index_select(0, of.places);
   return at::mm(ln_final_(read), text_projection_);
 }
 

@@ -18,14 +18,18 @@ class TextTransformer {
   at::Tensor Forward(const at::Tensor& tokens, const at::Tensor& pool,
                      const CaptionGroups& of) const;
   void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
+  /// Precision::text_residual_fp32.
+  void set_residual_fp32(bool on) { residual_fp32_ = on; }
 
  private:
   at::Tensor Embed(const at::Tensor& tokens, const SequenceGroups& groups) const;
+  at::Tensor Transform(at::Tensor x, const SequenceGroups& groups, const at::Tensor& pool) const;
 
   at::Tensor positional_embedding_, text_projection_;
   Transformer transformer_;
   at::Tensor token_embedding_weight_;
   LayerNorm ln_final_;
+  bool residual_fp32_ = true;
 };
 
 }  // namespace fastclip

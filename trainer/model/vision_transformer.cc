@@ -76,8 +76,8 @@ at::Tensor VisionTransformer::Forward(const at::Tensor& images, const at::Tensor
   const at::Tensor x =
       at::cat({start, EmbedPatches(images, kept)}, 1).add_(places).view({-1, config_.width});
   const at::Tensor pool = at::zeros({batch}, images.options().dtype(at::kLong));
-  return at::mm(ln_post_(transformer_.Forward(ln_pre_(x), {{batch, x.size(0) / batch}}, pool)),
-                proj_);
+  const at::Tensor stream = residual_fp32_ ? ln_pre_.Whole(x) : ln_pre_(x);
+  return at::mm(ln_post_(transformer_.Forward(stream, {{batch, x.size(0) / batch}}, pool)), proj_);
 }
 
 }  // namespace fastclip

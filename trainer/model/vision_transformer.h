@@ -18,6 +18,8 @@ class VisionTransformer {
   /// all if undefined; the others cost nothing.
   at::Tensor Forward(const at::Tensor& images, const at::Tensor& kept) const;
   void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
+  /// Precision::image_residual_fp32.
+  void set_residual_fp32(bool on) { residual_fp32_ = on; }
 
  private:
   at::Tensor EmbedPatches(const at::Tensor& images, const at::Tensor& kept) const;
@@ -28,6 +30,7 @@ class VisionTransformer {
   LayerNorm ln_pre_;
   Transformer transformer_;
   LayerNorm ln_post_;
+  bool residual_fp32_ = false;
 };
 
 }  // namespace fastclip

@@ -51,7 +51,7 @@ class PlannedRun {
       : config_(config),
         options_(options),
         shape_(config),
-        precision_(PrecisionOf(config->train.precision)),
+        precision_(PrecisionOf(config->train.precision, config->train.residual)),
         model_(MakeModel(*config, shape_.model, at::kMeta)),
         found_(CheckedFolder(*config)),
         start_(CheckedStart()),

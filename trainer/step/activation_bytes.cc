@@ -124,7 +124,7 @@ class Count {
         bool grad_checkpointing)
       : model_(model),
         lock_(lock),
-        parameters_(precision.parameters),
+        precision_(precision),
         // Both halves hold the same bytes, and a CPU is quick with one of them only.
         autocast_(precision.autocast ? std::optional(at::kBFloat16) : std::nullopt),
         grad_checkpointing_(grad_checkpointing) {}
@@ -172,8 +172,9 @@ class Count {
  private:
   std::unique_ptr<ClipModel> Make(const ModelConfig& config, const LockOptions& lock) const {
     auto model = std::make_unique<ClipModel>(config, FreshWeights::kZero, /*init_temperature=*/1,
-                                             parameters_, lock);
+                                             precision_.parameters, lock);
     model->set_grad_checkpointing(grad_checkpointing_);
+    model->set_residual_fp32(precision_.image_residual_fp32, precision_.text_residual_fp32);
     return model;
   }
 
@@ -198,7 +199,7 @@ class Count {
 
   const ModelConfig& model_;
   const LockOptions& lock_;
-  at::ScalarType parameters_;
+  const Precision& precision_;
   std::optional<at::ScalarType> autocast_;
   bool grad_checkpointing_;
 };

@@ -18,9 +18,11 @@ Learner::Learner(const TrainConfig& config, const ModelConfig& model_config, con
             PrecisionOf(config.train.precision).parameters),
       optimizer(MakeOptimizer(model.described(), config.optimizer)),
       step(model, *objective, table, *optimizer, comm,
-           {config.train.clip_norm, PrecisionOf(config.train.precision)},
+           {config.train.clip_norm, PrecisionOf(config.train.precision, config.train.residual)},
            std::move(rows_per_rank)) {
   model.set_grad_checkpointing(config.train.grad_checkpointing);
+  const Precision precision = PrecisionOf(config.train.precision, config.train.residual);
+  model.set_residual_fp32(precision.image_residual_fp32, precision.text_residual_fp32);
   if (config.model.sync_batch_norm) model.SyncBatchNormOver(comm);
 }
 
