@@ -171,6 +171,7 @@ TEST_F(LateStep, CopiesTheNextBatchOnAStreamOfItsOwn) {
     const bool on_cpu = rank == &cpu;
     const TensorTarget target{.device = rank->device,
                               .dtype = at::kDouble,
+                              .length_groups = 3,
                               .non_blocking = true,
                               .copies = StreamForCopies(rank->device)};
     EXPECT_EQ(target.copies.has_value(), !on_cpu);

@@ -212,7 +212,9 @@ LateReport TrainStep::Enqueue(const StepInput& input) {
   for (at::Tensor& value : late) value = value.to(at::kDouble).reshape({1});
   late.insert(late.begin(), sums);
   std::vector<at::Tensor> kept = {rows.host};
-  for (const MicroBatch& micro : input.micro) kept.push_back(micro.kept_patches_host);
+  for (const MicroBatch& micro : input.micro) {
+    kept.insert(kept.end(), {micro.kept_patches_host, micro.groups_host});
+  }
   return [this, scalars, lr_tau = input.rates.tau, kept,
           copy = std::make_shared<LateCopy>(at::cat(late)),
           calls = std::shared_ptr(comm_.CallsSoFar()), count = sums.numel()] {
