@@ -193,7 +193,8 @@ TEST_F(StandInDevice, NormalisesInTheLowPrecisionAsTheCpu) {
   cpu.weight.copy_(at::linspace(0.5, 2, 64));
   device.weight = cpu.weight.to(kDevice);
   device.bias = cpu.bias.to(kDevice);
-  const at::Tensor values = at::linspace(0, 90, 4 * 64).sin().add(9).view({4, 64});
+  // The CPU's kernel for one type, which stands in for a GPU's, rounds the mean: a small one here.
+  const at::Tensor values = at::linspace(0, 90, 4 * 64).sin().add(0.5).view({4, 64});
   for (const at::ScalarType low : {at::kBFloat16, at::kHalf}) {
     const double ulp = low == at::kBFloat16 ? 1.0 / 256 : 1.0 / 2048;
     for (const at::ScalarType type : {at::kFloat, low}) {
@@ -235,7 +236,7 @@ TEST_P(DevicePrecision, InGroupsByLengthEqualsTheCpuWithoutThem) {
     ASSERT_GT(part.micro.front().groups.groups.size(), 1u);
     stand_in::ResetCounts();
     const StepReport report = device.RunOn(part, step), expected = cpu.Run(step, 2);
-    EXPECT_EQ(stand_in::counts().host_reads, 1);
+    EXPECT_EQ(stand_in::counts().event_waits, 1);
     EXPECT_EQ(stand_in::counts().blocking_copies, 0);
     EXPECT_NEAR(report.contrastive_loss, expected.contrastive_loss,
                 8 * ulp * expected.contrastive_loss);
