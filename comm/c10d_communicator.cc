@@ -18,6 +18,7 @@
 #include "comm/comm_error.h"
 #include "comm/cuda_library.h"
 #include "comm/interfaces.h"
+#include "comm/rank_gpus.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -49,7 +50,7 @@ class C10dStore final : public Store {
     return Try([&] { return store_->add(count, more); });
   }
   void Push(const std::string& queue, const std::string& value) override {
-    Try([&] { store_->queuePush(queue, Bytes(value)); });
+    Try([&] { store_->queuePush(queue, {value.begin(), value.end()}); });
   }
   std::optional<std::string> Pop(const std::string& queue) override {
     return Try([&]() -> std::optional<std::string> {
@@ -63,9 +64,6 @@ class C10dStore final : public Store {
   }
 
  private:
-  static std::vector<std::uint8_t> Bytes(const std::string& text) {
-    return {text.begin(), text.end()};
-  }
   template <class Body>
   static auto Try(const Body& body) -> decltype(body()) {
     try {
@@ -313,6 +311,8 @@ std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& o
         "network interface that reaches them (up: {})",
         options.rank, options.world_size, ErrorText(error), fmt::join(Interfaces(), ", ")));
   }
+  C10dCommunicator on_cpu(gloo, {}, options.timeout, options.watch);
+  RefuseSharedGpus(on_cpu, options.gpu_pci);
   if (options.cuda_device) {
     try {
       nccl = c10::intrusive_ptr<c10d::Backend>::reclaim(LoadedCuda()->make_backend(

@@ -26,11 +26,12 @@ struct ConnectOptions {
   std::chrono::milliseconds timeout{};
   /// The GPU whose tensors use NCCL; call LoadCuda() and UseCudaDevice() first. None: no NCCL.
   std::optional<int> cuda_device{};
+  std::string gpu_pci{};   ///< PCI id of this rank's GPU, or empty: RefuseSharedGpus
   Watch* watch = nullptr;  ///< notified of each call; must outlive the communicator
 };
 
 /// CPU tensors use c10d's Gloo over a full mesh of connections; GPU tensors use NCCL. `store` comes
-/// from one of the functions above. Throws CommError.
+/// from one of the functions above. Throws CommError, and what RefuseSharedGpus throws.
 std::unique_ptr<Communicator> ConnectRanks(Store& store, const ConnectOptions& options);
 
 }  // namespace fastclip

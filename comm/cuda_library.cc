@@ -1,6 +1,7 @@
 #include "comm/cuda_library.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
 
@@ -16,32 +17,69 @@ namespace fs = std::filesystem;
 
 const CudaLibrary* loaded = nullptr;
 
+struct KeptWarning final : c10::WarningHandler {
+  void process(const c10::Warning& warning) override {
+    text = warning.msg().substr(0, warning.msg().find('\n'));
+  }
+  std::string text = "no reason was given";
+};
+
 int GpuCount() { return c10::impl::VirtualGuardImpl(c10::kCUDA).deviceCount(); }
 
-void* Open() {
+/// Empty if the library is not there.
+fs::path LibraryFile() {
   const fs::path& folder = ProgramFolder();
-  if (folder.empty()) {
-    throw std::runtime_error(
-        "train.device = \"cuda\": cannot find the GPU library next to this program, because /proc "
-        "is not available; mount /proc");
-  }
+  if (folder.empty()) return {};
   for (const fs::path& file :
        {folder / kCudaLibraryName, folder.parent_path() / "lib" / kCudaLibraryName}) {
-    if (!fs::exists(file)) continue;
-    if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL)) return handle;
-    throw std::runtime_error(fmt::format("{} cannot be loaded: {}", file.string(), dlerror()));
+    if (fs::exists(file)) return file;
   }
-  throw std::runtime_error(
-      fmt::format("train.device = \"cuda\" needs {} next to the program; run tools/setup.sh "
-                  "--cuda, then configure with -DFASTCLIP_CUDA=ON and build",
-                  kCudaLibraryName));
+  return {};
+}
+
+void* Open(const std::string& asked) {
+  if (ProgramFolder().empty()) {
+    throw std::runtime_error(
+        fmt::format("{}: cannot find the GPU library next to this program, because /proc is not "
+                    "available; mount /proc",
+                    asked));
+  }
+  const fs::path file = LibraryFile();
+  if (file.empty()) {
+    throw std::runtime_error(
+        fmt::format("{} needs {} next to the program; run tools/setup.sh --cuda, then configure "
+                    "with -DFASTCLIP_CUDA=ON and build",
+                    asked, kCudaLibraryName));
+  }
+  if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL)) return handle;
+  throw std::runtime_error(fmt::format("{}: {}", asked, ExplainLoadError(dlerror())));
 }
 
 }  // namespace
 
-void LoadCuda() {
+DeviceChoice ChooseDevice() {
+  const bool built = !LibraryFile().empty();
+  return ChooseDevice(built, built ? AskGpuDriver() : GpuDriver());
+}
+
+std::string ExplainLoadError(const std::string& error) {
+  const auto has = [&](const char* word) { return error.find(word) != error.npos; };
+  const char* reason = "cannot be loaded";
+  if (has("undefined symbol") || has("version `")) {
+    reason = "does not fit the LibTorch that it found: torch of another version";
+  } else if (has("libnccl")) {
+    reason = "found no NCCL: the torch wheel has none, or its nvidia-nccl wheel is missing";
+  } else if (has("libtorch_cuda") || has("libc10_cuda")) {
+    reason = "found no LibTorch with CUDA";
+  }
+  return fmt::format(
+      "{} {} ({}); run tools/setup.sh --cuda again, configure with -DFASTCLIP_CUDA=ON and build",
+      kCudaLibraryName, reason, error);
+}
+
+void LoadCuda(const std::string& asked) {
   if (loaded == nullptr) {
-    void* symbol = dlsym(Open(), kCudaLibrarySymbol);
+    void* symbol = dlsym(Open(asked), kCudaLibrarySymbol);
     if (symbol == nullptr) {
       throw std::runtime_error(
           fmt::format("{} is not the GPU library of this program; rebuild both", kCudaLibraryName));
@@ -60,27 +98,50 @@ void LoadCuda() {
     }
     loaded = library;
   }
+  if (const std::string& lack = AskGpuDriver().lack; !lack.empty()) {
+    throw std::runtime_error(fmt::format("{}: {}; without a GPU use the device cpu", asked, lack));
+  }
+  KeptWarning warning;  // LibTorch says there why it finds none
+  const c10::WarningUtils::WarningHandlerGuard kept(&warning);
   if (GpuCount() == 0) {
-    throw std::runtime_error(
-        "train.device = \"cuda\", but this machine has no NVIDIA GPU, or no driver for it (see "
-        "nvidia-smi); set train.device = \"cpu\" to train on the CPU");
+    throw std::runtime_error(fmt::format(
+        "{}: the NVIDIA driver has a GPU ({}), but CUDA {} of LibTorch cannot use it: {}; check "
+        "LD_LIBRARY_PATH for another libcudart, and see nvidia-smi",
+        asked, AskGpuDriver().gpus.front().name, FASTCLIP_CUDA_VERSION, warning.text));
   }
 }
 
 const CudaLibrary* LoadedCuda() { return loaded; }
 
-int UseCudaDevice(int local_rank) {
-  const int count = GpuCount();
-  // Schedulers often show each rank its own GPU alone.
-  const int device = count == 1 ? 0 : local_rank;
-  if (device >= count) {
-    throw std::runtime_error(fmt::format(
-        "no GPU for local rank {}: this host has {} GPUs; start at most one rank per GPU",
-        local_rank, count));
-  }
+int GpuOfRank(int local_rank, std::size_t visible) {
+  if (visible == 1) return 0;
+  if (static_cast<std::size_t>(local_rank) < visible) return local_rank;
+  throw std::runtime_error(
+      fmt::format("no GPU for local rank {}: this host has {} GPUs; start at most one rank per GPU",
+                  local_rank, visible));
+}
+
+void RequireGpus(const GpuDriver& driver, int ranks) {
+  if (static_cast<std::size_t>(ranks) <= driver.gpus.size()) return;
+  throw std::runtime_error(
+      fmt::format("{} ranks need as many GPUs, but this host has {}; start at most one rank per "
+                  "GPU, or set train.device = \"cpu\"",
+                  ranks, driver.gpus.size()));
+}
+
+OwnGpu UseCudaDevice(int local_rank) {
+  const int device = GpuOfRank(local_rank, static_cast<std::size_t>(GpuCount()));
   c10::impl::VirtualGuardImpl(c10::kCUDA)
       .setDevice(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(device)));
-  return device;
+  // LibTorch counts the GPUs as the driver does.
+  return {.index = device, .pci = AskGpuDriver().gpus.at(static_cast<std::size_t>(device)).pci};
+}
+
+c10::Device OpenDevice(const std::string& device, const std::string& asked) {
+  if (device == "cpu") return c10::Device(c10::kCPU);
+  LoadCuda(asked);
+  const OwnGpu gpu = UseCudaDevice(/*local_rank=*/0);
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(gpu.index));
 }
 
 }  // namespace fastclip

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <c10/core/Device.h>
 #include <c10/util/intrusive_ptr.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+
+#include "comm/gpu_driver.h"
 
 namespace c10d {
 class Backend;
@@ -28,16 +32,33 @@ struct CudaLibrary {
 constexpr const char* kCudaLibraryName = "libfastclip_nccl.so";
 constexpr const char* kCudaLibrarySymbol = "fastclip_cuda_library";
 
+/// What train.device = "auto" means: "cuda" if the library is there, a driver answers and a GPU is
+/// visible. Loads nothing but the driver.
+DeviceChoice ChooseDevice();
+
 /// Loads the library, from the program's folder or from ../lib, and keeps it loaded. Call it before
 /// any other use of LibTorch, which checks for CUDA only once. Throws std::runtime_error with what
-/// to do: no library, another build, another NCCL, no GPU.
-void LoadCuda();
+/// to do: no library, another build, another LibTorch or NCCL, no GPU. `asked`: what asked for one.
+void LoadCuda(const std::string& asked = "train.device = \"cuda\"");
 
 /// The loaded table; null before LoadCuda().
 const CudaLibrary* LoadedCuda();
 
-/// Makes this rank's GPU the current device and returns its number: the only visible one, or number
-/// `local_rank`. Throws std::runtime_error if the host has too few.
-int UseCudaDevice(int local_rank);
+/// The number of a rank's GPU: the only visible one, as schedulers often show each rank its own
+/// alone, or number `local_rank`. Throws std::runtime_error if there are too few.
+int GpuOfRank(int local_rank, std::size_t visible);
+
+/// Throws std::runtime_error if the driver shows too few GPUs for `ranks` that all see the same.
+void RequireGpus(const GpuDriver& driver, int ranks);
+
+/// Makes this rank's GPU the current device. Throws std::runtime_error.
+OwnGpu UseCudaDevice(int local_rank);
+
+/// The device of a program of one rank. `device`: "cpu" or "cuda"; `asked` as for LoadCuda, which
+/// it calls.
+c10::Device OpenDevice(const std::string& device, const std::string& asked);
+
+/// What an error of dlopen() means for libfastclip_nccl.so, and what to do.
+std::string ExplainLoadError(const std::string& error);
 
 }  // namespace fastclip

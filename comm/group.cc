@@ -3,6 +3,7 @@
 #include "comm/c10d_communicator.h"
 #include "comm/comm_error.h"
 #include "comm/descriptors.h"
+#include "comm/exchange.h"
 #include "comm/interfaces.h"
 #include "comm/rendezvous.h"
 
@@ -24,14 +25,19 @@ Group::Group(const Launch& launch, const GroupOptions& options,
   try {
     if (launch.rank != 0) CheckDescriptors(launch, DescriptorLimit());
     CheckInterfaces();
+    const std::optional<OwnGpu> gpu = options.open_device();
     comm_ = ConnectRanks(*store_, {.prefix = nonce,
                                    .rank = launch.rank,
                                    .world_size = launch.world_size,
                                    .timeout = options.timeout,
-                                   .cuda_device = options.open_device(),
+                                   .cuda_device = gpu ? std::optional(gpu->index) : std::nullopt,
+                                   .gpu_pci = gpu ? gpu->pci : "",
                                    .watch = watch_.get()});
   } catch (const CommError& error) {
     throw CommError(watch_->Fail(error.what(), /*of_others=*/true));
+  } catch (const SharedError& error) {
+    watch_->Fail(error.what(), /*of_others=*/error.rank() != launch.rank);
+    throw;
   } catch (const std::exception& error) {
     watch_->Fail(ErrorText(error), /*of_others=*/false);
     throw;

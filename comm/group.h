@@ -7,6 +7,7 @@
 #include <string>
 
 #include "comm/communicator.h"
+#include "comm/gpu_driver.h"
 #include "comm/launch.h"
 #include "comm/store.h"
 #include "comm/watch.h"
@@ -20,7 +21,7 @@ struct GroupOptions {
   std::chrono::seconds timeout{120};
   /// Called once a failure can be reported to the other ranks. Returns this rank's GPU, or nothing
   /// to keep tensors on the CPU.
-  std::function<std::optional<int>()> open_device = [] { return std::nullopt; };
+  std::function<std::optional<OwnGpu>()> open_device = [] { return std::nullopt; };
 };
 
 /// The ranks of a run, from rendezvous to end. A world of one opens no socket.
@@ -28,7 +29,8 @@ class Group {
  public:
   /// Waits for all ranks. `say` gets the missing ranks (rank 0 only). `on_failure` is called on a
   /// thread of the group with the reason why another rank failed; it is expected to end the
-  /// process. Throws CommError, and std::runtime_error for an invalid environment.
+  /// process. Throws CommError, SharedError if the ranks' devices do not fit each other, and
+  /// std::runtime_error for an invalid environment.
   Group(const Launch& launch, const GroupOptions& options,
         const std::function<void(const std::string&)>& say,
         std::function<void(const std::string&)> on_failure);

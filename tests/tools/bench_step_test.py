@@ -4,6 +4,7 @@ usage: bench_step_test.py FASTCLIP
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -43,8 +44,16 @@ def main():
 
     wrong = bench("configs/quickstart.toml", "train.batchsize=8")
     assert wrong.returncode == 2 and "train.batch_size" in wrong.stderr, wrong
-    cuda = bench(*CONFIG, "train.device=cuda")
-    assert cuda.returncode == 2 and "train.device" in cuda.stderr and not cuda.stdout, cuda
+    # Without a GPU an error, never the CPU's numbers.
+    cuda = bench(*CONFIG, "train.device=cuda", "--seconds", "0", "--json")
+    if cuda.returncode == 0:
+        assert json.loads(cuda.stdout)["device"] == "cuda", cuda
+    else:
+        assert cuda.returncode == 1 and "train.device" in cuda.stderr and not cuda.stdout, cuda
+        assert cuda.stderr.count("\n") == 1, cuda
+    hidden = subprocess.run([FASTCLIP, "bench", "step", *CONFIG, "--seconds", "0", "--json"], capture_output=True,
+                            text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    assert json.loads(hidden.stdout)["device"] == "cpu", hidden
     assert bench("no/such.toml").returncode == 2
     assert subprocess.run([FASTCLIP, "bench", "stepp"], capture_output=True).returncode == 2
 

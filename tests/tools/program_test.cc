@@ -486,6 +486,54 @@ TEST_F(CommandLine, SaysWhatIsMissingForTrainingOnAGpu) {
   EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
 }
 
+/// The program with a driver that says what a test tells it.
+class FakeGpus : public CommandLine {
+ protected:
+  void SetUp() override {
+    const std::filesystem::path folder = std::filesystem::path(FASTCLIP_BINARY).parent_path();
+    if (!std::filesystem::exists(folder / "libfastclip_nccl.so")) {
+      GTEST_SKIP() << "built without CUDA";
+    }
+  }
+  int RunWith(const std::string& driver, const std::string& words) {
+    return Run(words + " > " + (folder_ / "out"),
+               "export LD_LIBRARY_PATH=" FASTCLIP_FAKE_CUDA " FAKE_CUDA='" + driver + "'");
+  }
+  void ExpectError(const std::string& driver, const std::string& words, const std::string& text) {
+    EXPECT_EQ(RunWith(driver, words), 1) << words;
+    EXPECT_NE(errors_.find(text), std::string::npos) << errors_;
+    EXPECT_EQ(std::count(errors_.begin(), errors_.end(), '\n'), 1) << errors_;
+  }
+  std::string Train(const std::string& words) const {
+    return "train configs/quickstart.toml data.train=synthetic:200 data.val= run=" +
+           (folder_ / "run") + " " + words;
+  }
+};
+
+TEST_F(FakeGpus, ADriverThatIsTooOldIsSaidAndTheCpuIsTaken) {
+  EXPECT_EQ(RunWith("version=12020", Train("--dry-run")), 0) << errors_;
+  const std::string plan = ReadFile(folder_ / "out");
+  EXPECT_NE(plan.find("device      cpu: the NVIDIA driver is too old: it runs CUDA 12.2"),
+            std::string::npos)
+      << plan;
+  EXPECT_NE(plan.find("warning     the run will use the CPU, although there may be a GPU"),
+            std::string::npos)
+      << plan;
+  ExpectError("version=12020", Train("train.device=cuda"), "the NVIDIA driver is too old");
+}
+
+TEST_F(FakeGpus, WhatADriverLacksIsOneLine) {
+  ExpectError("init=100", Train("train.device=cuda"), "the NVIDIA driver finds no GPU");
+  ExpectError("init=999", "bench step configs/quickstart.toml train.device=cuda",
+              "error 999 (unknown error)");
+  ExpectError("init=100", "eval retrieval nowhere --shards synthetic:5 --device cuda",
+              "--device cuda: the NVIDIA driver finds no GPU");
+  ExpectError("gpus=2", Train("train.device=cuda --ranks 4"),
+              "4 ranks need as many GPUs, but this host has 2");
+  // LibTorch needs more of a driver than this one has.
+  ExpectError("gpus=1", Train("train.device=cuda"), "of LibTorch cannot use it");
+}
+
 TEST_F(CommandLine, NeedsOneLineWhereMemoryDoesNotSuffice) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "AddressSanitizer itself reserves terabytes of address space";

@@ -8,12 +8,15 @@
 #include <fstream>
 #include <iterator>
 
+#include "pipeline/loader/compute_pool.h"
 #include "tests/support/paths.h"
 #include "trainer/base/file_io.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/config/config_keys.h"
+#include "trainer/config/core_share.h"
 #include "trainer/config/explained_config.h"
 #include "trainer/config/idle_keys.h"
+#include "trainer/config/resolved_config.h"
 
 namespace fastclip {
 namespace {
@@ -166,14 +169,14 @@ TEST_F(ConfigFile, WordsOfTheCommandLineWinAndMayBeBareText) {
 
 TEST_F(ConfigFile, KeysOfAGpuHaveNoEffectOnTheCpuOrAreRefused) {
   const std::string path = Write(kMode);
-  const LoadedConfig config(
-      path, {"train.tf32=false", "train.cudnn_benchmark=false", "train.state=device"});
+  const LoadedConfig config(path, {"train.device=cpu", "train.tf32=false",
+                                   "train.cudnn_benchmark=false", "train.state=device"});
   EXPECT_EQ(KeysWithoutEffect(*config),
             std::vector<std::string>{"train.state, train.tf32, train.cudnn_benchmark have no "
                                      "effect with train.device = cpu"});
   EXPECT_NO_THROW(LoadedConfig(path, {"train.attention=math"}));
   EXPECT_NO_THROW(LoadedConfig(path, {"train.attention=cudnn", "train.device=cuda"}));
-  EXPECT_THROW(LoadedConfig(path, {"train.attention=cudnn"}), ConfigError);
+  EXPECT_THROW(LoadedConfig(path, {"train.attention=cudnn", "train.device=cpu"}), ConfigError);
   EXPECT_THROW(LoadedConfig(path, {"train.attention=xformers"}), ConfigError);
 }
 
@@ -188,6 +191,73 @@ TEST_F(ConfigFile, KeysOfTheTowersHaveNoEffectWithoutWhatTheyNeed) {
       std::vector<std::string>{"train.length_groups has no effect with model.trim_text = false"});
   EXPECT_THROW(LoadedConfig(path, {"train.length_groups=33"}), ConfigError);
   EXPECT_THROW(LoadedConfig(path, {"train.residual=bf16"}), ConfigError);
+}
+
+TEST_F(ConfigFile, AutoIsDecidedByTheHostAndKeptInTheRunFolder) {
+  const std::string path = Write(kMode);
+  EXPECT_EQ(LoadedConfig(path, {})->train.device, "auto");
+  const auto host = [](const char* device) {
+    return HostOfRun{.choose_device = [device] { return DeviceChoice{device, "of this test"}; }};
+  };
+  const LoadedConfig config(path, {"run=" + (folder_ / "run")}, host("cuda"));
+  EXPECT_EQ(config->train.device, "cuda");
+  EXPECT_EQ(config.device_choice().why, "of this test");
+  EXPECT_EQ(ValuesOf(ResolvedConfig(*config)).at("train.device"), "'cuda'")
+      << "a checkpoint says what was used";
+  std::filesystem::create_directories(folder_ / "run");
+  WriteResolvedConfig(*config);
+  EXPECT_EQ(LoadedConfig(folder_ / "run", {}, host("cpu"))->train.device, "cpu");
+  const LoadedConfig given(path, {"train.device=cpu"}, host("cuda"));
+  EXPECT_EQ(given->train.device, "cpu");
+  EXPECT_EQ(given.device_choice().why, "") << "nothing was to be decided";
+  // The checks of a device hold for the one that was decided.
+  EXPECT_NO_THROW(LoadedConfig(path, {"train.attention=cudnn"}, host("cuda")));
+  EXPECT_THROW(LoadedConfig(path, {"train.attention=cudnn"}, host("cpu")), ConfigError);
+}
+
+TEST_F(ConfigFile, AResumeOnAnotherDeviceIsAChangeOfRounding) {
+  const std::string path = Write(kMode);
+  const auto values = [&](const char* device) {
+    const LoadedConfig config(path, {}, {.choose_device = [device] {
+                                return DeviceChoice{device, "of this test"};
+                              }});
+    return ValuesOf(ResolvedConfig(*config));
+  };
+  const std::vector<ChangedKey> changed = ChangedKeys(values("cuda"), values("cpu"));
+  ASSERT_FALSE(changed.empty());
+  EXPECT_EQ(Describe(changed.back()), "train.device 'cuda' → 'cpu' (changes rounding)");
+  EXPECT_TRUE(ChangedKeys(values("cuda"), values("cuda")).empty());
+}
+
+TEST_F(ConfigFile, ThreadsThatAreNotGivenComeFromTheCores) {
+  const std::string path = Write(kMode);
+  const LoadedConfig config(path, {"train.threads=3", "pipeline.threads=5"}, {.ranks = 2});
+  EXPECT_EQ(config->train.threads, 3);
+  EXPECT_EQ(config->pipeline.threads, 5);
+  EXPECT_EQ(config.DescribeThreads(), "3 threads for training, 5 for decoding");
+  const LoadedConfig by_rule(path, {});
+  EXPECT_EQ(by_rule->train.threads, std::min(UsableCores(), kMostThreads));
+  EXPECT_GE(by_rule->pipeline.threads, 1);
+  EXPECT_NE(by_rule.DescribeThreads().find("core"), std::string::npos);
+  EXPECT_EQ(ValuesOf(ResolvedConfig(*by_rule)).at("pipeline.threads"), "0");
+}
+
+TEST(Cores, AreSharedByRanksDecodersAndTheModel) {
+  const auto shared = [](const CoreShare& share) {
+    const RankThreads threads = ShareCores(share);
+    return std::pair(threads.model, threads.decoders);
+  };
+  EXPECT_EQ(shared({.cores = 2}), std::pair(2, 1));
+  EXPECT_EQ(shared({.cores = 64}), std::pair(64, 16));
+  EXPECT_EQ(shared({.cores = 64, .ranks = 4}), std::pair(16, 4));
+  EXPECT_EQ(shared({.cores = 2, .ranks = 8}), std::pair(1, 1));
+  EXPECT_EQ(shared({.cores = 16, .model = 4}), std::pair(4, 12));
+  EXPECT_EQ(shared({.cores = 16, .on_gpu = true}), std::pair(4, 15));
+  EXPECT_EQ(shared({.cores = 64, .ranks = 8, .on_gpu = true}), std::pair(2, 6));
+  EXPECT_EQ(shared({.cores = 192, .ranks = 8, .on_gpu = true}), std::pair(4, 22));
+  EXPECT_EQ(shared({.cores = 2, .ranks = 2, .on_gpu = true}), std::pair(1, 1));
+  EXPECT_EQ(shared({.cores = 9, .on_gpu = true, .model = 8, .decoders = 3}), std::pair(8, 3));
+  EXPECT_EQ(shared({.cores = 1024}), std::pair(256, 256));
 }
 
 TEST_F(ConfigFile, WhatIsWrittenReadsBackTheSame) {

@@ -21,10 +21,13 @@
 #include "tests/trainer/small_model.h"
 #include "tests/trainer/step_rank.h"
 #include "trainer/base/kernels.h"
+#include "trainer/eval/class_hits.h"
 #include "trainer/eval/encode_set.h"
+#include "trainer/eval/linear_probe.h"
 #include "trainer/eval/retrieval.h"
 #include "trainer/model/attention.h"
 #include "trainer/model/autocast.h"
+#include "trainer/eval/zero_shot.h"
 #include "trainer/state/safetensors.h"
 #include "trainer/step/batch_tensors.h"
 #include "trainer/step/pinned_memory.h"
@@ -358,6 +361,40 @@ TEST_F(StandInDevice, EvaluatesAsTheCpu) {
   EXPECT_TRUE(at::allclose(sets[0].features.text, sets[1].features.text.cpu(), 1e-12, 1e-12));
   EXPECT_EQ(sets[0].caption_row, sets[1].caption_row);
   EXPECT_EQ(metrics[0], metrics[1]);
+}
+
+TEST_F(StandInDevice, ClassifiesAsTheCpuZeroShotAndByALinearProbe) {
+  const ModelConfig config = SmallModel(/*context_length=*/20);
+  const FakeSource source(40);
+  const ClassPrompts prompts{{"a cat", "a dog", "a cow"}, {"{c}", "a photo of {c}."}};
+  std::vector<at::Tensor> class_weights, probes;
+  std::vector<ClassMetrics> metrics, fitted;
+  for (const at::Device where : {at::Device(at::kCPU), kDevice}) {
+    const ClipModel model(config, 7, 0.07, at::kDouble, {}, where);
+    EncodeOptions options;
+    options.batch_size = 16;
+    options.target = {.device = where, .dtype = at::kDouble};
+    class_weights.push_back(ClassWeights(model, ByteTokenizer(), prompts, options));
+    EXPECT_EQ(class_weights.back().device(), where);
+    const EncodedSet set =
+        EncodeSet(model, source, SampleIndex{0}, SampleIndex{40}, ByteTokenizer(), options);
+    std::vector<std::int64_t> labels;
+    for (const std::int64_t index : set.indices) labels.push_back(index % 3);
+    ClassHits zero_shot(3), linear(3);
+    zero_shot.Add(set.features.image, class_weights.back(), {}, labels, set.indices);
+    metrics.push_back(zero_shot.Metrics());
+    const L2Search search = ChooseL2(set.features.image, labels, set.indices, 3);
+    const LinearClassifier classifier =
+        FitLinear(set.features.image, labels, 3, search.l2).classifier;
+    EXPECT_EQ(classifier.weights.device(), where);
+    linear.Add(set.features.image, classifier.weights, classifier.bias, labels, set.indices);
+    fitted.push_back(linear.Metrics());
+    probes.push_back(classifier.weights.cpu());
+  }
+  EXPECT_TRUE(at::allclose(class_weights[0], class_weights[1].cpu(), 1e-12, 1e-12));
+  EXPECT_EQ(metrics[0].top_1, metrics[1].top_1);
+  EXPECT_TRUE(at::allclose(probes[0], probes[1], 1e-6, 1e-6));
+  EXPECT_EQ(fitted[0].top_1, fitted[1].top_1);
 }
 
 TEST_F(StandInDevice, ResumesFromItsFilesAsIfItHadGoneOn) {

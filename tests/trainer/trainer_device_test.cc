@@ -30,7 +30,7 @@ class TrainerOnADevice : public Training {
                                  "train.batch_size=32", "train.precision=fp64"});
     int code = -1;
     const auto train = [&](Communicator& comm) {
-      const LoadedConfig config(folder_ / "run.toml", words, comm.world_size());
+      const LoadedConfig config(folder_ / "run.toml", words, {.ranks = comm.world_size()});
       StopSignal stop;
       Trainer trainer(config, "test", comm,
                       on_device ? stand_in::Device(comm.rank()) : at::Device(at::kCPU));

@@ -1,6 +1,7 @@
 #include "tools/bench/bench_step.h"
 
 #include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <memory_resource>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <stdexcept>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/cuda_library.h"
 #include "pipeline/base/counter_random.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/files/output_file.h"
@@ -28,22 +31,24 @@
 #include "trainer/state/safetensors.h"
 #include "trainer/step/batch_tensors.h"
 #include "trainer/step/learner.h"
+#include "trainer/step/pinned_memory.h"
 
 namespace fastclip {
 namespace {
 
 struct Captions {
-  std::vector<TokenId> tokens;     // [rows, context]
-  std::vector<std::int64_t> pool;  // [rows]
+  std::pmr::vector<TokenId> tokens;     // [rows, context]
+  std::pmr::vector<std::int64_t> pool;  // [rows]
 };
 
 // Start, words, end, zeros. Real captions are mostly 17 to 22 ids long, one in ten is shorter, one
 // in ten longer; full ones fill the context, so that nothing can be trimmed.
 Captions MakeCaptions(const ModelConfig& config, std::int64_t rows, bool full,
-                      CounterRandom& random) {
+                      CounterRandom& random, std::pmr::memory_resource* memory) {
   const std::int64_t context = config.text.context_length;
   const auto vocabulary = static_cast<TokenId>(config.text.vocab_size);
-  Captions made{std::vector<TokenId>(static_cast<std::size_t>(rows * context)), {}};
+  Captions made{std::pmr::vector<TokenId>(static_cast<std::size_t>(rows * context), memory),
+                std::pmr::vector<std::int64_t>(memory)};
   const auto between = [&](std::uint64_t least, std::uint64_t most) {
     return static_cast<std::int64_t>(least + random.Below(most - least + 1));
   };
@@ -65,7 +70,8 @@ Captions MakeCaptions(const ModelConfig& config, std::int64_t rows, bool full,
 
 // Rows drawn from the lines of a file.
 Captions ReadCaptions(const std::string& path, const Tokenizer& tokenizer,
-                      const ModelConfig& config, std::int64_t rows, CounterRandom& random) {
+                      const ModelConfig& config, std::int64_t rows, CounterRandom& random,
+                      std::pmr::memory_resource* memory) {
   std::ifstream file(path);
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) {
@@ -73,7 +79,8 @@ Captions ReadCaptions(const std::string& path, const Tokenizer& tokenizer,
   }
   if (lines.empty()) throw std::runtime_error(path + ": no captions; give a file with one a line");
   const auto context = static_cast<std::size_t>(config.text.context_length);
-  Captions read{std::vector<TokenId>(static_cast<std::size_t>(rows) * context), {}};
+  Captions read{std::pmr::vector<TokenId>(static_cast<std::size_t>(rows) * context, memory),
+                std::pmr::vector<std::int64_t>(memory)};
   for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
     read.pool.push_back(EncodeContext(tokenizer, lines[random.Below(lines.size())],
                                       std::span(read.tokens).subspan(row * context, context)));
@@ -87,27 +94,44 @@ struct Timing {
   double step_seconds = 0;
   double core_seconds = 0;
   double peak_mb = 0;
+  double gpu_peak_mb = 0;
 };
+
+/// The most that tensors on the GPU have taken since the start of the process; 0 on the CPU.
+double GpuPeakMb(at::Device device) {
+  if (!device.is_cuda()) return 0;
+  constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  return 1e-6 * static_cast<double>(stats.allocated_bytes.at(kAll).peak);
+}
 
 class StepBench {
  public:
   /// `captions`: a file of real ones; empty: made up.
-  StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb,
+  StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb, at::Device device,
             const std::string& captions = {})
       : config_(config),
         start_mb_(start_mb),
+        device_(device),
         model_config_(model),
         rows_(config.train.batch_size),
         plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
         comm_(WorldOfOne()),
-        learner_(config, model_config_, plan_, {0, 1}, {rows_}, *comm_),
+        learner_(config, model_config_, plan_, {0, 1}, {rows_}, *comm_, device),
         random_(1),
         pixels_(static_cast<std::size_t>(rows_ * model_config_.vision.image_size *
-                                         model_config_.vision.image_size * 3)),
-        real_(captions.empty() ? MakeCaptions(model_config_, rows_, false, random_)
-                               : ReadCaptions(captions, *OpenTokenizer(config.data.tokenizer),
-                                              model_config_, rows_, random_)),
-        full_(MakeCaptions(model_config_, rows_, true, random_)) {
+                                         model_config_.vision.image_size * 3),
+                BatchMemory(device)),
+        real_(captions.empty()
+                  ? MakeCaptions(model_config_, rows_, false, random_, BatchMemory(device))
+                  : ReadCaptions(captions, *OpenTokenizer(config.data.tokenizer), model_config_,
+                                 rows_, random_, BatchMemory(device))),
+        full_(MakeCaptions(model_config_, rows_, true, random_, BatchMemory(device))) {
+    const auto state = static_cast<double>(learner_.table.values().nbytes());
+    if (!device.is_cpu() && !learner_.table.columns().empty() &&
+        SampleTable::BelongsOnDevice(config.train.state, state)) {
+      learner_.table.MoveTo(device);
+    }
     for (std::uint8_t& pixel : pixels_) pixel = static_cast<std::uint8_t>(random_.Next());
   }
 
@@ -141,12 +165,13 @@ class StepBench {
     timing.step_seconds = Quantile(wall, 0.5);
     timing.core_seconds = Quantile(core, 0.5);
     timing.peak_mb = MemoryMb("VmHWM") - start_mb_;
+    timing.gpu_peak_mb = GpuPeakMb(device_);
     return timing;
   }
 
   // What a peer needs to do the same steps, and our features of the real captions to check it by.
   void WriteInputs(const std::string& path, const std::string& setup) {
-    const TensorTarget whole{.dtype = ParameterType(), .trim_text = false};
+    const TensorTarget whole{.device = device_, .dtype = ParameterType(), .trim_text = false};
     const at::Tensor images = ImageTensor(pixels_, rows_, model_config_.vision.image_size, whole);
     const auto tensors_of = [&](const Captions& captions) {
       return CaptionsOf(captions.tokens, captions.pool, model_config_.text.context_length, whole);
@@ -179,9 +204,12 @@ class StepBench {
 
   std::vector<MicroBatch> MakeMicro(const Captions& captions,
                                     std::span<const std::int64_t> indices) const {
-    const TensorTarget target{.dtype = ParameterType(),
+    // The step ends with a read, and what is copied lives longer.
+    const TensorTarget target{.device = device_,
+                              .dtype = ParameterType(),
                               .trim_text = config_.model.trim_text,
-                              .length_groups = config_.train.length_groups};
+                              .length_groups = config_.train.length_groups,
+                              .non_blocking = true};
     const std::int64_t size = model_config_.vision.image_size,
                        context = model_config_.text.context_length;
     const std::int64_t count = config_.train.micro_batches;
@@ -206,24 +234,25 @@ class StepBench {
 
   const TrainConfig& config_;
   double start_mb_;
+  at::Device device_;
   ModelConfig model_config_;
   std::int64_t rows_;
   OrderPlan plan_;
   std::unique_ptr<Communicator> comm_;
   Learner learner_;
   CounterRandom random_;
-  std::vector<std::uint8_t> pixels_;
+  std::pmr::vector<std::uint8_t> pixels_;
   Captions real_, full_;
 };
 
 nlohmann::ordered_json JsonOf(const Timing& timing, std::int64_t rows) {
   const auto samples = static_cast<double>(rows);
-  return {{"samples_per_second", samples / timing.step_seconds},
-          {"samples_per_core_second", samples / timing.core_seconds},
-          {"step_ms", 1000 * timing.step_seconds},
-          {"text_tokens", timing.text_tokens},
-          {"text_groups", timing.text_groups},
-          {"peak_mb", timing.peak_mb}};
+  nlohmann::ordered_json json{{"samples_per_second", samples / timing.step_seconds},
+                              {"samples_per_core_second", samples / timing.core_seconds},
+                              {"step_ms", 1000 * timing.step_seconds},
+                              {"peak_mb", timing.peak_mb}};
+  if (timing.gpu_peak_mb > 0) json["gpu_peak_mb"] = timing.gpu_peak_mb;
+  return json;
 }
 
 std::string SetupOf(const TrainConfig& config, const ModelConfig& model, double seconds) {
@@ -242,9 +271,9 @@ std::string SetupOf(const TrainConfig& config, const ModelConfig& model, double 
 }
 
 void Print(const nlohmann::ordered_json& json) {
-  fmt::print("{} steps of batch {}, {}, {}\n", json["model"].get<std::string>(),
+  fmt::print("{} steps of batch {}, {}, {}, {}\n", json["model"].get<std::string>(),
              json["batch_size"].get<std::int64_t>(), json["objective"].get<std::string>(),
-             Counted(json["threads"].get<int>(), "thread"));
+             json["device"].get<std::string>(), Counted(json["threads"].get<int>(), "thread"));
   for (const char* length : {"real", "full"}) {
     const auto& timing = json[length];
     fmt::print(
@@ -258,11 +287,13 @@ void Print(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
-double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds) {
+double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds,
+                   c10::Device device) {
   TrainConfig share = *config;
   share.train.batch_size = rows;
   if (share.train.threads > 0) at::set_num_threads(share.train.threads);
-  StepBench bench(share, ModelOf(config), /*start_mb=*/0);
+  UseKernels(config->train.kernels);
+  StepBench bench(share, ModelOf(config), /*start_mb=*/0, device);
   return bench.Time(bench.real(), seconds).step_seconds;
 }
 
@@ -275,10 +306,10 @@ int RunBenchStep(int argc, const char* const* argv) {
   double seconds = 10;
   bool json = false;
   CLI::App app(
-      "Measures complete training steps of a config on the CPU, with synthetic data.\n"
+      "Measures complete training steps of a config on its device, with synthetic data.\n"
       "A step is towers, objective, backward and optimizer. It is measured with captions of real\n"
       "length (mostly 17 to 22 tokens) and of full length, where trimming gains nothing.\n"
-      "Memory is the peak above the start of the process.",
+      "Memory is the peak above the start of the process; on a GPU also that of its tensors.",
       "fastclip bench step");
   app.add_option("CONFIG", path, kConfigHelp)->required();
   app.add_option("OVERRIDES", overrides, kOverridesHelp);
@@ -292,14 +323,11 @@ int RunBenchStep(int argc, const char* const* argv) {
   app.add_flag("--json", json, kJsonHelp);
   app.footer("example: fastclip bench step configs/quickstart.toml train.batch_size=256 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
-  const LoadedConfig config(path, overrides);
-  if (config->train.device != "cpu") {
-    throw config.table().Error("train.device",
-                               "bench step runs on the CPU only; add train.device=cpu");
-  }
+  const LoadedConfig config(path, overrides, {.choose_device = [] { return ChooseDevice(); }});
+  const at::Device device = OpenDevice(config->train.device, "train.device = \"cuda\"");
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   UseKernels(config->train.kernels);
-  StepBench bench(*config, ModelOf(config), start_mb, captions);
+  StepBench bench(*config, ModelOf(config), start_mb, device, captions);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
   // Shorter captions first: the peak only grows.
   const Timing real = bench.Time(bench.real(), seconds), full = bench.Time(bench.full(), seconds);
@@ -307,6 +335,7 @@ int RunBenchStep(int argc, const char* const* argv) {
                                       {"batch_size", config->train.batch_size},
                                       {"objective", config->objective.name},
                                       {"precision", config->train.precision},
+                                      {"device", config->train.device},
                                       {"threads", at::get_num_threads()},
                                       {"real", JsonOf(real, config->train.batch_size)},
                                       {"full", JsonOf(full, config->train.batch_size)}};

@@ -89,7 +89,8 @@ Probe Train(const EvalSubject& subject, const ClipModel& model, const Options& o
 
 void PrintTable(const EvalSubject& subject, const Options& options, const Probe& probe,
                 const ClassNames& names, const ClassHits& hits, const ClassMetrics& metrics) {
-  fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
+  fmt::print("model     {} ({})\ndevice    {}\n", subject.file(), subject.model().name,
+             subject.DescribeDevice());
   fmt::print("train     {}: {}, {} classes", options.train, Counted(probe.train_images, "image"),
              hits.classes());
   if (const std::string left_out = DescribeSkips(probe.train_skips); !left_out.empty()) {
@@ -126,6 +127,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
   json["model"] = subject.file();
   json["train"] = options.train;
   json["shards"] = options.shards;
+  json["device"] = subject.device().device;
   json["seconds"] = subject.Seconds();
   return json;
 }

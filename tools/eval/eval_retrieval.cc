@@ -33,7 +33,8 @@ struct Figures {
 void PrintTable(const EvalSubject& subject, const Options& options, const ReadSet& set,
                 const Figures& figures) {
   const RetrievalMetrics& metrics = figures.retrieval;
-  fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
+  fmt::print("model     {} ({})\ndevice    {}\n", subject.file(), subject.model().name,
+             subject.DescribeDevice());
   fmt::print("data      {}: {}, {}", options.shards, Counted(metrics.images, "image"),
              Counted(metrics.captions, "caption"));
   if (set.of_several_lines > 0) fmt::print(" ({})", DescribeLines(set.lines));
@@ -73,6 +74,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
   json["left_out"] = NamedSkips(set.encoded.skips);
   json["model"] = subject.file();
   json["shards"] = options.shards;
+  json["device"] = subject.device().device;
   json["seconds"] = subject.Seconds();
   return json;
 }

@@ -10,8 +10,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <thread>
 
+#include "comm/cuda_library.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/loader/compute_pool.h"
 #include "pipeline/shards/shard_list.h"
@@ -20,7 +20,9 @@
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
+#include "trainer/base/kernels.h"
 #include "trainer/config/config.h"
+#include "trainer/config/core_share.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/run_setup.h"
 #include "trainer/state/checkpoint.h"
@@ -48,6 +50,11 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
       ->capture_default_str();
   app.add_option("--threads", options.threads, std::string(kThreadsHelp) + "; default: all cores")
       ->check(Between(1, kMostThreads));
+  app.add_option("--device", options.device,
+                 "auto, cpu or cuda; auto: cuda if the program was built with it, the driver "
+                 "answers and a GPU is visible")
+      ->check(OneOf({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   app.add_flag("--json", options.json, kJsonHelp);
 }
 
@@ -56,7 +63,11 @@ void AddLabelKey(CLI::App& app, std::string& label_key) {
 }
 
 EvalSubject::EvalSubject(const EvalOptions& options)
-    : watched_(!options.json), start_(std::chrono::steady_clock::now()) {
+    : device_(options.device == "auto" ? ChooseDevice() : DeviceChoice{options.device}),
+      watched_(!options.json),
+      start_(std::chrono::steady_clock::now()) {
+  encode_.target.device = OpenDevice(device_.device, "--device cuda");
+  if (device_.warn) Tell("warning: device {}\n", DescribeDevice());
   const ModelSource source = ResolveModel(options.model);
   for (const std::string& reason : source.passed_over) {
     Tell("skipped a damaged checkpoint: {}\n", reason);
@@ -65,6 +76,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   source_.caption_lines = CaptionLines::kSplit;
   encode_.target.length_groups = 0;
   std::string preset, tokenizer = "clip";
+  KernelOptions kernels;
   const std::string config_file = source.run + "/config.toml";
   if (!source.run.empty() && std::filesystem::exists(config_file)) {
     const LoadedConfig config(config_file, {});
@@ -78,6 +90,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
     encode_.target.trim_text = config->model.trim_text;
     encode_.target.length_groups = config->train.length_groups;
     if (config->train.precision == "fp64") encode_.target.dtype = at::kDouble;
+    kernels = config->train.kernels;
   }
   source_.manifest_fallback_dir = source.run;
   source_.renew = true;  // evaluates the current files, not those in an old manifest
@@ -113,18 +126,23 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   if (const auto origin = OriginOf(file_); origin && origin->batch_size > 0) {
     loss_batch_ = origin->batch_size;
   }
-  const int threads =
-      options.threads > 0
-          ? options.threads
-          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
-  at::set_num_threads(threads);
-  encode_.loader.threads = threads;
+  const bool on_gpu = !encode_.target.device.is_cpu();
+  // On the CPU the model and the decoders take turns: all cores for each.
+  const int cores = std::clamp(UsableCores(), 1, kMostThreads);
+  RankThreads threads{.model = cores, .decoders = cores};
+  if (on_gpu) threads = ShareCores({.cores = cores, .on_gpu = true});
+  if (options.threads > 0) threads = {.model = options.threads, .decoders = options.threads};
+  at::set_num_threads(threads.model);
+  encode_.loader.threads = threads.decoders;
+  // As the evaluation during training.
+  if (on_gpu) UseKernels(kernels);
   encode_.batch_size = options.batch_size;
 }
 
 std::unique_ptr<ClipModel> EvalSubject::Load() const {
-  auto model = std::make_unique<ClipModel>(model_, /*seed=*/0, /*init_temperature=*/0.07,
-                                           encode_.target.dtype);
+  auto model =
+      std::make_unique<ClipModel>(model_, /*seed=*/0, /*init_temperature=*/0.07,
+                                  encode_.target.dtype, LockOptions{}, encode_.target.device);
   const WeightsFile weights(file_);
   if (!weights.prefix().empty()) Tell("{}\n", weights.DescribePrefix());
   model->Load(weights.Read(), file_);
@@ -168,6 +186,10 @@ std::function<void(std::int64_t)> EvalSubject::Progress(const std::string& what,
       line->End();
     }
   };
+}
+
+std::string EvalSubject::DescribeDevice() const {
+  return device_.device + (device_.why.empty() ? "" : ": " + device_.why);
 }
 
 double EvalSubject::Seconds() const {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/gpu_driver.h"
 #include "pipeline/records/class_names.h"
 #include "pipeline/records/record_source.h"
 #include "tokenizer/tokenizer.h"
@@ -30,11 +31,12 @@ struct EvalOptions {
   TableOptions table;
   int batch_size = 256;
   int threads = 0;  ///< 0: all cores
+  std::string device = "auto";
   bool json = false;
 };
 
-/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, TableOptions, --batch, --threads and
-/// --json.
+/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, TableOptions, --batch, --threads,
+/// --device and --json.
 void AddEvalOptions(CLI::App& app, EvalOptions& options);
 void AddLabelKey(CLI::App& app, std::string& label_key);
 
@@ -42,9 +44,10 @@ void AddLabelKey(CLI::App& app, std::string& label_key);
 /// --tokenizer override the run's.
 class EvalSubject {
  public:
-  /// Finds the model and sets ATen's threads; reads no weights. Reports skipped damaged checkpoints
-  /// on standard error. Throws UsageError if the model's shape is unknown, and std::runtime_error,
-  /// which says what to do, for other errors.
+  /// Opens the device, finds the model and sets ATen's threads; reads no weights. It must be the
+  /// first use of LibTorch. Reports skipped damaged checkpoints on standard error. Throws
+  /// UsageError if the model's shape is unknown, and std::runtime_error, which says what to do, for
+  /// other errors.
   explicit EvalSubject(const EvalOptions& options);
 
   /// Reads the weights.
@@ -59,6 +62,9 @@ class EvalSubject {
                                              std::shared_ptr<const ClassNames> names) const;
 
   const std::string& file() const { return file_; }
+  /// "cpu: no NVIDIA driver".
+  std::string DescribeDevice() const;
+  const DeviceChoice& device() const { return device_; }
   const ModelConfig& model() const { return model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   /// With a ProgressLine, unless --json is given.
@@ -71,6 +77,7 @@ class EvalSubject {
   double Seconds() const;
 
  private:
+  DeviceChoice device_;
   std::string file_;
   SourceOptions source_;
   ModelConfig model_;

@@ -20,7 +20,8 @@ struct Options : EvalOptions {
 
 void PrintTable(const EvalSubject& subject, const Options& options, const ClassPrompts& prompts,
                 const ClassList& classes, const ClassHits& hits, const ClassMetrics& metrics) {
-  fmt::print("model     {} ({})\n", subject.file(), subject.model().name);
+  fmt::print("model     {} ({})\ndevice    {}\n", subject.file(), subject.model().name,
+             subject.DescribeDevice());
   fmt::print("data      {}: {}", options.shards, Counted(metrics.images, "image"));
   if (const std::string left_out = DescribeLeftOut(hits, *classes.names); !left_out.empty()) {
     fmt::print("; skipped: {}", left_out);
@@ -54,6 +55,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
   json["shards"] = options.shards;
   json["classes"] = classes.from;
   json["templates"] = options.templates;
+  json["device"] = subject.device().device;
   json["seconds"] = subject.Seconds();
   return json;
 }

@@ -28,7 +28,7 @@ def main(words):
     with tempfile.TemporaryDirectory() as folder:
         inputs = f"{folder}/inputs.safetensors"
         for turn in range(ROUNDS):
-            ours = run("build/fastclip", "bench", "step", *words, "--json", "--inputs", inputs)
+            ours = run("build/fastclip", "bench", "step", *words, "train.device=cpu", "--json", "--inputs", inputs)
             theirs = run(sys.executable, HERE / "openclip_step.py", inputs)
             for length, pairs in rates.items():
                 pairs.append((ours[length]["samples_per_second"], theirs[length]["samples_per_second"]))

@@ -14,6 +14,7 @@
 #include "tools/cli/cli.h"
 #include "tools/cli/usage_error.h"
 #include "tools/train/config_words.h"
+#include "tools/train/rank_device.h"
 #include "tools/train/train_ranks.h"
 #include "trainer/config/config.h"
 #include "trainer/run/dry_run.h"
@@ -23,14 +24,17 @@ namespace {
 
 constexpr double kMeasureSeconds = 3;
 
-void PrintTime(const LoadedConfig& config, const DryRunReport& report) {
+void PrintTime(const LoadedConfig& config, const DryRunReport& report, const RankDevice& device) {
   std::fflush(stdout);  // before the steps, which may take long
-  const double step = MeasureStep(config, report.rows, kMeasureSeconds);
+  const std::optional<OwnGpu> gpu = device.Open({});
+  const double step = MeasureStep(
+      config, report.rows, kMeasureSeconds,
+      gpu ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(gpu->index)) : at::Device(at::kCPU));
   fmt::print(
-      "time        {:.3g} s per step of {} on this machine (without loading and communication), "
-      "{} for {}\n",
-      step, Counted(report.rows, "row"), Duration(step * static_cast<double>(report.steps_left)),
-      Counted(report.steps_left, "step"));
+      "time        {:.3g} s per step of {} on {} of this machine (without loading and "
+      "communication), {} for {}\n",
+      step, Counted(report.rows, "row"), gpu ? "a GPU" : "the CPU",
+      Duration(step * static_cast<double>(report.steps_left)), Counted(report.steps_left, "step"));
 }
 
 /// The config's place is easily taken for the data's.
@@ -45,9 +49,9 @@ void RefuseData(const std::string& path) {
 }
 
 /// A plan for data that does not exist yet may be made on another machine than the run's.
-void PrintMissingDevice(const LoadedConfig& config, int ranks) {
+void PrintMissingDevice(const RankDevice& device, int ranks) {
   try {
-    CheckDevice(config, ranks);
+    device.Check(ranks);
   } catch (const std::exception& error) {
     fmt::print("warning     {}\n", error.what());
   }
@@ -83,7 +87,8 @@ int RunTrain(int argc, const char* const* argv) {
       ->allow_extra_args(false)
       ->check(Between(1, 1'000'000'000'000))
       ->needs(dry);
-  app.add_flag("--measure", measure, "measure the time of a step on the CPU, with synthetic images")
+  app.add_flag("--measure", measure,
+               "measure the time of a step on this machine, with synthetic images")
       ->needs(dry);
   app.add_option("--ranks", ranks,
                  "number of ranks to start on this host; omit it under torchrun, mpirun or srun")
@@ -100,18 +105,16 @@ int RunTrain(int argc, const char* const* argv) {
                              fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " "))};
   const Launch launch = ReadLaunch([](const char* name) { return std::getenv(name); });
   if (dry_run) {
-    const LoadedConfig config(config_path, overrides, ranks);
-    if (measure && config->train.device != "cpu") {
-      throw UsageError("--measure runs on the CPU only; omit it, or add train.device=cpu");
-    }
+    const LoadedConfig config(config_path, overrides, ThisHost(ranks));
+    const RankDevice device(config);
     const DryRunReport report = DryRun(config, {.ranks = ranks, .samples = samples});
     fmt::print("{}", report.text);
     if (samples.empty()) {
-      CheckDevice(config, ranks);
+      device.Check(ranks);
     } else {
-      PrintMissingDevice(config, ranks);
+      PrintMissingDevice(device, ranks);
     }
-    if (measure) PrintTime(config, report);
+    if (measure) PrintTime(config, report, device);
     return 0;
   }
   if (ranks == 1) return TrainAsRank(request, launch);

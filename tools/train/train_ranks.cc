@@ -19,6 +19,7 @@
 #include "pipeline/base/printable.h"
 #include "pipeline/files/output_file.h"
 #include "tools/cli/tell.h"
+#include "tools/train/rank_device.h"
 #include "trainer/run/ranks.h"
 #include "trainer/run/stop_signal.h"
 #include "trainer/run/trainer.h"
@@ -56,33 +57,11 @@ void WriteErrorFile(const std::string& message) {
   _exit(code);
 }
 
-/// The GPU of this rank, if it is to have one.
-class Device {
- public:
-  /// Loads CUDA, before anything else of LibTorch, which looks for it once. What fails is told by
-  /// Open(): the other ranks are to hear of it.
-  explicit Device(const LoadedConfig& config) : wanted_(config->train.device == "cuda") {
-    try {
-      if (wanted_) LoadCuda();
-    } catch (const std::exception&) {
-      failure_ = std::current_exception();
-    }
-  }
-  std::optional<int> Open(const Launch& launch) const {
-    if (failure_) std::rethrow_exception(failure_);
-    return wanted_ ? std::optional(UseCudaDevice(launch.local_rank)) : std::nullopt;
-  }
-
- private:
-  bool wanted_;
-  std::exception_ptr failure_;
-};
-
 int TrainIn(Group& group, const LoadedConfig& config, const TrainRequest& request,
-            std::optional<int> cuda_device, StopSignal& stop) {
+            const std::optional<OwnGpu>& gpu, StopSignal& stop) {
   RefuseOtherConfigs(config, group.comm());
   const at::Device device =
-      cuda_device ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(*cuda_device)) : at::kCPU;
+      gpu ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(gpu->index)) : at::kCPU;
   Trainer trainer(config, request.command, group.comm(), device);
   const int signal = trainer.Run(stop);
   group.Leave();
@@ -91,14 +70,12 @@ int TrainIn(Group& group, const LoadedConfig& config, const TrainRequest& reques
 
 }  // namespace
 
-void CheckDevice(const LoadedConfig& config, int ranks) {
-  Launch last;
-  last.local_rank = ranks - 1;
-  Device(config).Open(last);
-}
-
 int TrainLocalRanks(const TrainRequest& request, int ranks) {
-  const LoadedConfig config(request.config_path, request.overrides, ranks);
+  const LoadedConfig config(request.config_path, request.overrides, ThisHost(ranks));
+  // One line, before there are ranks that would each say it. What else a GPU needs, they find out.
+  if (config->train.device == "cuda" && AskGpuDriver().lack.empty()) {
+    RequireGpus(AskGpuDriver(), ranks);
+  }
   std::vector<std::string> words = {"train", request.config_path};
   words.insert(words.end(), request.overrides.begin(), request.overrides.end());
   // A rank that hangs keeps the others for the timeout of a collective.
@@ -109,10 +86,10 @@ int TrainLocalRanks(const TrainRequest& request, int ranks) {
 int TrainAsRank(const TrainRequest& request, const Launch& launch) {
   StopSignal stop;  // before LibTorch starts threads
   if (launch.world_size == 1) {
-    const LoadedConfig config(request.config_path, request.overrides);
-    const std::optional<int> cuda_device = Device(config).Open(launch);
+    const LoadedConfig config(request.config_path, request.overrides, ThisHost(1));
+    const std::optional<OwnGpu> gpu = RankDevice(config).Open(launch);
     Group group(launch, {}, {}, {});
-    return TrainIn(group, config, request, cuda_device, stop);
+    return TrainIn(group, config, request, gpu, stop);
   }
   const int rank = launch.rank;
   std::optional<Group> group;
@@ -121,23 +98,24 @@ int TrainAsRank(const TrainRequest& request, const Launch& launch) {
     EndRank(rank, code, why);
   };
   try {
-    const LoadedConfig config(request.config_path, request.overrides, launch.local_world_size);
-    const Device device(config);
-    std::optional<int> cuda_device;
+    const LoadedConfig config(request.config_path, request.overrides,
+                              ThisHost(launch.local_world_size, launch.local_rank));
+    const RankDevice device(config);
+    std::optional<OwnGpu> gpu;
     group.emplace(
         launch,
         GroupOptions{.join_timeout = std::chrono::seconds(config->comm.join_timeout),
                      .timeout = std::chrono::seconds(config->comm.timeout),
-                     .open_device = [&] { return cuda_device = device.Open(launch); }},
+                     .open_device = [&] { return gpu = device.Open(launch); }},
         [](const std::string& line) { Tell("{}\n", line); },
         [rank](const std::string& verdict) { EndRank(rank, kOtherRankFailed, verdict); });
-    return TrainIn(*group, config, request, cuda_device, stop);
+    return TrainIn(*group, config, request, gpu, stop);
   } catch (const CommError& error) {
     EndRank(rank, kOtherRankFailed, group ? group->Fail(error.what(), true) : error.what());
   } catch (const SharedError& error) {
     // All ranks know already; each says it, and the one at fault ends as such.
     if (error.rank() != rank) {
-      group->Fail(error.what(), /*of_others=*/true);
+      if (group) group->Fail(error.what(), /*of_others=*/true);
       EndRank(rank, kOtherRankFailed, error.what());
     }
     own_fault(kFailed, error.what());

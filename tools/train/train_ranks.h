@@ -15,10 +15,6 @@ struct TrainRequest {
   std::string command;  ///< as typed, for the run's records
 };
 
-/// Checks that the config's device is available for `ranks` ranks on this host. Call it before any
-/// other use of LibTorch. Throws std::runtime_error that says what to do.
-void CheckDevice(const LoadedConfig& config, int ranks);
-
 /// Starts `ranks` processes on this host and waits for them. Throws ConfigError for an invalid
 /// config, before any process starts.
 int TrainLocalRanks(const TrainRequest& request, int ranks);

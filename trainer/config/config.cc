@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <stdexcept>
-#include <thread>
 
 #include "pipeline/base/printable.h"
 #include "pipeline/base/utf8.h"
 #include "pipeline/loader/compute_pool.h"
 #include "pipeline/sources/record_keys.h"
 #include "tokenizer/tokenizer_spec.h"
+#include "trainer/config/core_share.h"
 
 namespace fastclip {
 namespace {
@@ -48,9 +48,9 @@ TableKeys TableKeysOf(const TrainConfig& config) {
 }
 
 LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
-                           int local_ranks) {
+                           const HostOfRun& host) {
   BindConfig(config_, table_);
-  config_.pipeline.ranks_of_host = local_ranks;
+  config_.pipeline.ranks_of_host = host.ranks;
   const std::string file = ConfigFileOf(path);
   table_.ReadFile(file);
   MoveRunTo(file);
@@ -64,7 +64,7 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
     table_.Override(word);
   }
   table_.CheckRequired(file);
-  Resolve(local_ranks);
+  Resolve(host);
   Validate(file);
 }
 
@@ -81,7 +81,7 @@ void LoadedConfig::MoveRunTo(const std::string& file) {
   config_.run = folder;
 }
 
-void LoadedConfig::Resolve(int local_ranks) {
+void LoadedConfig::Resolve(const HostOfRun& host) {
   try {
     config_.pipeline.decode.formats = ParsePictureFormats(config_.formats);
   } catch (const std::invalid_argument& error) {
@@ -91,10 +91,34 @@ void LoadedConfig::Resolve(int local_ranks) {
   if (config_.gamma.schedule == "advice") {
     config_.gamma.min = AdvisedGammaMin(config_.train.epochs);
   }
-  if (config_.train.threads == 0) {
-    config_.train.threads = std::clamp(
-        static_cast<int>(std::thread::hardware_concurrency()) / local_ranks, 1, kMostThreads);
+  if (config_.train.device == "auto" && host.choose_device) {
+    device_choice_ = host.choose_device();
+    config_.train.device = device_choice_.device;
+    config_.train.device_is_auto = true;
   }
+  const bool on_gpu = config_.train.device == "cuda";
+  cores_ = {.cores = UsableCores(), .ranks = host.ranks};
+  if (on_gpu && config_.train.pin_to_gpu_node && host.cores_near_gpu) {
+    cores_ = host.cores_near_gpu();
+  }
+  const RankThreads threads = ShareCores({.cores = cores_.cores,
+                                          .ranks = cores_.ranks,
+                                          .on_gpu = on_gpu,
+                                          .model = config_.train.threads,
+                                          .decoders = config_.decoders});
+  shares_cores_ = config_.train.threads == 0 || config_.decoders == 0;
+  config_.train.threads = threads.model;
+  config_.pipeline.threads = threads.decoders;
+}
+
+std::string LoadedConfig::DescribeThreads() const {
+  std::string text =
+      fmt::format("{} for training, {} for decoding", Counted(config_.train.threads, "thread"),
+                  config_.pipeline.threads);
+  if (shares_cores_) {
+    text += fmt::format(" ({}, {})", Counted(cores_.cores, "core"), Counted(cores_.ranks, "rank"));
+  }
+  return text;
 }
 
 void LoadedConfig::Validate(const std::string& path) const {

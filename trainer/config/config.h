@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "comm/gpu_driver.h"
+#include "comm/near_cores.h"
 #include "pipeline/loader/loader_options.h"
 #include "pipeline/order/mix.h"
 #include "pipeline/order/order_plan.h"
@@ -28,10 +31,11 @@ struct TrainConfig {
     std::int64_t epochs = 30;
     std::int64_t batch_size = 128;  ///< global
     std::uint64_t seed = 2024;
-    /// For the model; 0: this rank's share of the cores. The threads of `pipeline` come on top:
-    /// they mostly wait, and on a machine with two cores they would take half of it.
-    int threads = 0;
-    std::string device = "cpu";       ///< or "cuda": one GPU per rank
+    int threads = 0;  ///< for the model; 0: ShareCores
+    /// "cpu", "cuda" (one GPU per rank) or "auto". A LoadedConfig of a run has decided "auto".
+    std::string device = "auto";
+    bool pin_to_gpu_node = true;
+    bool device_is_auto = false;      ///< `device` was decided: it is "auto" in RUN/config.toml
     std::string precision = "fp32";   ///< one of PrecisionNames()
     std::string residual = "auto";    ///< one of ResidualNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass
@@ -79,6 +83,7 @@ struct TrainConfig {
   OptimizerOptions optimizer;
   LearningRateOptions learning_rate;
   LoaderOptions pipeline;
+  int decoders = 0;  ///< pipeline.threads; 0: ShareCores. The number to use is in `pipeline`
   std::vector<std::string> formats = {"jpeg", "png", "webp"};  ///< pipeline.formats
   std::string pixels = "exact";                                ///< pipeline.pixels, or "fast"
 
@@ -105,15 +110,23 @@ struct TrainConfig {
   } checkpoint;
 };
 
+/// The host that a config is used on: what its "auto" and 0 stand for.
+struct HostOfRun {
+  int ranks = 1;  ///< on this host; they share its cores
+  /// Decides train.device = "auto"; empty: it stays.
+  std::function<DeviceChoice()> choose_device{};
+  /// The cores near the GPU of this rank; empty: all cores of the host, for all its ranks.
+  std::function<HostCores()> cores_near_gpu{};
+};
+
 /// A config read from a file, with its table (for the origins of keys in errors).
 class LoadedConfig {
  public:
   /// Reads FILE.toml, or RUN/config.toml for a run folder, and applies `section.key=value`
   /// overrides. A config in a run folder uses the folder where it is now, even if the run was moved
-  /// or copied. If train.threads is 0, `local_ranks` share the cores of this host. Throws
-  /// ConfigError.
+  /// or copied. Throws ConfigError.
   LoadedConfig(const std::string& path, const std::vector<std::string>& overrides,
-               int local_ranks = 1);
+               const HostOfRun& host = {});
   LoadedConfig(const LoadedConfig&) = delete;
   LoadedConfig& operator=(const LoadedConfig&) = delete;
 
@@ -122,17 +135,26 @@ class LoadedConfig {
   TrainConfig* operator->() { return &config_; }
   const TrainConfig* operator->() const { return &config_; }
   const ConfigTable& table() const { return table_; }
+  /// How train.device = "auto" was decided; empty if it was not.
+  const DeviceChoice& device_choice() const { return device_choice_; }
+  /// The cores of this rank and those that it shares them with; whether to pin it.
+  const HostCores& cores() const { return cores_; }
+  /// "1 thread for training, 1 for decoding (2 cores, 1 rank)".
+  std::string DescribeThreads() const;
 
  private:
   void MoveRunTo(const std::string& file);
-  /// Resolves values: "advice", format names, the cores of this host.
-  void Resolve(int local_ranks);
+  /// Resolves values: "advice", format names, device and cores of this host.
+  void Resolve(const HostOfRun& host);
   /// Checks that the resolved values can be used together.
   void Validate(const std::string& path) const;
   void CheckTemperatureFits() const;
 
   TrainConfig config_;
   ConfigTable table_;
+  DeviceChoice device_choice_;
+  HostCores cores_;
+  bool shares_cores_ = false;  // some threads come from ShareCores
 };
 
 /// The objective's options, including those from other sections.

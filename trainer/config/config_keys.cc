@@ -75,12 +75,19 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"train.seed", [](Key k) { k.Unsigned(k->train.seed); }, kSameSample,
      "Random seed for the sample order, crops, caption choice and weight initialization."},
     {"train.threads", [](Key k) { k.Integer(k->train.threads, 0, kMostThreads); }, kRounding,
-     "CPU threads per rank for the model. 0: the host's cores divided by its ranks. The threads "
-     "of [pipeline] are extra; they mostly wait. Results are bit-identical only for the same "
-     "number of threads.",
+     "CPU threads per rank for the model. 0: the host's cores divided by its ranks, on a GPU a "
+     "quarter of that, at most 4. The threads of [pipeline] are extra; on the CPU they mostly "
+     "wait. Results are bit-identical only for the same number of threads.",
      "", kPerHost},
-    {"train.device", [](Key k) { k.Choice(k->train.device, {"cpu", "cuda"}); }, kRounding,
-     "\"cpu\" or \"cuda\" (NVIDIA, one GPU per rank, assigned in the order of the host's ranks)."},
+    {"train.device", [](Key k) { k.Choice(k->train.device, {"auto", "cpu", "cuda"}); }, kRounding,
+     "\"cuda\": NVIDIA, one GPU per rank, assigned in the order of the host's ranks; \"cpu\"; "
+     "\"auto\": cuda if the program was built with it, the driver answers and a GPU is visible, "
+     "else cpu; the start says which and why. RUN/config.toml keeps \"auto\", and a resume on "
+     "another device is said."},
+    {"train.pin_to_gpu_node", [](Key k) { k.Flag(k->train.pin_to_gpu_node); }, kNothing,
+     "GPU, on hosts with several NUMA nodes: a rank and its loader run on the cores of the node of "
+     "its GPU. false: on all cores.",
+     "", kPerHost},
     {"train.precision", [](Key k) { k.Choice(k->train.precision, PrecisionNames()); }, kNumbers,
      "\"fp32\"; \"amp_bf16\": the towers run in bfloat16; \"amp\": the towers run in float16 "
      "with a gradient scaler; \"fp64\": for numerical checks. Both amp modes keep weights, "
@@ -387,9 +394,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      [](Key k) { k.Real(k->learning_rate.cooldown_end, 0, 100); },
      kNumbers, "", "lr_cooldown_end"},
 
-    {"pipeline.threads", [](Key k) { k.Integer(k->pipeline.threads, 1, kMostThreads); }, kNothing,
-     "Threads per rank: threads to decode and tokenize, io_threads to read. Batches do not "
-     "depend on them.",
+    {"pipeline.threads", [](Key k) { k.Integer(k->decoders, 0, kMostThreads); }, kNothing,
+     "Threads per rank: threads to decode and tokenize, io_threads to read. threads = 0: from the "
+     "host's cores and ranks: with a GPU all but one or two of the rank's share of the cores, else "
+     "a quarter of it; the start prints the number. Batches do not depend on them.",
      "workers num_workers", kPerHost},
     {"pipeline.io_threads",
      [](Key k) { k.Integer(k->pipeline.io_threads, 1, kMostThreads); },

@@ -59,13 +59,14 @@ class Objective {
   const double l2_;
 };
 
-at::Tensor LabelTensor(std::span<const std::int64_t> labels, std::int64_t classes) {
+at::Tensor LabelTensor(std::span<const std::int64_t> labels, std::int64_t classes,
+                       at::Device device) {
   for (const std::int64_t label : labels) {
     if (label < 0 || label >= classes) {
       throw std::invalid_argument(fmt::format("label {} is not one of {} classes", label, classes));
     }
   }
-  return at::tensor(at::ArrayRef<std::int64_t>(labels.data(), labels.size()), at::kLong);
+  return at::tensor(at::ArrayRef<std::int64_t>(labels.data(), labels.size()), at::kLong).to(device);
 }
 
 /// Some rows of a set.
@@ -92,7 +93,7 @@ Part Select(const at::Tensor& features, std::span<const std::int64_t> labels,
         "too few images ({}) to hold some out and choose l2; set --l2, for example 1e-4",
         labels.size()));
   }
-  part.features = features.index_select(0, at::tensor(rows, at::kLong));
+  part.features = features.index_select(0, at::tensor(rows, at::kLong).to(features.device()));
   return part;
 }
 
@@ -106,8 +107,8 @@ LinearFit FitLinear(const at::Tensor& features, std::span<const std::int64_t> la
   if (l2 < 0 || n < 1 || n != static_cast<std::int64_t>(labels.size())) {
     throw std::invalid_argument(fmt::format("{} features, {} labels, l2 {}", n, labels.size(), l2));
   }
-  const Objective objective(features, LabelTensor(labels, classes), l2);
-  at::Tensor parameters = at::zeros({classes, d + 1}, at::kDouble);
+  const Objective objective(features, LabelTensor(labels, classes, features.device()), l2);
+  at::Tensor parameters = at::zeros({classes, d + 1}, features.options().dtype(at::kDouble));
   if (start != nullptr) {
     parameters.slice(1, 0, d).copy_(start->weights);
     parameters.select(1, d).copy_(start->bias);

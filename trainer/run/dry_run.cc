@@ -122,10 +122,12 @@ class PlannedRun {
                Millions(model_, [](auto& of) { return of.tensor.requires_grad(); }));
     lines_.Add("tokenizer", "{}: vocabulary {}, context length {}; {}", config_->data.tokenizer,
                shape_.tokenizer->vocab_size(), shape_.model.text.context_length, TrimOf(*config_));
-    lines_.Add("device", "{}",
-               config_->train.device == "cuda"
-                   ? "cuda, one GPU per rank, " + Counted(options_.ranks, "rank")
-                   : "cpu, " + Counted(config_->train.threads, "thread") + " per rank");
+    const DeviceChoice& chosen = config_.device_choice();
+    lines_.Add("device", "{}{}", config_->train.device,
+               chosen.why.empty() ? "" : ": " + chosen.why);
+    if (chosen.warn) Warn({"the run will use the CPU, although there may be a GPU"});
+    const std::string& pinned = config_.cores().line;
+    lines_.Add("threads", "{}{}", config_.DescribeThreads(), pinned.empty() ? "" : "; " + pinned);
   }
 
   void DescribeData() {

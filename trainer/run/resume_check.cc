@@ -184,6 +184,7 @@ TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& confi
   TrainConfig resumed = ConfigFrom(now);
   // Not in a config file.
   resumed.pipeline = config.pipeline;
+  resumed.train.device_is_auto = config.train.device_is_auto;
   return resumed;
 }
 

@@ -120,17 +120,22 @@ void Trainer::RefuseUnlikeData() {
 }
 
 void Trainer::SayWhatItIs() {
+  if (const DeviceChoice& chosen = config_.device_choice(); !chosen.why.empty()) {
+    console_.Say(
+        fmt::format("{}device {}: {}", chosen.warn ? "warning: " : "", chosen.device, chosen.why));
+  }
   console_.Say(fmt::format(
-      "model {}: {:.1f} M parameters{}; {} in {}; {} of {}, batch size {}; {} for training, {} for "
-      "decoding",
-      shape_.model.name, Millions(model().parameters()),
+      "model {}: {:.1f} M parameters{}; {} in {}; {} of {}, batch size {}; {}", shape_.model.name,
+      Millions(model().parameters()),
       model().trainable().size() == model().parameters().size()
           ? ""
           : fmt::format(", {:.1f} M of them trainable", Millions(model().trainable())),
       Counted(data_->train->size(), "record"), Counted(plan().options().lanes, "lane"),
       Counted(config_->train.epochs, "epoch"), Counted(plan().steps_per_epoch(), "step"),
-      config_->train.batch_size, Counted(at::get_num_threads(), "thread"),
-      config_->pipeline.threads));
+      config_->train.batch_size, config_.DescribeThreads()));
+  if (const std::string& line = config_.cores().line; !line.empty()) {
+    console_.Say(comm_.world_size() == 1 ? line : "rank 0 is " + line + "; others likewise");
+  }
   console_.Say(DescribeLoss(*config_));
   if (const auto equal = FindEqualNames(data_->zeroshot.prompts.classes); !equal.empty()) {
     console_.Say(fmt::format("eval.zeroshot_classes: classes with equal names are kept apart: {}",
