@@ -534,6 +534,19 @@ TEST_F(FakeGpus, WhatADriverLacksIsOneLine) {
   ExpectError("gpus=1", Train("train.device=cuda"), "of LibTorch cannot use it");
 }
 
+TEST_F(CommandLine, PlansTheMemoryOfAGpuThatIsNotThere) {
+  EXPECT_EQ(Run("train configs/own-data/vit-b-32.toml train.device=cpu data.train=synthetic:9 "
+                "--dry-run --samples 1000000 --ranks 8 --gpu-memory 80GB run=" +
+                (folder_ / "run") + " > " + (folder_ / "out")),
+            0)
+      << errors_;
+  const std::string plan = ReadFile(folder_ / "out");
+  EXPECT_NE(plan.find("of GPU memory per rank"), std::string::npos) << plan;
+  EXPECT_NE(plan.find("largest batch that fits in 85.9 GB: about "), std::string::npos) << plan;
+  ExpectRefused("train configs/quickstart.toml --dry-run --gpu-memory much",
+                "--gpu-memory must be a number of bytes");
+}
+
 TEST_F(CommandLine, NeedsOneLineWhereMemoryDoesNotSuffice) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "AddressSanitizer itself reserves terabytes of address space";

@@ -60,6 +60,20 @@ TEST(ActivationBytes, AreOfTheLearningBlocksWhereTowersAreLocked) {
   ExpectEqualCounts(SmallResNet(), {.image = true, .image_freeze_bn_stats = true}, "fp32", false);
 }
 
+TEST(ActivationBytes, OfAGpuIncludeTheNormsThatItsAutocastWidens) {
+  const auto count = [](const char* precision, bool on_gpu) {
+    return ActivationBytesPerRow(SmallViT(3, 4), {}, PrecisionOf(precision), false, on_gpu);
+  };
+  EXPECT_EQ(count("fp32", true), count("fp32", false));
+  // A norm's input is bfloat16 from the second of each block on; the class token's and those of
+  // the positions are float32.
+  const std::int64_t wider = count("amp_bf16", true) - count("amp_bf16", false);
+  EXPECT_GE(wider, 0);
+  EXPECT_EQ(wider % 2, 0);
+  EXPECT_GE(count("amp", true), count("amp_bf16", true));
+  EXPECT_GT(count("amp", true), count("amp", false));
+}
+
 TEST(ActivationBytes, NeedNoMemoryForAModelThatIsOnlyCounted) {
   const ModelConfig model = SmallViT(2, 4);
   const ClipModel shapes(model, 1, 0.07, at::kFloat, {}, at::kMeta);

@@ -67,6 +67,7 @@ int RunTrain(int argc, const char* const* argv) {
   int ranks = 1;
   std::vector<std::int64_t> samples;
   bool measure = false;
+  std::int64_t gpu_bytes = 0;
   CLI::App app(
       "Trains a CLIP model from a config; `fastclip config keys` explains every key.\n"
       "Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save a checkpoint and stop; resume=true continues at\n"
@@ -86,6 +87,12 @@ int RunTrain(int argc, const char* const* argv) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(Between(1, 1'000'000'000'000))
+      ->needs(dry);
+  app.add_option("--gpu-memory", gpu_bytes,
+                 "plan the memory of a GPU of this size, as in 80GB; default: of the GPU that is "
+                 "there")
+      ->transform(AsBytes())
+      ->type_name("SIZE")
       ->needs(dry);
   app.add_flag("--measure", measure,
                "measure the time of a step on this machine, with synthetic images")
@@ -107,7 +114,8 @@ int RunTrain(int argc, const char* const* argv) {
   if (dry_run) {
     const LoadedConfig config(config_path, overrides, ThisHost(ranks));
     const RankDevice device(config);
-    const DryRunReport report = DryRun(config, {.ranks = ranks, .samples = samples});
+    const DryRunReport report =
+        DryRun(config, {.ranks = ranks, .samples = samples, .gpu_bytes = gpu_bytes});
     fmt::print("{}", report.text);
     if (samples.empty()) {
       device.Check(ranks);

@@ -11,7 +11,6 @@
 #include <string_view>
 
 #include "pipeline/base/printable.h"
-#include "pipeline/files/system_memory.h"
 #include "pipeline/shards/index_files.h"
 #include "trainer/base/precision.h"
 #include "trainer/config/idle_keys.h"
@@ -19,6 +18,7 @@
 #include "trainer/objective/robustness.h"
 #include "trainer/run/order_lines.h"
 #include "trainer/run/planned_data.h"
+#include "trainer/run/rank_memory.h"
 #include "trainer/run/ranks.h"
 #include "trainer/run/report_lines.h"
 #include "trainer/run/resume_check.h"
@@ -30,7 +30,6 @@
 #include "trainer/state/start_estimators.h"
 #include "trainer/state/start_weights.h"
 #include "trainer/state/weights_origin.h"
-#include "trainer/step/activation_bytes.h"
 #include "trainer/step/learner.h"
 
 namespace fastclip {
@@ -261,34 +260,14 @@ class PlannedRun {
   }
 
   void DescribeMemory() {
-    const double weights = BytesOf(model_.parameters()) + BytesOf(model_.buffers());
-    const double gradients = BytesOf(model_.trainable()), moments = BytesOf(optimizer_->state());
-    const auto row = static_cast<double>(ActivationBytesPerRow(
-        shape_.model, config_->model.lock, precision_, config_->train.grad_checkpointing));
-    const double held = row * std::ceil(static_cast<double>(largest_rows()) /
-                                        static_cast<double>(config_->train.micro_batches));
     const double state = largest_share() * StateBytes(*objective_, plan_, precision_);
-    const bool on_gpu = config_->train.device == "cuda";
-    const bool state_there = on_gpu && SampleTable::BelongsOnDevice(config_->train.state, state);
-    lines_.Add(
-        "memory",
-        "weights {}, gradients {}, optimizer {}, state {}{}; activations {} per row, {} for {}",
-        DescribeBytes(weights), DescribeBytes(gradients), DescribeBytes(moments),
-        DescribeBytes(state), !on_gpu || state_there ? "" : " (in host memory)", DescribeBytes(row),
-        DescribeBytes(held),
-        config_->train.micro_batches == 1
-            ? std::string(options_.ranks == 1 ? "the batch" : "the rank's rows")
-            : fmt::format("one of {} micro-batches", config_->train.micro_batches));
-    const double rank = weights + gradients + moments + (!on_gpu || state_there ? state : 0) + held;
-    lines_.Add("", "about {} {}", DescribeBytes(rank),
-               options_.ranks == 1 ? "in total" : "per rank");
-    const auto available = static_cast<double>(AvailableMemory());
-    if (!on_gpu && available > 0 && rank * options_.ranks > available) {
-      Warn({fmt::format(
-          "only {} of memory is free; lower train.batch_size, raise train.micro_batches, or "
-          "set train.grad_checkpointing = true",
-          DescribeBytes(available))});
-    }
+    const bool on_gpu = config_->train.device == "cuda" || options_.gpu_bytes > 0;
+    const std::int64_t gpu = !on_gpu || options_.gpu_bytes > 0 ? options_.gpu_bytes : SmallestGpu();
+    const std::string warning = AddMemoryLines(
+        lines_,
+        MemoryOf(*config_, shape_.model, model_, *optimizer_, state, options_.ranks, on_gpu),
+        {.rows = largest_rows(), .state = state, .gpu_bytes = static_cast<double>(gpu)});
+    if (!warning.empty()) Warn({warning});
   }
 
   void DescribeRunFolder() {

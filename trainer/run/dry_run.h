@@ -13,6 +13,9 @@ struct DryRunOptions {
   /// Number of records of each source of data.train, to plan before the data exists: no data is
   /// opened. Empty: opens data.train and the evaluation sets.
   std::vector<std::int64_t> samples;
+  /// Plans for a GPU with so much memory, whatever the device; 0: for the device, and if that is a
+  /// GPU for what the driver says it has.
+  std::int64_t gpu_bytes = 0;
 };
 
 struct DryRunReport {

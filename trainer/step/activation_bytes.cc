@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/record_function.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
@@ -9,6 +12,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "trainer/model/autocast.h"
 #include "trainer/model/fresh_weights.h"
@@ -17,14 +21,67 @@
 namespace fastclip {
 namespace {
 
+/// What layer norms hold on a GPU beyond what they hold on the CPU, while one of this thread lives.
+///
+/// CUDA's autocast widens a norm's input to float32, and backward keeps that copy; the CPU's keeps
+/// the input as it is. So does a GPU if the model switches autocast off for its norms, but for
+/// float16, which it has to widen itself.
+class WideNorms {
+ public:
+  explicit WideNorms(bool half) {
+    bytes_ = 0;
+    half_ = half;
+    handle_ = at::addThreadLocalCallback(
+        at::RecordFunctionCallback(&Count).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+  }
+  ~WideNorms() { at::removeCallback(handle_); }
+  WideNorms(const WideNorms&) = delete;
+  WideNorms& operator=(const WideNorms&) = delete;
+
+  static std::int64_t bytes() { return bytes_; }
+
+ private:
+  static std::unique_ptr<at::ObserverContext> Count(const at::RecordFunction& call) {
+    if (std::string_view(call.name()) != "aten::layer_norm" || !c10::GradMode::is_enabled()) {
+      return nullptr;
+    }
+    const auto inputs = call.inputs();  // x, shape, weight, …
+    const at::Tensor& x = inputs[0].toTensor();
+    const bool learns =
+        x.requires_grad() || (inputs[2].isTensor() && inputs[2].toTensor().requires_grad());
+    if (!learns || x.element_size() >= 4 || !(half_ || at::autocast::is_autocast_enabled(at::kCPU))) {
+      return nullptr;
+    }
+    bytes_ += x.numel() * (4 - x.element_size());
+    return nullptr;
+  }
+
+  // A callback is a plain function.
+  static thread_local std::int64_t bytes_;
+  static thread_local bool half_;
+  at::CallbackHandle handle_;
+};
+thread_local std::int64_t WideNorms::bytes_ = 0;
+thread_local bool WideNorms::half_ = false;
+
+/// The autocast of a count.
+struct Types {
+  std::optional<at::ScalarType> autocast;
+  bool gpu_norms = false;  ///< WideNorms
+  bool half = false;
+};
+
 /// What is alive after `forward(rows)`, whose result holds its graph, for each further row.
 template <class Forward>
-std::int64_t BytesPerRow(const Forward& forward) {
+std::int64_t BytesPerRow(const Types& types, const Forward& forward) {
   const auto held = [&](std::int64_t rows) {
     const auto live = std::make_shared<LiveBytes>();
     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, live);
+    std::optional<WideNorms> norms;
+    if (types.gpu_norms) norms.emplace(types.half);
+    const AutocastGuard autocast(at::kCPU, types.autocast);
     const auto kept = forward(rows);
-    return live->value();
+    return live->value() + (norms ? WideNorms::bytes() : 0);
   };
   return (held(4) - held(2)) / 2;
 }
@@ -33,21 +90,18 @@ struct Kept {
   at::Tensor input, places, features;
 };
 
-std::int64_t ImageBytesPerRow(const ClipModel& model, std::optional<at::ScalarType> autocast) {
+std::int64_t ImageBytesPerRow(const ClipModel& model, const Types& types) {
   const std::int64_t size = model.config().vision.image_size;
   const at::TensorOptions like = model.logit_scale().options().requires_grad(false);
-  return BytesPerRow([&](std::int64_t rows) {
-    const AutocastGuard guard(at::kCPU, autocast);
+  return BytesPerRow(types, [&](std::int64_t rows) {
     const at::Tensor images =
         at::zeros({rows, 3, size, size}, like).contiguous(at::MemoryFormat::ChannelsLast);
     return Kept{images, {}, model.EncodeImage(images, TowerMode::kTrain)};
   });
 }
 
-std::int64_t TextBytesPerRow(const ClipModel& model, std::int64_t length,
-                             std::optional<at::ScalarType> autocast) {
-  return BytesPerRow([&](std::int64_t rows) {
-    const AutocastGuard guard(at::kCPU, autocast);
+std::int64_t TextBytesPerRow(const ClipModel& model, std::int64_t length, const Types& types) {
+  return BytesPerRow(types, [&](std::int64_t rows) {
     const at::Tensor tokens = at::zeros({rows, length}, at::kLong);
     const at::Tensor pool = at::full({rows}, length - 1, at::kLong);
     return Kept{tokens, pool, model.EncodeText(tokens, pool)};
@@ -121,12 +175,14 @@ class OneThread {
 class Count {
  public:
   Count(const ModelConfig& model, const LockOptions& lock, const Precision& precision,
-        bool grad_checkpointing)
+        bool grad_checkpointing, bool on_gpu)
       : model_(model),
         lock_(lock),
         precision_(precision),
         // Both halves hold the same bytes, and a CPU is quick with one of them only.
-        autocast_(precision.autocast ? std::optional(at::kBFloat16) : std::nullopt),
+        types_{.autocast = precision.autocast ? std::optional(at::kBFloat16) : std::nullopt,
+               .gpu_norms = on_gpu && precision.autocast.has_value(),
+               .half = precision.autocast == at::kHalf},
         grad_checkpointing_(grad_checkpointing) {}
 
   double Image() const {
@@ -163,7 +219,7 @@ class Count {
       std::array<double, 3> x, y;
       for (int i = 0; i < 3; ++i) {
         x[i] = static_cast<double>(kLengths[i]);
-        y[i] = static_cast<double>(TextBytesPerRow(*model, kLengths[i], autocast_));
+        y[i] = static_cast<double>(TextBytesPerRow(*model, kLengths[i], types_));
       }
       return Through(x, y, static_cast<double>(model_.text.context_length));
     });
@@ -184,7 +240,7 @@ class Count {
     lock.image_unlocked_groups = unlocked;
     lock.text = false;
     lock.text_unlocked_layers = 0;
-    return static_cast<double>(ImageBytesPerRow(*Make(cut, lock), autocast_));
+    return static_cast<double>(ImageBytesPerRow(*Make(cut, lock), types_));
   }
 
   static double AtPlaces(double places, std::int64_t besides,
@@ -200,22 +256,24 @@ class Count {
   const ModelConfig& model_;
   const LockOptions& lock_;
   const Precision& precision_;
-  std::optional<at::ScalarType> autocast_;
+  Types types_;
   bool grad_checkpointing_;
 };
 
 }  // namespace
 
 std::int64_t ActivationBytesPerRow(const ModelConfig& model, const LockOptions& lock,
-                                   const Precision& precision, bool grad_checkpointing) {
+                                   const Precision& precision, bool grad_checkpointing,
+                                   bool on_gpu) {
   const OneThread one_thread;
-  const Count count(model, lock, precision, grad_checkpointing);
+  const Count count(model, lock, precision, grad_checkpointing, on_gpu);
   return std::llround(count.Image() + count.Text());
 }
 
 std::int64_t ActivationBytesPerRow(const ClipModel& model, std::optional<at::ScalarType> autocast) {
-  return ImageBytesPerRow(model, autocast) +
-         TextBytesPerRow(model, model.config().text.context_length, autocast);
+  const Types types{.autocast = autocast};
+  return ImageBytesPerRow(model, types) +
+         TextBytesPerRow(model, model.config().text.context_length, types);
 }
 
 }  // namespace fastclip

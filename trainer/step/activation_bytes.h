@@ -16,8 +16,12 @@ namespace fastclip {
 /// grow linearly with blocks and polynomially with the size (degree 1 in a ResNet's positions, 2 in
 /// a transformer's), so the extrapolation is exact and takes a fraction of a second and little
 /// memory.
+///
+/// `on_gpu`: with the types of a GPU, whose autocast runs layer norms in float32 where the model
+/// does not choose their type itself.
 std::int64_t ActivationBytesPerRow(const ModelConfig& model, const LockOptions& lock,
-                                   const Precision& precision, bool grad_checkpointing);
+                                   const Precision& precision, bool grad_checkpointing,
+                                   bool on_gpu = false);
 
 /// The same, counted over the whole model.
 std::int64_t ActivationBytesPerRow(const ClipModel& model, std::optional<at::ScalarType> autocast);
