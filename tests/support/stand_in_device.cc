@@ -4,6 +4,7 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
+#include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
@@ -182,9 +183,38 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
 
 // ---- memory
 
+std::atomic<std::int64_t> refused_from = -1;  // a value of `ops`
+thread_local bool in_kernel = false;
+
+void TakeMemory(std::size_t bytes) {
+  std::int64_t from = refused_from;
+  if (from < 0 || ops < from || bytes == 0) return;
+  if (!refused_from.compare_exchange_strong(from, -1)) return;
+  TORCH_CHECK_WITH(OutOfMemoryError, false, "stand_in out of memory. Tried to allocate ", bytes,
+                   " bytes.");
+}
+
+/// The CPU's allocator, which gives kernels of the device the memory of their results.
+class KernelMemory final : public c10::Allocator {
+ public:
+  explicit KernelMemory(c10::Allocator& cpu) : cpu_(cpu) {}
+  c10::DataPtr allocate(std::size_t bytes) override {
+    if (in_kernel) TakeMemory(bytes);
+    return cpu_.allocate(bytes);
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return cpu_.raw_deleter(); }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    cpu_.copy_data(to, from, bytes);
+  }
+
+ private:
+  c10::Allocator& cpu_;
+};
+
 class DeviceMemory final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
+    TakeMemory(bytes);
     void* const data = bytes == 0 ? nullptr : std::aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (bytes != 0) std::memset(data, kPoison, bytes);
     return {data, data, &std::free, Device(current_device)};
@@ -375,6 +405,12 @@ class Call {
 
 /// Kernels run below autograd and autocast.
 struct KernelScope {
+  KernelScope() : before(std::exchange(in_kernel, true)) {}
+  ~KernelScope() { in_kernel = before; }
+  KernelScope(const KernelScope&) = delete;
+  KernelScope& operator=(const KernelScope&) = delete;
+
+  bool before;
   c10::impl::ExcludeDispatchKeyGuard guard{c10::autograd_dispatch_keyset_with_ADInplaceOrView |
                                            c10::autocast_dispatch_keyset};
 };
@@ -531,6 +567,8 @@ void Register() {
     static DeviceMemory memory;
     static Hooks hooks;
     static Guard guard;
+    static KernelMemory kernels(*c10::GetCPUAllocator());
+    c10::SetCPUAllocator(&kernels, /*priority=*/1);
     c10::register_privateuse1_backend("stand_in");
     c10::SetAllocator(kType, &memory);
     c10::impl::registerDeviceGuard(kType, &guard);
@@ -558,6 +596,8 @@ void ResetCounts() {
   by_name.clear();
   ops = host_reads = blocking_copies = late_copies = event_waits = 0;
 }
+
+void RefuseMemory(std::int64_t after) { refused_from = after < 0 ? -1 : ops + after; }
 
 c10::Allocator& PinnedMemory() { return Pinned::Get(); }
 

@@ -42,6 +42,11 @@ Counts counts();
 std::map<std::string, std::int64_t> OpsByName();
 void ResetCounts();
 
+/// After `after` further ops, the next allocation of a tensor of the device throws
+/// c10::OutOfMemoryError; later ones do not, since what the caller held is then free. Negative: none
+/// does.
+void RefuseMemory(std::int64_t after);
+
 /// Page-locked memory of the device.
 c10::Allocator& PinnedMemory();
 

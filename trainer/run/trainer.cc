@@ -101,7 +101,7 @@ int Trainer::RunSteps(StopSignal& stop) {
              !loader_->HasNext(static_cast<int>(unsettled) + 1);
     };
     under_way_ = 1;
-    EnqueueStep(std::move(*batch), wants_talk);
+    TryStep(std::move(*batch), wants_talk);
     done_ = ++step_;
     under_way_ = 0;
     saved_ = false;

@@ -109,6 +109,7 @@ class Trainer {
   TensorTarget Target() const;
   LearningRates RatesOfStep() const;
   void EnqueueStep(Batch batch, const std::function<bool()>& wants_talk);
+  void TryStep(Batch batch, const std::function<bool()>& wants_talk);
   void SettleSteps(std::size_t unsettled);
   void SettleStep();
   void CountRefusal(const DoneStep& done);

@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,8 +9,10 @@
 #include <vector>
 
 #include "comm/exchange.h"
+#include "comm/gpu_driver.h"
 #include "trainer/base/versions.h"
 #include "trainer/model/presets.h"
+#include "trainer/run/rank_memory.h"
 #include "trainer/run/trainer.h"
 #include "trainer/state/weights_file.h"
 
@@ -88,6 +91,36 @@ void Trainer::EvaluateOrSave(const std::stop_token& stop) {
     if (comm_.world_size() == 1) SaveAndThrow(error);
     throw;
   }
+}
+
+/// Enqueues a step. If the device lacks memory for it, a rank alone saves the last complete step.
+/// Several cannot: the others wait in a collective.
+void Trainer::TryStep(Batch batch, const std::function<bool()>& wants_talk) {
+  const std::int64_t rows = batch.rows();
+  std::string cause;
+  try {
+    return EnqueueStep(std::move(batch), wants_talk);
+  } catch (const c10::OutOfMemoryError& error) {
+    cause = error.what_without_backtrace();  // what the step held is free from here on
+  }
+  const at::Device device = Target().device;
+  const RankMemory memory = MemoryOf(*config_, shape_.model, model(), *learner_->optimizer,
+                                     static_cast<double>(learner_->table.values().nbytes()),
+                                     comm_.world_size(), !device.is_cpu());
+  const double bytes =
+      device.is_cuda() ? static_cast<double>(
+                             AskGpuDriver().gpus.at(static_cast<std::size_t>(device.index())).bytes)
+                       : 0;
+  const std::string text =
+      fmt::format("out of memory in step {}: {}. {}", step_ + 1, cause.substr(0, cause.find(". ")),
+                  AdviseOnMemory(memory, rows, bytes));
+  if (comm_.world_size() > 1 || learner_->step.writing()) {
+    throw std::runtime_error(
+        fmt::format("{}. Last good checkpoint: {}", text,
+                    folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
+  }
+  SettleSteps(0);
+  SaveAndThrow(std::runtime_error(text));
 }
 
 /// A log that cannot be written ends the run, but the run is still saved.

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <exception>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -31,12 +32,25 @@ std::vector<at::Tensor> GradientsOf(const NamedTensors& parameters) {
   return gradients;
 }
 
-// What Forward writes into a model besides features, to be put back where the step is refused.
+// What Forward writes into a model besides features, to be put back where the step is refused, or
+// is left by an exception before it writes anything else.
 class BuffersBefore {
  public:
-  explicit BuffersBefore(const NamedTensors& buffers) {
+  BuffersBefore(const NamedTensors& buffers, const bool& writing)
+      : writing_(writing), exceptions_(std::uncaught_exceptions()) {
     for (const auto& [name, buffer] : buffers) before_.emplace_back(buffer, buffer.clone());
   }
+  ~BuffersBefore() {
+    if (std::uncaught_exceptions() == exceptions_ || writing_) return;
+    try {
+      const c10::NoGradGuard no_grad;
+      for (const auto& [buffer, values] : before_) buffer.copy_(values);
+    } catch (const std::exception&) {  // the first one is under way
+    }
+  }
+  BuffersBefore(const BuffersBefore&) = delete;
+  BuffersBefore& operator=(const BuffersBefore&) = delete;
+
   void PutBackIf(const Refusal& refusal) const {
     if (!refusal.known() && !refusal.on_device().defined()) return;
     const c10::NoGradGuard no_grad;
@@ -46,6 +60,8 @@ class BuffersBefore {
   }
 
  private:
+  const bool& writing_;
+  int exceptions_;
   std::vector<std::pair<at::Tensor, at::Tensor>> before_;
 };
 
@@ -167,7 +183,8 @@ StepScalars TrainStep::ScalarsOf(const StepInput& input) const {
 }
 
 LateReport TrainStep::Enqueue(const StepInput& input) {
-  const BuffersBefore buffers(model_.buffers());
+  writing_ = false;
+  const BuffersBefore buffers(model_.buffers(), writing_);
   GradientReducer::Pass pass = reducer_.Begin();
   const bool has_state = !objective_.state_columns().empty();
   const SampleTable::Rows rows = has_state ? table_.Find(input.indices) : SampleTable::Rows{};
@@ -199,6 +216,7 @@ LateReport TrainStep::Enqueue(const StepInput& input) {
   const at::Tensor refused =
       scalars.loss(sums).isfinite().logical_and(norm.isfinite()).logical_not();
   const Refusal refusal(refused);
+  writing_ = true;
   const at::Tensor shrank = scales ? scaler_.Update(refused) : at::zeros_like(refused);
   buffers.PutBackIf(refusal);
   optimizer_.Step(input.rates, refusal);
@@ -215,6 +233,7 @@ LateReport TrainStep::Enqueue(const StepInput& input) {
   for (const MicroBatch& micro : input.micro) {
     kept.insert(kept.end(), {micro.kept_patches_host, micro.groups_host});
   }
+  writing_ = false;
   return [this, scalars, lr_tau = input.rates.tau, kept,
           copy = std::make_shared<LateCopy>(at::cat(late)),
           calls = std::shared_ptr(comm_.CallsSoFar()), count = sums.numel()] {

@@ -72,6 +72,9 @@ class TrainStep {
   LateReport Enqueue(const StepInput& input);
   /// The same, and waits for it.
   StepReport Run(const StepInput& input) { return Enqueue(input)(); }
+  /// After Enqueue() has thrown: whether it had begun to write parameters or state, which are then
+  /// not those of a whole step. Otherwise they are those of the step before.
+  bool writing() const { return writing_; }
   /// Used and updated only with precision "amp".
   GradScaler& scaler() { return scaler_; }
 
@@ -88,6 +91,7 @@ class TrainStep {
   std::vector<std::int64_t> rows_per_rank_;
   std::int64_t first_row_ = 0;
   std::int64_t batch_size_ = 0;
+  bool writing_ = false;
   Towers towers_;
   GradScaler scaler_;
   GradientReducer reducer_;

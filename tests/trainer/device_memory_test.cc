@@ -1,0 +1,154 @@
+// A run on a device whose memory does not suffice: tests/support/stand_in_device.h.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "tests/support/paths.h"
+#include "tests/support/stand_in_device.h"
+#include "trainer/config/config.h"
+#include "trainer/run/rank_memory.h"
+#include "trainer/run/stop_signal.h"
+#include "trainer/run/trainer.h"
+#include "trainer/state/safetensors.h"
+
+namespace fastclip {
+namespace {
+
+class MemoryOfARun : public testing::Test {
+ protected:
+  void SetUp() override {
+    stand_in::Register();
+    std::ofstream(folder_ / "model.toml") << R"(
+embed_dim = 16
+[vision]
+image_size = 32
+patch_size = 16
+width = 32
+layers = 1
+head_width = 16
+[text]
+context_length = 16
+vocab_size = 49408
+width = 16
+heads = 2
+layers = 1
+)";
+    std::ofstream(folder_ / "run.toml") << R"(
+[train]
+epochs = 2
+batch_size = 16
+threads = 1
+device = "cpu"
+[data]
+train = "synthetic:80"
+[objective]
+name = "fastclip_v3"
+mode = "exact"
+)";
+  }
+  void TearDown() override { stand_in::RefuseMemory(-1); }
+
+  /// What ended the run; empty: it came to its end.
+  std::string Train(const std::string& run, std::vector<std::string> words = {}) {
+    words.push_back("run=" + (folder_ / run));
+    words.push_back("model.name=" + (folder_ / "model.toml"));
+    StopSignal stop;
+    const auto comm = WorldOfOne();
+    try {
+      const LoadedConfig config(folder_ / "run.toml", words);
+      Trainer(config, "a test", *comm, stand_in::Device()).Run(stop);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "";
+  }
+  std::vector<std::string> Checkpoints(const std::string& run) const {
+    std::vector<std::string> names;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(folder_ / (run + "/checkpoints"))) {
+      names.push_back(entry.path().filename());
+    }
+    return names;
+  }
+  at::Tensor Weights(const std::string& run) const {
+    std::vector<at::Tensor> all;
+    for (const auto& [name, tensor] :
+         ReadSafetensors(folder_ / (run + "/checkpoints/step_10/model.safetensors")).tensors) {
+      all.push_back(tensor.flatten().to(at::kDouble));
+    }
+    return at::cat(all);
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(MemoryOfARun, ThatRunsOutInMidRunIsSavedAndResumesAsIfItHadNot) {
+  stand_in::ResetCounts();
+  ASSERT_EQ(Train("whole"), "");
+  const std::int64_t ops = stand_in::counts().ops;
+
+  stand_in::RefuseMemory(ops * 6 / 10);
+  const std::string error = Train("short", {"checkpoint.every_epochs=0"});
+  stand_in::RefuseMemory(-1);
+  EXPECT_NE(error.find("out of memory in step "), std::string::npos) << error;
+  for (const char* part : {"this batch needs about", "train.batch_size", "train.micro_batches",
+                           "train.grad_checkpointing", "is saved: continue with resume=true"}) {
+    EXPECT_NE(error.find(part), std::string::npos) << part << " in: " << error;
+  }
+  const std::vector<std::string> saved = Checkpoints("short");
+  ASSERT_EQ(saved.size(), 1U);
+  EXPECT_NE(saved[0], "step_10");
+
+  ASSERT_EQ(Train("short", {"resume=true"}), "");
+  EXPECT_TRUE(at::equal(Weights("short"), Weights("whole")));
+}
+
+RankMemory SomeMemory() {
+  return {.weights = 6e8,
+          .gradients = 6e8,
+          .moments = 12e8,
+          .row = 3e7,
+          .image = 6e5,
+          .features = 4096,
+          .on_gpu = true};
+}
+
+TEST(RankMemory, GivesTheLargestBatchThatFits) {
+  RankMemory memory = SomeMemory();
+  const std::int64_t rows = memory.RowsThatFit(80e9);
+  EXPECT_LE(memory.Total(rows), 0.95 * 80e9);
+  EXPECT_GT(memory.Total(rows + 1), 0.95 * 80e9);
+  EXPECT_GT(rows, 2000);
+  memory.micro_batches = 4;
+  const std::int64_t in_parts = memory.RowsThatFit(80e9);
+  EXPECT_EQ(in_parts % 4, 0);
+  EXPECT_GT(in_parts, 3 * rows);
+  memory.micro_batches = 1;
+  memory.ranks = 8;
+  EXPECT_LT(memory.RowsThatFit(80e9), rows) << "NCCL's buffers, and the features of all ranks";
+  EXPECT_EQ(memory.RowsThatFit(1e9), 0);
+}
+
+TEST(RankMemory, IsToldWithWhatToDo) {
+  RankMemory memory = SomeMemory();
+  memory.ranks = 2;
+  const std::int64_t rows = memory.RowsThatFit(80e9);
+  EXPECT_EQ(DescribeFit(memory, 80e9), "largest batch that fits in 80.0 GB: about " +
+                                           std::to_string(2 * rows) + " (" + std::to_string(rows) +
+                                           " rows per GPU)");
+  EXPECT_EQ(DescribeFit(memory, 1e9), "no batch fits in 1.0 GB");
+  const std::string advice = AdviseOnMemory(memory, 2 * rows, 80e9);
+  EXPECT_NE(advice.find(DescribeFit(memory, 80e9)), std::string::npos) << advice;
+  EXPECT_NE(advice.find("train.micro_batches"), std::string::npos) << advice;
+  EXPECT_EQ(AdviseOnMemory(memory, rows, 0).find("largest"), std::string::npos)
+      << "of a device of unknown size";
+}
+
+}  // namespace
+}  // namespace fastclip
