@@ -20,6 +20,7 @@
 #include "tests/support/paths.h"
 #include "tests/support/thread_communicator.h"
 #include "trainer/base/file_io.h"
+#include "trainer/state/checkpoint_writer.h"
 #include "trainer/state/safetensors.h"
 #include "trainer/step/live_bytes.h"
 
@@ -99,7 +100,10 @@ class Checkpoint : public Test {
  protected:
   void SaveAlone(const CheckpointMeta& meta, const CheckpointContent& content, int keep_last = 2) {
     const auto alone = WorldOfOne();
-    SaveCheckpoint(run(), meta, content, keep_last, *alone);
+    CheckpointWriter(run(), *alone).Save(meta, content, keep_last, CheckpointWriter::How::kAtOnce);
+  }
+  void SaveWith(Communicator& comm, const CheckpointMeta& meta, const CheckpointContent& content) {
+    CheckpointWriter(run(), comm).Save(meta, content, 2, CheckpointWriter::How::kAtOnce);
   }
   std::string run() const { return folder_.path(); }
   std::string At(const std::string& name) const { return folder_ / ("checkpoints/" + name); }
@@ -360,7 +364,7 @@ TEST_F(Checkpoint, GivesTheRowsOfAnyLanesFromAnyNumberOfRanks) {
   RunRanks(3, [&](Communicator& comm) {
     CheckpointContent content = comm.rank() == 0 ? Content(1) : CheckpointContent{};
     content.state = parts[static_cast<std::size_t>(comm.rank())];
-    SaveCheckpoint(run(), Meta(1), content, 2, comm);
+    SaveWith(comm, Meta(1), content);
   });
   CheckCheckpoint(At("step_1"));
   const std::vector<std::int64_t> sizes = {16, 15, 14, 14, 13, 12, 11};
@@ -409,7 +413,7 @@ TEST_F(Checkpoint, CostsARankItsOwnRowsBytesAndNoOther) {
                      {comm.rank(), comm.rank() + 1},
                      {kRows},
                      at::full({kRows, 2}, static_cast<double>(comm.rank()), at::kFloat)};
-    SaveCheckpoint(run(), Meta(1), content, 2, comm);
+    SaveWith(comm, Meta(1), content);
   });
   at::Tensor mine = at::empty({kRows, 2});
   const auto live = std::make_shared<LiveBytes>();
@@ -440,7 +444,7 @@ TEST_F(Checkpoint, GivesEachRecordItsRowsUnderAnotherOrder) {
                      lanes,
                      {before.lane_size(lanes.first), before.lane_size(lanes.first + 1)},
                      table.values()};
-    SaveCheckpoint(run(), Meta(1), content, 2, comm);
+    SaveWith(comm, Meta(1), content);
   });
   const OrderPlan after({.size = 500, .batch_size = 32, .lanes = 8, .chunk = 3});
   std::int64_t records = 0;
@@ -462,7 +466,7 @@ TEST_F(Checkpoint, IsNotMadeWhereOneRankCannotWriteItsPart) {
     CheckpointContent content = comm.rank() == 0 ? Content(20) : CheckpointContent{};
     content.state = Rows({comm.rank(), comm.rank() + 1}, {4});
     if (comm.rank() == 1) content.state->lane_sizes = {5};  // a table that cannot be
-    const std::string message = ErrorOf([&] { SaveCheckpoint(run(), Meta(20), content, 2, comm); });
+    const std::string message = ErrorOf([&] { SaveWith(comm, Meta(20), content); });
     EXPECT_NE(message.find("step 20 could not be saved: rank 1: "), std::string::npos) << message;
   });
   EXPECT_EQ(Names(), Strings{"step_10"});

@@ -50,6 +50,16 @@ class DryRuns : public Training {
   }
 };
 
+TEST_F(DryRuns, TellOfTheMemoryForTheCopyOfACheckpoint) {
+  ASSERT_EQ(Dry(), 0) << errors_;
+  EXPECT_TRUE(Says(" of host memory more, for a copy that is written while training goes on"))
+      << output_;
+  for (const char* word : {"checkpoint.async=false", "checkpoint.every_epochs=0"}) {
+    ASSERT_EQ(Dry({word}), 0) << errors_;
+    EXPECT_FALSE(Says("for a copy")) << output_;
+  }
+}
+
 TEST_F(DryRuns, WriteNothingNeitherRunNorIndex) {
   WriteShards();
   const std::string list = folder_ / "*.tar";

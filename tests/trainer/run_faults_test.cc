@@ -4,13 +4,13 @@
 
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
-#include "tests/trainer/training_fixture.h"
+#include "tests/trainer/fault_fixture.h"
 
 namespace fastclip {
 namespace {
 
-/// Runs on two shards in which some calls of the C library fail (tests/support/fault.cc).
-class RunFaults : public Training {
+/// Such runs on two shards.
+class RunFaults : public Faults {
  protected:
   void SetUp() override {
     Training::SetUp();
@@ -33,26 +33,9 @@ class RunFaults : public Training {
                  "checkpoint.every_epochs=0", "data.max_skips_per_mille=500"});
     return more;
   }
-  int RunWith(const std::string& fault, const std::vector<std::string>& words) {
-    setenv("LD_PRELOAD", FASTCLIP_FAULT_LIBRARY, 1);
-    setenv("FAULT", fault.c_str(), 1);
-    const int code = Run(words);
-    unsetenv("LD_PRELOAD");
-    unsetenv("FAULT");
-    return code;
-  }
-  /// The step that the message names as saved.
-  int SavedStep() {
-    const std::size_t at = errors_.find("; step ");
-    EXPECT_NE(errors_.find(" is saved: continue with resume=true"), std::string::npos) << errors_;
-    return at == std::string::npos ? -1 : std::stoi(errors_.substr(at + 7));
-  }
   std::vector<std::string> Resumed(std::vector<std::string> words = {}) {
     words.push_back("resume=true");
     return Train("cut", Words(words));
-  }
-  static std::string Full(const std::string& part, int after) {
-    return "write " + part + " " + std::to_string(after) + " " + std::to_string(ENOSPC);
   }
 };
 
@@ -120,12 +103,10 @@ TEST_F(RunFaults, SaveWhereAnEvaluationCannotReadItsData) {
 }
 
 TEST_F(RunFaults, ASecondCtrlCSaysWhatIsLost) {
-  setenv("LD_PRELOAD", FASTCLIP_FAULT_LIBRARY, 1);
-  setenv("FAULT", "write model.safetensors 0 0", 1);  // a slow disk
+  Plan("write model.safetensors 0 0");  // a slow disk
   Program program(folder_.path(), Train("run", {"train.epochs=10000", "train.log_every=1",
                                                 "checkpoint.every_epochs=0"}));
-  unsetenv("LD_PRELOAD");
-  unsetenv("FAULT");
+  Unplan();
   while (program.running() && Metrics("run").size() < 3) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }

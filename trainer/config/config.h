@@ -107,6 +107,7 @@ struct TrainConfig {
     std::int64_t every_steps = 0;
     std::int64_t every_epochs = 1;
     std::int64_t keep = 3;
+    bool async = true;  ///< written from a copy in host memory while training goes on
   } checkpoint;
 };
 

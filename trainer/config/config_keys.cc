@@ -498,6 +498,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"checkpoint.keep", [](Key k) { k.Integer(k->checkpoint.keep, 2, 1'000'000); }, kNothing,
      "Number of checkpoints to keep, at least 2.",
      "save_most_recent delete_previous_checkpoint"},
+    {"checkpoint.async", [](Key k) { k.Flag(k->checkpoint.async); }, kNothing,
+     "Training goes on while a checkpoint is written from a copy in host memory, which needs as much "
+     "memory as the checkpoint has bytes. The checkpoints are the same. false: training waits, as "
+     "it always does for the last one."},
 });
 // clang-format on
 

@@ -248,15 +248,11 @@ class PlannedRun {
     const std::string rho =
         RhoWarning(config_->objective, gamma, plan_.options().batch_size, plan_.options().size);
     if (!rho.empty()) Warn({rho});
-    if (columns.empty()) {
-      lines_.Add("state", "none");
-    } else {
-      const double cell = precision_.parameters == at::kDouble ? 8 : 4;
-      lines_.Add("state", "{} per record ({}): {}",
-                 DescribeBytes(cell * static_cast<double>(columns.size())),
-                 fmt::join(columns, ", "),
-                 DescribeBytes(StateBytes(*objective_, plan_, precision_)));
-    }
+    if (columns.empty()) return lines_.Add("state", "none");
+    const double cell = precision_.parameters == at::kDouble ? 8 : 4;
+    lines_.Add("state", "{} per record ({}): {}",
+               DescribeBytes(cell * static_cast<double>(columns.size())), fmt::join(columns, ", "),
+               DescribeBytes(StateBytes(*objective_, plan_, precision_)));
   }
 
   void DescribeMemory() {
@@ -267,6 +263,9 @@ class PlannedRun {
         lines_,
         MemoryOf(*config_, shape_.model, model_, *optimizer_, state, options_.ranks, on_gpu),
         {.rows = largest_rows(), .state = state, .gpu_bytes = static_cast<double>(gpu)});
+    const std::string copy = DescribeSavedCopy(
+        *config_, CheckpointBytes(model_, *optimizer_, *objective_, plan_, precision_));
+    if (!copy.empty()) lines_.Add("", "{}", copy);
     if (!warning.empty()) Warn({warning});
   }
 

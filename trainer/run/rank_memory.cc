@@ -95,7 +95,7 @@ std::int64_t SmallestGpu() {
   return bytes;
 }
 
-std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory, const MemoryPlan& plan) {
+std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory, const PlannedMemory& plan) {
   const double rank = memory.Total(plan.rows);
   lines.Add(
       "memory",

@@ -48,13 +48,13 @@ std::string DescribeFit(const RankMemory& memory, double bytes);
 std::int64_t SmallestGpu();
 
 /// What a dry run plans for.
-struct MemoryPlan {
+struct PlannedMemory {
   std::int64_t rows = 0;  ///< of the largest rank
   double state = 0;       ///< bytes of its per-sample state, wherever that is
   double gpu_bytes = 0;   ///< of a GPU; 0: unknown, or the run is on the CPU
 };
 /// Adds the lines of a dry run about memory. Returns a warning if it does not suffice, or "".
-std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory, const MemoryPlan& plan);
+std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory, const PlannedMemory& plan);
 
 /// What to do where the memory of the device was not enough for `rows` rows. `bytes`: of the
 /// device; 0: unknown.

@@ -12,7 +12,8 @@
 
 namespace fastclip {
 
-RunFolder::RunFolder(std::string path, Communicator& comm) : path_(std::move(path)), comm_(comm) {
+RunFolder::RunFolder(std::string path, Communicator& comm)
+    : path_(std::move(path)), comm_(comm), checkpoints_(path_, comm) {
   if (comm.rank() == 0) lock_.emplace(path_);
 }
 
@@ -50,23 +51,12 @@ std::optional<FoundCheckpoint> RunFolder::FindCheckpoint() {
   return found;
 }
 
-void RunFolder::GoOnFrom(const FoundCheckpoint& found) {
-  last_checkpoint_ = found.path;
-  saved_step_ = found.meta.step;
-}
-
 void RunFolder::OpenLog(const CheckpointMeta& resumed, std::int64_t step) {
   log_.emplace(path_, resumed.metrics_bytes, step, resumed.metrics_owed);
 }
 
 void RunFolder::OpenQuarantine(bool keep, const RecordSource& source) {
   quarantine_.emplace(path_, keep, source, comm_);
-}
-
-void RunFolder::Save(const CheckpointMeta& meta, const CheckpointContent& content, int keep) {
-  SaveCheckpoint(path_, meta, content, keep, comm_);
-  last_checkpoint_ = fmt::format("{}/checkpoints/step_{}", path_, meta.step);
-  saved_step_ = meta.step;
 }
 
 }  // namespace fastclip

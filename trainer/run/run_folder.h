@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +9,7 @@
 #include "trainer/log/run_log.h"
 #include "trainer/run/run_lock.h"
 #include "trainer/state/checkpoint.h"
+#include "trainer/state/checkpoint_writer.h"
 
 namespace fastclip {
 
@@ -25,8 +25,9 @@ class RunFolder {
   void RefuseAFolderOfItsOwn();
   /// The newest valid checkpoint. Rank 0 checks every byte; the others rely on it.
   std::optional<FoundCheckpoint> FindCheckpoint();
-  /// Records the checkpoint from which the run resumes.
-  void GoOnFrom(const FoundCheckpoint& found);
+  /// Writes the run's checkpoints, and knows the newest.
+  CheckpointWriter& checkpoints() { return checkpoints_; }
+  const CheckpointWriter& checkpoints() const { return checkpoints_; }
 
   /// Opens rank 0's metrics, truncated to those of `resumed` (new run: {}), at that step.
   void OpenLog(const CheckpointMeta& resumed, std::int64_t step);
@@ -36,21 +37,13 @@ class RunFolder {
   void OpenQuarantine(bool keep, const RecordSource& source);
   Quarantine& quarantine() { return *quarantine_; }
 
-  /// SaveCheckpoint() in this folder. A collective.
-  void Save(const CheckpointMeta& meta, const CheckpointContent& content, int keep);
-  /// Path of the newest checkpoint; empty: none yet.
-  const std::string& last_checkpoint() const { return last_checkpoint_; }
-  /// Its step, or -1. Thread-safe.
-  std::int64_t saved_step() const { return saved_step_; }
-
  private:
   const std::string path_;
   Communicator& comm_;
   std::optional<RunLock> lock_;  // on rank 0
   std::optional<RunLog> log_;    // on rank 0
   std::optional<Quarantine> quarantine_;
-  std::string last_checkpoint_;
-  std::atomic<std::int64_t> saved_step_{-1};
+  CheckpointWriter checkpoints_;  // its thread writes while the lock is held
 };
 
 }  // namespace fastclip

@@ -106,6 +106,15 @@ double CheckpointBytes(const ClipModel& model, const Optimizer& optimizer,
          StateBytes(objective, plan, precision);
 }
 
+std::string DescribeSavedCopy(const TrainConfig& config, double checkpoint_bytes) {
+  const TrainConfig::Checkpoint& save = config.checkpoint;
+  if (!save.async || (save.every_steps == 0 && save.every_epochs == 0)) return "";
+  return fmt::format(
+      "from the first save on {} of host memory more, for a copy that is written "
+      "while training goes on (checkpoint.async)",
+      DescribeBytes(checkpoint_bytes));
+}
+
 std::string CheckSpace(const CheckpointSpace& space, const std::string& folder) {
   const auto missing = std::max<std::int64_t>(space.keep + 1 - space.present, 1);
   const double needed = space.checkpoint_bytes * static_cast<double>(missing);

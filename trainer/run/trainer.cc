@@ -70,11 +70,16 @@ int Trainer::RunSteps(StopSignal& stop) {
   } ending{*this};
   for (;;) {
     comm_.AtStep(step_);
+    if (comm_.world_size() == 1 || to_talk_) AdvanceSave();
     const bool pauses = OwesEvaluation() || OwesCheckpoint();
     if (pauses) SettleSteps(0);
     clock_.Pause([&] {
       if (OwesEvaluation()) EvaluateOrSave(stop.token());
-      if (OwesCheckpoint()) Save();
+      if (OwesCheckpoint()) {
+        Save(step_ < total_steps_ && config_->checkpoint.async
+                 ? CheckpointWriter::How::kInBackground
+                 : CheckpointWriter::How::kAtOnce);
+      }
     });
     const bool talk = comm_.world_size() == 1 || to_talk_ || pauses;  // the same on all ranks
     if (step_ >= total_steps_ && !OwesEvaluation()) break;
@@ -86,7 +91,7 @@ int Trainer::RunSteps(StopSignal& stop) {
       }
     });
     if (const int signal = talk ? AgreedStop(stop) : 0; signal != 0) {
-      if (!saved_) Save();
+      EnsureSaved();
       EndIfAnyFailed();
       console_.Say(
           fmt::format("stopped at step {} of {}; continue with fastclip train {} resume=true",
@@ -98,7 +103,7 @@ int Trainer::RunSteps(StopSignal& stop) {
     if (!batch) throw std::logic_error("the loader ended before the run");
     const auto wants_talk = [&] {
       return stop.received() != 0 || failure_ != nullptr ||
-             !loader_->HasNext(static_cast<int>(unsettled) + 1);
+             !loader_->HasNext(static_cast<int>(unsettled) + 1) || folder_->checkpoints().HasNews();
     };
     under_way_ = 1;
     TryStep(std::move(*batch), wants_talk);
@@ -153,27 +158,6 @@ void Trainer::EndIfAnyFailed() {
   }
 }
 
-/// The failure left the state of the last complete step intact: saves it, then throws. A
-/// collective.
-void Trainer::SaveAndThrow(const std::exception& error) {
-  std::string text = ErrorText(error);
-  spare_files_.clear();
-  try {
-    if (!saved_ && step_ > 0) Save();
-    if (step_ > 0) {
-      text += fmt::format("; step {} is saved: continue with resume=true", step_);
-    }
-  } catch (const CommError&) {
-    throw;
-  } catch (const std::exception& second) {
-    text += fmt::format("; then {}", ErrorText(second));
-  }
-  if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
-    throw SharedError(shared->rank(), text);
-  }
-  throw std::runtime_error(text);
-}
-
 StopSignal::Words Trainer::StopWords() {
   const auto first = [this](int number) {
     console_.Say(fmt::format(
@@ -181,7 +165,7 @@ StopSignal::Words Trainer::StopWords() {
         done_ + under_way_, number == SIGINT ? "; press Ctrl-C again to stop without saving" : ""));
   };
   const auto last = [this] {
-    const std::int64_t saved = folder_->saved_step(), done = done_;
+    const std::int64_t saved = folder_->checkpoints().saved_step(), done = done_;
     console_.Say(saved == done ? fmt::format("stopped; step {} is saved", done)
                  : saved < 0
                      ? fmt::format("stopped without saving: no checkpoint was saved yet, {} lost",
@@ -200,7 +184,7 @@ void Trainer::RefuseADivergedEnd() const {
       "the run diverged: loss or gradient was not finite in the last {}; last good checkpoint: {}. "
       "Try a lower learning_rate.lr, a longer warmup or train.clip_norm",
       refused_in_a_row_ == 1 ? "step" : Counted(refused_in_a_row_, "step"),
-      folder_->last_checkpoint()));
+      folder_->checkpoints().last()));
 }
 
 // All ranks have the same sums and make the same decision.
@@ -215,7 +199,7 @@ void Trainer::RefuseGarbage(const SkipCounts& skips) {
       1000.0 * static_cast<double>(bad) <= most * static_cast<double>(tried)) {
     return;
   }
-  if (!saved_) Save();
+  EnsureSaved();
   throw SharedError(
       0,
       fmt::format(
@@ -337,12 +321,12 @@ void Trainer::CountRefusal(const DoneStep& done) {
   }
   ++refused_;
   if (++refused_in_a_row_ < kRefusedStepsInARow) return;
+  FinishSave();  // all ranks are here
   throw std::runtime_error(fmt::format(
       "loss or gradient was not finite in {} steps in a row, up to step {}; these steps were not "
       "applied. Last good checkpoint: {}. Try a lower learning_rate.lr, a longer warmup or "
       "train.clip_norm",
-      kRefusedStepsInARow, done.step,
-      folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
+      kRefusedStepsInARow, done.step, LastCheckpoint()));
 }
 
 }  // namespace fastclip

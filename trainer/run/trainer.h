@@ -122,7 +122,16 @@ class Trainer {
   bool OwesCheckpoint() const;
   void Evaluate(Evaluator& evaluator, const std::stop_token& stop);
   void EvaluateOrSave(const std::stop_token& stop);
-  void Save();
+  void Save(CheckpointWriter::How how);
+  void AdvanceSave();
+  void FinishSave();
+  void AwaitSave();
+  /// If `save` fails, saves the last step at once and throws.
+  void OrSaveAndThrow(const std::function<void()>& save);
+  void EnsureSaved();
+  CheckpointMeta MetaNow();
+  CheckpointContent ContentNow() const;
+  std::string LastCheckpoint() const;
   void SyncLogs();
   /// Whether something that is due every `every_epochs` epochs is due at `step_`.
   bool IsDue(std::int64_t every_epochs) const;
@@ -158,7 +167,8 @@ class Trainer {
   std::int64_t overflowed_ = 0;  // steps lost to a too large gradient scale
   std::int64_t refused_ = 0;
   std::int64_t refused_in_a_row_ = 0;
-  bool saved_ = false;          // the last checkpoint is up to date
+  bool saved_ = false;  // the last checkpoint, or the one being written, is up to date
+  bool said_no_copy_ = false;
   std::exception_ptr failure_;  // of this rank, not yet shared with the others
   double starved_ = 0;          // seconds waited for the last batch
   std::vector<UniqueFd>

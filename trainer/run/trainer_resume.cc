@@ -60,7 +60,7 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   refused_in_a_row_ = meta.refused_in_a_row;
   overflowed_ = meta.overflowed_steps;
   if (meta.scaler) learner_->step.scaler().Set(*meta.scaler);
-  folder_->GoOnFrom(found);
+  folder_->checkpoints().GoOnFrom(found);
   saved_ = true;
   console_.Say(fmt::format("resumed {} at step {} of {}", found.path, step_, total_steps_));
   for (const std::string& line : DescribeResume(found, now)) console_.Say(line);

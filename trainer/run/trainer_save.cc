@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "comm/comm_error.h"
 #include "comm/exchange.h"
 #include "comm/gpu_driver.h"
 #include "trainer/base/versions.h"
@@ -32,7 +34,7 @@ void Trainer::RefuseBrokenWeights() {
         "the weights are not finite after step {} ({} is the first): nothing was saved, earlier "
         "checkpoints are kept. Last good checkpoint: {}. Try a lower learning_rate.lr, a longer "
         "warmup or train.clip_norm",
-        step_, found, folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
+        step_, found, LastCheckpoint()));
   }
 }
 
@@ -76,6 +78,7 @@ void Trainer::Evaluate(Evaluator& evaluator, const std::stop_token& stop) {
 }
 
 void Trainer::EvaluateOrSave(const std::stop_token& stop) {
+  FinishSave();  // an evaluation can take long
   const Patience patience(comm_, config_->comm.patience);
   if (!config_->model.sync_batch_norm) BroadcastFromRank0(model().buffers());
   try {
@@ -129,49 +132,139 @@ void Trainer::SyncLogs() {
   KeepFailure([&] { folder_->quarantine().Write(comm_); });
 }
 
-void Trainer::Save() {
-  SettleSteps(0);
-  const Patience patience(comm_, config_->comm.patience);
-  console_.Busy(fmt::format("saving step {} …", step_));
-  RefuseBrokenWeights();
-  SyncLogs();
+std::string Trainer::LastCheckpoint() const {
+  const std::string& last = folder_->checkpoints().last();
+  return last.empty() ? "none" : last;
+}
+
+CheckpointMeta Trainer::MetaNow() {
   const RunLog* const log = folder_->log();
   std::optional<GradScaler::State> scaler;
   if (PrecisionOf(config_->train.precision).scales_gradients) {
     scaler = learner_->step.scaler().state();
   }
-  const CheckpointMeta meta{.step = step_,
-                            .epoch = epoch(),
-                            .order = plan().options(),
-                            .data_hash = data_->train->hash(),
-                            .objective = config_->objective.name,
-                            .mode = config_->objective.mode,
-                            .model = shape_.model.name,
-                            .model_config = OpenClipJson(shape_.model),
-                            .tokenizer = config_->data.tokenizer,
-                            .vocabulary_hash = shape_.vocabulary_hash,
-                            .scaler = scaler,
-                            .skips = TotalSkips(),
-                            .refused_steps = refused_,
-                            .refused_in_a_row = refused_in_a_row_,
-                            .overflowed_steps = overflowed_,
-                            .metrics_bytes = log != nullptr ? log->metrics().length() : 0,
-                            .metrics_owed = log != nullptr ? log->metrics().owed() : "",
-                            .threads = at::get_num_threads(),
-                            .world_size = comm_.world_size(),
-                            .versions = Versions(),
-                            .config = config_values_};
-  CheckpointContent content{
-      .model = model().parameters(), .optimizer = learner_->optimizer->state(), .state = {}};
-  content.model.insert(content.model.end(), model().buffers().begin(), model().buffers().end());
+  return {.step = step_,
+          .epoch = epoch(),
+          .order = plan().options(),
+          .data_hash = data_->train->hash(),
+          .objective = config_->objective.name,
+          .mode = config_->objective.mode,
+          .model = shape_.model.name,
+          .model_config = OpenClipJson(shape_.model),
+          .tokenizer = config_->data.tokenizer,
+          .vocabulary_hash = shape_.vocabulary_hash,
+          .scaler = scaler,
+          .skips = TotalSkips(),
+          .refused_steps = refused_,
+          .refused_in_a_row = refused_in_a_row_,
+          .overflowed_steps = overflowed_,
+          .metrics_bytes = log != nullptr ? log->metrics().length() : 0,
+          .metrics_owed = log != nullptr ? log->metrics().owed() : "",
+          .threads = at::get_num_threads(),
+          .world_size = comm_.world_size(),
+          .versions = Versions(),
+          .config = config_values_};
+}
+
+CheckpointContent Trainer::ContentNow() const {
+  CheckpointContent content;
+  if (comm_.rank() == 0) {
+    content.model = model().parameters();
+    content.model.insert(content.model.end(), model().buffers().begin(), model().buffers().end());
+    content.optimizer = learner_->optimizer->state();
+  }
   if (!learner_->objective->state_columns().empty()) {
     std::vector<std::int64_t> sizes;
     for (std::int64_t lane = data_->lanes.first; lane < data_->lanes.last; ++lane)
       sizes.push_back(plan().lane_size(lane));
     content.state = {learner_->table.columns(), data_->lanes, sizes, learner_->table.values()};
   }
-  folder_->Save(meta, content, static_cast<int>(config_->checkpoint.keep));
+  return content;
+}
+
+/// Saves the state of the last step, after the checkpoint that is being written. A collective.
+void Trainer::Save(CheckpointWriter::How how) {
+  using enum CheckpointWriter::How;
+  SettleSteps(0);
+  FinishSave();
+  const Patience patience(comm_, config_->comm.patience);
+  console_.Busy(how == kAtOnce ? fmt::format("saving step {} …", step_)
+                               : fmt::format("copying step {} to save it …", step_));
+  RefuseBrokenWeights();
+  SyncLogs();
+  const bool copied = folder_->checkpoints().Save(MetaNow(), ContentNow(),
+                                                  static_cast<int>(config_->checkpoint.keep), how);
   saved_ = true;
+  if (how == kAtOnce || copied || said_no_copy_) return;
+  said_no_copy_ = true;
+  console_.Say(
+      "note: there is no host memory for a copy of the checkpoint, so training waited while it was "
+      "written (checkpoint.async)");
+}
+
+/// Completes the checkpoint that is written in the background, if its files are there; if one could
+/// not be written, saves the last step at once and throws. A collective.
+void Trainer::AdvanceSave() {
+  if (!folder_->checkpoints().writing()) return;
+  const Patience patience(comm_, config_->comm.patience);
+  OrSaveAndThrow([&] { folder_->checkpoints().Advance(); });
+}
+
+/// The same, but waits. A collective.
+void Trainer::FinishSave() {
+  if (!folder_->checkpoints().writing()) return;
+  OrSaveAndThrow([&] { AwaitSave(); });
+}
+
+void Trainer::AwaitSave() {
+  const Patience patience(comm_, config_->comm.patience);
+  console_.Busy(
+      fmt::format("waiting until step {} is saved …", folder_->checkpoints().writing_step()));
+  folder_->checkpoints().Finish();
+}
+
+void Trainer::OrSaveAndThrow(const std::function<void()>& save) {
+  try {
+    save();
+  } catch (const CommError&) {
+    throw;
+  } catch (const std::exception& error) {
+    saved_ = false;
+    SaveAndThrow(error);
+  }
+}
+
+/// The checkpoint of the last step is complete after this. A collective.
+void Trainer::EnsureSaved() {
+  if (saved_) return FinishSave();
+  Save(CheckpointWriter::How::kAtOnce);
+}
+
+/// The failure left the state of the last complete step intact: saves it, then throws. A
+/// collective.
+void Trainer::SaveAndThrow(const std::exception& error) {
+  std::string text = ErrorText(error);
+  spare_files_.clear();
+  const auto succeeds = [&](const std::function<void()>& save) {
+    try {
+      save();
+      return true;
+    } catch (const CommError&) {
+      throw;
+    } catch (const std::exception& second) {
+      text += fmt::format("; then {}", ErrorText(second));
+      return false;
+    }
+  };
+  const bool written = !folder_->checkpoints().writing() || succeeds([&] { AwaitSave(); });
+  saved_ = saved_ && written;
+  const bool saved =
+      step_ > 0 && (saved_ || succeeds([&] { Save(CheckpointWriter::How::kAtOnce); }));
+  if (saved) text += fmt::format("; step {} is saved: continue with resume=true", step_);
+  if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
+    throw SharedError(shared->rank(), text);
+  }
+  throw std::runtime_error(text);
 }
 
 }  // namespace fastclip

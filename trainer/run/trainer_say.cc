@@ -29,7 +29,7 @@ std::string Figures(double value) {
 void Trainer::SayEnd() {
   std::string line =
       fmt::format("{}: {}; {}; {}", refused_in_a_row_ == 0 ? "done" : "ended",
-                  Counted(step_, "step"), folder_->last_checkpoint(), DescribeBadRecords());
+                  Counted(step_, "step"), folder_->checkpoints().last(), DescribeBadRecords());
   if (refused_ > 0) {
     line += fmt::format("; {} not applied, as {} loss or gradient was not finite",
                         Counted(refused_, "step"), refused_ == 1 ? "its" : "their");
@@ -146,6 +146,9 @@ void Trainer::ShowProgress(const DoneStep& done) {
                           Figures(static_cast<double>(config_->train.batch_size) / seconds)))
       .Add(waited >= kNoticedWait ? 3 : 10, fmt::format("data wait {:.0f}%", 100 * waited));
   for (const auto& evaluator : evaluators_) line.Add(6, evaluator->brief);
+  if (const CheckpointWriter& writer = folder_->checkpoints(); writer.writing()) {
+    line.Add(5, fmt::format("saving step {}", writer.writing_step()));
+  }
   if (replaced_ > 0) line.Add(7, fmt::format("{} replaced", replaced_));
   if (refused_ > 0) line.Add(2, fmt::format("not finite {}", refused_));
   if (overflowed_ > 0) line.Add(2, fmt::format("overflowed {}", overflowed_));

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
 #include "pipeline/order/order_plan.h"
 #include "pipeline/records/record.h"
 #include "trainer/base/named_tensors.h"
@@ -24,8 +23,8 @@ namespace fastclip {
 ///   state_R.safetensors    the sample table of rank R, if the objective has one (StateRows)
 ///   checkpoint.json        CheckpointMeta, size and XXH3 of each file, and its own XXH3
 ///
-/// It is written as step_N.tmp, synced, and renamed at the end. A folder without the suffix is
-/// complete unless the disk damaged it, which the hashes detect.
+/// It is written as step_N.tmp, synced, and renamed at the end (CheckpointWriter). A folder without
+/// the suffix is complete unless the disk damaged it, which the hashes detect.
 
 /// Everything a resume needs besides tensors.
 struct CheckpointMeta {
@@ -69,13 +68,9 @@ struct CheckpointContent {
   std::optional<StateRows> state;  ///< of this rank; none if the objective has no state
 };
 
-/// Writes RUN/checkpoints/step_N (N = meta.step), replacing one of that name, then removes
-/// checkpoints older than the newest `keep_last` (at least 2) and leftovers of crashes. A
-/// collective: all ranks write their files at the same time; `meta` and `content.model` are rank
-/// 0's. On failure (such as a full disk) throws std::runtime_error on all ranks, with the cause and
-/// the rank; existing checkpoints are then unchanged.
-void SaveCheckpoint(const std::string& run_folder, const CheckpointMeta& meta,
-                    const CheckpointContent& content, int keep_last, Communicator& comm);
+/// Removes checkpoints older than the newest `keep_last` up to `saved_step`, which is complete, and
+/// what replaced ones left. Best effort: errors are ignored.
+void RemoveOldCheckpoints(const std::string& run_folder, std::int64_t saved_step, int keep_last);
 
 struct FoundCheckpoint {
   std::string path;

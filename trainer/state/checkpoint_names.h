@@ -1,5 +1,9 @@
 #pragma once
 
+#include <cstddef>
+#include <string>
+#include <string_view>
+
 namespace fastclip {
 
 // Names in a run folder and in a checkpoint.
@@ -8,5 +12,15 @@ inline constexpr const char* kModelFile = "model.safetensors";
 inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
 inline constexpr const char* kOpenClipFile = "open_clip_config.json";
 inline constexpr const char* kCheckpointFile = "checkpoint.json";
+
+/// Ends the name of a checkpoint that is being written,
+inline constexpr std::string_view kUnfinished = ".tmp";
+/// and of a complete one that a new one of the same step is replacing.
+inline constexpr std::string_view kReplaced = ".old";
+
+/// The sample table of a rank.
+inline std::string StateName(std::size_t rank) {
+  return "state_" + std::to_string(rank) + ".safetensors";
+}
 
 }  // namespace fastclip

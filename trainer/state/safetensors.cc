@@ -70,7 +70,8 @@ class File {
 }  // namespace
 
 void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
-                      const std::map<std::string, std::string>& metadata) {
+                      const std::map<std::string, std::string>& metadata,
+                      const std::stop_token& stop) {
   // Wide elements first keeps every tensor aligned; the header keeps the caller's order.
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), 0);
@@ -108,6 +109,7 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
   file.Append(std::as_bytes(std::span(&length, 1)));
   file.Append(std::as_bytes(std::span(text)));
   for (const std::size_t i : order) {
+    if (stop.stop_requested()) Fail(path, "given up");
     const at::Tensor dense = tensors[i].second.detach().to(at::kCPU).contiguous();
     file.Append({static_cast<const std::byte*>(dense.const_data_ptr()), dense.nbytes()});
   }

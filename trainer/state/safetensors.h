@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,10 @@ struct SafetensorsFile {
 };
 
 /// Writes `path` atomically. Throws std::runtime_error with the file and the cause, such as a full
-/// disk.
+/// disk, or a requested stop, which it looks for before each tensor.
 void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
-                      const std::map<std::string, std::string>& metadata = {});
+                      const std::map<std::string, std::string>& metadata = {},
+                      const std::stop_token& stop = {});
 
 /// A tensor as described by the file's header.
 struct SafetensorsEntry {
