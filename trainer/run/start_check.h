@@ -38,7 +38,7 @@ double CheckpointBytes(const ClipModel& model, const Optimizer& optimizer,
                        const ContrastiveObjective& objective, const OrderPlan& plan,
                        const Precision& precision);
 
-/// "; from the first save on 1.8 GB of host memory more …", or "" if none is in the background.
+/// "from the first save on 1.8 GB of host memory more …", or "" if none is in the background.
 std::string DescribeSavedCopy(const TrainConfig& config, double checkpoint_bytes);
 
 /// Disk space for checkpoints: `keep` of them, plus the next one until the oldest is removed.
