@@ -118,9 +118,7 @@ void Trainer::TryStep(Batch batch, const std::function<bool()>& wants_talk) {
       fmt::format("out of memory in step {}: {}. {}", step_ + 1, cause.substr(0, cause.find(". ")),
                   AdviseOnMemory(memory, rows, bytes));
   if (comm_.world_size() > 1 || learner_->step.writing()) {
-    throw std::runtime_error(
-        fmt::format("{}. Last good checkpoint: {}", text,
-                    folder_->last_checkpoint().empty() ? "none" : folder_->last_checkpoint()));
+    throw std::runtime_error(fmt::format("{}. Last good checkpoint: {}", text, LastCheckpoint()));
   }
   SettleSteps(0);
   SaveAndThrow(std::runtime_error(text));
