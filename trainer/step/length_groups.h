@@ -20,7 +20,7 @@ struct GroupCosts {
   double launches = 0;  ///< to launch the tower's kernels, however few tokens there are
 };
 
-/// Measured for the CPU; for a GPU computed for ViT-B/32's text tower, not measured.
+/// Estimates: a GPU's are those of ViT-B/32's text tower on an H200.
 GroupCosts GroupCostsOn(bool gpu);
 
 /// Lengths of the groups, ascending, whose cost is least; with equal costs the fewest groups. A
