@@ -541,6 +541,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
     m.impl(op, torch::CppFunction::makeFromBoxedFunction<&RunOnHost>());
   }
   m.impl("convolution_overrideable", &Convolution);
+  // Has statistics in float32, as on a GPU; ATen's own for any device has them in x's type.
+  m.impl("native_layer_norm", torch::CppFunction::makeFromBoxedFunction<&RunOnHost>());
   m.impl("convolution_backward_overrideable", &ConvolutionBackward);
 }
 
