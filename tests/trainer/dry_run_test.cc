@@ -181,7 +181,7 @@ TEST_F(DryRuns, WarnOfSchedulesThatAreLongerThanTheRunAsAStartDoes) {
 
 TEST_F(DryRuns, MeasureAStepWhereAsked) {
   ASSERT_EQ(Dry({"--measure"}), 0) << errors_;
-  EXPECT_TRUE(Says(" s per step of 16 rows on this machine")) << output_;
+  EXPECT_TRUE(Says(" s per step of 16 rows on the CPU of this machine")) << output_;
   EXPECT_TRUE(Says("for 48 steps")) << output_;
 }
 
