@@ -123,8 +123,9 @@ class C10dCommunicator final : public Communicator {
     }
     shape[0] = most * world_size();
     at::Tensor all = part.new_empty(shape);
+    // By the names that both LibTorch 2.11 and 2.15 know.
     Run("AllGather", part,
-        [&](c10d::Backend& backend) { return backend.all_gather_single(all, part); });
+        [&](c10d::Backend& backend) { return backend._allgather_base(all, part); });
     if (least == most) return all;
     std::vector<at::Tensor> parts;
     for (std::size_t r = 0; r < rows_per_rank.size(); ++r) {
@@ -144,7 +145,7 @@ class C10dCommunicator final : public Communicator {
     shape[0] /= world_size();
     at::Tensor mine = all.new_empty(shape);
     Run("ReduceScatterSum", all,
-        [&](c10d::Backend& backend) { return backend.reduce_scatter_single(mine, all); });
+        [&](c10d::Backend& backend) { return backend._reduce_scatter_base(mine, all); });
     return mine;
   }
 

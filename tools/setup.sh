@@ -8,22 +8,24 @@ cd "$(dirname "$0")/.."
 usage() {
   cat <<'TEXT'
 Installs everything that building and testing need; skips what is installed.
-usage: tools/setup.sh [--no-torch] [--openclipart] [--cuda] [--clang] [--fuzz]
+usage: tools/setup.sh [--no-torch] [--openclipart] [--cuda] [--torch-2.11] [--clang] [--fuzz]
   --no-torch     install only what the data tools need (build with -DFASTCLIP_TRAINER=OFF)
   --openclipart  also install the quickstart's training images (Debian's openclipart, 320 MB on disk)
   --clang        also install clang, for tests/check_locks.sh
   --fuzz         also install clang with libFuzzer, for tools/fuzz.sh
   --cuda         also install PyTorch's NVIDIA wheels in build/venv-cuda (about 3 GB; build with -DFASTCLIP_CUDA=ON)
+  --torch-2.11   also install LibTorch 2.11's headers, for tests/check_torch.py (531 MB to download, 80 MB on disk)
 example: tools/setup.sh && cmake --preset release && cmake --build build
 TEXT
 }
 
-torch=1 openclipart=0 cuda=0 clang=0 fuzz=0
+torch=1 openclipart=0 cuda=0 torch_211=0 clang=0 fuzz=0
 for word in "$@"; do
   case "$word" in
     --no-torch) torch=0 ;;
     --openclipart) openclipart=1 ;;
     --cuda) cuda=1 ;;
+    --torch-2.11) torch_211=1 ;;
     --clang) clang=1 ;;
     --fuzz) fuzz=1 ;;
     --help|-h) usage; exit 0 ;;
@@ -83,6 +85,25 @@ if [ "$cuda" = 1 ]; then
     touch "$mark"
     done_step
   fi
+fi
+
+headers=build/torch-2.11-headers
+if [ "$torch_211" = 1 ] && [ ! -e "$headers/torch/version.py" ]; then
+  step "LibTorch 2.11's headers, from the torch wheel (531 MB)"
+  rm -rf "$headers"
+  mkdir -p "$headers/wheel"
+  "$venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$headers/wheel" torch==2.11.0
+  # version.py is the last: it marks complete headers.
+  for part in torch/include/ torch/version.py; do
+    "$venv/bin/python" - "$headers" "$part" <<'PYTHON'
+import pathlib, sys, zipfile
+folder, part = pathlib.Path(sys.argv[1]), sys.argv[2]
+with zipfile.ZipFile(next((folder / "wheel").glob("*.whl"))) as wheel:
+    wheel.extractall(folder, [name for name in wheel.namelist() if name.startswith(part)])
+PYTHON
+  done
+  rm -r "$headers/wheel"
+  done_step
 fi
 
 share=build/share

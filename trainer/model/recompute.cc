@@ -29,7 +29,8 @@ struct Part : torch::CustomClassHolder {
 
 /// Throws where the graph of `y` reaches a leaf that is not in `listed`.
 void RefuseOtherLeaves(const at::Tensor& y, const autograd::variable_list& listed) {
-  std::vector<c10::intrusive_ptr<autograd::Node>> known;
+  // Kept alive; shared_ptrs in LibTorch 2.11, intrusive_ptrs in 2.15.
+  std::vector<decltype(autograd::impl::grad_accumulator(y))> known;
   std::unordered_set<const autograd::Node*> seen;
   for (const at::Tensor& tensor : listed) {
     if (!tensor.requires_grad()) continue;

@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <stdexcept>
+#include <utility>
 
 namespace fastclip {
 
@@ -36,8 +37,10 @@ struct GradientReducer::Buckets {
   bool overlap;
   std::vector<Bucket> buckets;
   std::vector<Place> places;  // one a parameter
+  // A shared_ptr in LibTorch 2.11, an intrusive_ptr in 2.15.
+  using NodePtr = decltype(autograd::impl::grad_accumulator(std::declval<const at::Tensor&>()));
   // Kept alive: a parameter knows its node only weakly.
-  std::vector<std::pair<c10::intrusive_ptr<autograd::Node>, std::uintptr_t>> hooks;
+  std::vector<std::pair<NodePtr, std::uintptr_t>> hooks;
   std::size_t next = 0;  // the first bucket not started
   bool last = false;     // gradients that come now are the step's last
 };
