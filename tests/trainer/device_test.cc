@@ -1,10 +1,8 @@
-// The training step on a device that is not the CPU, without a GPU:
-// tests/support/stand_in_device.h.
+// The training step, evaluation and resume on a device that is not the CPU equal the CPU's. The
+// device is the program's: tests/trainer/device_under_test.h.
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <c10/core/Event.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -16,8 +14,8 @@
 #include "pipeline/loader/batch_loader.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/paths.h"
-#include "tests/support/stand_in_device.h"
 #include "tests/support/thread_communicator.h"
+#include "tests/trainer/device_under_test.h"
 #include "tests/trainer/small_model.h"
 #include "tests/trainer/step_rank.h"
 #include "trainer/base/kernels.h"
@@ -25,9 +23,9 @@
 #include "trainer/eval/encode_set.h"
 #include "trainer/eval/linear_probe.h"
 #include "trainer/eval/retrieval.h"
+#include "trainer/eval/zero_shot.h"
 #include "trainer/model/attention.h"
 #include "trainer/model/autocast.h"
-#include "trainer/eval/zero_shot.h"
 #include "trainer/state/safetensors.h"
 #include "trainer/step/batch_tensors.h"
 #include "trainer/step/pinned_memory.h"
@@ -35,77 +33,32 @@
 namespace fastclip {
 namespace {
 
-const at::Device kDevice = stand_in::Device();
+namespace under_test = device_under_test;
 
-class StandInDevice : public testing::Test {
+class OnDevice : public testing::Test {
  protected:
   void SetUp() override {
-    stand_in::Register();
-    stand_in::ResetCounts();
+    const std::string lack = under_test::Open();
+    if (!lack.empty()) GTEST_SKIP() << lack;
+    UseKernels({.tf32 = false});  // the CPU's float32 products have all of their bits
+    under_test::ResetHostWaits();
   }
-  static at::Tensor Pinned(const std::vector<float>& values) {
-    const at::Tensor tensor = at::empty({static_cast<std::int64_t>(values.size())});
-    c10::DataPtr data = stand_in::PinnedMemory().allocate(tensor.nbytes());
-    at::Tensor pinned = at::empty({0}).set_(
-        c10::Storage(c10::Storage::use_byte_size_t(), tensor.nbytes(), std::move(data)), 0,
-        tensor.sizes(), tensor.strides());
-    std::copy(values.begin(), values.end(), pinned.mutable_data_ptr<float>());
-    return pinned;
-  }
+  void TearDown() override { UseKernels({}); }
+
+  at::Device device_ = under_test::Device();
 };
 
-TEST_F(StandInDevice, ComputesAsTheCpu) {
-  const at::Tensor x = at::arange(12, at::kFloat).view({3, 4});
-  const at::Tensor y = x.to(kDevice);
-  EXPECT_EQ(y.device(), kDevice);
-  EXPECT_TRUE(at::equal((y.t().matmul(y) * 2 + 1).cpu(), x.t().matmul(x) * 2 + 1));
-  at::Tensor part = y.narrow(0, 1, 2);
-  part.add_(1);  // in place, through a view
-  EXPECT_TRUE(at::equal(y.cpu(), at::cat({x.narrow(0, 0, 1), x.narrow(0, 1, 2) + 1})));
-  const at::Tensor leaf = y.clone().set_requires_grad(true);
-  (leaf * leaf).sum().backward();
-  EXPECT_TRUE(at::equal(leaf.grad().cpu(), 2 * y.cpu()));
-}
-
-TEST_F(StandInDevice, RefusesACpuTensorInADeviceOp) {
-  const at::Tensor x = at::ones({3}).to(kDevice);
-  EXPECT_THROW(x + at::ones({3}), std::exception);
-  EXPECT_THROW(x.index_select(0, at::zeros({1}, at::kLong)), std::exception);
-  EXPECT_NO_THROW(x + at::ones({}));
-}
-
-TEST_F(StandInDevice, CountsWhatTheHostWaitsFor) {
-  const at::Tensor x = at::ones({3}).to(kDevice);
-  EXPECT_EQ(stand_in::counts().blocking_copies, 1);
-  EXPECT_EQ(stand_in::counts().host_reads, 0);
-  EXPECT_EQ(x.sum().item<float>(), 3);
-  x.cpu();
-  EXPECT_EQ(stand_in::counts().host_reads, 2);
-}
-
-TEST_F(StandInDevice, ShowsAWaitThatWasForgotten) {
-  const c10::impl::VirtualGuardImpl device(kDevice.type());
-  const c10::Stream compute = device.getStream(kDevice), copies = device.getNewStream(kDevice);
-  const at::Tensor source = Pinned({1, 2, 3});
-  const at::Tensor target = at::empty({3}, at::TensorOptions(kDevice));
-  device.exchangeStream(copies);
-  target.copy_(source, /*non_blocking=*/true);
-  c10::Event ready(kDevice.type());
-  ready.record(copies);
-  device.exchangeStream(compute);
-  EXPECT_TRUE(at::isnan(target.sum()).item<bool>());
-  ready.block(compute);
-  EXPECT_EQ(target.sum().item<float>(), 6);
-}
-
-TEST_F(StandInDevice, ShowsPinnedMemoryThatWasGivenBackTooEarly) {
-  const at::Tensor target = at::empty({3}, at::TensorOptions(kDevice));
-  target.copy_(Pinned({1, 2, 3}), /*non_blocking=*/true);
-  EXPECT_TRUE(at::isnan(target.sum()).item<bool>());
+/// Where the device counts what the host waits for.
+void ExpectHostWaits(std::int64_t reads, std::optional<std::int64_t> late_copies = {}) {
+  const auto waits = under_test::host_waits();
+  if (!waits) return;
+  EXPECT_EQ(waits->reads, reads);
+  EXPECT_EQ(waits->blocking_copies, 0);
+  if (late_copies) EXPECT_EQ(waits->late_copies, *late_copies);
 }
 
 /// A step of the GPU path against the same step on the CPU.
-class DeviceStep : public StandInDevice, public testing::WithParamInterface<const char*> {};
+class DeviceStep : public OnDevice, public testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(EveryObjective, DeviceStep,
                          testing::Values("fastclip_v0", "fastclip_v1", "fastclip_v2", "fastclip_v3",
                                          "sogclr", "isogclr", "openclip", "siglip"));
@@ -128,29 +81,32 @@ void ExpectSameSteps(Rank& cpu, Rank& device, std::int64_t parts = 1, double tol
 TEST_P(DeviceStep, EqualsTheCpus) {
   const auto comm = WorldOfOne();
   Rank cpu(GetParam(), {kLanes}, *comm, 0.5);
-  Rank device(GetParam(), {kLanes}, *comm, 0.5, "fp64", {}, kDevice);
+  Rank device(GetParam(), {kLanes}, *comm, 0.5, "fp64", {}, device_);
   ExpectSameSteps(cpu, device);
 }
 
 TEST_P(DeviceStep, EqualsTheCpusInMicroBatches) {
   const auto comm = WorldOfOne();
   Rank cpu(GetParam(), {kLanes}, *comm);
-  Rank device(GetParam(), {kLanes}, *comm, 0, "fp64", {}, kDevice);
+  Rank device(GetParam(), {kLanes}, *comm, 0, "fp64", {}, device_);
   ExpectSameSteps(cpu, device, 4);
 }
 
 TEST_P(DeviceStep, EqualsTheCpusOnSeveralRanks) {
+  // Ranks that are threads need a device each: backward passes of one run in one thread.
+  if (under_test::count() < 2) GTEST_SKIP() << "one device only";
   for (const std::vector<std::int64_t>& cut :
        {std::vector<std::int64_t>{4, 4}, std::vector<std::int64_t>{3, 2, 2, 1}}) {
+    if (static_cast<int>(cut.size()) > under_test::count()) continue;
     RunRanks(static_cast<int>(cut.size()), [&](Communicator& comm) {
       Rank cpu(GetParam(), cut, comm);
-      Rank device(GetParam(), cut, comm, 0, "fp64", {}, stand_in::Device(comm.rank()));
+      Rank device(GetParam(), cut, comm, 0, "fp64", {}, under_test::Device(comm.rank()));
       ExpectSameSteps(cpu, device);
     });
   }
 }
 
-class DeviceOptimizer : public StandInDevice, public testing::WithParamInterface<const char*> {};
+class DeviceOptimizer : public OnDevice, public testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(EveryOptimizer, DeviceOptimizer,
                          testing::Values("adamw", "lamb", "lion", "sgdm"));
 
@@ -158,19 +114,19 @@ TEST_P(DeviceOptimizer, EqualsTheCpus) {
   const auto comm = WorldOfOne();
   const OptimizerOptions options{.name = GetParam()};
   Rank cpu("fastclip_v3", {kLanes}, *comm, 0, "fp64", {}, at::kCPU, options);
-  Rank device("fastclip_v3", {kLanes}, *comm, 0, "fp64", {}, kDevice, options);
+  Rank device("fastclip_v3", {kLanes}, *comm, 0, "fp64", {}, device_, options);
   // lion's step is a sign: where a gradient is zero up to rounding it can differ.
   ExpectSameSteps(cpu, device, 1, 1e-9, GetParam() == std::string("lion") ? 1e-2 : 0);
 }
 
-class DevicePrecision : public StandInDevice, public testing::WithParamInterface<const char*> {};
+class DevicePrecision : public OnDevice, public testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(EveryPrecision, DevicePrecision,
                          testing::Values("fp32", "amp_bf16", "amp"));
 
 TEST_P(DevicePrecision, IsCloseToTheCpus) {
   const auto comm = WorldOfOne();
   Rank cpu("fastclip_v3", {kLanes}, *comm, 0, GetParam());
-  Rank device("fastclip_v3", {kLanes}, *comm, 0, GetParam(), {}, kDevice);
+  Rank device("fastclip_v3", {kLanes}, *comm, 0, GetParam(), {}, device_);
   const Precision precision = PrecisionOf(GetParam());
   const double ulp = precision.autocast == at::kBFloat16 ? 1.0 / 256
                      : precision.autocast                ? 1.0 / 2048
@@ -182,27 +138,27 @@ TEST_P(DevicePrecision, IsCloseToTheCpus) {
     EXPECT_NEAR(report.gradient_norm, expected.gradient_norm, 32 * ulp * expected.gradient_norm);
   }
   // The towers compute in the lower precision there too: their features differ from float32's.
-  Rank exact("fastclip_v3", {kLanes}, *comm, 0, "fp32", {}, kDevice);
+  Rank exact("fastclip_v3", {kLanes}, *comm, 0, "fp32", {}, device_);
   const double apart = std::abs(
       exact.Run(0).contrastive_loss -
-      Rank("fastclip_v3", {kLanes}, *comm, 0, GetParam(), {}, kDevice).Run(0).contrastive_loss);
+      Rank("fastclip_v3", {kLanes}, *comm, 0, GetParam(), {}, device_).Run(0).contrastive_loss);
   EXPECT_EQ(apart > 1e-6, precision.autocast.has_value()) << apart;
 }
 
-TEST_F(StandInDevice, NormalisesInTheLowPrecisionAsTheCpu) {
+TEST_F(OnDevice, NormalisesInTheLowPrecisionAsTheCpu) {
   const at::NoGradGuard no_grad;
   FreshWeights weights(1, at::kFloat);
   LayerNorm cpu(weights, "a", 64), device(weights, "b", 64);
   cpu.weight.copy_(at::linspace(0.5, 2, 64));
-  device.weight = cpu.weight.to(kDevice);
-  device.bias = cpu.bias.to(kDevice);
+  device.weight = cpu.weight.to(device_);
+  device.bias = cpu.bias.to(device_);
   const at::Tensor values = at::linspace(0, 90, 4 * 64).sin().add(9).view({4, 64});
   for (const at::ScalarType low : {at::kBFloat16, at::kHalf}) {
     const double ulp = low == at::kBFloat16 ? 1.0 / 256 : 1.0 / 2048;
     for (const at::ScalarType type : {at::kFloat, low}) {
       const at::Tensor x = values.to(type);
-      const AutocastGuard on_cpu(at::kCPU, low), on_device(kDevice.type(), low);
-      const at::Tensor y = device(x.to(kDevice));
+      const AutocastGuard on_cpu(at::kCPU, low), on_device(device_.type(), low);
+      const at::Tensor y = device(x.to(device_));
       EXPECT_EQ(y.scalar_type(), low);
       EXPECT_TRUE(at::allclose(y.cpu().to(at::kFloat), cpu(x).to(at::kFloat), 2 * ulp, ulp));
     }
@@ -229,46 +185,43 @@ TEST_P(DevicePrecision, InGroupsByLengthEqualsTheCpuWithoutThem) {
   ModelConfig config = ThinModel("fastclip_v3");
   config.text.layers = 2;
   Rank cpu("fastclip_v3", {kLanes}, *comm, 0, GetParam(), config);
-  Rank device("fastclip_v3", {kLanes}, *comm, 0, GetParam(), config, kDevice);
-  device.table.MoveTo(kDevice);
+  Rank device("fastclip_v3", {kLanes}, *comm, 0, GetParam(), config, device_);
+  device.table.MoveTo(device_);
   const double ulp = PrecisionOf(GetParam()).autocast ? 1.0 / 256 : 1e-6;
   for (std::int64_t step = 0; step < 2; ++step) {
     Rank::Part part = device.Micro(step, 2);
     for (MicroBatch& micro : part.micro) GroupByLength(micro);
     ASSERT_GT(part.micro.front().groups.groups.size(), 1u);
-    stand_in::ResetCounts();
+    under_test::ResetHostWaits();
     const StepReport report = device.RunOn(part, step), expected = cpu.Run(step, 2);
-    EXPECT_EQ(stand_in::counts().event_waits, 1);
-    EXPECT_EQ(stand_in::counts().blocking_copies, 0);
+    ExpectHostWaits(1);
     EXPECT_NEAR(report.contrastive_loss, expected.contrastive_loss,
                 8 * ulp * expected.contrastive_loss);
     EXPECT_NEAR(report.gradient_norm, expected.gradient_norm, 32 * ulp * expected.gradient_norm);
   }
 }
 
-TEST_F(StandInDevice, StepOfAResNetEqualsTheCpus) {
+TEST_F(OnDevice, StepOfAResNetEqualsTheCpus) {
   const auto comm = WorldOfOne();
   Rank cpu("fastclip_v3", {kLanes}, *comm, 0, "fp64", ThinResNet());
-  Rank device("fastclip_v3", {kLanes}, *comm, 0, "fp64", ThinResNet(), kDevice);
+  Rank device("fastclip_v3", {kLanes}, *comm, 0, "fp64", ThinResNet(), device_);
   ExpectSameSteps(cpu, device);
 }
 
 TEST_P(DeviceStep, WithItsStateOnTheDeviceReadsOnceAndCopiesWithoutWaiting) {
   const auto comm = WorldOfOne();
   Rank cpu(GetParam(), {kLanes}, *comm, 0.5);
-  Rank device(GetParam(), {kLanes}, *comm, 0.5, "fp64", {}, kDevice);
-  device.table.MoveTo(kDevice);
+  Rank device(GetParam(), {kLanes}, *comm, 0.5, "fp64", {}, device_);
+  device.table.MoveTo(device_);
   ExpectSameSteps(cpu, device);
   const auto micro = device.Micro(3, 1);
-  stand_in::ResetCounts();
+  under_test::ResetHostWaits();
   device.RunOn(micro, 3);
-  EXPECT_EQ(stand_in::counts().event_waits, 1);  // of the report
-  EXPECT_EQ(stand_in::counts().host_reads, 0);
-  EXPECT_EQ(stand_in::counts().blocking_copies, 0);
+  ExpectHostWaits(1);
 }
 
-TEST_F(StandInDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
-  AllocatorMemory pinned(stand_in::PinnedMemory());
+TEST_F(OnDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
+  AllocatorMemory pinned(under_test::PinnedMemory());
   const FakeSource source(64);
   const ByteTokenizer tokenizer;
   const OrderPlan plan({.size = 64, .batch_size = 24, .lanes = 2});
@@ -279,17 +232,15 @@ TEST_F(StandInDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
   const std::optional<Batch> batch = loader.Next();
   ASSERT_TRUE(batch);
   const PatchDropout half{.share = 0.5, .patches = 16, .seed = 1};
-  const TensorTarget target{.device = kDevice, .length_groups = 4, .non_blocking = true};
+  const TensorTarget target{.device = device_, .length_groups = 4, .non_blocking = true};
   MicroBatchesOf(*batch, 1, target, half);  // the first makes the constants
-  stand_in::ResetCounts();
+  under_test::ResetHostWaits();
   const std::vector<MicroBatch> device = MicroBatchesOf(*batch, 3, target, half);
-  EXPECT_EQ(stand_in::counts().blocking_copies, 0);
-  EXPECT_EQ(stand_in::counts().host_reads, 0);
   const std::vector<MicroBatch> cpu = MicroBatchesOf(*batch, 3, {.length_groups = 4}, half);
   int grouped = 0;
   for (const MicroBatch& part : cpu) grouped += part.groups.groups.empty() ? 0 : 1;
   EXPECT_GT(grouped, 0);
-  EXPECT_EQ(stand_in::counts().late_copies, 3 * 4 + grouped);
+  ExpectHostWaits(0, 3 * 4 + grouped);
   for (std::size_t i = 0; i < cpu.size(); ++i) {
     EXPECT_TRUE(at::equal(device[i].images.cpu(), cpu[i].images));
     EXPECT_TRUE(at::equal(device[i].tokens.cpu(), cpu[i].tokens));
@@ -302,8 +253,8 @@ TEST_F(StandInDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
 }
 
 // As the trainer does: the batch goes after the step's report.
-TEST_F(StandInDevice, ABatchMayGoOnceItsStepHasReported) {
-  AllocatorMemory pinned(stand_in::PinnedMemory());
+TEST_F(OnDevice, ABatchMayGoOnceItsStepHasReported) {
+  AllocatorMemory pinned(under_test::PinnedMemory());
   const FakeSource source(64);
   const ByteTokenizer tokenizer;
   ModelConfig config = ThinModel("fastclip_v1");
@@ -315,7 +266,7 @@ TEST_F(StandInDevice, ABatchMayGoOnceItsStepHasReported) {
   const auto comm = WorldOfOne();
   std::vector<std::unique_ptr<Rank>> ranks;
   std::vector<double> losses;
-  for (const at::Device where : {at::Device(at::kCPU), kDevice}) {
+  for (const at::Device where : {at::Device(at::kCPU), device_}) {
     ranks.push_back(std::make_unique<Rank>("fastclip_v1", std::vector<std::int64_t>{kLanes}, *comm,
                                            0, "fp64", config, where));
     Rank& rank = *ranks.back();
@@ -339,12 +290,12 @@ TEST_F(StandInDevice, ABatchMayGoOnceItsStepHasReported) {
   EXPECT_TRUE(at::allclose(ranks[0]->table.values(), ranks[1]->table.values().cpu(), 1e-9, 1e-9));
 }
 
-TEST_F(StandInDevice, EvaluatesAsTheCpu) {
+TEST_F(OnDevice, EvaluatesAsTheCpu) {
   const ModelConfig config = SmallModel(/*context_length=*/20);
   const FakeSource source(13);
   std::vector<EncodedSet> sets;
   std::vector<std::vector<std::pair<std::string, double>>> metrics;
-  for (const at::Device where : {at::Device(at::kCPU), kDevice}) {
+  for (const at::Device where : {at::Device(at::kCPU), device_}) {
     const ClipModel model(config, 7, 0.07, at::kDouble, {}, where);
     EncodeOptions options;
     options.batch_size = 4;
@@ -362,13 +313,13 @@ TEST_F(StandInDevice, EvaluatesAsTheCpu) {
   EXPECT_EQ(metrics[0], metrics[1]);
 }
 
-TEST_F(StandInDevice, ClassifiesAsTheCpuZeroShotAndByALinearProbe) {
+TEST_F(OnDevice, ClassifiesAsTheCpuZeroShotAndByALinearProbe) {
   const ModelConfig config = SmallModel(/*context_length=*/20);
   const FakeSource source(40);
   const ClassPrompts prompts{{"a cat", "a dog", "a cow"}, {"{c}", "a photo of {c}."}};
   std::vector<at::Tensor> class_weights, probes;
   std::vector<ClassMetrics> metrics, fitted;
-  for (const at::Device where : {at::Device(at::kCPU), kDevice}) {
+  for (const at::Device where : {at::Device(at::kCPU), device_}) {
     const ClipModel model(config, 7, 0.07, at::kDouble, {}, where);
     EncodeOptions options;
     options.batch_size = 16;
@@ -396,17 +347,17 @@ TEST_F(StandInDevice, ClassifiesAsTheCpuZeroShotAndByALinearProbe) {
   EXPECT_EQ(fitted[0].top_1, fitted[1].top_1);
 }
 
-TEST_F(StandInDevice, ResumesFromItsFilesAsIfItHadGoneOn) {
+TEST_F(OnDevice, ResumesFromItsFilesAsIfItHadGoneOn) {
   const auto comm = WorldOfOne();
   const TemporaryFolder folder;
   const auto make = [&] {
     auto rank = std::make_unique<Rank>("fastclip_v1", std::vector<std::int64_t>{kLanes}, *comm, 0,
-                                       "fp32", std::nullopt, kDevice);
+                                       "fp32", std::nullopt, device_);
     return rank;
   };
   const auto whole = make(), first = make();
-  whole->table.MoveTo(kDevice);
-  first->table.MoveTo(kDevice);
+  whole->table.MoveTo(device_);
+  first->table.MoveTo(device_);
   for (std::int64_t step = 0; step < 4; ++step) whole->Run(step);
   for (std::int64_t step = 0; step < 2; ++step) first->Run(step);
   WriteSafetensors(folder / "model.safetensors", first->model.parameters());
@@ -418,30 +369,18 @@ TEST_F(StandInDevice, ResumesFromItsFilesAsIfItHadGoneOn) {
   second->optimizer->LoadState(ReadSafetensors(folder / "optimizer.safetensors").tensors,
                                "optimizer");
   second->table.values().copy_(ReadSafetensors(folder / "state.safetensors").tensors[0].second);
-  second->table.MoveTo(kDevice);
+  second->table.MoveTo(device_);
   for (std::int64_t step = 2; step < 4; ++step) second->Run(step);
-  EXPECT_TRUE(at::equal(second->Weights(), whole->Weights()));
-  EXPECT_TRUE(at::equal(second->table.values().cpu(), whole->table.values().cpu()));
+  const double apart = under_test::repeat_tolerance();
+  EXPECT_TRUE(at::allclose(second->Weights(), whole->Weights(), apart, apart));
+  EXPECT_TRUE(
+      at::allclose(second->table.values().cpu(), whole->table.values().cpu(), apart, apart));
 }
 
-TEST(Kernels, OfAttentionGiveTheSameUpToRounding) {
-  const auto comm = WorldOfOne();
-  std::vector<double> losses;
-  for (const char* attention : {"auto", "flash", "math"}) {
-    UseKernels({.tf32 = false, .attention = attention});
-    EXPECT_FALSE(at::globalContext().allowTF32CuBLAS());
-    EXPECT_EQ(at::globalContext().userEnabledMathSDP(), attention != std::string("flash"));
-    losses.push_back(Rank("fastclip_v3", {kLanes}, *comm).Run(0).loss);
-  }
-  UseKernels({});
-  EXPECT_NEAR(losses[1], losses[0], 1e-12);
-  EXPECT_NEAR(losses[2], losses[0], 1e-12);
-}
-
-TEST_F(StandInDevice, TableKeepsTheLastOfEqualRecords) {
+TEST_F(OnDevice, TableKeepsTheLastOfEqualRecords) {
   const OrderPlan plan(
       {.size = 64, .batch_size = 8, .lanes = 8, .chunk = 1, .window = 8, .seed = 3});
-  for (const at::Device where : {at::Device(at::kCPU), kDevice}) {
+  for (const at::Device where : {at::Device(at::kCPU), device_}) {
     SampleTable table(plan, plan.LanesOf(0, std::vector<std::int64_t>{8}), {"u"}, {-1}, at::kFloat);
     table.MoveTo(where);
     const std::vector<std::int64_t> records = {5, 9, 5, 7};

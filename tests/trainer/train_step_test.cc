@@ -14,6 +14,7 @@
 
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/step_rank.h"
+#include "trainer/base/kernels.h"
 
 namespace fastclip {
 namespace {
@@ -229,6 +230,20 @@ TEST(TrainStep, SeesEveryEstimatorForTheFirstTimeOnce) {
     EXPECT_EQ(rank.Run(step).first_visits, 1.0);
   }
   EXPECT_EQ(rank.Run(rank.plan.steps_per_epoch()).first_visits, 0.0);
+}
+
+TEST(Kernels, OfAttentionGiveTheSameUpToRounding) {
+  const auto comm = WorldOfOne();
+  std::vector<double> losses;
+  for (const char* attention : {"auto", "flash", "math"}) {
+    UseKernels({.tf32 = false, .attention = attention});
+    EXPECT_FALSE(at::globalContext().allowTF32CuBLAS());
+    EXPECT_EQ(at::globalContext().userEnabledMathSDP(), attention != std::string("flash"));
+    losses.push_back(Rank("fastclip_v3", {kLanes}, *comm).Run(0).loss);
+  }
+  UseKernels({});
+  EXPECT_NEAR(losses[1], losses[0], 1e-12);
+  EXPECT_NEAR(losses[2], losses[0], 1e-12);
 }
 
 }  // namespace
