@@ -29,7 +29,7 @@ rooms_in_order() {
   done
 }
 rooms_in_order pipeline base files records pixels shards sources order loader convert
-rooms_in_order tools cli data bench eval train
+rooms_in_order tools cli data bench eval train gpu
 rooms_in_order trainer base model optim objective config step state eval log run
 
 complain 'no torch in tokenizer/ and pipeline/' \

@@ -1,10 +1,14 @@
 """Times complete training steps of OpenCLIP in Python on the inputs of `fastclip bench step --inputs FILE`.
 
-usage: openclip_step.py FILE.safetensors
-It first compares a forward pass with FILE's features of the same weights. A step is towers, OpenCLIP's loss, backward
-and fused AdamW. Prints one JSON object with the keys of `fastclip bench step --json`.
+usage: openclip_step.py FILE.safetensors [--device cuda] [--precision amp_bf16] [--compile] [--rows N[,N…]]
+                        [--seconds S] [--steps N]
+It first compares a forward pass on the CPU with FILE's features of the same weights. A step is towers, OpenCLIP's loss,
+backward and fused AdamW. Prints one JSON object with the keys of `fastclip bench step --json`, or one line for each
+number of --rows, for which FILE's rows are repeated. --steps: so many steps of full captions, not timed.
+On a GPU a step includes the copy of the batch from pinned memory and, as in OpenCLIP's loop, no wait for the loss.
 """
 
+import argparse
 import json
 import statistics
 import sys
@@ -37,28 +41,42 @@ def make_optimizer(model, setup):
     return torch.optim.AdamW(groups, lr=words["lr"], betas=betas, eps=words["eps"], fused=True)
 
 
-def autocast(setup):
-    dtype = {"amp": torch.float16, "amp_bf16": torch.bfloat16}.get(setup["precision"])
-    return torch.autocast("cpu", dtype=dtype, enabled=dtype is not None)
+class Steps:
+    """Training steps of a model on the same inputs, from memory of the host."""
+
+    def __init__(self, model, optimizer, setup, device, compiled):
+        self.model, self.optimizer, self.device = model, optimizer, torch.device(device)
+        self.dtype = {"amp": torch.float16, "amp_bf16": torch.bfloat16}.get(setup["precision"])
+        self.scaler = torch.amp.GradScaler(device, enabled=device == "cuda" and setup["precision"] == "amp")
+        self.features = torch.compile(self.both) if compiled else self.both
+        self.loss_of = ClipLoss()
+
+    def both(self, images, tokens):
+        return self.model.encode_image(images, normalize=True), self.model.encode_text(tokens, normalize=True)
+
+    def __call__(self, images, tokens):
+        images, tokens = (part.to(self.device, non_blocking=True) for part in (images, tokens))
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            loss = self.loss_of(*self.features(images, tokens), self.model.logit_scale.exp())
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, 4.6052)
+        if self.device.type == "cpu":
+            loss.item()
 
 
-def time_steps(model, optimizer, images, tokens, setup):
-    seconds = setup["seconds"]
-    loss_of = ClipLoss()
+def time_steps(step, images, tokens, seconds):
+    if step.device.type == "cuda":
+        return time_on_gpu(step, images.pin_memory(), tokens.pin_memory(), seconds)
     rows = len(images)
     wall, core = [], []
     started = time.perf_counter()
     while len(wall) < 2 or (time.perf_counter() - started < seconds):
         t, c = time.perf_counter(), time.process_time()
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(setup):
-            features = model.encode_image(images, normalize=True), model.encode_text(tokens, normalize=True)
-            loss = loss_of(*features, model.logit_scale.exp())
-        loss.backward()
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, 4.6052)
-        loss.item()
+        step(images, tokens)
         wall.append(time.perf_counter() - t)
         core.append(time.process_time() - c)
     wall, core = statistics.median(wall[1:]), statistics.median(core[1:])
@@ -69,10 +87,53 @@ def time_steps(model, optimizer, images, tokens, setup):
     }
 
 
-def main(path):
+def time_on_gpu(step, images, tokens, seconds):
+    for _ in range(3):  # compiles, and allocates what the others find
+        step(images, tokens)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    core, started, count = time.process_time(), time.perf_counter(), 0
+    while count < 2 or time.perf_counter() - started < seconds:
+        step(images, tokens)
+        count += 1
+        if count % 4 == 0:  # so that the host is not ahead by seconds
+            torch.cuda.synchronize()
+    torch.cuda.synchronize()
+    wall, core = (time.perf_counter() - started) / count, (time.process_time() - core) / count
+    return {
+        "samples_per_second": len(images) / wall,
+        "samples_per_core_second": len(images) / core,
+        "step_ms": 1000 * wall,
+        "gpu_peak_mb": torch.cuda.max_memory_allocated() / 1e6,
+    }
+
+
+def repeated(tensor, rows):
+    return tensor.repeat(-(-rows // len(tensor)), *[1] * (tensor.ndim - 1))[:rows].contiguous()
+
+
+def parse(words):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("path")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--rows", type=lambda text: [int(n) for n in text.split(",")], default=[0])
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--steps", type=int, default=0)
+    return parser.parse_args(words)
+
+
+def main(words):
+    asked = parse(words)
+    path = asked.path
     with safe_open(path, "pt") as file:
         setup = json.loads(file.metadata()["setup"])
+    setup["precision"] = asked.precision or setup["precision"]
+    setup["seconds"] = setup["seconds"] if asked.seconds is None else asked.seconds
     torch.set_num_threads(setup["threads"])
+    # As in OpenCLIP's training.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.benchmark = True
     tensors = load_file(path)
     model = make_model(setup, tensors)
     dtype = next(model.parameters()).dtype
@@ -86,13 +147,19 @@ def main(path):
             difference = (features - tensors[f"{side}_features"]).abs().max().item()
             if difference > 1e-5:
                 sys.exit(f"{side} features differ by {difference} (at most 1e-5): the models are not the same")
-    model.train()
-    optimizer = make_optimizer(model, setup)
-    result = {"peer": "OpenCLIP 3.3.0 in Python", "threads": setup["threads"]}
-    for length in ("real", "full"):
-        result[length] = time_steps(model, optimizer, images, tensors[f"tokens/{length}"], setup)
-    print(json.dumps(result))
+    model.to(asked.device).train()
+    step = Steps(model, make_optimizer(model, setup), setup, asked.device, asked.compile)
+    for rows in (count or len(images) for count in asked.rows):
+        batch = repeated(images, rows)
+        texts = {length: repeated(tensors[f"tokens/{length}"], rows) for length in ("real", "full")}
+        for _ in range(asked.steps):
+            step(batch, texts["full"])
+        result = {"peer": "OpenCLIP 3.3.0 in Python", "threads": setup["threads"], "rows": rows, "steps": asked.steps}
+        if not asked.steps:
+            for length, tokens in texts.items():
+                result[length] = time_steps(step, batch, tokens, setup["seconds"])
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])
