@@ -39,12 +39,13 @@ def main():
     for script in scripts:
         said = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60)
         assert said.returncode == 0 and len(said.stdout) > 20 and not said.stderr, (script, said)
-    for script in ("quickstart.sh", "quickstart_data.sh", "setup.sh", "peers.sh", "fuzz.sh", "test.sh"):
-        said = subprocess.run([f"tools/{script}", "no-such-word"], capture_output=True, text=True, timeout=60)
+    own_options = {"quickstart", "quickstart_data", "setup", "peers", "fuzz", "test", "gpu_bundle", "gpu_check"}
+    for script in own_options:
+        said = subprocess.run([f"tools/{script}.sh", "no-such-word"], capture_output=True, text=True, timeout=60)
         assert said.returncode == 2 and said.stderr, (script, said)
 
     packages = pinned()
-    folders = [pathlib.Path("tools/peers"), pathlib.Path("tests/golden")]
+    folders = [pathlib.Path("tools/peers"), pathlib.Path("tools/gpu"), pathlib.Path("tests/golden")]
     own = {path.stem for folder in folders for path in folder.glob("*.py")}
     for path in (path for folder in folders for path in folder.glob("*.py")):
         for module in set(imported(path)) - set(sys.stdlib_module_names) - own:
