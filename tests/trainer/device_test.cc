@@ -54,7 +54,7 @@ void ExpectHostWaits(std::int64_t reads, std::optional<std::int64_t> late_copies
   if (!waits) return;
   EXPECT_EQ(waits->reads, reads);
   EXPECT_EQ(waits->blocking_copies, 0);
-  if (late_copies) EXPECT_EQ(waits->late_copies, *late_copies);
+  EXPECT_EQ(waits->late_copies, late_copies.value_or(waits->late_copies));
 }
 
 /// A step of the GPU path against the same step on the CPU.
