@@ -250,6 +250,8 @@ nlohmann::ordered_json JsonOf(const Timing& timing, std::int64_t rows) {
   nlohmann::ordered_json json{{"samples_per_second", samples / timing.step_seconds},
                               {"samples_per_core_second", samples / timing.core_seconds},
                               {"step_ms", 1000 * timing.step_seconds},
+                              {"text_tokens", timing.text_tokens},
+                              {"text_groups", timing.text_groups},
                               {"peak_mb", timing.peak_mb}};
   if (timing.gpu_peak_mb > 0) json["gpu_peak_mb"] = timing.gpu_peak_mb;
   return json;
