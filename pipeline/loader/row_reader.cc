@@ -30,8 +30,8 @@ SkipCounts CountsOf(const std::vector<SkippedRecord>& skipped) {
 
 std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last) {
   return std::runtime_error(
-      fmt::format("{} in a row cannot be used ({}), up to record {}; check the data with fastclip "
-                  "shards lint, or raise pipeline.max_skips_in_a_row",
+      fmt::format("{} in a row cannot be used ({}), up to record {}; repair the data "
+                  "(fastclip shards lint lists bad records), or raise pipeline.max_skips_in_a_row",
                   Counted(counts.total(), "record"), DescribeSkips(counts), ToInt(last)));
 }
 

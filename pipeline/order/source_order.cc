@@ -110,9 +110,10 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
     throw WindowUsedUp(fmt::format(
         "{}window {} of lane {} has no usable record left for row {} of a step ({} in the window); "
         "too many of its records cannot be used: repair the data (fastclip shards lint lists bad "
-        "records), or raise data.window",
+        "records){}",
         resampled() ? "" : fmt::format("epoch {}: ", epoch), resampled() ? epoch : window.number,
-        lane, row, Counted(size, "record")));
+        lane, row, Counted(size, "record"),
+        size < lane_size(lane) ? ", or raise data.window" : ""));
   }
   const Permutation substitutes(
       Key(options_.seed, RandomStream::kSubstitutes, epoch, lane, window.number, draw.number),

@@ -17,7 +17,9 @@ const char* SkipMeaning(Skip cause) {
   static constexpr const char* kMeanings[kSkipCauses] = {
       "the record has no image",
       "the record has no caption, or only blank ones",
-      "the image's bytes are damaged, not an image, or of a format that is off (GIF, BMP)",
+      "the image's bytes are damaged, not an image, or of a format that is off (GIF, BMP: add it "
+      "to "
+      "pipeline.formats, or --formats of shards lint and convert)",
       "over a limit on pixels, scans or bytes",
       "the shard, or the image in it, ends early",
       "the shard or the image file is not there",

@@ -86,7 +86,7 @@ class Explorer {
       return !facts.outdated && facts.stamp == stamp && (!with_checksums || facts.checksums_hash);
     });
     if (known) {
-      if (before != nullptr) RequireSameRecords(path, *before, known->facts());
+      if (before != nullptr) RequireSameRecords(path, *before, known->facts(), IndexAgain());
       return known->facts();
     }
     const auto checked = store.Find(path, name, [&](const FileFacts& facts) {
@@ -96,12 +96,28 @@ class Explorer {
 
     std::optional<WalkedFile> walked = WalkPath(path, files_.walk, options_.add_checksums);
     if (!walked) throw std::runtime_error(path + ": removed while it was being indexed");
-    if (before != nullptr) RequireSameRecords(path, *before, walked->facts);
+    if (before != nullptr) RequireSameRecords(path, *before, walked->facts, IndexAgain());
     if (checked && !options_.add_checksums) TakeOverChecksums(*checked, *walked);
     if (options_.verify_checksums && !walked->facts.checksums_hash)
       ThrowNoChecksums(part_, path, options_);
     ++walked_;
     return (keep_ ? store.Keep(path, name, *walked) : store.Write(path, name, *walked)).facts();
+  }
+
+  /// The command that indexes the list as it is now.
+  std::string IndexAgain() const {
+    std::string command = fmt::format("fastclip shards index '{}'", part_);
+    const auto add = [&](const char* option, const std::string& value) {
+      if (!value.empty()) command += fmt::format(" {} '{}'", option, value);
+    };
+    add("--manifest", options_.manifest);
+    add("--image-key", options_.table.image);
+    add("--caption-key", options_.table.caption);
+    const char separator = options_.table.separator;
+    add("--separator", separator == '\0'   ? ""
+                       : separator == '\t' ? "tab"
+                                           : std::string(1, separator));
+    return command;
   }
 
   /// A copy with another time has the checksums of the file as it was, if its records lie where

@@ -13,11 +13,13 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pipeline/base/ascii.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/files/atomic_file.h"
 #include "pipeline/files/file_system.h"
 #include "pipeline/files/output_file.h"
 #include "pipeline/shards/file_explorer.h"
+#include "pipeline/shards/shard_list.h"
 #include "pipeline/shards/shard_pattern.h"
 #include "pipeline/shards/tar_walk.h"
 
@@ -95,6 +97,20 @@ std::string Named(const std::vector<std::string>& names) {
                            : fmt::format("{} and {} more", names.front(), names.size() - 1);
 }
 
+/// `missing`: those of `paths` that are not there.
+[[noreturn]] void ThrowMissing(const std::string& part, const std::vector<std::string>& paths,
+                               const std::vector<std::string>& missing) {
+  const std::string note = RelativeNote(missing.front());
+  if (paths.size() > 1) {
+    throw std::runtime_error(fmt::format(
+        "'{}': {} of {} files missing: {}{}; correct the list or fetch {}", part, missing.size(),
+        paths.size(), Named(missing), note, missing.size() == 1 ? "it" : "them"));
+  }
+  throw std::runtime_error(fmt::format("'{}'{}: no such file{}; check the path", paths.front(),
+                                       part == paths.front() ? "" : fmt::format(" in '{}'", part),
+                                       note));
+}
+
 std::string NameIn(const fs::path& folder, const std::string& path) {
   return folder.empty() ? path : fs::path(path).lexically_relative(folder).string();
 }
@@ -139,11 +155,7 @@ Draft Compare(const std::string& part, const fs::path& folder,
     draft.unknown.push_back({.file = i, .before = changed && !options.renew ? before : nullptr});
     draft.same = false;
   }
-  if (!missing.empty()) {
-    throw std::runtime_error(
-        fmt::format("'{}': {} of {} files missing: {}; correct the list or fetch them", part,
-                    missing.size(), paths.size(), Named(missing)));
-  }
+  if (!missing.empty()) ThrowMissing(part, paths, missing);
   if (draft.gone.size() == paths.size()) {
     throw std::runtime_error(
         fmt::format("'{}': all indexed files are missing ({}); check that the disk is mounted",
@@ -225,11 +237,17 @@ std::string Rows(std::int64_t count, const char* one, const char* more) {
 
 void WarnOfTable(IndexedFiles& files) {
   const ManifestEntry& table = files.manifest.entries().front();
-  if (table.damaged > 0) {
+  std::string name = fs::path(files.paths.front()).filename();
+  std::ranges::transform(name, name.begin(), LowerAscii);
+  const bool is_json = name.find("json") != name.npos;
+  // The row of a quote that is not closed is told apart, by the table.
+  const std::int64_t damaged = table.damaged - (table.cut ? 1 : 0);
+  if (damaged > 0) {
     files.warnings.push_back(
-        fmt::format("{} invalid (bad_row): too many or too few fields, an open quote, or not a "
-                    "JSON object; fastclip shards lint lists them",
-                    Rows(table.damaged, "is", "are")));
+        is_json ? fmt::format("{} a JSON object (bad_row)", Rows(damaged, "is not", "are not"))
+                : fmt::format("{} too many or too few fields, or text after a closing quote "
+                              "(bad_row)",
+                              Rows(damaged, "has", "have")));
   }
   if (table.incomplete > 0) {
     files.warnings.push_back(
@@ -239,8 +257,8 @@ void WarnOfTable(IndexedFiles& files) {
 }
 
 void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& gone) {
-  std::vector<std::string> missing, cut, damaged, incomplete;
-  std::int64_t lost = 0, lacking = 0, damage = 0;
+  std::vector<std::string> missing, cut, damaged;
+  std::int64_t lost = 0, damage = 0;
   for (const std::size_t i : gone) {
     missing.push_back(files.paths[i]);
     lost += files.manifest.entries()[i].count;
@@ -252,8 +270,6 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
                                     entry.first_damage.end));
       damage += entry.damaged * kTarBlock;
     }
-    if (entry.incomplete > 0) incomplete.push_back(entry.name);
-    lacking += entry.incomplete;
   }
   if (!missing.empty()) {
     files.warnings.push_back(
@@ -272,13 +288,6 @@ void Warn(IndexedFiles& files, FileKind kind, const std::vector<std::size_t>& go
         fmt::format("damaged: {}; {} bytes in all are zeros or garbage where records may have "
                     "been; intact records are used; fetch {} again for the rest",
                     Named(damaged), damage, damaged.size() == 1 ? "it" : "them"));
-  }
-  if (lacking > 0) {
-    files.warnings.push_back(
-        fmt::format("{} an image, or a caption or label (in {}); the members of a record must be "
-                    "adjacent in the tar",
-                    lacking == 1 ? "1 record lacks" : fmt::format("{} records lack", lacking),
-                    Named(incomplete)));
   }
 }
 

@@ -44,7 +44,7 @@ std::vector<std::string> ExpandGlob(const std::string& pattern) {
   }
   if (names.empty()) {
     throw std::runtime_error(
-        fmt::format("no file matches '{}'; check the path{}", pattern,
+        fmt::format("no file matches '{}'{}; check the path{}", pattern, RelativeNote(pattern),
                     pattern.find('[') == pattern.npos
                         ? ""
                         : " ([a-z] matches one character; write \\[ for a bracket)"));
@@ -144,6 +144,13 @@ std::size_t PartEnd(const std::string& list, std::size_t start) {
 
 }  // namespace
 
+std::string RelativeNote(const std::string& path) {
+  if (path.starts_with('/') || IsUri(path)) return "";
+  std::error_code unknown;
+  const std::string folder = std::filesystem::current_path(unknown).string();
+  return unknown ? "" : fmt::format(" (relative to {})", folder);
+}
+
 std::string AbsolutePart(const std::string& part, const std::string& folder) {
   return AbsolutePattern(part, folder);
 }
@@ -181,7 +188,9 @@ std::vector<std::string> ExpandPart(const std::string& part) {
     }
     return names;
   } catch (const std::runtime_error& error) {
-    throw std::runtime_error(fmt::format("shard list '{}': {}", part, error.what()));
+    const std::string what = error.what();
+    const bool names_it = what.find("'" + part + "'") != what.npos;
+    throw std::runtime_error(names_it ? what : fmt::format("'{}': {}", part, what));
   }
 }
 

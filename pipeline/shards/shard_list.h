@@ -28,6 +28,10 @@ std::vector<std::string> SplitList(const std::string& list);
 /// ExpandBraces throws.
 std::vector<std::string> ExpandPart(const std::string& part);
 
+/// " (relative to /work)" for a relative path, "" for others: for errors about files that are not
+/// there.
+std::string RelativeNote(const std::string& path);
+
 /// A part rewritten to mean the same files from any folder: relative names get the absolute
 /// `folder` as prefix, and existing names are escaped.
 std::string AbsolutePart(const std::string& part, const std::string& folder);

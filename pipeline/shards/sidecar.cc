@@ -51,17 +51,19 @@ std::uint64_t HashOfHead(const Head& head) {
 
 }  // namespace
 
-void RequireSameRecords(const std::string& path, const FileFacts& before, const FileFacts& now) {
+void RequireSameRecords(const std::string& path, const FileFacts& before, const FileFacts& now,
+                        const std::string& index_again) {
   if (before.count == 0) return;  // nothing had an index
   if (before.count == now.count && before.content_hash == now.content_hash) return;
-  throw std::runtime_error(fmt::format(
-      "{}: changed since it was indexed ({}), so records would get other indices; restore the old "
-      "file, or run fastclip shards index on the list (with the same --manifest and table options) "
-      "and start a new run",
-      path,
-      before.count == now.count
-          ? fmt::format("still {}, but different ones", Counted(now.count, "record"))
-          : fmt::format("{} then, {} now", Counted(before.count, "record"), now.count)));
+  throw std::runtime_error(
+      fmt::format("{}: changed since it was indexed ({}). To use it as it is now, in a new run: "
+                  "{}. To resume a "
+                  "run, restore the old file",
+                  path,
+                  before.count == now.count
+                      ? fmt::format("still {}, but different ones", Counted(now.count, "record"))
+                      : fmt::format("{} then, {} now", Counted(before.count, "record"), now.count),
+                  index_again));
 }
 
 std::uint32_t RecordChecksum(std::uint64_t xxh3) { return static_cast<std::uint32_t>(xxh3); }

@@ -49,7 +49,11 @@ inline constexpr std::int64_t kMostRecordsOfFile = std::int64_t{1} << 40;
 /// Throws std::runtime_error with the file if `now` would assign a SampleIndex to another record:
 /// another number of records, other keys or, for a table, other bytes. A copy with another time is
 /// fine.
-void RequireSameRecords(const std::string& path, const FileFacts& before, const FileFacts& now);
+/// `index_again`: the command that does so.
+void RequireSameRecords(
+    const std::string& path, const FileFacts& before, const FileFacts& now,
+    const std::string& index_again =
+        "fastclip shards index on the list (with the same --manifest and table options)");
 
 /// The result of a scan.
 struct WalkedFile {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/records/block_builder.h"
 #include "pipeline/shards/tar_scan.h"
@@ -206,6 +207,39 @@ std::vector<std::string> TarSource::FieldsOf(SampleIndex index) const {
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   bytes.resize(file->Read(begin, bytes));
   return FieldNames(bytes);
+}
+
+std::vector<std::string> TarSource::Findings() const {
+  std::int64_t lacking = 0;
+  std::vector<std::string> names;
+  for (const ManifestEntry& entry : files_.manifest.entries()) {
+    lacking += entry.incomplete;
+    if (entry.incomplete > 0) names.push_back(entry.name);
+  }
+  if (lacking == 0) return {};
+  const std::string in = names.size() == 1
+                             ? names.front()
+                             : fmt::format("{} and {} more", names.front(), names.size() - 1);
+  const std::string count = Counted(lacking, "record");
+  bool images = false, partners = false;
+  constexpr std::int64_t kLooked = 8;
+  for (std::int64_t i = 0; lacking == size() && i < kLooked; ++i) {
+    for (const std::string& field : FieldsOf(SampleIndex{i * (size() - 1) / (kLooked - 1)})) {
+      images |= FormatOfExtension(field).has_value();
+      partners |= field == "txt" || field == "cls" || field.starts_with("json");
+    }
+  }
+  if (images && partners) {
+    return {fmt::format(
+        "none of {} has both an image and a caption or label (in {}); the members of a record must "
+        "be adjacent in the tar and have the same name up to the first dot",
+        count, in)};
+  }
+  const char* const verb = lacking == 1 ? "has" : "have";
+  if (images) return {fmt::format("{} {} no caption and no label (in {})", count, verb, in)};
+  if (partners) return {fmt::format("{} {} no image (in {})", count, verb, in)};
+  return {fmt::format("{} {} an image, or a caption or label (in {})", count,
+                      lacking == 1 ? "lacks" : "lack", in)};
 }
 
 RecordBlock TarSource::Read(SampleIndex first, int count, std::stop_token stop) const {

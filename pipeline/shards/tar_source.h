@@ -40,6 +40,9 @@ class TarSource final : public RecordSource {
   std::vector<std::string> FieldsOf(SampleIndex index) const override;
   std::int64_t texts_of_several_lines() const override { return several_lines_; }
   std::uint64_t hash() const override { return files_.manifest.hash(); }
+  /// A warning if records lack an image, or a caption or label. If all do, some are read to say
+  /// what is missing.
+  std::vector<std::string> Findings() const;
 
  private:
   /// The shard that holds a record.

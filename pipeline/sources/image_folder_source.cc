@@ -14,6 +14,7 @@
 #include "pipeline/records/block_builder.h"
 #include "pipeline/records/class_names.h"
 #include "pipeline/records/image_file.h"
+#include "pipeline/sources/table_layout.h"
 
 namespace fastclip {
 namespace {
@@ -32,7 +33,7 @@ std::string NoClasses(const std::string& folder) {
     if (name.ends_with(".tar")) {
       return fmt::format("{0}: is a folder; list its shards, as in '{0}/*.tar'", folder);
     }
-    if (name == "metadata.jsonl" || name == "metadata.csv") {
+    if (TableFormatOf(name)) {
       return fmt::format("{0}: is a folder with a table; use '{0}/{1}'", folder, name);
     }
     const std::size_t dot = name.rfind('.');
@@ -41,8 +42,9 @@ std::string NoClasses(const std::string& folder) {
     }
   }
   return fmt::format(
-      "{0}: the folder {1}; a folder of classes needs one subfolder of images per class; to read "
-      "files, list them, as in '{0}/*.tar'",
+      "{0}: the folder {1}. A folder of classes, for evaluation, has one subfolder of images per "
+      "class. To train on images, name a table of their paths and captions, as in '{0}/pairs.csv' "
+      "with a first line filepath,caption",
       folder, holds);
 }
 

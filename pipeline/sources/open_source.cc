@@ -178,7 +178,9 @@ std::unique_ptr<RecordSource> OpenPart(const std::string& part, const SourceOpti
   info = Describe(part, "tar", files);
   AddListed(files, listed);
   SayUnused(options, info);
-  return std::make_unique<TarSource>(std::move(files), options);
+  auto tars = std::make_unique<TarSource>(std::move(files), options);
+  std::ranges::move(tars->Findings(), std::back_inserter(info.warnings));
+  return tars;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "pipeline/sources/table_layout.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
@@ -9,6 +10,7 @@
 
 #include "pipeline/base/ascii.h"
 #include "pipeline/base/separated_text.h"
+#include "pipeline/records/picture_format.h"
 
 namespace fastclip {
 namespace {
@@ -73,7 +75,7 @@ class ColumnChooser {
 
   [[noreturn]] void Throw(const std::string& what) const {
     const auto& columns = layout_.columns;
-    throw std::runtime_error(
+    throw WrongColumn(
         fmt::format("{}: the first line has {}, separated by {}: {}; {}", path_,
                     columns.size() == 1 ? "one column" : fmt::format("{} columns", columns.size()),
                     Named(layout_.separator), ListNames(columns), what));
@@ -94,26 +96,51 @@ class ColumnChooser {
   TableLayout& layout_;
 };
 
-void ChooseImage(const ColumnChooser& chooser, const TableKeys& keys, TableLayout& layout) {
-  if (!keys.image.empty()) {
-    layout.image = chooser.Require(keys.image, "image_key (--image-key)");
-    return;
+/// Whether a first line holds values, not names.
+bool LooksLikeValues(const std::vector<std::string>& columns) {
+  return std::ranges::any_of(columns, [](const std::string& text) {
+    const std::size_t dot = text.rfind('.');
+    return text.starts_with("http://") || text.starts_with("https://") ||
+           (dot != text.npos && FormatOfExtension(std::string_view(text).substr(dot + 1)));
+  });
+}
+
+/// A first line in which a needed column is not to be found may have another fault.
+void RefuseOtherLine(const ColumnChooser& chooser, std::string_view first_line,
+                     const TableKeys& keys, const TableLayout& layout) {
+  const char shown = SeparatorOf(layout.format, first_line);
+  if (keys.separator != '\0' && layout.columns.size() == 1 && shown != keys.separator &&
+      first_line.find(shown) != first_line.npos) {
+    chooser.Throw(fmt::format("--separator is {}, but the line has {}; leave it out",
+                              Named(keys.separator), Named(shown)));
   }
-  if (const auto found = chooser.FindFirst(kImageNames)) {
+  if (LooksLikeValues(layout.columns)) {
+    chooser.Throw(fmt::format(
+        "these look like values; add a first line with the names of the columns, as in "
+        "'filepath{}caption'",
+        layout.separator == '\t' ? std::string("<TAB>") : std::string(1, layout.separator)));
+  }
+}
+
+void ChooseImage(const ColumnChooser& chooser, const TableKeys& keys, std::string_view first_line,
+                 TableLayout& layout) {
+  const auto found = keys.image.empty() ? chooser.FindFirst(kImageNames) : chooser.Find(keys.image);
+  if (found) {
     layout.image = *found;
     return;
   }
+  RefuseOtherLine(chooser, first_line, keys, layout);
+  if (!keys.image.empty()) chooser.Require(keys.image, "--image-key");
   const bool urls = chooser.Find("url").has_value();
   chooser.Throw(fmt::format(
-      "none is named filepath, image, path or file_name (the image path); set it with --image-key "
-      "COLUMN (data.image_key in a run){}",
+      "none is named like an image path ({}); set it with --image-key COLUMN{}", UsualImageNames(),
       urls ? "; a URL is not a path: download the images first, for example with img2dataset"
            : ""));
 }
 
 void ChooseCaptions(const ColumnChooser& chooser, const TableKeys& keys, TableLayout& layout) {
   if (!keys.caption.empty()) {
-    layout.captions = {chooser.Require(keys.caption, "caption_key (--caption-key)")};
+    layout.captions = {chooser.Require(keys.caption, "--caption-key")};
     return;
   }
   for (std::size_t i = 0; i < layout.columns.size(); ++i) {
@@ -123,8 +150,7 @@ void ChooseCaptions(const ColumnChooser& chooser, const TableKeys& keys, TableLa
   layout.captioned = !layout.captions.empty();
   if (!layout.captioned && layout.label < 0) {
     chooser.Throw(
-        "none is named caption, title or text (the caption); set it with --caption-key COLUMN "
-        "(data.caption_key in a run)");
+        "none is named caption, title or text (the caption); set it with --caption-key COLUMN");
   }
 }
 
@@ -202,6 +228,8 @@ bool IsCaptionName(std::string_view name) {
   return std::ranges::find(kCaptionNames, base) != std::end(kCaptionNames);
 }
 
+std::string UsualImageNames() { return fmt::format("{}", fmt::join(kImageNames, ", ")); }
+
 std::string ListNames(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 8, kLongest = 60;
   std::string text;
@@ -240,7 +268,7 @@ TableLayout LayoutOf(const std::string& path, TableFormat format, std::string_vi
     layout.columns.push_back(Trimmed(fields.Text()));
   }
   const ColumnChooser chooser(path, layout);
-  ChooseImage(chooser, wants.keys, layout);
+  ChooseImage(chooser, wants.keys, first_line, layout);
   ChooseLabel(chooser, wants, layout);
   if (!layout.labelled) ChooseCaptions(chooser, wants.keys, layout);
   layout.description = Describe(layout, separator == OwnSeparator(format));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,13 @@
 #include "pipeline/records/table_keys.h"
 
 namespace fastclip {
+
+/// A table that lacks a column or field that is needed, or has two of that name: wrong use. Its
+/// text names the options of commands, such as --image-key COLUMN.
+class WrongColumn : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 enum class TableFormat : std::uint8_t { kTsv, kCsv, kJsonLines };
 /// The format by file extension: .tsv, .csv, .jsonl or .ndjson, optionally followed by .gz.
@@ -54,12 +62,15 @@ char SeparatorOf(TableFormat format, std::string_view first_line);
 /// The candidates of SeparatorOf.
 inline constexpr std::string_view kSeparators = "\t,;|";
 
-/// The layout of a .csv or .tsv with that first line. Throws std::runtime_error, with the existing
-/// columns, if a needed column is missing or appears twice.
+/// The layout of a .csv or .tsv with that first line. Throws WrongColumn, with the existing
+/// columns, if a needed column is missing or appears twice, and std::runtime_error for too many.
 TableLayout LayoutOf(const std::string& path, TableFormat format, std::string_view first_line,
                      char separator, const TableWants& wants);
 /// The layout of a .jsonl.
 TableLayout JsonLayoutOf(const TableWants& wants);
+
+/// "filepath, image, path, …": the names that are tried for the image path.
+std::string UsualImageNames();
 
 /// "'a', 'b' and 5 more", for errors that list names.
 std::string ListNames(const std::vector<std::string>& names);

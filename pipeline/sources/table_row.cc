@@ -208,16 +208,14 @@ void JsonRowNames::Check(const std::string& path, const TableWants& wants) const
                     path, Counted(rows_, "line")));
   }
   const auto fail = [&](const std::string& what) {
-    throw std::runtime_error(
+    throw WrongColumn(
         fmt::format("{}: the first rows have the fields {}; {}", path, ListNames(names_), what));
   };
   if (image_.empty() && !wants.keys.image.empty())
-    fail(
-        fmt::format("image_key (--image-key) is '{}', which is not one of them", wants.keys.image));
+    fail(fmt::format("--image-key is '{}', which is not one of them", wants.keys.image));
   if (image_.empty()) {
-    fail(
-        "none is named filepath, image, path or file_name (the image path); set it with "
-        "--image-key FIELD (data.image_key in a run)");
+    fail(fmt::format("none is named like an image path ({}); set it with --image-key FIELD",
+                     UsualImageNames()));
   }
   if (layout_.labelled) {
     const bool by_name = wants.labels && ParseLabelKey(*wants.labels).json_path.empty();
@@ -228,13 +226,10 @@ void JsonRowNames::Check(const std::string& path, const TableWants& wants) const
     return;
   }
   if (captions_.empty() && !wants.keys.caption.empty()) {
-    fail(fmt::format("caption_key (--caption-key) is '{}', which is not one of them",
-                     wants.keys.caption));
+    fail(fmt::format("--caption-key is '{}', which is not one of them", wants.keys.caption));
   }
   if (captions_.empty() && !has_label_) {
-    fail(
-        "none is named caption, title or text (the caption); set it with --caption-key FIELD "
-        "(data.caption_key in a run)");
+    fail("none is named caption, title or text (the caption); set it with --caption-key FIELD");
   }
 }
 

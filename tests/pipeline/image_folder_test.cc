@@ -163,6 +163,7 @@ TEST_F(ImageFolder, IsRefusedWhereItIsNone) {
   EXPECT_NE(Error().find("has no subfolders"), std::string::npos) << Error();
   Write("a.jpg");
   EXPECT_NE(Error().find("has images but no subfolders"), std::string::npos) << Error();
+  EXPECT_NE(Error().find("/pairs.csv'"), std::string::npos) << Error();
   Write("metadata.jsonl");
   EXPECT_NE(Error().find("/metadata.jsonl'"), std::string::npos) << Error();
   fs::remove(folder_ / "metadata.jsonl");

@@ -50,8 +50,7 @@ TEST_F(RecordSamples, TellWhatAListHolds) {
   EXPECT_EQ(Content(Write("n.tar", 9, {{"cls", "cat"}})), "images with class names, no captions");
   EXPECT_EQ(Content(Write("t.tar", 9, {{"txt", "one\ntwo"}, {"cls", "1"}})),
             "images with captions and a single label (1) (some .txt have several lines)");
-  EXPECT_EQ(Content(Write("o.tar", 9, {{"npy", "one"}})),
-            "images without captions; 9 no_caption of 9 checked");
+  EXPECT_EQ(Content(Write("o.tar", 9, {{"npy", "one"}})), "images without captions");
 }
 
 TEST_F(RecordSamples, SayWhatIsThereInPlaceOfCaptions) {
@@ -75,6 +74,57 @@ TEST_F(RecordSamples, SayWhatIsThereInPlaceOfCaptions) {
   WriteShard(folder_ / "p.tar", {{"a.txt", "text"}, {"a.tiff", "II"}});
   ExpectLack(folder_ / "p.tar",
              "no record (1 of 1 checked) can be used (1 no_image). They have .tiff, .txt");
+}
+
+TEST_F(RecordSamples, TellOfCaptionsAndFormatsThatCannotBeRead) {
+  WriteFile(folder_ / "a.jpg", "\xFF\xD8\xFF");
+  WriteFile(folder_ / "a.gif", "GIF89a");
+  WriteFile(folder_ / "a.avif", std::string("\0\0\0\x20"
+                                            "ftypavif\0",
+                                            13));
+  WriteFile(folder_ / "latin.csv", "path,text\na.jpg,caf\xE9\na.jpg,na\xEFve\n");
+  ExpectLack(folder_ / "latin.csv",
+             "no record (2 of 2 checked) can be used (2 bad_caption): the captions are not UTF-8; "
+             "save the table as UTF-8");
+  WriteFile(folder_ / "gif.csv", "path,text\na.gif,a\na.gif,b\n");
+  ExpectLack(folder_ / "gif.csv",
+             "2 of their images are GIF. GIF is off; add it with "
+             "pipeline.formats='[\"jpeg\",\"png\",\"webp\",\"gif\"]'");
+  SourceOptions with_gif;
+  with_gif.formats = {PictureFormat::kJpeg, PictureFormat::kGif};
+  EXPECT_EQ(Lack(folder_ / "gif.csv", with_gif), "");
+  WriteFile(folder_ / "mixed.csv", "path,text\na.gif,a\na.jpg,b\n");
+  EXPECT_EQ(Lack(folder_ / "mixed.csv"), "");
+  EXPECT_EQ(FormatsOff(SampleRecords(*OpenSource(folder_ / "mixed.csv")).front(), kUsualFormats),
+            (std::map<std::string, std::int64_t>{{"GIF", 1}}));
+  WriteFile(folder_ / "avif.csv", "path,text\na.avif,a\n");
+  ExpectLack(folder_ / "avif.csv", "AVIF cannot be read; convert the images to JPEG or PNG");
+  WriteShard(folder_ / "gif.tar", {{"a.gif", "GIF89a"}, {"a.txt", "text"}});
+  ExpectLack(folder_ / "gif.tar",
+             "They have .gif, .txt. gif is off; add it with pipeline.formats=");
+}
+
+TEST_F(RecordSamples, TellOfAFolderWithATableThatItWasNotAskedFor) {
+  std::filesystem::create_directories(folder_ / "set/img");
+  WriteFile(folder_ / "set/img/1.jpg", "x");
+  WriteFile(folder_ / "set/train.csv", "path,text\nimg/1.jpg,a\n");
+  ExpectLack(folder_ / "set", "as in '" + (folder_ / "set/train.csv") + "'");
+}
+
+TEST_F(RecordSamples, SayWhatAllRecordsOfShardsLack) {
+  const auto warning = [&](const std::string& name) {
+    const std::vector<std::string> all = OpenSourceWithInfo(folder_ / name).parts[0].warnings;
+    return all.empty() ? "" : all.front();
+  };
+  Write("no_text.tar", 3, {});
+  EXPECT_EQ(warning("no_text.tar"), "3 records have no caption and no label (in no_text.tar)");
+  WriteShard(folder_ / "text.tar", {{"a.txt", "a"}});
+  EXPECT_EQ(warning("text.tar"), "1 record has no image (in text.tar)");
+  WriteShard(folder_ / "apart.tar",
+             {{"a.jpg", "x"}, {"b.jpg", "x"}, {"a.txt", "a"}, {"b.txt", "b"}});
+  EXPECT_NE(warning("apart.tar").find("must be adjacent in the tar"), std::string::npos);
+  WriteShard(folder_ / "some.tar", {{"a.jpg", "x"}, {"b.jpg", "x"}, {"b.txt", "b"}});
+  EXPECT_EQ(warning("some.tar"), "1 record lacks an image, or a caption or label (in some.tar)");
 }
 
 TEST_F(RecordSamples, KnowTheLabelsOfTablesAndFolders) {

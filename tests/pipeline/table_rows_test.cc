@@ -105,7 +105,7 @@ TEST_F(TableRowsTest, ThatDoNotFitTheColumnsAreBad) {
              "||no path|-1|no_image", "img/2.jpg|2.jpg||-1|no_caption", "img/0.jpg|||-1|bad_row"}));
   const auto warnings = OpenSourceWithInfo(folder_ / "t.csv").parts[0].warnings;
   ASSERT_EQ(warnings.size(), 3u);
-  EXPECT_TRUE(Holds(warnings[0], "5 rows are invalid (bad_row)")) << warnings[0];
+  EXPECT_TRUE(Holds(warnings[0], "4 rows have too many or too few fields, ")) << warnings[0];
   EXPECT_TRUE(Holds(warnings[1], "2 rows lack an image path or a caption")) << warnings[1];
   EXPECT_TRUE(Holds(
       warnings[2],
@@ -186,12 +186,19 @@ TEST_F(TableRowsTest, HaveTheirFieldsWhereTheUserSays) {
   EXPECT_EQ(Rows("b.jsonl", R"({"at": {"pic": "img/0.jpg"}, "alt": "a cat"})",
                  Keys({.image = "json.at.pic", .caption = "alt"})),
             rows);
-  EXPECT_TRUE(Holds(Error("b.csv", "pic,alt\nimg/0.jpg,a cat\n"),
-                    "2 columns, separated by commas: 'pic', 'alt'; none is named filepath"));
-  EXPECT_TRUE(Holds(Error("b.csv", "pic,alt\nx,y\n"), "--image-key COLUMN (data.image_key"));
-  EXPECT_TRUE(Holds(Error("b.csv", "path,alt\nx,y\n"), "--caption-key COLUMN (data.caption_key"));
+  EXPECT_TRUE(
+      Holds(Error("b.csv", "pic,alt\nimg/0.jpg,a cat\n"),
+            "2 columns, separated by commas: 'pic', 'alt'; none is named like an image path "
+            "(filepath, image, path, file_name, "));
+  EXPECT_TRUE(Holds(Error("b.csv", "pic,alt\nx,y\n"), "; set it with --image-key COLUMN"));
+  EXPECT_TRUE(Holds(Error("b.csv", "path,alt\nx,y\n"), "; set it with --caption-key COLUMN"));
+  EXPECT_TRUE(Holds(Error("b.csv", "img/0.jpg;a cat\nimg/1.jpg;a dog\n"),
+                    "these look like values; add a first line with the names of the columns, as in "
+                    "'filepath;caption'"));
+  EXPECT_TRUE(Holds(Error("b.csv", "path,text\nx,y\n", Keys({.separator = ';'})),
+                    "--separator is semicolons, but the line has commas; leave it out"));
   EXPECT_TRUE(Holds(Error("b.csv", "path,text\nx,y\n", Keys({.image = "pic"})),
-                    "image_key (--image-key) is 'pic', which is not one of them"));
+                    "--image-key is 'pic', which is not one of them"));
   EXPECT_TRUE(Holds(Error("b.csv", "url,text\nx,y\n"), "img2dataset"));
   EXPECT_TRUE(Holds(Error("b.csv", "path,text,path\nx,y,z\n"), "'path' appears twice"));
 }
@@ -199,12 +206,12 @@ TEST_F(TableRowsTest, HaveTheirFieldsWhereTheUserSays) {
 TEST_F(TableRowsTest, OfJsonLinesWithoutKnownNamesAreRefused) {
   const std::string error = Error("t.jsonl", "{\"img\": 3, \"pic\": \"a\", \"alt\": \"b\"}\n");
   EXPECT_TRUE(Holds(error, "the first rows have the fields 'img', 'pic', 'alt'")) << error;
-  EXPECT_TRUE(Holds(error, "--image-key FIELD (data.image_key in a run)")) << error;
+  EXPECT_TRUE(Holds(error, "; set it with --image-key FIELD")) << error;
   EXPECT_TRUE(
       Holds(Error("t.jsonl", "{\"path\": \"a\", \"alt\": \"b\"}\n"), "--caption-key FIELD"));
   EXPECT_TRUE(
       Holds(Error("t.jsonl", "{\"path\": \"a\", \"text\": \"b\"}\n", Keys({.caption = "alt"})),
-            "caption_key (--caption-key) is 'alt'"));
+            "--caption-key is 'alt'"));
   EXPECT_TRUE(Holds(Error("t.jsonl", "[\n1\n]\n"), "one object per line"));
   SourceOptions labelled;
   labelled.labels = "";

@@ -229,7 +229,8 @@ TEST(TarSource, SaysThatAShardIsCut) {
   WriteFile(folder / "1.tar", "");
   const OpenedSource opened = OpenSourceWithInfo(folder / "{0..1}.tar");
   ASSERT_EQ(opened.parts[0].warnings.size(), 2u);
-  EXPECT_NE(opened.parts[0].warnings[0].find("truncated (no end-of-archive mark)"), std::string::npos);
+  EXPECT_NE(opened.parts[0].warnings[0].find("truncated (no end-of-archive mark)"),
+            std::string::npos);
   EXPECT_NE(opened.parts[0].warnings[0].find("0.tar and 1 more"), std::string::npos);
 }
 
@@ -293,7 +294,8 @@ TEST(TarSource, RefusesWhatIsNoTar) {
     EXPECT_NE(error.find(folder / "0.tar"), std::string::npos) << error;
   }
   const auto error_of = [&](const std::string& list) { return ErrorOf([&] { OpenSource(list); }); };
-  EXPECT_NE(error_of(folder / "folder.tar").find("to read files, list them"), std::string::npos);
+  EXPECT_NE(error_of(folder / "folder.tar").find("name a table of their paths and captions"),
+            std::string::npos);
   EXPECT_NE(error_of("https://x/0.tar").find("https:// is not supported"), std::string::npos);
   WriteFile(folder / "empty.tar", "");
   EXPECT_NE(error_of(folder / "empty.tar").find("no records"), std::string::npos);
