@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/sources/table_layout.h"
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
 #include "tools/commands.h"
@@ -108,6 +109,9 @@ int Dispatch(int argc, const char* const* argv) {
     }
     return RunGuarded(*command, argc - 1, argv + 1);
   } catch (const UsageError& error) {
+    TellError("fastclip {}: {}\n", name, PrintableLines(error.what()));
+    return 2;
+  } catch (const WrongColumn& error) {
     TellError("fastclip {}: {}\n", name, PrintableLines(error.what()));
     return 2;
   } catch (const std::bad_alloc&) {

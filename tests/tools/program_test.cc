@@ -42,6 +42,46 @@ TEST_F(CommandLine, NamesTheKeysOfAllUnknownOptionsAtOnce) {
     EXPECT_NE(errors_.find(part), std::string::npos) << errors_;
   }
   ExpectRefused("train pairs.csv", "pairs.csv is data, not a config");
+  EXPECT_EQ(Run("train --lr 1e-3 --epochs=3"), 2);
+  EXPECT_NE(errors_.find("CONFIG is missing"), std::string::npos) << errors_;
+}
+
+TEST_F(CommandLine, SaysThatTheConfigIsMissingAndWhatStandsInItsPlace) {
+  ExpectRefused("train data.train=/d/train.csv learning_rate.lr=5e-4",
+                "CONFIG is missing; keys come after it: fastclip train "
+                "configs/own-data/vit-b-32.toml data.train=/d/train.csv learning_rate.lr=5e-4");
+  ExpectRefused("config check 'data.train=a b.tar'",
+                "fastclip config check configs/own-data/vit-b-32.toml 'data.train=a b.tar'");
+  ExpectRefused("train pairs.csv.gz run=a",
+                "configs/own-data/vit-b-32.toml data.train=pairs.csv.gz run=a");
+  WriteFile(folder_ / "w.pt", "PK\x03\x04rest");
+  ExpectRefused("train " + (folder_ / "w.pt") + " resume=true", "is a PyTorch checkpoint");
+  EXPECT_EQ(Run("eval retrieval " + (folder_ / "w.pt") + " --shards synthetic:4"), 1);
+  EXPECT_NE(errors_.find("is a PyTorch checkpoint"), std::string::npos) << errors_;
+}
+
+TEST_F(CommandLine, NamesTheUnknownOptionBeforeTheMissingOne) {
+  ExpectRefused("eval retrieval run --data x", "unknown option --data; did you mean --shards?");
+  ExpectRefused("eval retrieval run --shard x", "unknown option --shard; did you mean --shards?");
+  ExpectRefused("eval retrieval run", "--shards is required");
+}
+
+TEST_F(CommandLine, NamesTheKeyOfAListThatCannotBeOpened) {
+  const std::string train =
+      "train configs/quickstart.toml --dry-run train.device=cpu run=" + (folder_ / "run") +
+      " data.train=";
+  WriteFile(folder_ / "t.csv", "pic,alt\nx.jpg,y\n");
+  ExpectRefused(train + (folder_ / "t.csv"),
+                "the command line: data.train: " + (folder_ / "t.csv") + ": the first line has");
+  EXPECT_NE(errors_.find("; set it with data.image_key=COLUMN"), std::string::npos) << errors_;
+  EXPECT_EQ(Run(train + "synthetic:1000 'data.val=none/*.tar'"), 1);
+  EXPECT_NE(errors_.find("data.val: no file matches 'none/*.tar' (relative to /"),
+            std::string::npos)
+      << errors_;
+  EXPECT_NE(errors_.find("; set data.val to held-out data, or data.val= for none"),
+            std::string::npos)
+      << errors_;
+  EXPECT_EQ(errors_.find("'none/*.tar'"), errors_.rfind("'none/*.tar'")) << errors_;
 }
 
 TEST_F(CommandLine, RefusesNumbersThatWouldWrapOrSwamp) {
@@ -229,8 +269,7 @@ TEST_F(CommandLine, TakesTheColumnsOfTablesAsNamed) {
   const std::string table = folder_ / "t.csv";
   WriteFile(table, "pic;alt\n0.jpg;a cat\n");
   WriteFile(folder_ / "0.jpg", "no picture");
-  EXPECT_EQ(Run("shards info " + table), 1);
-  EXPECT_NE(errors_.find("--image-key COLUMN"), std::string::npos) << errors_;
+  ExpectRefused("shards info " + table, "; set it with --image-key COLUMN");
   const std::string keys =
       " --image-key pic --caption-key alt --separator ';' > " + (folder_ / "o");
   EXPECT_EQ(Run("shards info " + table + keys), 0) << errors_;
@@ -387,6 +426,7 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
   const std::string mine = folder_ / "mine.toml", out = folder_ / "out";
   ASSERT_EQ(Run("config defaults > " + mine), 0) << errors_;
   EXPECT_NE(ReadFile(mine).find("\nlr = 0.001\n"), std::string::npos);
+  EXPECT_NE(ReadFile(mine).find("\n# SET THIS: mode = "), std::string::npos) << ReadFile(mine);
   ExpectRefused("config check " + mine, "objective.mode");  // has no default
   const std::string check =
       "config check " + mine + " objective.mode=exact data.train=a.tar run=a ";
@@ -418,6 +458,8 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
             "warmup_steps\n"
             "    Warmup steps: the rate rises linearly to lr.\n");
   EXPECT_EQ(Run("config keys warmup-steps > " + out), 0) << errors_;
+  ASSERT_EQ(Run("config keys crops > " + out), 0) << errors_;  // of an explanation
+  EXPECT_NE(ReadFile(out).find("pipeline.scale_min = "), std::string::npos);
   ExpectRefused("config keys nothing-like-it", "no key contains 'nothing_like_it'");
   ExpectRefused("config keys torchcompile", "OpenCLIP's --torchcompile has no counterpart");
   ExpectRefused("train configs/quickstart.toml --accum-freq 4",

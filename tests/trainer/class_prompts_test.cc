@@ -107,7 +107,15 @@ TEST_F(ClassFiles, NameFileAndLineOfWhatIsWrong) {
             std::string::npos);
   EXPECT_NE(OneLineOf([&] { ReadClasses(folder_.path()); }).find("no such file"),
             std::string::npos);
-  EXPECT_NE(OneLineOf([&] { ReadClasses("imagenette"); }).find("tools/setup.sh"),
+  EXPECT_NE(OneLineOf([&] { ReadClasses("imagenette"); }).find("did you mean imagenet?"),
+            std::string::npos);
+  EXPECT_NE(OneLineOf([&] {
+              ReadTemplates("opanai");
+            }).find("did you mean openai? Built in: openai, simple"),
+            std::string::npos);
+  EXPECT_NE(OneLineOf([&] {
+              ReadTemplates("a photo of a {}.");
+            }).find("is a template, not a file of templates"),
             std::string::npos);
 }
 

@@ -82,6 +82,45 @@ TEST_F(ConfigFile, AnImpossibleValueSaysWhatIsPossible) {
 
 TEST_F(ConfigFile, BrokenTomlNamesTheLine) {
   EXPECT_NE(ErrorOf("resume = tru").find("run.toml:2"), std::string::npos);
+  EXPECT_NE(ErrorOf("resume = runs/a").find("; text needs quotes"), std::string::npos)
+      << ErrorOf("resume = runs/a");
+}
+
+TEST_F(ConfigFile, AllWrongKeysAreToldAtOnceInTheOrderOfTheFile) {
+  const std::string error =
+      ErrorOf(std::string(kMode) + "[train]\nbatch_size = \"big\"\n[learning_rate]\nwarmupp = 5",
+              {"train.epochs=x"});
+  EXPECT_EQ(error.find("3 errors:\n  "), 0u) << error;
+  const std::size_t first = error.find("train.batch_size must be an integer");
+  const std::size_t second = error.find("unknown key learning_rate.warmupp; did you mean");
+  const std::size_t third = error.find("the command line: train.epochs must be an integer");
+  EXPECT_LT(first, second) << error;
+  EXPECT_LT(second, third) << error;
+  EXPECT_NE(third, std::string::npos) << error;
+}
+
+TEST_F(ConfigFile, OneValueInPlaceOfAListIsShownAsAList) {
+  for (const auto& [word, list] :
+       {std::pair{"data.captions=json.txt", R"(; write data.captions='["json.txt"]')"},
+        {"data.captions=[json.txt,txt]", R"(; write data.captions='["json.txt", "txt"]')"},
+        {"pipeline.formats=gif", R"(; write pipeline.formats='["gif"]')"},
+        {"data.weights=0.3,0.7", "; write data.weights='[0.3, 0.7]'"},
+        {"data.counts=5", "; write data.counts='[5]'"}}) {
+    const std::string error = ErrorOf(kMode, {word});
+    EXPECT_NE(error.find(list), std::string::npos) << error;
+  }
+  EXPECT_EQ(ErrorOf(kMode, {"data.weights=a"}).find("; write"), std::string::npos);
+  const std::string in_file = ErrorOf(std::string(kMode) + "[pipeline]\nformats = \"gif\"");
+  EXPECT_NE(in_file.find("; write formats = [\"gif\"]"), std::string::npos) << in_file;
+}
+
+TEST_F(ConfigFile, ACheckpointInItsPlaceIsNamedAsOne) {
+  const std::string folder = folder_ / "step_20";
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder + "/checkpoint.json") << "{}";
+  const std::string error = MessageOf([&] { LoadedConfig config(folder, {"resume=true"}); });
+  EXPECT_NE(error.find("is a checkpoint, not a run"), std::string::npos) << error;
+  EXPECT_NE(error.find("train.init=" + folder), std::string::npos) << error;
 }
 
 TEST_F(ConfigFile, TheObjectivesModeHasNoDefault) {
@@ -373,7 +412,7 @@ constexpr Flag kOpenClipFlags[] = {
     {"image_std", nullptr},
     {"image_interpolation", nullptr},
     {"image_resize_mode", nullptr},
-    {"aug_cfg", "pipeline.scale_min"},
+    {"aug_cfg", nullptr},
     {"grad_checkpointing", "train.grad_checkpointing"},
     {"local_loss", nullptr},
     {"gather_with_grad", nullptr},
@@ -412,7 +451,7 @@ constexpr Flag kOpenClipFlags[] = {
     {"distill_model", nullptr},
     {"distill_pretrained", nullptr},
     {"use_bnb_linear", nullptr},
-    {"siglip", "objective.name"},
+    {"siglip", "objective.name=siglip"},
     {"loss_dist_impl", nullptr},
 };
 

@@ -91,7 +91,7 @@ TEST_F(DataKeys, EndARunOnTooManyBadRecordsInARow) {
       Run(Train("row", {"data.train=" + (folder_ / "0.tar"), "train.epochs=1", "train.batch_size=8",
                         "pipeline.max_pixels=20000", "pipeline.max_skips_in_a_row=1"})),
       1);
-  EXPECT_NE(errors_.find("pipeline.max_skips_in_a_row"), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("or raise pipeline.max_skips_in_a_row"), std::string::npos) << errors_;
 }
 
 TEST_F(DataKeys, PutTheManifestWhereToldAndVerifyChecksums) {

@@ -98,7 +98,7 @@ TEST_F(MemoryOfARun, ThatRunsOutInMidRunIsSavedAndResumesAsIfItHadNot) {
   stand_in::RefuseMemory(-1);
   EXPECT_NE(error.find("out of memory in step "), std::string::npos) << error;
   for (const char* part : {"this batch needs about", "train.batch_size", "train.micro_batches",
-                           "train.grad_checkpointing", "is saved: continue with resume=true"}) {
+                           "train.grad_checkpointing", "is saved: continue with fastclip train "}) {
     EXPECT_NE(error.find(part), std::string::npos) << part << " in: " << error;
   }
   const std::vector<std::string> saved = Checkpoints("short");

@@ -145,6 +145,29 @@ TEST_F(DryRuns, RefuseATableWithoutItsImages) {
   EXPECT_FALSE(fs::exists(folder_ / "run")) << "a start that failed leaves no folder";
 }
 
+TEST_F(DryRuns, RefuseATableWhoseCaptionsOrImagesCannotBeRead) {
+  std::ofstream(folder_ / "a.gif") << "GIF89a";
+  std::string latin = "filepath,title\n", gif = latin;
+  for (int i = 0; i < 20; ++i) {
+    latin += "a.gif,caf\xE9\n";
+    gif += "a.gif,a cat\n";
+  }
+  std::ofstream(folder_ / "latin.csv") << latin;
+  std::ofstream(folder_ / "gif.csv") << gif;
+  ExpectBothRefuse({"data.train=" + (folder_ / "latin.csv")},
+                   "the captions are not UTF-8; save the table as UTF-8");
+  ExpectBothRefuse({"data.train=" + (folder_ / "gif.csv")},
+                   "GIF is off; add it with pipeline.formats=");
+}
+
+TEST_F(DryRuns, SayWhetherTheRunFolderExists) {
+  ASSERT_EQ(Dry({"resume=true"}), 0) << errors_;
+  EXPECT_TRUE(Says(" (not created); no checkpoint yet")) << output_;
+  fs::create_directory(folder_ / "run");
+  ASSERT_EQ(Dry({"resume=true"}), 0) << errors_;
+  EXPECT_TRUE(Says("/run; no checkpoint yet")) << output_;
+}
+
 TEST_F(DryRuns, RefuseAFolderThatIsTakenBeforeDataIsLookedAt) {
   ASSERT_EQ(Run(Train("run", {"train.epochs=1"})), 0) << errors_;
   ExpectBothRefuse({"data.train=nowhere.tar"}, "already holds a run (step 12)");

@@ -123,12 +123,10 @@ TEST_F(Estimators, HaveIntegersThatAreReadBeforehand) {
 TEST_F(Estimators, AreShown) {
   ASSERT_EQ(Run(TrainOnShards("run")), 0) << errors_;
   ASSERT_EQ(Run({"estimators", "show", folder_ / "run", "1000", "403"}), 0) << errors_;
-  EXPECT_NE(output_.find("json.key 1000: record 0, " + (folder_ / "a.tar") + " at 0"),
+  EXPECT_NE(output_.find("json.key 1000: record 0, byte 0 of " + (folder_ / "a.tar")),
             std::string::npos)
       << output_;
-  EXPECT_NE(output_.find("json.key 403: record 199, " + (folder_ / "b.tar") + " at "),
-            std::string::npos)
-      << output_;
+  EXPECT_NE(output_.find("json.key 403: record 199, byte "), std::string::npos) << output_;
   EXPECT_NE(output_.find("u_im"), std::string::npos);
   EXPECT_EQ(Run({"estimators", "show", folder_ / "run", "999"}), 1);
   EXPECT_NE(errors_.find("no record has json.key 999"), std::string::npos) << errors_;

@@ -123,7 +123,7 @@ TEST_F(EvalClasses, SayWhatToDoOnOneLineBeforeAnyWork) {
   Write("far.tsv", "path\tlabel\nx.png\t2\n");
   shards_ = folder_ / "far.tsv";
   ExpectError(ZeroShot(), 1, "record 0 has label 2, but " + (folder_ / "classes.txt") + " has 2");
-  ExpectError(ZeroShot({"--label-key", "class"}), 1, "none is named class");
+  ExpectError(ZeroShot({"--label-key", "class"}), 2, "none is named class");
   ExpectError(Run({"eval", "zeroshot", folder_ / "run", "--shards", "synthetic:4", "--templates",
                    "simple"}),
               2, "--classes is required unless --shards is a folder of classes");

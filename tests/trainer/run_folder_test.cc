@@ -122,6 +122,13 @@ TEST_F(TrainingOnShards, AShardThatChangedIsRefusedByName) {
   WriteFile(folder_ / "1.tar", bytes);
   ASSERT_EQ(Run({"shards", "index", list}), 0) << errors_;
   EXPECT_EQ(Run(on), 0) << errors_;
+  for (int i = 0; i < 4; ++i) {  // fewer records than a batch
+    const std::string key = std::to_string(i);
+    WriteShard(folder_ / (key + ".tar"), {{key + ".png", AsString(PngOf(i))}, {key + ".txt", "x"}});
+  }
+  ASSERT_EQ(Run({"shards", "index", list}), 0) << errors_;
+  ASSERT_EQ(Run(on), 2);
+  EXPECT_NE(errors_.find("the data changed since the run started: "), std::string::npos) << errors_;
 }
 
 TEST_F(TrainingOnShards, AResumeNamesAShardThatIsGoneOrNew) {

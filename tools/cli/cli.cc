@@ -49,6 +49,39 @@ const CLI::Option* NamedIn(const CLI::App& app, std::string_view text) {
 
 bool IsFlag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
+/// The option of `names` that `name` means: by another program's name, or for a slip.
+std::string NearOption(const std::string& name, const std::vector<std::string>& names) {
+  static constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
+      {"--data", "--shards"},
+      {"--val", "--shards"},
+      {"--val-data", "--shards"},
+      {"--data-val", "--shards"},
+      {"--dataset", "--shards"},
+      {"--imagenet-val", "--shards"},
+      {"--train-data", "--train"},
+      {"--batch-size", "--batch"},
+      {"--workers", "--threads"},
+      {"--num-workers", "--threads"},
+      {"--output", "--out"},
+      {"--classnames", "--classes"},
+      {"--csv-img-key", "--image-key"},
+      {"--csv-caption-key", "--caption-key"},
+      {"--csv-separator", "--separator"},
+      {"--template", "--templates"}};
+  for (const auto& [other, option] : kOtherNames) {
+    if (name == other && std::ranges::find(names, option) != names.end())
+      return std::string(option);
+  }
+  return Nearest(name, names, name.size() < 7 ? 1 : 2);
+}
+
+/// Whether a word looks like an option that there is not.
+bool HasUnknownOption(const CLI::App& app) {
+  const std::vector<std::string> extra = app.remaining();
+  return std::ranges::any_of(
+      extra, [](const std::string& word) { return word.starts_with("--") && word.size() > 2; });
+}
+
 /// A word that no option and no argument takes.
 std::string DescribeExtra(const CLI::App& app) {
   const std::vector<std::string> extra = app.remaining();
@@ -62,7 +95,7 @@ std::string DescribeExtra(const CLI::App& app) {
   for (const CLI::Option* known : app.get_options()) {
     if (known->get_name().starts_with("--")) names.push_back(known->get_name());
   }
-  const std::string near = Nearest(name, names, name.size() < 7 ? 1 : 2);
+  const std::string near = NearOption(name, names);
   return fmt::format("unknown option {}{}", name, near.empty() ? "" : "; " + DidYouMean(near));
 }
 
@@ -259,6 +292,9 @@ bool ParseArguments(CLI::App& app, int argc, const char* const* argv) {
     return false;
   } catch (const CLI::ExtrasError&) {
     ThrowUsage(app, DescribeExtra(app));
+  } catch (const CLI::RequiredError& error) {
+    // An option that is not known may be the required one by another name.
+    ThrowUsage(app, HasUnknownOption(app) ? DescribeExtra(app) : error.what());
   } catch (const CLI::ConversionError& error) {
     ThrowUsage(app, DescribeConversion(app, error.what()));
   } catch (const CLI::ArgumentMismatch& error) {

@@ -57,6 +57,11 @@ void PrintReport(const ConvertReport& report, const std::string& out_dir, double
     if (count > kShown)
       fmt::print("  and {} more, listed in {}/convert.json\n", count - kShown, out_dir);
   }
+  if (const std::int64_t skipped = report.done.rows - report.done.written; skipped > 0) {
+    fmt::print("warning: {} of {} not in the shards; {}/convert.json lists them\n", skipped,
+               report.done.rows == 1 ? "1 row is" : fmt::format("{} rows are", report.done.rows),
+               out_dir);
+  }
   for (const std::string& note : report.notes) fmt::print("{}\n", Printable(note));
 }
 

@@ -71,13 +71,16 @@ bool Parse(int argc, const char* const* argv, ReplayOptions& o) {
          std::string("a run folder or CONFIG.toml, which sets all options about data; or ") +
              kListHelp)
       ->required();
-  CLI::Option* const seed =
-      app.add_option("--seed", o.order.seed, "random seed of the run (train.seed)");
+  CLI::Option* const seed = app.add_option(
+      "--seed", o.order.seed,
+      "random seed of the run (train.seed); required unless LIST is a run or config");
   app.add_option("--epoch", o.epoch, "epoch, counted from 0")
       ->required()
       ->check(Between(0, 1'000'000));
   CLI::Option* const batch =
-      app.add_option("--batch", o.order.batch_size, "samples per global batch (train.batch_size)")
+      app.add_option(
+             "--batch", o.order.batch_size,
+             "samples per global batch (train.batch_size); required unless LIST is a run or config")
           ->check(Between(1, kMaxBatchRows));
   app.add_option("--world", o.world, "number of ranks to simulate")
       ->check(Between(1, kMaxBatchRows))

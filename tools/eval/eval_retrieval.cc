@@ -53,7 +53,7 @@ void PrintTable(const EvalSubject& subject, const Options& options, const ReadSe
   fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>8.4f}   (text to image)\n", "chance",
              std::min(1.0, 1 / images), std::min(1.0, 5 / images), std::min(1.0, 10 / images));
   fmt::print("\nvalidation loss {:.4f} (in batches of {}; chance {:.4f})\ntook {:.1f} s\n",
-             figures.loss, subject.loss_batch(),
+             figures.loss, std::min(metrics.images, subject.loss_batch()),
              std::log(std::min(images, static_cast<double>(subject.loss_batch()))),
              subject.Seconds());
 }
@@ -86,7 +86,11 @@ int RunEvalRetrieval(int argc, const char* const* argv) {
   Options options;
   CLI::App app("Evaluates image-to-text and text-to-image retrieval: R@1, R@5, R@10 and ranks.",
                "fastclip eval retrieval");
-  AddEvalOptions(app, options);
+  AddEvalOptions(
+      app, options,
+      "tar shards with braces and globs ('cc3m-val/{00..15}.tar'), a table of image "
+      "paths and captions (.tsv, .csv, .jsonl, also .gz), a .txt that lists any of these, "
+      "or synthetic:N; several are joined with '::'");
   options.captions.AddTo(app);
   app.footer(
       "example: fastclip eval retrieval runs/quickstart --shards 'build/quickstart/heldout/*.tar' "

@@ -31,12 +31,12 @@
 
 namespace fastclip {
 
-void AddEvalOptions(CLI::App& app, EvalOptions& options) {
+void AddEvalOptions(CLI::App& app, EvalOptions& options, const char* data) {
   app.add_option("RUN_OR_CHECKPOINT", options.model,
                  "run folder (its newest complete checkpoint), RUN/checkpoints/step_N, or a "
                  ".safetensors file with OpenCLIP's parameter names")
       ->required();
-  app.add_option("--shards", options.shards, "data to evaluate on: " + std::string(kListHelp))
+  app.add_option("--shards", options.shards, "data to evaluate on: " + std::string(data))
       ->required();
   app.add_option("--model", options.preset,
                  "preset or model .toml; default: from the run's config.toml, or from "
@@ -45,6 +45,13 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options) {
                  std::string(kTokenizerHelp) + "; default: the run's, else clip")
       ->check(WrongTokenizer);
   options.table.AddTo(app);
+  for (const auto& [option, key] : {std::pair{"--image-key", "data.image_key"},
+                                    {"--caption-key", "data.caption_key"},
+                                    {"--separator", "data.separator"}}) {
+    CLI::Option* const known = app.get_option(option);
+    known->description(
+        fmt::format("{}; of a run: its {}, if it is set", known->get_description(), key));
+  }
   app.add_option("--batch", options.batch_size, "images encoded at once")
       ->check(Between(1, 65536))
       ->capture_default_str();
@@ -103,6 +110,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
   } else {
     const std::optional<WeightsOrigin> origin = OriginOf(file_);
     if (!origin) {
+      (void)WeightsFile(file_);  // a file of another format is told first
       throw UsageError(
           fmt::format("{}: unknown model; set --model to one of {}, or to a model .toml", file_,
                       fmt::join(ModelPresets(), ", ")));

@@ -36,8 +36,8 @@ struct EvalOptions {
 };
 
 /// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, TableOptions, --batch, --threads,
-/// --device and --json.
-void AddEvalOptions(CLI::App& app, EvalOptions& options);
+/// --device and --json. `data`: the lists that --shards takes.
+void AddEvalOptions(CLI::App& app, EvalOptions& options, const char* data = kListHelp);
 void AddLabelKey(CLI::App& app, std::string& label_key);
 
 /// The model to evaluate and how to feed it: as its run was trained, except that --model and

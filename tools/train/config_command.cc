@@ -50,12 +50,15 @@ ConfigTable Defaults(TrainConfig& config) {
 }
 
 int PrintDefaults(int argc, const char* const* argv) {
-  CLI::App app("Prints a config file with every key, its default and an explanation.",
-               "fastclip config defaults");
+  CLI::App app(
+      "Prints a config file with every key, its default and an explanation. Before a run, set\n"
+      "those that have no default: run, data.train and objective.mode.",
+      "fastclip config defaults");
   app.footer("example: fastclip config defaults > mine.toml");
   if (!ParseArguments(app, argc, argv)) return 0;
   TrainConfig config;
-  fmt::print("{}", ExplainedConfig(Defaults(config)));
+  fmt::print("# Set run, data.train and objective.mode, which have no default.\n\n{}",
+             ExplainedConfig(Defaults(config)));
   return 0;
 }
 
@@ -65,30 +68,44 @@ int PrintKeys(int argc, const char* const* argv) {
       "Explains config keys: default, type and range, effect, what a change means when a run is\n"
       "resumed, and the key's names in other programs.",
       "fastclip config keys");
-  app.add_option("WORD", word, "only keys whose name, or name in another program, contains this");
+  app.add_option(
+      "WORD", word,
+      "only keys whose name, or name in another program, contains this; if there are none, "
+      "those whose explanation does");
   app.footer("example: fastclip config keys learning_rate");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
   std::ranges::replace(word, '-', '_');  // as OpenCLIP's options become names
   TrainConfig config;
   const ConfigTable table = Defaults(config);
-  bool found = false;
-  for (const auto& [name, value] : table.Values()) {
-    const KeyInfo& info = *FindKey(name);
-    if (name.find(word) == std::string::npos &&
-        info.other_names.find(word) == std::string_view::npos) {
-      continue;
+  const auto print_those = [&](const auto& wanted) {
+    bool found = false;
+    for (const auto& [name, value] : table.Values()) {
+      const KeyInfo& info = *FindKey(name);
+      if (!wanted(info)) continue;
+      found = true;
+      fmt::print("{} = {}\n    {}; a change: {}{}\n{}", name, value, table.KindOf(name),
+                 MeaningOf(info.change),
+                 info.other_names.empty() ? "" : fmt::format("; also: {}", info.other_names),
+                 Wrapped(TextOf(info), "    ", 100));
     }
-    found = true;
-    fmt::print("{} = {}\n    {}; a change: {}{}\n{}", name, value, table.KindOf(name),
-               MeaningOf(info.change),
-               info.other_names.empty() ? "" : fmt::format("; also: {}", info.other_names),
-               Wrapped(TextOf(info), "    ", 100));
+    return found;
+  };
+  if (print_those([&](const KeyInfo& info) {
+        return info.name.find(word) != info.name.npos ||
+               info.other_names.find(word) != info.other_names.npos;
+      })) {
+    return 0;
   }
-  if (found) return 0;
   const std::string advice = AdviceOn(word);
-  throw UsageError(
-      fmt::format("no key contains '{}'{}{}", word, advice.empty() ? "" : "; ", advice));
+  // The explanations of keys are searched only for words that are no name anywhere.
+  if (advice.empty() && print_those([&](const KeyInfo& info) {
+        return TextOf(info).find(word) != std::string_view::npos;
+      })) {
+    return 0;
+  }
+  throw UsageError(fmt::format("no key contains '{}', in its name or explanation{}{}", word,
+                               advice.empty() ? "" : "; ", advice));
 }
 
 int Check(int argc, const char* const* argv) {
@@ -103,6 +120,7 @@ int Check(int argc, const char* const* argv) {
   app.footer("example: fastclip config check configs/quickstart.toml train.epochs=10");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
+  RefuseOtherThanConfig(app.get_name(), path, overrides);
   const LoadedConfig config(path, overrides);
   ModelOf(config);
   // Checks batch, lanes and mix together, with sources that are large enough.

@@ -13,6 +13,7 @@
 #include "pipeline/base/printable.h"
 #include "pipeline/files/output_file.h"
 #include "pipeline/sources/open_source.h"
+#include "pipeline/sources/table_layout.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/command.h"
 #include "tools/cli/progress_line.h"
@@ -154,8 +155,9 @@ int RunShow(int argc, const char* const* argv) {
     }
     const std::vector<std::int64_t> index = {record->second};
     const RecordOrigin origin = state.source().OriginOf(SampleIndex{index[0]});
-    fmt::print("{} {}: record {}, {} at {}\n", state.field(), key, index[0], origin.file,
-               origin.offset);
+    fmt::print("{} {}: record {}, {} of {}\n", state.field(), key, index[0],
+               fmt::format("{} {}", TableFormatOf(origin.file) ? "row" : "byte", origin.offset),
+               origin.file);
     const std::vector<std::string> names = EstimatorNames(state.columns());
     const at::Tensor row = EstimatorRows(state.columns(), state.Rows(index))[0].contiguous();
     for (std::size_t c = 0; c < names.size(); ++c) {
@@ -170,7 +172,8 @@ int RunExport(int argc, const char* const* argv) {
   std::string out;
   CLI::App app(
       "Writes the estimators of all records in the format of the published code.\n"
-      "The file has float32 tensors u_im and u_tt of shape [largest key + 1, 1]. For objectives with\n"
+      "The file has float32 tensors u_im and u_tt of shape [largest key + 1, 1]. For objectives "
+      "with\n"
       "per-sample temperatures it also has tau_*, m_grad_tau_*, v_grad_tau_* and bound_*.\n"
       "train.init_estimators reads it.",
       "fastclip estimators export");

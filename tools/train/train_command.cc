@@ -37,17 +37,6 @@ void PrintTime(const LoadedConfig& config, const DryRunReport& report, const Ran
       Duration(step * static_cast<double>(report.steps_left)), Counted(report.steps_left, "step"));
 }
 
-/// The config's place is easily taken for the data's.
-void RefuseData(const std::string& path) {
-  for (const char* ending : {".csv", ".tsv", ".jsonl", ".tar", ".parquet"}) {
-    if (!path.ends_with(ending)) continue;
-    throw UsageError(
-        fmt::format("{} is data, not a config; use fastclip train configs/own-data/vit-b-32.toml "
-                    "data.train='{}'",
-                    path, path));
-  }
-}
-
 /// A plan for data that does not exist yet may be made on another machine than the run's.
 void PrintMissingDevice(const RankDevice& device, int ranks) {
   try {
@@ -107,7 +96,7 @@ int RunTrain(int argc, const char* const* argv) {
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
 
-  RefuseData(config_path);
+  RefuseOtherThanConfig(app.get_name(), config_path, overrides);
   const TrainRequest request{config_path, overrides,
                              fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " "))};
   const Launch launch = ReadLaunch([](const char* name) { return std::getenv(name); });

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
+#include <utility>
+#include <vector>
 
 #include "pipeline/base/nearest.h"
 #include "trainer/base/config_value.h"
@@ -15,6 +17,7 @@ namespace fastclip {
 namespace {
 
 constexpr int kMaxKeyParts = 64;
+constexpr std::string_view kCommandLine = "the command line";
 
 /// Number of the first line whose key or table name has more dots than any known key; toml++
 /// recurses over them. 0: none.
@@ -50,6 +53,36 @@ std::string ConfigTable::AdviceOn(const std::string& unknown) const {
   return advice.empty() ? DidYouMean(Nearest(unknown, keys())) : advice;
 }
 
+namespace {
+
+/// For a value that is no list, but could be one item, or items with commas between them: how the
+/// list is written. "" for other values.
+std::string AsList(const std::string& key, const std::string& kind, const toml::node& node,
+                   bool in_shell) {
+  if (!kind.starts_with("a list of") || node.is_array() || node.is_table()) return "";
+  const bool quoted = kind == "a list of quoted strings";
+  std::string given;
+  if (const auto text = node.value_exact<std::string>()) {
+    given = *text;
+  } else {
+    std::ostringstream out;
+    out << toml::node_view<const toml::node>(node);
+    given = out.str();
+  }
+  std::erase_if(given, [](char c) { return c == '[' || c == ']' || c == ' ' || c == '"'; });
+  const bool numbers = given.find_first_not_of("0123456789.,eE+-") == given.npos;
+  if (given.empty() || given.find('\'') != given.npos || (!quoted && !numbers)) return "";
+  std::string items;
+  std::istringstream parts(given);
+  for (std::string item; std::getline(parts, item, ',');) {
+    items += (items.empty() ? "" : ", ") + (quoted ? "\"" + item + "\"" : item);
+  }
+  return in_shell ? fmt::format("; write {}='[{}]'", key, items)
+                  : fmt::format("; write {} = [{}]", key.substr(key.rfind('.') + 1), items);
+}
+
+}  // namespace
+
 void ConfigTable::Set(const std::string& key, const Value& value, const std::string& where) {
   const auto entry = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& candidate) { return candidate.key == key; });
@@ -59,8 +92,9 @@ void ConfigTable::Set(const std::string& key, const Value& value, const std::str
   if (!entry->set(value)) {
     std::ostringstream given;
     given << toml::node_view<const toml::node>(value.node);
-    throw ConfigError(
-        fmt::format("{}: {} must be {}, not {}", where, key, entry->kind, given.str()));
+    throw ConfigError(fmt::format("{}: {} must be {}, not {}{}", where, key, entry->kind,
+                                  given.str(),
+                                  AsList(key, entry->kind, value.node, where == kCommandLine)));
   }
   origin_[key] = where;
 }
@@ -75,30 +109,40 @@ void ConfigTable::ReadEach(const std::string& text, const std::string& where, co
   try {
     table = toml::parse(text, where);
   } catch (const toml::parse_error& error) {
-    throw ConfigError(
-        fmt::format("{}:{}: {}", where, error.source().begin.line, error.description()));
+    const bool bare = error.description().find("determine value type") != std::string_view::npos;
+    throw ConfigError(fmt::format("{}:{}: {}{}", where, error.source().begin.line,
+                                  error.description(),
+                                  bare ? "; text needs quotes, as in name = \"text\"" : ""));
   }
-  const auto place = [&](const toml::node& node) {
-    return fmt::format("{}:{}", where, node.source().begin.line);
-  };
+  std::vector<std::pair<std::string, const toml::node*>> found;
   for (const auto& [name, node] : table) {
     const std::string section(name.str());
     const toml::table* entries = node.as_table();
     if (entries == nullptr) {
-      set(section, Value{node}, place(node));
+      found.emplace_back(section, &node);
       continue;
     }
     for (const auto& [key, value] : *entries) {
-      set(section + "." + std::string(key.str()), Value{value}, place(value));
+      found.emplace_back(section + "." + std::string(key.str()), &value);
     }
+  }
+  const auto line = [](const auto& entry) { return entry.second->source().begin.line; };
+  std::ranges::stable_sort(found, {}, line);
+  for (const auto& entry : found) {
+    set(entry.first, Value{*entry.second}, fmt::format("{}:{}", where, line(entry)));
   }
 }
 
 void ConfigTable::ReadText(const std::string& text, const std::string& where) {
-  ReadEach(text, where,
-           [this](const std::string& key, const Value& value, const std::string& place) {
-             Set(key, value, place);
-           });
+  std::string wrong;
+  ReadEach(text, where, [&](const std::string& key, const Value& value, const std::string& place) {
+    try {
+      Set(key, value, place);
+    } catch (const ConfigError& error) {
+      wrong += (wrong.empty() ? "" : "\n") + std::string(error.what());
+    }
+  });
+  if (!wrong.empty()) throw ConfigError(wrong);
 }
 
 void ConfigTable::ReadKnownKeys(const std::string& text, const std::string& where) {
@@ -142,7 +186,7 @@ void ConfigTable::Override(const std::string& word) {
   } catch (const std::exception&) {  // not TOML: a bare string, as typed in a shell
     table = toml::table{{"value", value}};
   }
-  Set(key, {*table.get("value")}, "the command line");
+  Set(key, {*table.get("value")}, std::string(kCommandLine));
 }
 
 void ConfigTable::CheckRequired(const std::string& where) const {
@@ -193,7 +237,7 @@ std::string ConfigTable::Write(
     const std::string name = entry.key.substr(dot == std::string::npos ? 0 : dot + 1);
     if (explain) text += explain(entry.key);
     text += entry.required && entry.is_empty()
-                ? fmt::format("# {} = …  no default: must be set\n", name)
+                ? fmt::format("# SET THIS: {} = …  {}; no default\n", name, entry.kind)
                 : fmt::format("{} = {}\n", name, entry.write());
   }
   return text;

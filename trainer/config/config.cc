@@ -26,8 +26,25 @@ std::string ConfigFileOf(const std::string& path) {
   if (!fs::is_directory(path, absent)) return path;
   const fs::path file = fs::path(path) / kRunConfig;
   if (fs::exists(file, absent)) return file;
+  if (fs::exists(fs::path(path) / "checkpoint.json", absent)) {
+    throw ConfigError(fmt::format(
+        "{0}: is a checkpoint, not a run. A resume continues at the newest checkpoint of a run: "
+        "fastclip train RUN resume=true. To go back to this one, remove the later ones, or start a "
+        "new run from it: fastclip train CONFIG.toml run=NEW train.init={0}",
+        path));
+  }
   throw ConfigError(fmt::format("{}: is a folder without a {}; use a config file or a run folder",
                                 path, kRunConfig));
+}
+
+/// `errors`: one on each line.
+void ThrowIfAny(const std::string& errors) {
+  if (errors.empty()) return;
+  const auto more = std::ranges::count(errors, '\n');
+  if (more == 0) throw ConfigError(errors);
+  std::string text = fmt::format("{} errors:\n  ", more + 1);
+  for (const char c : errors) text += c == '\n' ? std::string("\n  ") : std::string(1, c);
+  throw ConfigError(text);
 }
 
 }  // namespace
@@ -52,8 +69,16 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
   BindConfig(config_, table_);
   config_.pipeline.ranks_of_host = host.ranks;
   const std::string file = ConfigFileOf(path);
-  table_.ReadFile(file);
-  MoveRunTo(file);
+  std::string wrong;  // a line for each error: all are told at once
+  const auto try_to = [&](const auto& read) {
+    try {
+      read();
+    } catch (const ConfigError& error) {
+      wrong += (wrong.empty() ? "" : "\n") + std::string(error.what());
+    }
+  };
+  try_to([&] { table_.ReadFile(file); });
+  if (wrong.empty()) MoveRunTo(file);
   for (const std::string& word : overrides) {
     if (!IsUtf8(word)) {
       throw ConfigError(
@@ -61,8 +86,9 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
                       "folder, or use a link",
                       Printable(word)));
     }
-    table_.Override(word);
+    try_to([&] { table_.Override(word); });
   }
+  ThrowIfAny(wrong);
   table_.CheckRequired(file);
   Resolve(host);
   Validate(file);

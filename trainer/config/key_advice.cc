@@ -53,6 +53,7 @@ std::string AdviceOn(std::string_view unknown) {
   if (key == "resume" && unknown.starts_with('-')) {
     return "to resume a run: fastclip train RUN resume=true";
   }
+  if (Plain(unknown) == "siglip") return DidYouMean("objective.name=siglip");
   if (!key.empty()) return DidYouMean(key);
   std::string flag = Plain(unknown);
   const std::string_view why = WithoutCounterpart(flag);

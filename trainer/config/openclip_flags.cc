@@ -18,6 +18,9 @@ constexpr auto kFlags = std::to_array<Flags>({
     {"imagenet_v2",
      "its folders are named by numbers, which do not sort in class order; pack it into shards with "
      ".cls labels for eval.zeroshot"},
+    {"aug_cfg",
+     "pipeline.scale_min, .scale_max, .ratio_min and .ratio_max set the random crops; other "
+     "augmentations are not supported"},
     {"cache_dir", "nothing is downloaded; model.pretrained is a file path"},
     {"log_local", "only rank 0 writes the log"},
     {"pretrained_image",

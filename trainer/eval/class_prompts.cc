@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pipeline/base/nearest.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/sources/open_source.h"
 #include "tokenizer/tokenizer.h"
@@ -42,18 +43,36 @@ Slot FindSlot(std::string_view text, std::size_t from) {
   return {};
 }
 
+/// What tools/setup.sh installs into a folder.
+std::vector<std::string> SetsIn(const std::string& folder) {
+  if (folder == "templates") return {"openai", "simple"};
+  return {"imagenet"};
+}
+
 /// A file of that path takes precedence over a set of that name.
 std::string Find(const std::string& file_or_set, const std::string& folder) {
   std::error_code error;
   if (std::filesystem::is_regular_file(file_or_set, error)) return file_or_set;
+  if (folder == "templates" && FindSlot(file_or_set, 0).size > 0) {
+    throw std::runtime_error(
+        fmt::format("'{}': is a template, not a file of templates; write it into a file, one "
+                    "template per line, and set that",
+                    file_or_set));
+  }
   if (file_or_set.empty() || file_or_set.find_first_of("/.") != std::string::npos) {
     throw std::runtime_error(fmt::format("'{}': no such file; check the path", file_or_set));
+  }
+  const std::vector<std::string> sets = SetsIn(folder);
+  if (std::ranges::find(sets, file_or_set) == sets.end()) {
+    const std::string near = Nearest(file_or_set, sets, 3);
+    throw std::runtime_error(fmt::format("'{}': no such file{} Built in: {}", file_or_set,
+                                         near.empty() ? "." : "; " + DidYouMean(near),
+                                         fmt::join(sets, ", ")));
   }
   try {
     return SharedFile(folder + "/" + file_or_set + ".txt");
   } catch (const std::runtime_error& missing) {
-    throw std::runtime_error(fmt::format("'{}': no such file, and not a built-in list: {}",
-                                         file_or_set, missing.what()));
+    throw std::runtime_error(fmt::format("'{}' is not installed: {}", file_or_set, missing.what()));
   }
 }
 

@@ -73,6 +73,43 @@ ModelConfig ReadModelFile(const std::string& file) {
   return config;
 }
 
+/// Letters and digits, small: "ViT-B/32" is vitb32.
+std::string Plain(std::string_view name) {
+  std::string plain;
+  for (const char c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)))
+      plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return plain;
+}
+
+/// What tells models apart: the letter before the numbers, and the numbers. "ViT-L-14" is l14.
+std::string SizeOf(const std::string& plain) {
+  const std::size_t first = plain.find_first_of("0123456789");
+  if (first == plain.npos) return "";
+  std::string size = plain.substr(first > 0 ? first - 1 : 0, 1);
+  for (const char c : plain) {
+    if (std::isdigit(static_cast<unsigned char>(c))) size += c;
+  }
+  return size;
+}
+
+/// The preset of that size that `name` may be a slip for; "": none. ViT-H-14 is not ViT-L-14.
+std::string SlipFor(const std::string& name, const std::vector<std::string>& presets) {
+  constexpr std::size_t kSlip = 3;
+  const std::size_t slash = name.rfind('/');
+  const bool in_folder = slash != name.npos && slash + 1 < name.size() &&
+                         std::isalpha(static_cast<unsigned char>(name[slash + 1]));
+  const std::string plain = Plain(in_folder ? name.substr(slash + 1) : name);
+  std::vector<std::string> alike;
+  for (const std::string& preset : presets) {
+    if (SizeOf(Plain(preset)) == SizeOf(plain)) alike.push_back(Plain(preset));
+  }
+  const std::string near = Nearest(plain, alike, kSlip);
+  if (near.empty()) return "";
+  return *std::ranges::find(presets, near, Plain);
+}
+
 /// Presets that a mistyped name can mean. A model with the other activation would load the same
 /// weights and be silently worse.
 std::vector<std::string> SameActivation(const std::string& name,
@@ -117,9 +154,10 @@ ModelConfig LoadModelConfig(const std::string& name_or_path) {
         name_or_path));
   }
   const std::vector<std::string> alike = SameActivation(name_or_path, names);
+  const std::string near = SlipFor(name_or_path, alike);
   throw ConfigError(fmt::format(
-      "unknown model '{}'; did you mean '{}'? Presets: {}; or use a model file (*.toml)",
-      name_or_path, Nearest(name_or_path, alike), fmt::join(names, ", ")));
+      "model '{}' is not available{} Presets: {}; or use a model file (*.toml)", name_or_path,
+      near.empty() ? "." : "; did you mean '" + near + "'?", fmt::join(names, ", ")));
 }
 
 std::string OpenClipJson(const ModelConfig& config) {

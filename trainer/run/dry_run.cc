@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -55,7 +56,7 @@ class PlannedRun {
         found_(CheckedFolder(*config)),
         start_(CheckedStart()),
         data_(OpenPlanned(config, options.samples)),
-        plan_(PlanOf(config, *data_.source)),
+        plan_(PlanOfData(config, data_)),
         lanes_per_rank_(LanesPerRank(config, plan_, options.ranks)),
         objective_(MakeObjective(ObjectiveOf(*config))),
         optimizer_(MakeOptimizer(model_.described(), config->optimizer)) {
@@ -138,7 +139,7 @@ class PlannedRun {
       LookAt("data.train", config_->data.train, *data_.source, TrainSourceOf(*config_));
       const SourceOptions other = OtherSourceOf(*config_);
       if (!config_->data.val.empty()) {
-        const OpenedSource val = OpenSourceWithInfo(config_->data.val, other);
+        const OpenedSource val = OpenListOf(config_, "data.val", config_->data.val, other);
         DescribeParts("data.val", val.parts);
         LookAt("data.val", config_->data.val, *val.source, other);
       }
@@ -158,7 +159,7 @@ class PlannedRun {
 
   void LookAt(const char* key, const std::string& list, const RecordSource& source,
               const SourceOptions& options) {
-    for (const std::string& line : LookAtData(key, list, source, options)) {
+    for (const std::string& line : LookAtData(config_, key, list, source, options)) {
       lines_.Add("", "{}", line);
     }
   }
@@ -175,10 +176,7 @@ class PlannedRun {
       }
       lines_.Add(name, "{}: {}, {}, {}{}", part.part, Counted(part.records, "record"),
                  Counted(part.files, part.kind + " file"),
-                 DescribeBytes(static_cast<double>(part.bytes)),
-                 part.walked == 0 ? ""
-                                  : fmt::format("; {} scanned, no index written (dry run)",
-                                                Counted(part.walked, "file")));
+                 DescribeBytes(static_cast<double>(part.bytes)), DescribeReading(part));
     }
     Warn(WarningLines(parts));
   }
@@ -277,7 +275,8 @@ class PlannedRun {
     const std::string space = CheckSpace(SpaceOf(*config_, checkpoint), config_->run);
     if (!space.empty()) Warn({space});
     if (found_) return DescribeTheResume();
-    lines_.Add("run folder", "{} (not created){}", config_->run,
+    lines_.Add("run folder", "{}{}{}", config_->run,
+               std::filesystem::exists(config_->run) ? "" : " (not created)",
                config_->resume ? "; no checkpoint yet, so a new run starts" : "");
   }
 

@@ -1,7 +1,10 @@
 #include "trainer/run/opened_data.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
+#include "pipeline/base/printable.h"
 #include "trainer/run/ranks.h"
 #include "trainer/run/run_setup.h"
 
@@ -16,13 +19,19 @@ SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
 }
 
 /// Opens the list of a config key. Rank 0 checks some records for all.
-OpenedSource OpenList(const char* key, const std::string& list, const SourceOptions& options,
-                      Communicator& comm, Console& console) {
+OpenedSource OpenList(const LoadedConfig& config, const char* key, const std::string& list,
+                      const SourceOptions& options, Communicator& comm, Console& console) {
   return Rank0First(comm, [&] {
-    OpenedSource opened = OpenSourceWithInfo(list, OfRank(options, comm));
+    OpenedSource opened = OpenListOf(config, key, list, OfRank(options, comm));
     for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
     if (comm.rank() == 0) {
-      for (const auto& line : LookAtData(key, list, *opened.source, options)) console.Say(line);
+      for (const auto& line : LookAtData(config, key, list, *opened.source, options)) {
+        console.Say(line);
+      }
+    }
+    for (const PartInfo& part : opened.parts) {
+      if (part.kind != "table") continue;
+      console.Say(fmt::format("{}: {}: {}", key, Printable(part.part), Printable(part.details)));
     }
     return opened;
   });
@@ -40,13 +49,14 @@ ZeroShotSet OpenZeroShot(const LoadedConfig& config, Communicator& comm, Console
 
 OpenedData OpenData(const LoadedConfig& config, Communicator& comm, Console& console) {
   OpenedSource train =
-      OpenList("data.train", config->data.train, TrainSourceOf(*config), comm, console);
+      OpenList(config, "data.train", config->data.train, TrainSourceOf(*config), comm, console);
   std::unique_ptr<RecordSource> val;
   if (!config->data.val.empty()) {
-    val = OpenList("data.val", config->data.val, OtherSourceOf(*config), comm, console).source;
+    val = OpenList(config, "data.val", config->data.val, OtherSourceOf(*config), comm, console)
+              .source;
   }
   ZeroShotSet zeroshot = OpenZeroShot(config, comm, console);
-  OrderPlan plan = PlanOf(config, *train.source);
+  OrderPlan plan = PlanOfData(config, train);
   std::vector<std::int64_t> lanes_per_rank = LanesPerRank(config, plan, comm.world_size());
   const LaneRange lanes = plan.LanesOf(comm.rank(), lanes_per_rank);
   return {.files = std::move(train.files),

@@ -37,7 +37,9 @@ std::string DescribeTail(const OrderPlan& plan) {
 }
 
 OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int64_t>& samples) {
-  if (samples.empty()) return OpenSourceWithInfo(config->data.train, TrainSourceOf(*config));
+  if (samples.empty()) {
+    return OpenListOf(config, "data.train", config->data.train, TrainSourceOf(*config));
+  }
   const std::size_t sources = SplitList(config->data.train).size();
   const MixOptions& mix = config->data.mix;
   const bool mixed = !mix.weights.empty() || !mix.repeats.empty() || !mix.counts.empty();
@@ -50,6 +52,13 @@ OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int6
   std::vector<std::string> parts;
   for (const std::int64_t count : samples) parts.push_back(fmt::format("synthetic:{}", count));
   return OpenSourceWithInfo(fmt::format("{}", fmt::join(parts, "::")), {});
+}
+
+std::string DescribeReading(const PartInfo& part) {
+  return fmt::format("{}{}", part.kind == "table" ? "; " + part.details : "",
+                     part.walked == 0 ? ""
+                                      : fmt::format("; {} scanned, no index written (dry run)",
+                                                    Counted(part.walked, "file")));
 }
 
 double MeanRecordBytes(const RecordSource& source) {

@@ -15,6 +15,9 @@ namespace fastclip {
 /// Opens data.train, or if `samples` is not empty, plans that number of records for each of its
 /// sources, which need not exist. Throws ConfigError and what OpenSource() throws.
 OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int64_t>& samples);
+/// "; image from 'path', captions from 'text'; 1 file scanned, …": what else to say of a part, or
+/// "".
+std::string DescribeReading(const PartInfo& part);
 /// Mean bytes of image and captions, over some records spread over the source.
 double MeanRecordBytes(const RecordSource& source);
 

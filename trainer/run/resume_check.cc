@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -34,7 +35,13 @@ class Differences {
   }
   void Add(std::string difference) { list_.push_back(std::move(difference)); }
   bool empty() const { return list_.empty(); }
-  std::string text() const { return fmt::format("{}", fmt::join(list_, "; ")); }
+  /// One difference goes on in the line, several have a line each.
+  std::string text() const {
+    return list_.size() == 1 ? " " + list_.front()
+                             : fmt::format("\n  {}\n", fmt::join(list_, "\n  "));
+  }
+  /// Behind text().
+  const char* end() const { return list_.size() == 1 ? ". " : ""; }
 
  private:
   std::vector<std::string> list_;
@@ -99,9 +106,9 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   CompareTokenizer(meta, now, model);
   if (!model.empty()) {
     throw ConfigError(
-        fmt::format("{}: {}. A resume needs the same values; restore them, or start a new run with "
-                    "another run=FOLDER",
-                    found.path, model.text()));
+        fmt::format("{}:{}{}To resume, leave this as it was. With other values, start a new run "
+                    "with another run=FOLDER",
+                    found.path, model.text(), model.end()));
   }
   Differences others;
   if (now.data_hash && meta.data_hash != *now.data_hash) {
@@ -125,10 +132,11 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   }
   if (others.empty()) return;
   throw ConfigError(fmt::format(
-      "{}: {}. A resume needs the same values; restore them, or start a new run from this one with "
-      "run=ANOTHER_FOLDER train.init={} (keeps the weights, and the estimators if data and "
-      "objective are the same; restarts the optimizer state, the schedules and the data order)",
-      found.path, others.text(), found.path));
+      "{}:{}{}To resume, leave this as it was: fastclip train {} resume=true uses the run's own "
+      "config. With other values, start a new run from this one with run=ANOTHER_FOLDER "
+      "train.init={} (keeps the weights, and the estimators if data and objective are the same; "
+      "restarts the optimizer state, the schedules and the data order)",
+      found.path, others.text(), others.end(), now.config.run, found.path));
 }
 
 std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunNow& now) {
@@ -172,6 +180,19 @@ std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, s
       "bit-identical",
       Counted(meta.threads, "thread"), Counted(meta.world_size, "rank"), Counted(threads, "thread"),
       Counted(ranks, "rank"));
+}
+
+std::string HowToResume(const TrainConfig& config, const std::string& failure) {
+  std::string command = fmt::format("fastclip train {} resume=true", config.run);
+  if (failure.find("pipeline.max_skips_in_a_row") != failure.npos) {
+    command += fmt::format(" pipeline.max_skips_in_a_row={}",
+                           2 * std::int64_t{config.pipeline.max_skips_in_a_row});
+  }
+  if (failure.find("data.max_skips_per_mille") != failure.npos) {
+    command += fmt::format(" data.max_skips_per_mille={:g}",
+                           std::clamp(2 * config.data.max_skips_per_mille, 1.0, 1000.0));
+  }
+  return command;
 }
 
 TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& config) {

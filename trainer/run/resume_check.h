@@ -37,6 +37,10 @@ std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunN
 /// A note that results differ in rounding, for a resume with other threads or ranks; else "".
 std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, std::int64_t ranks);
 
+/// The command that resumes a run that ended by `failure`. If that names a limit on bad records,
+/// the command raises it: the run would stop at the same record again.
+std::string HowToResume(const TrainConfig& config, const std::string& failure);
+
 /// The config of a resumed run: `config`, with start-only keys from its first start.
 TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& config);
 

@@ -2,12 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <optional>
 #include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
 
 #include "pipeline/loader/memory_plan.h"
 #include "pipeline/sources/record_sample.h"
+#include "pipeline/sources/table_layout.h"
 #include "trainer/config/config_keys.h"
 #include "trainer/model/presets.h"
+#include "trainer/run/run_data.h"
+#include "trainer/state/checkpoint.h"
 #include "trainer/state/weights_origin.h"
 
 namespace fastclip {
@@ -62,24 +72,66 @@ SourceOptions OtherSourceOf(const TrainConfig& config) {
   return options;
 }
 
-std::vector<std::string> LookAtData(const std::string& key, const std::string& list,
-                                    const RecordSource& source, const SourceOptions& options) {
+std::string WithKeys(std::string text) {
+  static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"--image-key", "data.image_key"},
+      {"--caption-key", "data.caption_key"},
+      {"--label-key", "eval.zeroshot_label_key"},
+      {"--separator", "data.separator"}};
+  for (const auto& [option, key] : kNames) {
+    for (std::size_t at = text.find(option); at != text.npos; at = text.find(option, at)) {
+      text.replace(at, option.size(), key);
+      at += key.size();
+      // "--image-key COLUMN" becomes data.image_key=COLUMN.
+      if (std::isupper(static_cast<unsigned char>(text[std::min(at + 1, text.size() - 1)]))) {
+        text[at] = '=';
+      }
+    }
+  }
+  return text;
+}
+
+OpenedSource OpenListOf(const LoadedConfig& config, const std::string& key, const std::string& list,
+                        const SourceOptions& options) {
+  try {
+    return OpenSourceWithInfo(list, options);
+  } catch (const WrongColumn& error) {
+    throw config.table().Error(key, WithKeys(error.what()));
+  } catch (const std::system_error&) {
+    throw;
+  } catch (const std::runtime_error& error) {
+    const char* const advice =
+        key == "data.val" ? "; set data.val to held-out data, or data.val= for none" : "";
+    throw std::runtime_error(config.table().Error(key, error.what() + std::string(advice)).what());
+  }
+}
+
+std::vector<std::string> LookAtData(const LoadedConfig& config, const std::string& key,
+                                    const std::string& list, const RecordSource& source,
+                                    const SourceOptions& options) {
   const std::vector<RecordSample> samples = SampleRecords(source);
   const std::string option = key == "data.train" ? "data.captions" : "";
   if (const std::string lack = DescribeLack(samples, list, options, option); !lack.empty()) {
-    throw std::runtime_error(fmt::format("{}: {}", key, lack));
+    throw std::runtime_error(config.table().Error(key, lack).what());
   }
   std::int64_t looked = 0, several_lines = 0;
   SkipCounts skips;
+  std::map<std::string, std::int64_t> off;
   for (const RecordSample& sample : samples) {
+    for (const auto& [kind, count] : FormatsOff(sample, options.formats)) off[kind] += count;
     looked += sample.records;
     several_lines += sample.several_lines;
     skips += sample.skips;
   }
   std::vector<std::string> lines;
   if (skips.total() > 0) {
-    lines.push_back(fmt::format("{}: {} of {} checked records cannot be used ({})", key,
-                                skips.total(), looked, DescribeSkips(skips)));
+    lines.push_back(fmt::format(
+        "{}: {} of {} checked records cannot be used ({}); fastclip shards lint lists them", key,
+        skips.total(), looked, DescribeSkips(skips)));
+  }
+  for (const auto& [kind, count] : off) {
+    lines.push_back(fmt::format("{}: {} of {} checked images are skipped: {}", key, count, looked,
+                                AdviceOnFormat(kind, options.formats, option)));
   }
   if (several_lines > 0) {
     lines.push_back(fmt::format(
@@ -148,6 +200,21 @@ OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source) {
                                                        : word;
     throw ConfigError(
         fmt::format("{}: {}: {}", config.table().Origin(key), config->data.train, reason));
+  }
+}
+
+OrderPlan PlanOfData(const LoadedConfig& config, const OpenedSource& train) {
+  try {
+    return PlanOf(config, *train.source);
+  } catch (const ConfigError& error) {
+    const auto found =
+        config->resume && !train.files.empty() ? FindNewestCheckpoint(config->run) : std::nullopt;
+    if (!found || found->meta.data_hash == train.source->hash()) throw;
+    const std::string change = DescribeDataChange(config->run, train.files);
+    throw ConfigError(
+        fmt::format("{}: the data changed since the run started{}{}; restore it, or start a new "
+                    "run with another run=FOLDER ({})",
+                    config->data.train, change.empty() ? "" : ": ", change, error.what()));
   }
 }
 

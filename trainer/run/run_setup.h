@@ -38,11 +38,19 @@ std::string TrimOf(const TrainConfig& config);
 SourceOptions TrainSourceOf(const TrainConfig& config);
 SourceOptions OtherSourceOf(const TrainConfig& config);
 
+/// Opens the list that is set with the config's `key`. Errors say where the key is set. Throws
+/// ConfigError for a column that a table does not have, and what OpenSource() throws.
+OpenedSource OpenListOf(const LoadedConfig& config, const std::string& key, const std::string& list,
+                        const SourceOptions& options);
+/// An error's text with the keys of a run in place of the options that commands have for tables.
+std::string WithKeys(std::string text);
+
 /// Checks some records of the list of the config's `key`. Returns lines for the user. Throws
 /// std::runtime_error, with what the records hold, if none is usable for training or retrieval.
 /// `options`: TrainSourceOf, OtherSourceOf.
-std::vector<std::string> LookAtData(const std::string& key, const std::string& list,
-                                    const RecordSource& source, const SourceOptions& options);
+std::vector<std::string> LookAtData(const LoadedConfig& config, const std::string& key,
+                                    const std::string& list, const RecordSource& source,
+                                    const SourceOptions& options);
 
 /// Loader options for a run's batches.
 LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model);
@@ -57,5 +65,7 @@ void CheckMemory(const LoadedConfig& config, const LoaderOptions& options, std::
                  int held = 1);
 
 OrderPlan PlanOf(const LoadedConfig& config, const RecordSource& source);
+/// The same for data.train. If that fails on resume because the data changed, the error says so.
+OrderPlan PlanOfData(const LoadedConfig& config, const OpenedSource& train);
 
 }  // namespace fastclip

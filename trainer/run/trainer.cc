@@ -14,6 +14,7 @@
 #include "comm/comm_error.h"
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
+#include "trainer/run/resume_check.h"
 #include "trainer/step/batch_tensors.h"
 
 namespace fastclip {
@@ -204,9 +205,9 @@ void Trainer::RefuseGarbage(const SkipCounts& skips) {
       0,
       fmt::format(
           "{} of {} reads gave a record that was skipped ({}), more than data.max_skips_per_mille "
-          "= {:g}; see {}/quarantine.jsonl. Repair the data or raise that key, then "
-          "continue with resume=true",
-          bad, tried, DescribeSkips(now), most, config_->run));
+          "= {:g}; see {}/quarantine.jsonl. Repair the data, or raise that key: {}",
+          bad, tried, DescribeSkips(now), most, config_->run,
+          HowToResume(*config_, "data.max_skips_per_mille")));
 }
 
 bool Trainer::AnyStopped(bool mine) {

@@ -15,6 +15,7 @@
 #include "trainer/base/versions.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/rank_memory.h"
+#include "trainer/run/resume_check.h"
 #include "trainer/run/trainer.h"
 #include "trainer/state/weights_file.h"
 
@@ -258,7 +259,9 @@ void Trainer::SaveAndThrow(const std::exception& error) {
   saved_ = saved_ && written;
   const bool saved =
       step_ > 0 && (saved_ || succeeds([&] { Save(CheckpointWriter::How::kAtOnce); }));
-  if (saved) text += fmt::format("; step {} is saved: continue with resume=true", step_);
+  if (saved) {
+    text += fmt::format("; step {} is saved: continue with {}", step_, HowToResume(*config_, text));
+  }
   if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
     throw SharedError(shared->rank(), text);
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "trainer/eval/zero_shot.h"
+#include "trainer/run/run_setup.h"
 
 namespace fastclip {
 
@@ -15,7 +16,7 @@ ZeroShotSet ZeroShotSet::Open(const LoadedConfig& config, SourceOptions options)
     try {
       return read();
     } catch (const std::runtime_error& error) {
-      throw config.table().Error(key, error.what());
+      throw config.table().Error(key, WithKeys(error.what()));
     } catch (const std::invalid_argument& error) {
       throw config.table().Error(key, error.what());
     }

@@ -60,8 +60,12 @@ TEST(Presets, OfQuickGeluAreTheSameModelsWithAnotherActivation) {
 TEST(Presets, NameTheNearestOfTheSameActivation) {
   EXPECT_NE(LoadError("ViT-B-32-quickgel").find("did you mean 'ViT-B-32-quickgelu'"),
             std::string::npos);
-  EXPECT_NE(LoadError("ViT-H-14-QuickGELU").find("did you mean 'ViT-L-14-quickgelu'"),
+  EXPECT_NE(LoadError("ViT-L14-QuickGELU").find("did you mean 'ViT-L-14-quickgelu'"),
             std::string::npos);
+  for (const char* other : {"ViT-H-14", "ViT-H-14-QuickGELU", "RN50x64", "convnext_base"}) {
+    EXPECT_NE(LoadError(other).find("' is not available. Presets: "), std::string::npos)
+        << LoadError(other);
+  }
   EXPECT_NE(LoadError("ViT-B/32").find("did you mean 'ViT-B-32'"), std::string::npos);
   EXPECT_NE(LoadError("ViT-B32").find("did you mean 'ViT-B-32'"), std::string::npos)
       << LoadError("ViT-B32");
