@@ -252,8 +252,8 @@ TEST_F(OnDevice, GetsABatchFromPinnedMemoryWithoutAWait) {
   }
 }
 
-// As the trainer does: the batch goes after the step's report.
-TEST_F(OnDevice, ABatchMayGoOnceItsStepHasReported) {
+// As the trainer does: the next batch is copied beside the step, and a batch goes with its report.
+TEST_F(OnDevice, CopiesTheNextBatchOnAStreamOfItsOwn) {
   AllocatorMemory pinned(under_test::PinnedMemory());
   const FakeSource source(64);
   const ByteTokenizer tokenizer;
@@ -264,30 +264,38 @@ TEST_F(OnDevice, ABatchMayGoOnceItsStepHasReported) {
   options.image_size = static_cast<int>(config.vision.image_size);
   options.context_length = 40;
   const auto comm = WorldOfOne();
-  std::vector<std::unique_ptr<Rank>> ranks;
-  std::vector<double> losses;
-  for (const at::Device where : {at::Device(at::kCPU), device_}) {
-    ranks.push_back(std::make_unique<Rank>("fastclip_v1", std::vector<std::int64_t>{kLanes}, *comm,
-                                           0, "fp64", config, where));
-    Rank& rank = *ranks.back();
-    rank.table.MoveTo(where);
-    BatchLoader loader(source, rank.plan, {0, kLanes}, 0, 3, tokenizer, options,
-                       {.memory = &pinned});
-    for (int step = 0; step < 3; ++step) {
+  Rank cpu("fastclip_v1", {kLanes}, *comm, 0, "fp64", config);
+  Rank device("fastclip_v1", {kLanes}, *comm, 0, "fp64", config, device_);
+  device.table.MoveTo(device_);
+  std::vector<double> losses[2];
+  for (Rank* rank : {&cpu, &device}) {
+    const bool on_cpu = rank == &cpu;
+    const TensorTarget target{.device = rank->device,
+                              .dtype = at::kDouble,
+                              .length_groups = 3,
+                              .non_blocking = true,
+                              .copies = StreamForCopies(rank->device)};
+    EXPECT_EQ(target.copies.has_value(), !on_cpu);
+    BatchLoader loader(source, rank->plan, {0, kLanes}, 0, 4, tokenizer, options,
+                       {.memory = &pinned, .held_batches = 2});
+    std::optional<Batch> last;
+    LateReport late;
+    for (int step = 0; step < 4; ++step) {
       std::optional<Batch> batch = loader.Next();
-      const std::vector<MicroBatch> micro =
-          MicroBatchesOf(*batch, 2, {.device = where, .dtype = at::kDouble, .non_blocking = true});
-      const StepReport report = rank.step.Run({.micro = micro,
-                                               .indices = batch->indices(),
-                                               .epoch = step,
-                                               .gamma = step == 0 ? 1.0 : 0.5,
-                                               .rates = {1e-3, 1e-3}});
-      losses.push_back(report.loss);
+      const std::vector<MicroBatch> micro = MicroBatchesOf(*batch, 2, target);
+      LateReport report = rank->step.Enqueue({.micro = micro,
+                                              .indices = batch->indices(),
+                                              .epoch = step,
+                                              .gamma = step == 0 ? 1.0 : 0.5,
+                                              .rates = {1e-3, 1e-3}});
+      if (late) losses[on_cpu ? 0 : 1].push_back(late().loss);
+      late = std::move(report);
+      last = std::move(batch);
     }
+    losses[on_cpu ? 0 : 1].push_back(late().loss);
   }
-  for (std::size_t step = 0; step < 3; ++step) EXPECT_NEAR(losses[step], losses[step + 3], 1e-9);
-  EXPECT_TRUE(at::allclose(ranks[0]->Weights(), ranks[1]->Weights(), 0, 1e-9));
-  EXPECT_TRUE(at::allclose(ranks[0]->table.values(), ranks[1]->table.values().cpu(), 1e-9, 1e-9));
+  for (std::size_t step = 0; step < 4; ++step) EXPECT_NEAR(losses[0][step], losses[1][step], 1e-9);
+  EXPECT_TRUE(at::allclose(cpu.Weights(), device.Weights(), 0, 1e-9));
 }
 
 TEST_F(OnDevice, EvaluatesAsTheCpu) {

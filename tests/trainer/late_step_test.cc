@@ -8,13 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/loader/batch_loader.h"
-#include "tests/support/fake_source.h"
 #include "tests/support/stand_in_device.h"
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/step_rank.h"
-#include "trainer/step/batch_tensors.h"
-#include "trainer/step/pinned_memory.h"
 
 namespace fastclip {
 namespace {
@@ -149,52 +145,6 @@ TEST_F(LateStep, ALearningRateThatReadsTheTemperatureStaysOnTheDevice) {
     EXPECT_EQ(report.lr_tau, 0.25);
     EXPECT_NEAR(report.logit_scale, expected.logit_scale, 1e-6) << name;
   }
-}
-
-// As the trainer does: the next batch is copied beside the step, and a batch goes with its report.
-TEST_F(LateStep, CopiesTheNextBatchOnAStreamOfItsOwn) {
-  AllocatorMemory pinned(stand_in::PinnedMemory());
-  const FakeSource source(64);
-  const ByteTokenizer tokenizer;
-  ModelConfig config = ThinModel("fastclip_v1");
-  config.text.context_length = 40;
-  config.text.vocab_size = 512;
-  LoaderOptions options;
-  options.image_size = static_cast<int>(config.vision.image_size);
-  options.context_length = 40;
-  const auto comm = WorldOfOne();
-  Rank cpu("fastclip_v1", {kLanes}, *comm, 0, "fp64", config);
-  Rank device = OnDevice("fastclip_v1", *comm, {}, "fp64", config);
-  device.table.MoveTo(kDevice);
-  std::vector<double> losses[2];
-  for (Rank* rank : {&cpu, &device}) {
-    const bool on_cpu = rank == &cpu;
-    const TensorTarget target{.device = rank->device,
-                              .dtype = at::kDouble,
-                              .length_groups = 3,
-                              .non_blocking = true,
-                              .copies = StreamForCopies(rank->device)};
-    EXPECT_EQ(target.copies.has_value(), !on_cpu);
-    BatchLoader loader(source, rank->plan, {0, kLanes}, 0, 4, tokenizer, options,
-                       {.memory = &pinned, .held_batches = 2});
-    std::optional<Batch> last;
-    LateReport late;
-    for (int step = 0; step < 4; ++step) {
-      std::optional<Batch> batch = loader.Next();
-      const std::vector<MicroBatch> micro = MicroBatchesOf(*batch, 2, target);
-      LateReport report = rank->step.Enqueue({.micro = micro,
-                                              .indices = batch->indices(),
-                                              .epoch = step,
-                                              .gamma = step == 0 ? 1.0 : 0.5,
-                                              .rates = {1e-3, 1e-3}});
-      if (late) losses[on_cpu ? 0 : 1].push_back(late().loss);
-      late = std::move(report);
-      last = std::move(batch);
-    }
-    losses[on_cpu ? 0 : 1].push_back(late().loss);
-  }
-  for (std::size_t step = 0; step < 4; ++step) EXPECT_NEAR(losses[0][step], losses[1][step], 1e-9);
-  EXPECT_TRUE(at::allclose(cpu.Weights(), device.Weights(), 0, 1e-9));
 }
 
 // As many blocks as ViT-B/32 has: the number of launches does not depend on widths. Attention of
