@@ -124,7 +124,7 @@ int GpuOfRank(int local_rank, std::size_t visible) {
 void RequireGpus(const GpuDriver& driver, int ranks) {
   if (static_cast<std::size_t>(ranks) <= driver.gpus.size()) return;
   throw std::runtime_error(
-      fmt::format("{} ranks need as many GPUs, but this host has {}; start at most one rank per "
+      fmt::format("{0} ranks need {0} GPUs, but this host has {1}; start at most one rank per "
                   "GPU, or set train.device = \"cpu\"",
                   ranks, driver.gpus.size()));
 }

@@ -99,8 +99,11 @@ GpuDriver AskGpuDriver(const char* library, int needed_cuda) {
   void* const handle = dlopen(library, RTLD_NOW | RTLD_GLOBAL);
   if (handle == nullptr) {
     const std::string error = dlerror();
-    // The one expected answer; others say what is wrong with a driver that is there.
-    if (error.find("No such file") != error.npos) return {.lack = "no NVIDIA driver"};
+    // The one expected answer; others say what is wrong with a driver that is there, such as a
+    // library of its own that is missing.
+    if (error.starts_with(std::string(library) + ":") && error.find("No such file") != error.npos) {
+      return {.lack = "no NVIDIA driver"};
+    }
     return {.lack = fmt::format("the NVIDIA driver cannot be loaded: {}", error), .broken = true};
   }
   const Library driver(handle);
@@ -121,7 +124,7 @@ GpuDriver AskGpuDriver(const char* library, int needed_cuda) {
   }
   int version = 0;
   if (driver.Call("cuDriverGetVersion", &version) != 0) {
-    return broken("the NVIDIA driver does not tell its version; see nvidia-smi");
+    return broken("the NVIDIA driver cannot report its version; see nvidia-smi");
   }
   // Within a major version an older driver runs newer programs.
   if (version / 1000 < needed_cuda) {
@@ -132,7 +135,7 @@ GpuDriver AskGpuDriver(const char* library, int needed_cuda) {
   }
   int count = 0;
   if (const int code = driver.Call("cuDeviceGetCount", &count); code != 0) {
-    return broken(fmt::format("the NVIDIA driver does not tell its GPUs: {}; see nvidia-smi",
+    return broken(fmt::format("the NVIDIA driver cannot list its GPUs: {}; see nvidia-smi",
                               driver.Error(code)),
                   version);
   }

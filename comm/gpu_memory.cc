@@ -45,8 +45,8 @@ GpuMemory AskGpuMemory(const char* library, int index, const Gpu& gpu) {
                     Name(index, gpu), kElsewhere));
   }
   if (code == kUnavailable) {
-    throw std::runtime_error(
-        fmt::format("{} is kept by another process for itself; {}", Name(index, gpu), kElsewhere));
+    throw std::runtime_error(fmt::format("{} is in use by another process in exclusive mode; {}",
+                                         Name(index, gpu), kElsewhere));
   }
   std::size_t free = 0, total = 0;
   if (code == 0) code = Call(driver, "cuCtxPushCurrent_v2", context);

@@ -23,12 +23,14 @@ std::string Machine() {
 
 }  // namespace
 
-std::optional<DeviceFault> FaultOf(const std::vector<RankDevice>& ranks) {
+std::optional<DeviceFault> FaultOf(const std::vector<DeviceOfRank>& ranks) {
   std::map<std::pair<std::string, std::string>, std::vector<int>> users;
   for (int rank = 0; rank < static_cast<int>(ranks.size()); ++rank) {
-    const RankDevice& here = ranks[static_cast<std::size_t>(rank)];
+    const DeviceOfRank& here = ranks[static_cast<std::size_t>(rank)];
     if (here.gpu.empty() != ranks.front().gpu.empty()) {
-      const auto device = [](const RankDevice& of) { return of.gpu.empty() ? "the CPU" : "a GPU"; };
+      const auto device = [](const DeviceOfRank& of) {
+        return of.gpu.empty() ? "the CPU" : "a GPU";
+      };
       return DeviceFault{
           rank,
           fmt::format("rank {} on host {} uses {}, but rank 0 on host {} uses {}; set "
@@ -49,11 +51,11 @@ std::optional<DeviceFault> FaultOf(const std::vector<RankDevice>& ranks) {
 }
 
 void RefuseSharedGpus(Communicator& comm, const std::string& gpu) {
-  std::vector<RankDevice> ranks;
+  std::vector<DeviceOfRank> ranks;
   for (const std::string& text :
        GatherTexts(comm, fmt::format("{}\n{}\n{}", Machine(), HostName(), gpu))) {
     std::istringstream lines(text);
-    RankDevice& rank = ranks.emplace_back();
+    DeviceOfRank& rank = ranks.emplace_back();
     std::getline(lines, rank.machine);
     std::getline(lines, rank.host);
     std::getline(lines, rank.gpu);

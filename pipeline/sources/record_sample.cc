@@ -25,6 +25,8 @@ constexpr std::string_view kJson = "json.";
 constexpr const char* kMemberLabel = "cls";
 constexpr const char* kOtherLabel = "label";
 
+constexpr const char* kNoImages = "no images";  // in place of a kind
+
 /// The kind of an image by its first bytes; "" if they are of none that is known.
 std::string KindOfImage(std::span<const std::byte> image) {
   const std::string_view bytes(reinterpret_cast<const char*>(image.data()), image.size());
@@ -179,13 +181,16 @@ std::map<std::string, std::int64_t> FormatsOff(const RecordSample& sample,
   std::map<std::string, std::int64_t> off;
   for (const auto& [kind, count] : sample.kinds) {
     const auto format = FormatOfExtension(kind);
-    if (!kind.empty() && !(format && formats.Has(*format))) off.emplace(kind, count);
+    if (!(format && formats.Has(*format))) off.emplace(kind.empty() ? kNoImages : kind, count);
   }
   return off;
 }
 
 std::string AdviceOnFormat(const std::string& kind, const PictureFormats& formats,
                            const std::string& option) {
+  if (kind == kNoImages) {
+    return "their bytes begin like none of JPEG, PNG, WebP, GIF and BMP; look at one of the files";
+  }
   const auto format = FormatOfExtension(kind);
   if (!format) return fmt::format("{} cannot be read; convert the images to JPEG or PNG", kind);
   if (option.starts_with("--")) {

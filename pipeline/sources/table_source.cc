@@ -153,7 +153,7 @@ StoredRecord TableSource::ReadStored(SampleIndex index, std::stop_token stop) co
 
 TableRow TableSource::NextOf(TableReader& reader) const {
   std::optional<TableRow> row = reader.Next();
-  if (!row) throw std::runtime_error(path() + ": truncated since it was opened; restart");
+  if (!row) throw std::runtime_error(path() + ": truncated since it was opened; restore the file");
   return std::move(*row);
 }
 

@@ -6,14 +6,18 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
+#include "pipeline/files/system_memory.h"
+#include "pipeline/files/system_memory.h"
 #include "tests/pipeline/loader_fixture.h"
 #include "tests/pipeline/shard_files.h"
+#include "tests/support/paths.h"
 
 namespace fastclip {
 namespace {
@@ -144,6 +148,26 @@ TEST(BatchLoader, ReadsNoMoreAtATimeThanItsMemoryHolds) {
   EXPECT_EQ(batches, 16);
   EXPECT_GE(most, 2);
   EXPECT_LE(most, 4);
+}
+
+TEST(AvailableMemory, CountsWithinTheLimitsOfControlGroups) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "pod/job");
+  const auto write = [&](const std::string& file, const std::string& text) {
+    std::ofstream(folder / file) << text << '\n';
+  };
+  EXPECT_EQ(MemoryLeftInGroups(folder.path(), "/pod/job"), std::nullopt);
+  write("pod/job/memory.max", "max");
+  write("pod/job/memory.current", "1000");
+  EXPECT_EQ(MemoryLeftInGroups(folder.path(), "/pod/job"), std::nullopt);
+  write("pod/memory.max", "5000");
+  write("pod/memory.current", "4500");
+  EXPECT_EQ(MemoryLeftInGroups(folder.path(), "/pod/job"), 500);
+  write("pod/memory.stat", "anon 3000\ninactive_file 1200");
+  EXPECT_EQ(MemoryLeftInGroups(folder.path(), "/pod/job"), 1700);
+  write("pod/job/memory.max", "900");
+  EXPECT_EQ(MemoryLeftInGroups(folder.path(), "/pod/job"), 0);
+  EXPECT_EQ(MemoryLeftInGroups(folder.path(), "/"), std::nullopt);
 }
 
 }  // namespace

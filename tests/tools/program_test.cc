@@ -571,7 +571,7 @@ TEST_F(FakeGpus, WhatADriverLacksIsOneLine) {
   ExpectError("init=100", "eval retrieval nowhere --shards synthetic:5 --device cuda",
               "--device cuda: the NVIDIA driver finds no GPU");
   ExpectError("gpus=2", Train("train.device=cuda --ranks 4"),
-              "4 ranks need as many GPUs, but this host has 2");
+              "4 ranks need 4 GPUs, but this host has 2");
   // LibTorch needs more of a driver than this one has.
   ExpectError("gpus=1", Train("train.device=cuda"), "of LibTorch cannot use it");
 }

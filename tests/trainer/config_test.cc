@@ -299,6 +299,12 @@ TEST(Cores, AreSharedByRanksDecodersAndTheModel) {
   EXPECT_EQ(shared({.cores = 1024}), std::pair(256, 256));
 }
 
+TEST(Cores, ThatALauncherBoundToARankAreItsOwn) {
+  EXPECT_EQ(RanksOnCores(16, 128, 8), 1);
+  EXPECT_EQ(RanksOnCores(128, 128, 8), 8);
+  EXPECT_EQ(RanksOnCores(17, 128, 8), 8);
+}
+
 TEST_F(ConfigFile, WhatIsWrittenReadsBackTheSame) {
   const std::string path = Write(kMode);
   LoadedConfig config(path, {"learning_rate.lr=0.1", "optimizer.eps=1e-09", "run=a \"b\"\\c"});

@@ -45,7 +45,7 @@ class StartingFromWeights : public Training {
     std::vector<std::string> dry = Train("dry", words);
     dry.push_back("--dry-run");
     ASSERT_EQ(Run(dry), 0) << errors_;
-    EXPECT_NE(output_.find(std::string("initial tau ") + tau), std::string::npos) << output_;
+    EXPECT_NE(output_.find(std::string(" ") + tau), std::string::npos) << output_;
   }
 };
 

@@ -227,7 +227,8 @@ class StepBench {
                                            .patches = model_config_.vision.patches(),
                                            .seed = config_.train.seed});
       micro.push_back({ImageTensor(part(pixels_, size * size * 3), rows, size, target), text.tokens,
-                       text.pool, Uploaded(kept, target), kept, text.groups});
+                       text.pool, Uploaded(kept, target), kept, text.groups,
+                       text.groups_host});
     }
     return micro;
   }

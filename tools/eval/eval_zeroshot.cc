@@ -88,6 +88,7 @@ int RunEvalZeroShot(int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
 
   if (options.classes.empty() && ClassesOfList(options.shards).empty()) {
+    OpenSourceWithInfo(options.shards, {});  // first what is wrong with the list itself
     throw UsageError(
         "--classes is required unless --shards is a folder of classes; set it to a file of class "
         "names or 'imagenet'");

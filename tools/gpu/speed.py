@@ -32,7 +32,8 @@ class GpuMemory:
             self.thread.join()
 
     def watch(self):
-        words = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0] or "0"
+        words = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", f"--id={gpu}"]
         while not self.done.wait(0.2):
             try:
                 shown = subprocess.run(words, capture_output=True, text=True, timeout=5, check=True).stdout

@@ -1,5 +1,7 @@
 #include "tools/train/rank_device.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -8,6 +10,7 @@
 #include "comm/gpu_memory.h"
 #include "comm/near_cores.h"
 #include "tools/cli/tell.h"
+#include "trainer/config/core_share.h"
 
 namespace fastclip {
 
@@ -34,6 +37,21 @@ HostOfRun ThisHost(int ranks, int local_rank) {
               }};
 }
 
+HostOfRun ThisHost(const Launch& launch) {
+  HostOfRun host = ThisHost(launch.local_world_size, launch.local_rank);
+  // torchrun, like train --ranks, leaves all cores to all ranks.
+  const bool may_bind = !launch.launcher.empty() && launch.launcher != "torchrun";
+  const auto online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  if (!may_bind || RanksOnCores(UsableCores(), online, host.ranks) != 1) return host;
+  host.ranks = 1;
+  host.cores_near_gpu = [near = host.cores_near_gpu] {
+    HostCores cores = near();
+    cores.ranks = 1;
+    return cores;
+  };
+  return host;
+}
+
 RankDevice::RankDevice(const LoadedConfig& config) : config_(config) {
   try {
     if (config->train.device == "cuda") LoadCuda();
@@ -46,12 +64,13 @@ std::optional<OwnGpu> RankDevice::Open(const Launch& launch) const {
   if (failure_) std::rethrow_exception(failure_);
   if (config_->train.device != "cuda") return std::nullopt;
   if (const std::vector<int>& cores = config_.cores().pinned; !cores.empty()) RunOn(cores);
-  OwnGpu own = UseCudaDevice(launch.local_rank);
-  const Gpu& gpu = AskGpuDriver().gpus.at(static_cast<std::size_t>(own.index));
-  const std::string little =
-      CheckGpuMemory(AskGpuMemory("libcuda.so.1", own.index, gpu), own.index, gpu);
+  // Before the GPU is used: a full one would fail there with less to say.
+  const std::vector<Gpu>& gpus = AskGpuDriver().gpus;
+  const int index = GpuOfRank(launch.local_rank, gpus.size());
+  const Gpu& gpu = gpus.at(static_cast<std::size_t>(index));
+  const std::string little = CheckGpuMemory(AskGpuMemory("libcuda.so.1", index, gpu), index, gpu);
   if (!little.empty()) Tell("warning: rank {}: {}\n", launch.rank, little);
-  return own;
+  return UseCudaDevice(launch.local_rank);
 }
 
 void RankDevice::Check(int ranks) const {

@@ -11,6 +11,7 @@ namespace fastclip {
 
 /// This host as a rank of it sees it: what a config's "auto" and 0 mean.
 HostOfRun ThisHost(int ranks, int local_rank = 0);
+HostOfRun ThisHost(const Launch& launch);
 
 /// The GPU of a rank, if its config wants one.
 class RankDevice {

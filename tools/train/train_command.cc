@@ -81,6 +81,13 @@ int RunTrain(int argc, const char* const* argv) {
                  "plan the memory of a GPU of this size, as in 80GB; default: of the GPU that is "
                  "there")
       ->transform(AsBytes())
+      ->check([](const std::string& bytes) {
+        constexpr double kLeast = 1 << 30, kMost = kLeast * (1 << 20);
+        const double value = std::atof(bytes.c_str());
+        return value >= kLeast && value <= kMost
+                   ? std::string()
+                   : "must be the memory of a GPU, at least 1GB, as in 80GB";
+      })
       ->type_name("SIZE")
       ->needs(dry);
   app.add_flag("--measure", measure,

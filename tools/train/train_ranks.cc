@@ -98,8 +98,7 @@ int TrainAsRank(const TrainRequest& request, const Launch& launch) {
     EndRank(rank, code, why);
   };
   try {
-    const LoadedConfig config(request.config_path, request.overrides,
-                              ThisHost(launch.local_world_size, launch.local_rank));
+    const LoadedConfig config(request.config_path, request.overrides, ThisHost(launch));
     const RankDevice device(config);
     std::optional<OwnGpu> gpu;
     group.emplace(

@@ -126,6 +126,7 @@ void LoadedConfig::Resolve(const HostOfRun& host) {
   cores_ = {.cores = UsableCores(), .ranks = host.ranks};
   if (on_gpu && config_.train.pin_to_gpu_node && host.cores_near_gpu) {
     cores_ = host.cores_near_gpu();
+    cores_.ranks = std::max(cores_.ranks, 1);  // none where the GPUs are not there
   }
   const RankThreads threads = ShareCores({.cores = cores_.cores,
                                           .ranks = cores_.ranks,

@@ -1,6 +1,7 @@
 #include "trainer/config/core_share.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <thread>
 
 #include "comm/near_cores.h"
@@ -18,6 +19,10 @@ RankThreads ShareCores(const CoreShare& share) {
   }
   return {.model = std::clamp(threads.model, 1, kMostThreads),
           .decoders = std::clamp(threads.decoders, 1, kMostThreads)};
+}
+
+int RanksOnCores(int allowed, int online, int ranks) {
+  return std::int64_t{allowed} * ranks <= online ? 1 : ranks;
 }
 
 int UsableCores() {

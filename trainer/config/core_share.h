@@ -29,4 +29,8 @@ RankThreads ShareCores(const CoreShare& share);
 /// Cores that this process may run on.
 int UsableCores();
 
+/// Ranks that share the cores that this process may run on: one, if the `ranks` of a host that has
+/// `online` cores can have had `allowed` of their own each, as srun and mpirun bind them.
+int RanksOnCores(int allowed, int online, int ranks);
+
 }  // namespace fastclip

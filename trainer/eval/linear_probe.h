@@ -24,11 +24,11 @@ struct LinearFit {
 /// Multinomial logistic regression: the classifier that minimizes
 ///   mean over images of [ logsumexp_k s_k − s_label ] + l2/2 · Σ weights²,   s = weights·x +
 ///   bias,
-/// with full-batch L-BFGS in double precision, on the features' device, from `start` or from zero. Results are bit-identical
-/// for the same input and number of threads. Features [n, d] can be float: they are converted some
-/// thousand rows at a time, so memory is theirs plus 160 bytes per weight. `labels` [n] are below
-/// `classes`. Throws std::invalid_argument for l2 < 0, sizes that do not match, or a label that is
-/// not a class.
+/// with full-batch L-BFGS in double precision, on the features' device, from `start` or from zero.
+/// Results are bit-identical for the same input and number of threads. Features [n, d] can be
+/// float: they are converted some thousand rows at a time, so memory is theirs plus 160 bytes per
+/// weight. `labels` [n] are below `classes`. Throws std::invalid_argument for l2 < 0, sizes that do
+/// not match, or a label that is not a class.
 LinearFit FitLinear(const at::Tensor& features, std::span<const std::int64_t> labels,
                     std::int64_t classes, double l2, const LinearClassifier* start = nullptr,
                     int max_iterations = 1000);

@@ -103,7 +103,8 @@ class PlannedRun {
   }
 
   void CheckLoader() const {
-    CheckMemory(config_, shape_.loader, largest_rows(), HeldBatches(*config_));
+    const bool for_gpu = options_.gpu_bytes > 0;
+    CheckMemory(config_, shape_.loader, largest_rows(), for_gpu ? 2 : HeldBatches(*config_));
     if (!config_->data.val.empty() || !config_->eval.zeroshot.empty()) {
       CheckMemory(config_, shape_.loader, config_->eval.batch_size);
     }
@@ -123,8 +124,9 @@ class PlannedRun {
     lines_.Add("tokenizer", "{}: vocabulary {}, context length {}; {}", config_->data.tokenizer,
                shape_.tokenizer->vocab_size(), shape_.model.text.context_length, TrimOf(*config_));
     const DeviceChoice& chosen = config_.device_choice();
-    lines_.Add("device", "{}{}", config_->train.device,
-               chosen.why.empty() ? "" : ": " + chosen.why);
+    lines_.Add("device", "{}{}; precision {}", config_->train.device,
+               chosen.why.empty() ? "" : ": " + chosen.why, config_->train.precision);
+    Warn(SettingWarnings(*config_));
     if (chosen.warn) Warn({"the run will use the CPU, although there may be a GPU"});
     const std::string& pinned = config_.cores().line;
     lines_.Add("threads", "{}{}", config_.DescribeThreads(), pinned.empty() ? "" : "; " + pinned);
@@ -142,6 +144,7 @@ class PlannedRun {
         const OpenedSource val = OpenListOf(config_, "data.val", config_->data.val, other);
         DescribeParts("data.val", val.parts);
         LookAt("data.val", config_->data.val, *val.source, other);
+        lines_.Add("", "evaluated {}", DescribeEvery(config_->eval.every_epochs));
       }
       const ZeroShotSet zeroshot = ZeroShotSet::Open(config_, other);
       if (zeroshot.source) {
@@ -225,11 +228,13 @@ class PlannedRun {
     const GammaOptions& gamma = config_->gamma;
     const std::int64_t epochs = config_->train.epochs;
     const std::vector<std::string> columns = objective_->state_columns();
-    lines_.Add("objective", "{}, {}{}{}", config_->objective.name, config_->objective.mode,
+    lines_.Add("objective", "{}, {}{}", config_->objective.name, config_->objective.mode,
                !columns.empty() ? fmt::format("; gamma {} from {:.3g} to {:.3g}", gamma.schedule,
                                               gamma.start, Gamma(gamma, epochs - 1, epochs))
-                                : "",
-               start_ ? fmt::format("; initial tau {:.3g}", start_->temperature().tau) : "");
+                                : "");
+    if (start_) {
+      lines_.Add("temperature", "{}", DescribeTemperature(*config_, start_->temperature().tau));
+    }
     for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
     if (start_) {
       DescribeStart();
@@ -269,7 +274,8 @@ class PlannedRun {
 
   void DescribeRunFolder() {
     const double checkpoint = CheckpointBytes(model_, *optimizer_, *objective_, plan_, precision_);
-    lines_.Add("checkpoint", "{}, the last {} are kept: {}", DescribeBytes(checkpoint),
+    lines_.Add("checkpoint", "{} {}, the last {} are kept: {}", DescribeBytes(checkpoint),
+               DescribeEvery(config_->checkpoint.every_epochs, config_->checkpoint.every_steps),
                config_->checkpoint.keep,
                DescribeBytes(checkpoint * static_cast<double>(config_->checkpoint.keep)));
     const std::string space = CheckSpace(SpaceOf(*config_, checkpoint), config_->run);

@@ -61,7 +61,7 @@ std::int64_t RankMemory::RowsThatFit(double bytes) const {
 RankMemory MemoryOf(const TrainConfig& config, const ModelConfig& model_config,
                     const ClipModel& model, const Optimizer& optimizer, double state, int ranks,
                     bool on_gpu) {
-  const Precision precision = PrecisionOf(config.train.precision);
+  const Precision precision = PrecisionOf(config.train.precision, config.train.residual);
   const double number = precision.parameters == at::kDouble ? 8 : 4;
   const auto size = static_cast<double>(model_config.vision.image_size);
   const bool state_there = !on_gpu || SampleTable::BelongsOnDevice(config.train.state, state);
@@ -95,7 +95,8 @@ std::int64_t SmallestGpu() {
   return bytes;
 }
 
-std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory, const PlannedMemory& plan) {
+std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory,
+                           const PlannedMemory& plan) {
   const double rank = memory.Total(plan.rows);
   lines.Add(
       "memory",

@@ -58,6 +58,46 @@ void CheckFit(const StartWeights& start, const ModelConfig& model) {
       start.file()->shapes(), start.file()->path());
 }
 
+std::vector<std::string> SettingWarnings(const TrainConfig& config) {
+  std::vector<std::string> lines;
+  if (config.train.device == "cpu" && PrecisionOf(config.train.precision).scales_gradients) {
+    lines.push_back(fmt::format(
+        "train.precision = {}: float16 is many times slower than float32 on a CPU; use amp_bf16 or "
+        "fp32",
+        config.train.precision));
+  }
+  if (config.objective.name == "siglip" && config.temperature.init == TemperatureOptions().init &&
+      config.model.pretrained.empty() && config.train.init.empty()) {
+    lines.emplace_back("objective siglip is usually started with temperature.init = 0.1");
+  }
+  return lines;
+}
+
+std::string DescribeTemperature(const TrainConfig& config, double initial) {
+  const TemperatureOptions& temperature = config.temperature;
+  const double rate = temperature.lr < 0 ? config.learning_rate.lr : temperature.lr;
+  std::string text = fmt::format("constant {:.3g}", initial);
+  if (const TemperatureKind kind = TemperatureOf(config.objective.name);
+      kind != TemperatureKind::kConstant) {
+    text = fmt::format("{}, initial {:.3g}; learning rate {:.3g}, schedule {}",
+                       kind == TemperatureKind::kLearned ? "learned" : "learned per sample",
+                       initial, rate, temperature.schedule);
+  }
+  return config.train.clip_norm == 0
+             ? text
+             : fmt::format("{}; gradients clipped to norm {:g}", text, config.train.clip_norm);
+}
+
+std::string DescribeEvery(std::int64_t epochs, std::int64_t steps) {
+  const auto every = [](std::int64_t n, const char* unit) {
+    return n == 1 ? unit : Counted(n, unit);
+  };
+  if (epochs == 0 && steps == 0) return "at the end";
+  if (steps == 0) return "every " + std::string(every(epochs, "epoch"));
+  if (epochs == 0) return "every " + std::string(every(steps, "step"));
+  return fmt::format("every {} and every {}", every(epochs, "epoch"), every(steps, "step"));
+}
+
 std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLength& run) {
   std::vector<std::string> lines;
   const LearningRateOptions& rate = config.learning_rate;
@@ -110,8 +150,8 @@ std::string DescribeSavedCopy(const TrainConfig& config, double checkpoint_bytes
   const TrainConfig::Checkpoint& save = config.checkpoint;
   if (!save.async || (save.every_steps == 0 && save.every_epochs == 0)) return "";
   return fmt::format(
-      "from the first save on {} of host memory more, for a copy that is written "
-      "while training goes on (checkpoint.async)",
+      "{} more of host memory from the first save on, for the copy that is written in the "
+      "background (checkpoint.async)",
       DescribeBytes(checkpoint_bytes));
 }
 

@@ -25,6 +25,16 @@ void RefuseTakenFolder(const TrainConfig& config);
 void CheckFit(const StartWeights& start, const ModelConfig& model);
 
 /// Warnings about schedules that are longer than the run, such as a warmup that does not end.
+/// Settings that are rarely meant.
+std::vector<std::string> SettingWarnings(const TrainConfig& config);
+
+/// "learned, initial 0.07, cosine from 0.001; gradients clipped to norm 1": what the recipe decides
+/// besides the objective.
+std::string DescribeTemperature(const TrainConfig& config, double initial);
+
+/// "every 5 epochs and 1000 steps", "at the end".
+std::string DescribeEvery(std::int64_t epochs, std::int64_t steps = 0);
+
 std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLength& run);
 
 /// A note if a start takes estimators over that the first epoch then replaces, or "".
@@ -38,7 +48,7 @@ double CheckpointBytes(const ClipModel& model, const Optimizer& optimizer,
                        const ContrastiveObjective& objective, const OrderPlan& plan,
                        const Precision& precision);
 
-/// "from the first save on 1.8 GB of host memory more …", or "" if none is in the background.
+/// "1.8 GB more of host memory from the first save on …", or "" if none is in the background.
 std::string DescribeSavedCopy(const TrainConfig& config, double checkpoint_bytes);
 
 /// Disk space for checkpoints: `keep` of them, plus the next one until the oldest is removed.

@@ -49,7 +49,10 @@ int Trainer::Run(StopSignal& stop) {
     throw;
   } catch (const std::exception& error) {
     console_log_.Add(PrintableLines(fmt::format("error: {}", ErrorText(error))));
-    if (comm_.world_size() == 1) SayBadData();
+    if (comm_.world_size() == 1) {
+      SayBadData();
+      SayUnlessSaved();
+    }
     throw;
   }
 }
@@ -161,9 +164,11 @@ void Trainer::EndIfAnyFailed() {
 
 StopSignal::Words Trainer::StopWords() {
   const auto first = [this](int number) {
-    console_.Say(fmt::format(
-        "{}: saving at step {}{}", number == SIGINT ? "Ctrl-C" : strsignal(number),
-        done_ + under_way_, number == SIGINT ? "; press Ctrl-C again to stop without saving" : ""));
+    // Several ranks agree on the step, which may be one or two later.
+    console_.Say(
+        fmt::format("{}: saving at step {}{}{}", number == SIGINT ? "Ctrl-C" : strsignal(number),
+                    done_ + under_way_, comm_.world_size() == 1 ? "" : " or soon after",
+                    number == SIGINT ? "; press Ctrl-C again to stop without saving" : ""));
   };
   const auto last = [this] {
     const std::int64_t saved = folder_->checkpoints().saved_step(), done = done_;
@@ -188,13 +193,13 @@ void Trainer::RefuseADivergedEnd() const {
       folder_->checkpoints().last()));
 }
 
-// All ranks have the same sums and make the same decision.
-void Trainer::RefuseGarbage(const SkipCounts& skips) {
+// All ranks have the same sums, those of the steps up to `step`, and make the same decision.
+void Trainer::RefuseGarbage(const SkipCounts& skips, std::int64_t step) {
   // Counts from this start, so that data repaired since does not count.
   SkipCounts now = skips;
   now -= skips_before_;
   const std::int64_t bad = now.total();
-  const std::int64_t tried = (step_ - first_step_) * config_->train.batch_size + bad;
+  const std::int64_t tried = (step - first_step_) * config_->train.batch_size + bad;
   const double most = config_->data.max_skips_per_mille;
   if (tried < kFewestTried ||
       1000.0 * static_cast<double>(bad) <= most * static_cast<double>(tried)) {

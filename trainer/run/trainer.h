@@ -99,13 +99,14 @@ class Trainer {
   int AgreedStop(const StopSignal& stop);
   bool AnyStopped(bool mine);
   SkipCounts TotalSkips();
-  void RefuseGarbage(const SkipCounts& skips);
+  void RefuseGarbage(const SkipCounts& skips, std::int64_t step);
   void SayEnd();
   std::string DescribeBadRecords();
   void RefuseADivergedEnd() const;
   void RefuseBrokenWeights();
   void SayWorstShards();
   void SayBadData();
+  void SayUnlessSaved();
   TensorTarget Target() const;
   LearningRates RatesOfStep() const;
   void EnqueueStep(Batch batch, const std::function<bool()>& wants_talk);

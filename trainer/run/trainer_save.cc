@@ -197,8 +197,17 @@ void Trainer::Save(CheckpointWriter::How how) {
   if (how == kAtOnce || copied || said_no_copy_) return;
   said_no_copy_ = true;
   console_.Say(
-      "note: there is no host memory for a copy of the checkpoint, so training waited while it was "
-      "written (checkpoint.async)");
+      "note: not enough free host memory to copy the checkpoint, so training waited for the save "
+      "(checkpoint.async)");
+}
+
+/// After a failure: a checkpoint that is still written is completed, or it is said that it is not.
+void Trainer::SayUnlessSaved() {
+  try {
+    folder_->checkpoints().Finish();
+  } catch (const std::exception& error) {
+    console_.Say(fmt::format("warning: {}", error.what()));
+  }
 }
 
 /// Completes the checkpoint that is written in the background, if its files are there; if one could

@@ -80,7 +80,7 @@ void Trainer::Log(const DoneStep& done, const LoaderStats& stats) {
   replaced_ = skips.total();
   if (folder_->log() != nullptr) KeepFailure([&] { WriteMetrics(done, stats, skips); });
   logged_.Begin(stats);
-  RefuseGarbage(skips);
+  RefuseGarbage(skips, done.step);
 }
 
 void Trainer::WriteMetrics(const DoneStep& done, const LoaderStats& stats,

@@ -142,6 +142,7 @@ void Trainer::SayWhatItIs() {
                              DescribeEqualNames(equal)));
   }
   for (const std::string& line : KeysWithoutEffect(*config_)) console_.Say("note: " + line);
+  for (const std::string& line : SettingWarnings(*config_)) console_.Say("warning: " + line);
   if (config_->train.device == "cuda" && config_->train.kernels.attention != "auto") {
     console_.Say(fmt::format("note: train.attention = {} is not yet proved on a GPU",
                              config_->train.kernels.attention));
@@ -158,7 +159,9 @@ void Trainer::PlaceState() {
   SampleTable& table = learner_->table;
   if (device.is_cpu() || table.columns().empty()) return;
   const auto bytes = static_cast<double>(table.values().nbytes());
-  const bool moves = SampleTable::BelongsOnDevice(config_->train.state, bytes);
+  // All ranks alike, as they read a step's results equally late: the largest state decides.
+  const bool stays = !SampleTable::BelongsOnDevice(config_->train.state, bytes);
+  const bool moves = !AnyStopped(stays);
   console_.Say(fmt::format("per-sample state: {}, {}", DescribeBytes(bytes),
                            moves ? "in GPU memory" : "in host memory"));
   if (!moves) return;

@@ -200,12 +200,13 @@ void CheckpointWriter::Finish() {
 void CheckpointWriter::Fail(const std::exception& error) {
   const std::unique_ptr<Draft> failed = std::move(draft_);
   if (comm_.rank() == 0) DropUnfinished(run_folder_, failed->meta.step);
-  const std::filesystem::path folder = std::filesystem::path(run_folder_) / kCheckpointFolder;
+  const bool has_earlier = std::filesystem::exists(last_);
   // After one in the background the run saves its state, and says what to do.
-  const std::string text =
-      fmt::format("step {} could not be saved: {}; earlier checkpoints in {} are intact{}",
-                  failed->meta.step, error.what(), folder.string(),
-                  failed->in_background ? "" : "; fix the cause, then continue with resume=true");
+  const std::string text = fmt::format(
+      "step {} could not be saved: {}; {}{}", failed->meta.step, error.what(),
+      has_earlier ? "the last good checkpoint is " + last_ : "there is no earlier one",
+      failed->in_background || !has_earlier ? ""
+                                            : "; fix the cause, then continue with resume=true");
   if (const auto* shared = dynamic_cast<const SharedError*>(&error)) {
     throw SharedError(shared->rank(), text);
   }

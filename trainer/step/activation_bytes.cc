@@ -49,7 +49,8 @@ class WideNorms {
     const at::Tensor& x = inputs[0].toTensor();
     const bool learns =
         x.requires_grad() || (inputs[2].isTensor() && inputs[2].toTensor().requires_grad());
-    if (!learns || x.element_size() >= 4 || !(half_ || at::autocast::is_autocast_enabled(at::kCPU))) {
+    if (!learns || x.element_size() >= 4 ||
+        !(half_ || at::autocast::is_autocast_enabled(at::kCPU))) {
       return nullptr;
     }
     bytes_ += x.numel() * (4 - x.element_size());

@@ -233,10 +233,10 @@ LateReport TrainStep::Enqueue(const StepInput& input) {
   for (const MicroBatch& micro : input.micro) {
     kept.insert(kept.end(), {micro.kept_patches_host, micro.groups_host});
   }
+  const auto copy = std::make_shared<LateCopy>(at::cat(late));
+  const std::shared_ptr<Pending> calls = comm_.CallsSoFar();
   writing_ = false;
-  return [this, scalars, lr_tau = input.rates.tau, kept,
-          copy = std::make_shared<LateCopy>(at::cat(late)),
-          calls = std::shared_ptr(comm_.CallsSoFar()), count = sums.numel()] {
+  return [this, scalars, lr_tau = input.rates.tau, kept, copy, calls, count = sums.numel()] {
     calls->Wait();
     const std::vector<double> read = copy->Read();
     const double* const more = read.data() + count;
