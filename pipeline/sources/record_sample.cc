@@ -272,8 +272,10 @@ std::string DescribeLack(const std::vector<RecordSample>& samples, const std::st
         fmt::format("{}: no record ({} of {} checked)", part, sample.records, sample.size);
     if (unread > lacking) {
       const auto first = std::ranges::max_element(off, {}, [](auto& kind) { return kind.second; });
-      return fmt::format("{} can be used: {} of their images are {}. {}", looked, first->second,
-                         first->first, AdviceOnFormat(first->first, options.formats, option));
+      const bool unknown = first->first == kNoImages;
+      return fmt::format("{} can be used: {} of {} are {}{}{}", looked, first->second,
+                         unknown ? "them" : "their images", first->first, unknown ? ": " : ". ",
+                         AdviceOnFormat(first->first, options.formats, option));
     }
     if (2 * CountOf(sample, Skip::kNoCaption) > lacking) {
       return fmt::format("{} {}", looked, LackOfCaptions(sample, part, options, option));

@@ -96,7 +96,7 @@ TEST_F(FakeDriver, SaysIfOtherProcessesFillTheGpu) {
     EXPECT_NE(error.find("other processes fill it"), std::string::npos) << error;
     EXPECT_NE(error.find("CUDA_VISIBLE_DEVICES"), std::string::npos) << error;
   }
-  EXPECT_NE(check("context=46").find("for itself"), std::string::npos);
+  EXPECT_NE(check("context=46").find("exclusive mode"), std::string::npos);
   EXPECT_NE(check("context=719").find("error 719"), std::string::npos);
 }
 

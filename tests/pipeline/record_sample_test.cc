@@ -12,13 +12,15 @@
 namespace fastclip {
 namespace {
 
+constexpr const char* kJpeg = "\xFF\xD8\xFF";  // as an image's bytes begin
+
 class RecordSamples : public testing::Test {
  protected:
   /// `records` records with a .jpg and these members.
   std::string Write(const std::string& name, int records, const Members& members) const {
     Members all;
     for (int i = 0; i < records; ++i) {
-      all.emplace_back(std::to_string(i) + ".jpg", "x");
+      all.emplace_back(std::to_string(i) + ".jpg", kJpeg);
       for (const auto& [field, text] : members) {
         all.emplace_back(std::to_string(i) + "." + field, text);
       }
@@ -142,11 +144,18 @@ TEST_F(RecordSamples, KnowTheLabelsOfTablesAndFolders) {
   }
 }
 
+TEST_F(RecordSamples, TellOfBytesThatAreNoImage) {
+  WriteShard(folder_ / "html.tar",
+             {{"a.jpg", "<html>"}, {"a.txt", "a"}, {"b.jpg", ""}, {"b.txt", "b"}});
+  ExpectLack(folder_ / "html.tar", "2 of them are no images: their bytes begin like none of JPEG");
+}
+
 TEST_F(RecordSamples, LookAtEachPartAndAreContentWithOneGoodRecord) {
   const std::string good = Write("good.tar", 3, {{"txt", "text"}});
   const std::string bad = Write("bad.tar", 3, {{"cls", "0"}});
   ExpectLack(good + "::" + bad, bad + ": no record (3 of 3 checked)");
-  WriteShard(folder_ / "one.tar", {{"a.jpg", "x"}, {"b.jpg", "x"}, {"c.jpg", "x"}, {"c.txt", "c"}});
+  WriteShard(folder_ / "one.tar",
+             {{"a.jpg", kJpeg}, {"b.jpg", kJpeg}, {"c.jpg", kJpeg}, {"c.txt", "c"}});
   EXPECT_EQ(Lack(folder_ / "one.tar"), "");
   FakeSource gone(100);
   for (std::int64_t i = 0; i < 100; ++i) gone.bad[i] = Skip::kMissing;
