@@ -99,7 +99,7 @@ void LoadCuda(const std::string& asked) {
     loaded = library;
   }
   if (const std::string& lack = AskGpuDriver().lack; !lack.empty()) {
-    throw std::runtime_error(fmt::format("{}: {}; without a GPU use the device cpu", asked, lack));
+    throw std::runtime_error(fmt::format("{}: {}; without a GPU set the device to cpu", asked, lack));
   }
   KeptWarning warning;  // LibTorch says there why it finds none
   const c10::WarningUtils::WarningHandlerGuard kept(&warning);

@@ -4,13 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.h"
-#include "tests/support/paths.h"
 #include "tests/support/stand_in_device.h"
+#include "tests/trainer/training_fixture.h"
 #include "trainer/config/config.h"
 #include "trainer/run/rank_memory.h"
 #include "trainer/run/stop_signal.h"
@@ -20,42 +19,18 @@
 namespace fastclip {
 namespace {
 
-class MemoryOfARun : public testing::Test {
+class MemoryOfARun : public Training {
  protected:
   void SetUp() override {
+    Training::SetUp();
     stand_in::Register();
-    std::ofstream(folder_ / "model.toml") << R"(
-embed_dim = 16
-[vision]
-image_size = 32
-patch_size = 16
-width = 32
-layers = 1
-head_width = 16
-[text]
-context_length = 16
-vocab_size = 49408
-width = 16
-heads = 2
-layers = 1
-)";
-    std::ofstream(folder_ / "run.toml") << R"(
-[train]
-epochs = 2
-batch_size = 16
-threads = 1
-device = "cpu"
-[data]
-train = "synthetic:80"
-[objective]
-name = "fastclip_v3"
-mode = "exact"
-)";
   }
   void TearDown() override { stand_in::RefuseMemory(-1); }
 
   /// What ended the run; empty: it came to its end.
   std::string Train(const std::string& run, std::vector<std::string> words = {}) {
+    words.insert(words.begin(), {"train.epochs=2", "data.train=synthetic:80", "train.device=cpu",
+                                 "learning_rate.warmup=0", "train.log_every=10"});
     words.push_back("run=" + (folder_ / run));
     words.push_back("model.name=" + (folder_ / "model.toml"));
     StopSignal stop;
@@ -68,14 +43,6 @@ mode = "exact"
     }
     return "";
   }
-  std::vector<std::string> Checkpoints(const std::string& run) const {
-    std::vector<std::string> names;
-    for (const auto& entry :
-         std::filesystem::directory_iterator(folder_ / (run + "/checkpoints"))) {
-      names.push_back(entry.path().filename());
-    }
-    return names;
-  }
   at::Tensor Weights(const std::string& run) const {
     std::vector<at::Tensor> all;
     for (const auto& [name, tensor] :
@@ -84,8 +51,6 @@ mode = "exact"
     }
     return at::cat(all);
   }
-
-  TemporaryFolder folder_;
 };
 
 TEST_F(MemoryOfARun, ThatRunsOutInMidRunIsSavedAndResumesAsIfItHadNot) {

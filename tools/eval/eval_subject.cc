@@ -73,7 +73,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
     : device_(options.device == "auto" ? ChooseDevice() : DeviceChoice{options.device}),
       watched_(!options.json),
       start_(std::chrono::steady_clock::now()) {
-  encode_.target.device = OpenDevice(device_.device, "--device cuda");
+  encode_.target.device = OpenDevice(device_.device, "--device " + options.device);
   if (device_.warn) Tell("warning: device {}\n", DescribeDevice());
   const ModelSource source = ResolveModel(options.model);
   for (const std::string& reason : source.passed_over) {

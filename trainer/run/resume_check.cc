@@ -188,7 +188,7 @@ std::string HowToResume(const TrainConfig& config, const std::string& failure) {
     command += fmt::format(" pipeline.max_skips_in_a_row={}",
                            2 * std::int64_t{config.pipeline.max_skips_in_a_row});
   }
-  if (failure.find("nothing to evaluate") != failure.npos) command += " data.val=";
+  if (failure.find("nothing to evaluate") != failure.npos) command += " eval.every_epochs=0";
   if (failure.find("data.max_skips_per_mille") != failure.npos) {
     command += fmt::format(" data.max_skips_per_mille={:g}",
                            std::clamp(2 * config.data.max_skips_per_mille, 1.0, 1000.0));

@@ -160,8 +160,7 @@ void Trainer::PlaceState() {
   if (device.is_cpu() || table.columns().empty()) return;
   const auto bytes = static_cast<double>(table.values().nbytes());
   // All ranks alike, as they read a step's results equally late: the largest state decides.
-  const bool stays = !SampleTable::BelongsOnDevice(config_->train.state, bytes);
-  const bool moves = !AnyStopped(stays);
+  const bool moves = !AnyRank(comm_, !SampleTable::BelongsOnDevice(config_->train.state, bytes));
   console_.Say(fmt::format("per-sample state: {}, {}", DescribeBytes(bytes),
                            moves ? "in GPU memory" : "in host memory"));
   if (!moves) return;

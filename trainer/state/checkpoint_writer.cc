@@ -1,6 +1,8 @@
 #include "trainer/state/checkpoint_writer.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -23,6 +25,16 @@
 #include "trainer/state/checkpoint_names.h"
 
 namespace fastclip {
+
+namespace {
+
+/// Hashing and copying take a core: training goes first where it uses all of them.
+void YieldToOthers() {
+  constexpr int kLeast = 19;
+  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLeast);  // of this thread alone
+}
+
+}  // namespace
 
 /// The checkpoint that is being written, first by all ranks, then by rank 0 alone.
 struct CheckpointWriter::Draft {
@@ -105,7 +117,10 @@ bool CheckpointWriter::CopyToHost() {
 
 void CheckpointWriter::StartWriting() {
   draft_->Start([this, draft = draft_.get(), rank = comm_.rank()] {
-    if (draft->in_background) copy_.Wait();
+    if (draft->in_background) {
+      YieldToOthers();
+      copy_.Wait();
+    }
     FileDigests files =
         WriteOwnFiles(run_folder_, draft->meta, draft->content, rank, draft->stop.get_token());
     if (alone()) {
