@@ -52,11 +52,13 @@ class DryRuns : public Training {
 
 TEST_F(DryRuns, TellOfTheMemoryForTheCopyOfACheckpoint) {
   ASSERT_EQ(Dry(), 0) << errors_;
-  EXPECT_TRUE(Says(" of host memory more, for a copy that is written while training goes on"))
+  EXPECT_TRUE(
+      Says(" more of host memory from the first save on, for the copy that is written in the "
+           "background"))
       << output_;
   for (const char* word : {"checkpoint.async=false", "checkpoint.every_epochs=0"}) {
     ASSERT_EQ(Dry({word}), 0) << errors_;
-    EXPECT_FALSE(Says("for a copy")) << output_;
+    EXPECT_FALSE(Says("for the copy")) << output_;
   }
 }
 
