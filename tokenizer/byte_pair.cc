@@ -10,11 +10,12 @@
 #include <queue>
 #include <stdexcept>
 
+#include "tokenizer/byte_letters.h"
+
 namespace fastclip {
 namespace {
 
 constexpr int kMergeLimit = 49152 - 256 - 2;
-constexpr int kBytes = 256;
 // The real file has 3.2 MB.
 constexpr std::size_t kFileLimit = 64u << 20;
 constexpr std::string_view kWordEnd = "</w>";
@@ -56,30 +57,6 @@ std::string ReadPlainOrGzip(const std::string& path) {
   return text;
 }
 
-// CLIP's order of the bytes: those that print in Latin-1 first. The others print as U+0100 and up.
-std::vector<int> ByteOrder() {
-  const auto prints = [](int b) {
-    return (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
-  };
-  std::vector<int> order;
-  for (int b = 0; b < kBytes; ++b) {
-    if (prints(b)) order.push_back(b);
-  }
-  for (int b = 0; b < kBytes; ++b) {
-    if (!prints(b)) order.push_back(b);
-  }
-  return order;
-}
-
-constexpr int kPrintingBytes = 94 + 12 + 82;
-
-// How the vocabulary file writes the byte at `place` of ByteOrder().
-std::string Letter(int byte, int place) {
-  const int code = place < kPrintingBytes ? byte : 0x100 + place - kPrintingBytes;
-  if (code < 0x80) return std::string(1, static_cast<char>(code));
-  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-}
-
 }  // namespace
 
 BytePair BytePair::Load(const std::string& path) {
@@ -90,7 +67,7 @@ BytePair BytePair::Load(const std::string& path) {
   for (const bool ends_word : {false, true}) {
     for (int place = 0; place < kBytes; ++place) {
       const TokenId id = vocabulary.size();
-      ids[Letter(order[place], place).append(ends_word ? kWordEnd : "")] = id;
+      ids[ByteLetter(order[place], place).append(ends_word ? kWordEnd : "")] = id;
       vocabulary.symbols_.push_back({std::string(1, static_cast<char>(order[place])), ends_word});
       if (!ends_word) vocabulary.byte_id_[order[place]] = id;
     }

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <climits>
 #include <filesystem>
 #include <iterator>
-#include <optional>
 #include <stdexcept>
 #include <system_error>
+
+#include "pipeline/shards/number_range.h"
 
 namespace fastclip {
 namespace {
@@ -20,66 +20,6 @@ constexpr std::string_view kSigns = "[]{},*?\\:";
 
 bool HasMeaning(std::string_view text) {
   return text.find_first_of("[]{}*?\\") != text.npos || text.find("::") != text.npos;
-}
-
-std::optional<std::int64_t> ToInteger(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || text.size() > 18)
-    return std::nullopt;
-  return value;
-}
-
-bool HasLeadingZero(std::string_view number) {
-  if (number.starts_with('-')) number.remove_prefix(1);
-  return number.size() > 1 && number.front() == '0';
-}
-
-struct Range {
-  std::int64_t first, step, count;
-  std::size_t width;
-
-  std::string Name(std::int64_t i) const { return fmt::format("{:0{}}", first + i * step, width); }
-};
-
-[[noreturn]] void ThrowTooMany(std::string_view what, std::size_t count) {
-  throw std::runtime_error(
-      fmt::format("{} {} names; the limit is {}", what, count, kMaxListedFiles));
-}
-
-/// "00000..00331" or "0..9..3"; nothing where the text is no range.
-std::optional<Range> ParseRange(std::string_view text) {
-  const std::size_t dots = text.find("..");
-  if (dots == std::string_view::npos) return std::nullopt;
-  const std::string_view first_text = text.substr(0, dots);
-  std::string_view last_text = text.substr(dots + 2);
-  std::int64_t step = 1;
-  if (const std::size_t more = last_text.find(".."); more != std::string_view::npos) {
-    step = ToInteger(last_text.substr(more + 2)).value_or(0);
-    last_text = last_text.substr(0, more);
-  }
-  const auto first = ToInteger(first_text), last = ToInteger(last_text);
-  if (!first || !last || step < 1) {
-    throw std::runtime_error(fmt::format(
-        "'{{{}}}' is not a range of integers; write {{00000..00331}} or {{0..9..3}}", text));
-  }
-  const std::int64_t span = *last >= *first ? *last - *first : *first - *last;
-  Range range{.first = *first,
-              .step = *last >= *first ? step : -step,
-              .count = span / step + 1,
-              .width = HasLeadingZero(first_text) || HasLeadingZero(last_text)
-                           ? std::max(first_text.size(), last_text.size())
-                           : 0};
-  if (range.count > static_cast<std::int64_t>(kMaxListedFiles)) {
-    ThrowTooMany(fmt::format("'{{{}}}' expands to", text), static_cast<std::size_t>(range.count));
-  }
-  return range;
-}
-
-Range RangeOf(std::string_view text) {
-  const std::optional<Range> range = ParseRange(text);
-  if (range) return *range;
-  throw std::runtime_error(fmt::format("'{{{}}}' has neither a range nor a comma", text));
 }
 
 /// How many names `text` makes.
@@ -93,11 +33,11 @@ std::size_t CountNames(std::string_view text, int depth = 0) {
       middles += CountNames(alternative, depth + 1);
     }
   } else {
-    middles = static_cast<std::size_t>(RangeOf(braces.alternatives.front()).count);
+    middles = static_cast<std::size_t>(ParseNumberRange(braces.alternatives.front()).count);
   }
   const std::size_t tails = CountNames(text.substr(braces.close + 1), depth + 1);
   // Both are at most the most, so that their product is a number.
-  if (middles * tails > kMaxListedFiles) ThrowTooMany("the braces expand to", middles * tails);
+  RefuseManyNames("the braces expand to", middles * tails);
   return middles * tails;
 }
 
@@ -110,7 +50,7 @@ std::vector<std::string> Expand(std::string_view text) {
       std::ranges::move(Expand(alternative), std::back_inserter(middles));
     }
   } else {
-    const Range range = RangeOf(braces.alternatives.front());
+    const NumberRange range = ParseNumberRange(braces.alternatives.front());
     for (std::int64_t i = 0; i < range.count; ++i) middles.push_back(range.Name(i));
   }
   const std::vector<std::string> tails = Expand(text.substr(braces.close + 1));
@@ -127,6 +67,12 @@ std::vector<std::string> Expand(std::string_view text) {
 
 void RefuseDeepBraces(int depth) {
   if (depth > 16) throw std::runtime_error("more than 16 pairs of braces");
+}
+
+void RefuseManyNames(std::string_view what, std::size_t count) {
+  if (count <= kMaxListedFiles) return;
+  throw std::runtime_error(
+      fmt::format("{} {} names; the limit is {}", what, count, kMaxListedFiles));
 }
 
 std::string EscapePattern(std::string_view name) {

@@ -12,6 +12,8 @@ inline constexpr std::size_t kMaxListedFiles = 1'000'000;
 
 /// Throws std::runtime_error for braces deeper than 16.
 void RefuseDeepBraces(int depth);
+/// Throws std::runtime_error, which begins with `what`, for more than kMaxListedFiles names.
+void RefuseManyNames(std::string_view what, std::size_t count);
 /// `name` as a literal pattern: a backslash before each special character of a list (`[ ] { } , * ?
 /// \` and colons of "::").
 std::string EscapePattern(std::string_view name);

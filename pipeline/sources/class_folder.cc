@@ -20,8 +20,7 @@ namespace {
 constexpr std::size_t kMaxClasses = 100'000;
 constexpr std::size_t kMaxDepth = 32;
 constexpr std::size_t kMaxFolders = 100'000;  // of a class: links may make many of few
-/// Kinds of other files that are told apart, and bytes of one's extension.
-constexpr std::size_t kMaxKinds = 32, kMaxExtension = 8;
+constexpr std::size_t kMaxExtension = 8;      // bytes of one that is told
 
 using Kind = FolderEntry::Kind;
 
@@ -137,30 +136,6 @@ class ClassWalk {
 };
 
 }  // namespace
-
-void FolderTally::Add(const FolderTally& other) {
-  hidden += other.hidden;
-  loops += other.loops;
-  for (const auto& [extension, count] : other.others) AddOther(extension, count);
-}
-
-void FolderTally::AddOther(const std::string& extension, std::int64_t count) {
-  const bool known = others.contains(extension) || others.size() < kMaxKinds;
-  others[known ? extension : ""] += count;
-}
-
-std::string FolderTally::Describe() const {
-  std::string text;
-  const auto add = [&](std::int64_t count, const std::string& what) {
-    if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, what);
-  };
-  add(hidden, "hidden");
-  add(loops, loops == 1 ? "circular link" : "circular links");
-  for (const auto& [extension, count] : others) {
-    add(count, extension.empty() ? "of other kinds" : extension);
-  }
-  return text;
-}
 
 std::uint64_t ClassFiles::Hash() const {
   StreamHash hash;

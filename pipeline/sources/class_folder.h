@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "pipeline/records/picture_format.h"
+#include "pipeline/sources/folder_tally.h"
 
 namespace fastclip {
 
@@ -14,19 +14,6 @@ namespace fastclip {
 /// left out. Links are followed, except into a folder that contains them.
 ///
 /// All calls throw std::runtime_error with the folder or entry that cannot be read.
-
-/// Files other than images, found while listing a class.
-struct FolderTally {
-  std::int64_t hidden = 0;
-  std::int64_t loops = 0;                      ///< circular links
-  std::map<std::string, std::int64_t> others;  ///< other files by extension: ".txt"; "" for none
-
-  void Add(const FolderTally& other);
-  /// Adds files of an extension; after 32 kinds they count as "".
-  void AddOther(const std::string& extension, std::int64_t count);
-  /// "3 hidden, 2 .txt, 1 .xml"; empty if there are none.
-  std::string Describe() const;
-};
 
 /// The class names, sorted by bytes: the index is the label. Empty if `folder` has no subfolders.
 /// `beside`, if given, gets the other files in it. Throws std::runtime_error for more than 100,000

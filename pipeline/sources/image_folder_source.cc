@@ -3,72 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <span>
 #include <stdexcept>
 #include <utility>
 
 #include "pipeline/base/printable.h"
-#include "pipeline/files/file_system.h"
 #include "pipeline/files/stream_hash.h"
 #include "pipeline/records/block_builder.h"
 #include "pipeline/records/class_names.h"
 #include "pipeline/records/image_file.h"
-#include "pipeline/sources/table_layout.h"
+#include "pipeline/sources/folder_mistakes.h"
 
 namespace fastclip {
 namespace {
 
-namespace fs = std::filesystem;
-
 /// Classes whose pictures are kept listed: threads read neighbours.
 constexpr std::size_t kListed = 64;
-
-/// Why a folder is none of classes, and what was meant.
-std::string NoClasses(const std::string& folder) {
-  std::string holds = "has no subfolders";
-  std::vector<std::string> names;
-  FileSystemOf(folder).List(folder, [&](const FolderEntry& entry) { names.push_back(entry.name); });
-  for (const std::string& name : names) {
-    if (name.ends_with(".tar")) {
-      return fmt::format("{0}: is a folder; list its shards, as in '{0}/*.tar'", folder);
-    }
-    if (TableFormatOf(name)) {
-      return fmt::format("{0}: is a folder with a table; use '{0}/{1}'", folder, name);
-    }
-    const std::size_t dot = name.rfind('.');
-    if (dot != name.npos && FormatOfExtension(std::string_view(name).substr(dot + 1))) {
-      holds = "has images but no subfolders";
-    }
-  }
-  return fmt::format(
-      "{0}: the folder {1}. A folder of classes, for evaluation, has one subfolder of images per "
-      "class. To train on images, name a table of their paths and captions, as in '{0}/pairs.csv' "
-      "with a first line filepath,caption",
-      folder, holds);
-}
-
-/// Hugging Face's layout: a folder a split, each with its table of captions.
-void RefuseFolderOfTables(const std::string& folder, const std::string& name) {
-  for (const char* table : {"metadata.jsonl", "metadata.csv"}) {
-    std::error_code absent;
-    const std::string path = fmt::format("{}/{}/{}", folder, name, table);
-    if (!fs::exists(path, absent)) continue;
-    throw std::runtime_error(
-        fmt::format("{}: its folder '{}' has a table of captions; use '{}'", folder, name, path));
-  }
-}
-
-void RefuseOptions(const std::string& folder, const SourceOptions& options) {
-  const auto refuse = [&](bool wrong, const char* reason) {
-    if (wrong) throw std::runtime_error(fmt::format("{}: a folder of classes {}", folder, reason));
-  };
-  refuse(options.labels && !options.labels->empty(),
-         "takes labels from its folder names; leave out the label key");
-  refuse(!options.captions.empty(), "has no captions; leave out the caption keys");
-  refuse(options.add_checksums || options.verify_checksums,
-         "has no checksums (only tar shards have them); leave them out");
-}
 
 }  // namespace
 
@@ -81,7 +31,7 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const SourceOpti
       names_(options.class_names),
       first_index_(1, 0),
       listed_(kListed) {
-  RefuseOptions(folder_, options);
+  RefuseClassFolderOptions(folder_, options);
   FolderTally left_out;
   std::vector<std::string> empty, nested;
   for (std::string& name : ClassesOfFolder(folder_, &left_out)) {
@@ -96,7 +46,7 @@ ImageFolderSource::ImageFolderSource(const std::string& folder, const SourceOpti
     left_out.Add(files.tally);
     if (which < kListed) listed_.Put(which, std::move(files));
   }
-  if (size() == 0) throw std::runtime_error(NoClasses(folder_));
+  if (size() == 0) ThrowNoClasses(folder_);
   NumberClasses(options);
   if (const std::string text = left_out.Describe(); !text.empty()) {
     description_ += "; left out: " + text;

@@ -5,10 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/records/picture_format.h"
 #include "pipeline/records/record_source.h"
 
 namespace fastclip {
+
+/// The field (RecordSource::FieldsOf) that is the label of a table or of a folder of classes.
+inline constexpr const char* kLabelField = "label";
 
 /// The content of a part of a list, estimated from some of its records.
 struct RecordSample {
@@ -33,22 +35,8 @@ struct RecordSample {
 /// bounded. Images are not decoded. Throws like RecordSource::Read.
 std::vector<RecordSample> SampleRecords(const RecordSource& source);
 
-/// Images of a sample that are of a format that `formats` does not have, by kind.
-std::map<std::string, std::int64_t> FormatsOff(const RecordSample& sample,
-                                               const PictureFormats& formats);
-/// What to do about images of that kind: "GIF is off; add it with pipeline.formats=…". `option` is
-/// as for DescribeLack.
-std::string AdviceOnFormat(const std::string& kind, const PictureFormats& formats,
-                           const std::string& option);
-
 /// "images with captions", "images with labels (0 to 9), no captions", and bad records: "; 3
 /// no_image of 64 checked".
 std::string DescribeContent(const RecordSample& sample);
-
-/// Empty if some record of each part has an image, of a format that is read, and a caption.
-/// Otherwise a message with what the records have instead and what to do. `option` sets the caption
-/// keys, such as "data.captions"; empty if there is none. `list` was opened with `options`.
-std::string DescribeLack(const std::vector<RecordSample>& samples, const std::string& list,
-                         const SourceOptions& options, const std::string& option);
 
 }  // namespace fastclip

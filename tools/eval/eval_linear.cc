@@ -9,6 +9,7 @@
 #include "pipeline/base/printable.h"
 #include "pipeline/files/system_memory.h"
 #include "pipeline/sources/open_source.h"
+#include "tools/eval/eval_report.h"
 #include "tools/eval/eval_subject.h"
 #include "trainer/eval/class_prompts.h"
 #include "trainer/eval/linear_probe.h"
@@ -89,18 +90,13 @@ Probe Train(const EvalSubject& subject, const ClipModel& model, const Options& o
 
 void PrintTable(const EvalSubject& subject, const Options& options, const Probe& probe,
                 const ClassNames& names, const ClassHits& hits, const ClassMetrics& metrics) {
-  fmt::print("model     {} ({})\ndevice    {}\n", subject.file(), subject.model().name,
-             subject.DescribeDevice());
-  fmt::print("train     {}: {}, {} classes", options.train, Counted(probe.train_images, "image"),
-             hits.classes());
-  if (const std::string left_out = DescribeSkips(probe.train_skips); !left_out.empty()) {
-    fmt::print("; skipped: {}", left_out);
-  }
-  fmt::print("\ndata      {}: {}", options.shards, Counted(metrics.images, "image"));
-  if (const std::string left_out = DescribeLeftOut(hits, names); !left_out.empty()) {
-    fmt::print("; skipped: {}", left_out);
-  }
-  fmt::print("\nfit       l2 {:.1e}{}; loss {:.4f} after {}, gradient {:.0e}\n", probe.search.l2,
+  PrintSubject(subject);
+  fmt::print("train     {}: {}, {} classes{}\n", options.train,
+             Counted(probe.train_images, "image"), hits.classes(),
+             SkippedNote(DescribeSkips(probe.train_skips)));
+  fmt::print("data      {}: {}{}\n", options.shards, Counted(metrics.images, "image"),
+             SkippedNote(DescribeLeftOut(hits, names)));
+  fmt::print("fit       l2 {:.1e}{}; loss {:.4f} after {}, gradient {:.0e}\n", probe.search.l2,
              options.l2 ? std::string(" (given)")
                         : fmt::format(" (top-1 {:.4f} on the held-out fifth)",
                                       probe.search.held_out_top_1),

@@ -7,6 +7,8 @@
 
 #include "pipeline/base/printable.h"
 #include "pipeline/sources/record_sample.h"
+#include "pipeline/sources/sample_advice.h"
+#include "tools/eval/eval_report.h"
 #include "tools/eval/eval_subject.h"
 #include "trainer/eval/retrieval.h"
 #include "trainer/eval/validation_loss.h"
@@ -33,15 +35,12 @@ struct Figures {
 void PrintTable(const EvalSubject& subject, const Options& options, const ReadSet& set,
                 const Figures& figures) {
   const RetrievalMetrics& metrics = figures.retrieval;
-  fmt::print("model     {} ({})\ndevice    {}\n", subject.file(), subject.model().name,
-             subject.DescribeDevice());
+  PrintSubject(subject);
   fmt::print("data      {}: {}, {}", options.shards, Counted(metrics.images, "image"),
              Counted(metrics.captions, "caption"));
   if (set.of_several_lines > 0) fmt::print(" ({})", DescribeLines(set.lines));
-  if (const std::string left_out = DescribeSkips(set.encoded.skips); !left_out.empty()) {
-    fmt::print("; skipped: {}", left_out);
-  }
-  fmt::print("\n\n{:<16}{:>8}{:>8}{:>8}{:>12}{:>13}\n", "", "R@1", "R@5", "R@10", "mean rank",
+  fmt::print("{}\n\n{:<16}{:>8}{:>8}{:>8}{:>12}{:>13}\n",
+             SkippedNote(DescribeSkips(set.encoded.skips)), "", "R@1", "R@5", "R@10", "mean rank",
              "median rank");
   const auto line = [](const char* name, const RetrievalDirection& direction) {
     fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>8.4f}{:>12.1f}{:>13.0f}\n", name, direction.recall_1,

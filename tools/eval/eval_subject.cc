@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -30,44 +29,6 @@
 #include "trainer/state/weights_origin.h"
 
 namespace fastclip {
-
-void AddEvalOptions(CLI::App& app, EvalOptions& options, const char* data) {
-  app.add_option("RUN_OR_CHECKPOINT", options.model,
-                 "run folder (its newest complete checkpoint), RUN/checkpoints/step_N, or a "
-                 ".safetensors file with OpenCLIP's parameter names")
-      ->required();
-  app.add_option("--shards", options.shards, "data to evaluate on: " + std::string(data))
-      ->required();
-  app.add_option("--model", options.preset,
-                 "preset or model .toml; default: from the run's config.toml, or from "
-                 "checkpoint.json or open_clip_config.json next to the file");
-  app.add_option("--tokenizer", options.tokenizer,
-                 std::string(kTokenizerHelp) + "; default: the run's, else clip")
-      ->check(WrongTokenizer);
-  options.table.AddTo(app);
-  for (const auto& [option, key] : {std::pair{"--image-key", "data.image_key"},
-                                    {"--caption-key", "data.caption_key"},
-                                    {"--separator", "data.separator"}}) {
-    CLI::Option* const known = app.get_option(option);
-    known->description(
-        fmt::format("{}; of a run: its {}, if it is set", known->get_description(), key));
-  }
-  app.add_option("--batch", options.batch_size, "images encoded at once")
-      ->check(Between(1, 65536))
-      ->capture_default_str();
-  app.add_option("--threads", options.threads, std::string(kThreadsHelp) + "; default: all cores")
-      ->check(Between(1, kMostThreads));
-  app.add_option("--device", options.device,
-                 "auto, cpu or cuda; auto: cuda if the program was built with it, the driver "
-                 "answers and a GPU is visible")
-      ->check(OneOf({"auto", "cpu", "cuda"}))
-      ->capture_default_str();
-  app.add_flag("--json", options.json, kJsonHelp);
-}
-
-void AddLabelKey(CLI::App& app, std::string& label_key) {
-  app.add_option("--label-key", label_key, kLabelKeyHelp);
-}
 
 EvalSubject::EvalSubject(const EvalOptions& options)
     : device_(options.device == "auto" ? ChooseDevice() : DeviceChoice{options.device}),
@@ -202,38 +163,6 @@ std::string EvalSubject::DescribeDevice() const {
 
 double EvalSubject::Seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-}
-
-std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names) {
-  std::string text = hits.DescribeLeftOut();
-  if (const std::string unknown = names.DescribeUnknown(); !unknown.empty()) {
-    text += fmt::format(" ({})", unknown);
-  }
-  return text;
-}
-
-nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names) {
-  nlohmann::ordered_json named = NamedSkips(hits.skips());
-  if (hits.out_of_range() > 0) {
-    named["label_out_of_range"] = hits.out_of_range();
-    named["first_out_of_range"] = {{"record", hits.first_out_of_range()->record},
-                                   {"label", hits.first_out_of_range()->label}};
-  }
-  for (const auto& [name, count] : names.unknown()) named["unknown_classes"][name] = count;
-  return named;
-}
-
-void PrintJson(const nlohmann::ordered_json& json) {
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-}
-
-void PrintClassTable(const char* name, const ClassMetrics& metrics, std::int64_t classes) {
-  const double chance = 1 / static_cast<double>(classes);
-  fmt::print("\n{:<16}{:>8}{:>8}{:>24}\n", "", "top-1", "top-5", "mean per-class recall");
-  fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>24.4f}\n", name, metrics.top_1, metrics.top_5,
-             metrics.mean_per_class_recall);
-  fmt::print("{:<16}{:>8.4f}{:>8.4f}{:>24.4f}\n", "chance", chance, std::min(1.0, 5 * chance),
-             chance);
 }
 
 }  // namespace fastclip

@@ -4,41 +4,17 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "comm/gpu_driver.h"
 #include "pipeline/records/class_names.h"
 #include "pipeline/records/record_source.h"
 #include "tokenizer/tokenizer.h"
-#include "tools/cli/cli.h"
-#include "trainer/eval/class_hits.h"
+#include "tools/eval/eval_options.h"
 #include "trainer/eval/encode_set.h"
-#include "trainer/log/metrics.h"
 #include "trainer/model/clip_model.h"
 
 namespace fastclip {
-
-/// The options of all `fastclip eval` verbs.
-struct EvalOptions {
-  std::string model;
-  std::string shards;
-  std::string preset;
-  std::string tokenizer;
-  TableOptions table;
-  int batch_size = 256;
-  int threads = 0;  ///< 0: all cores
-  std::string device = "auto";
-  bool json = false;
-};
-
-/// Adds RUN_OR_CHECKPOINT, --shards, --model, --tokenizer, TableOptions, --batch, --threads,
-/// --device and --json. `data`: the lists that --shards takes.
-void AddEvalOptions(CLI::App& app, EvalOptions& options, const char* data = kListHelp);
-void AddLabelKey(CLI::App& app, std::string& label_key);
 
 /// The model to evaluate and how to feed it: as its run was trained, except that --model and
 /// --tokenizer override the run's.
@@ -88,15 +64,5 @@ class EvalSubject {
   bool names_columns_ = false;  // by options
   std::chrono::steady_clock::time_point start_;
 };
-
-/// What a classification skipped, as text; empty if nothing.
-std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names);
-/// "left_out" of a classification: skips, label_out_of_range, the first record of these, and the
-/// count of each unknown class name.
-nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names);
-/// One line on standard output.
-void PrintJson(const nlohmann::ordered_json& json);
-/// The lines "NAME top-1 top-5 per-class" and "chance".
-void PrintClassTable(const char* name, const ClassMetrics& metrics, std::int64_t classes);
 
 }  // namespace fastclip

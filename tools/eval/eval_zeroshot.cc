@@ -6,6 +6,7 @@
 #include "pipeline/base/printable.h"
 #include "pipeline/sources/open_source.h"
 #include "tools/cli/usage_error.h"
+#include "tools/eval/eval_report.h"
 #include "tools/eval/eval_subject.h"
 #include "trainer/eval/zero_shot.h"
 
@@ -20,13 +21,10 @@ struct Options : EvalOptions {
 
 void PrintTable(const EvalSubject& subject, const Options& options, const ClassPrompts& prompts,
                 const ClassList& classes, const ClassHits& hits, const ClassMetrics& metrics) {
-  fmt::print("model     {} ({})\ndevice    {}\n", subject.file(), subject.model().name,
-             subject.DescribeDevice());
-  fmt::print("data      {}: {}", options.shards, Counted(metrics.images, "image"));
-  if (const std::string left_out = DescribeLeftOut(hits, *classes.names); !left_out.empty()) {
-    fmt::print("; skipped: {}", left_out);
-  }
-  fmt::print("\nclasses   {}: {} in {} of {}\n", classes.from,
+  PrintSubject(subject);
+  fmt::print("data      {}: {}{}\n", options.shards, Counted(metrics.images, "image"),
+             SkippedNote(DescribeLeftOut(hits, *classes.names)));
+  fmt::print("classes   {}: {} in {} of {}\n", classes.from,
              Counted(std::ssize(prompts.classes), "name"),
              Counted(std::ssize(prompts.templates), "template"), options.templates);
   if (const auto equal = FindEqualNames(prompts.classes); !equal.empty()) {

@@ -1,10 +1,6 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <map>
-#include <memory>
-#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -12,28 +8,17 @@
 
 #include "pipeline/base/printable.h"
 #include "pipeline/files/output_file.h"
-#include "pipeline/sources/open_source.h"
 #include "pipeline/sources/table_layout.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/command.h"
-#include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
-#include "tools/cli/usage_error.h"
-#include "trainer/config/config.h"
-#include "trainer/run/run_setup.h"
-#include "trainer/state/checkpoint.h"
+#include "tools/train/saved_estimators.h"
 #include "trainer/state/estimator_file.h"
 
 namespace fastclip {
 namespace {
 
-struct Options {
-  std::string run;
-  std::string shards;    // empty: the run's
-  std::string index_by;  // empty: the run's
-};
-
-void AddOptions(CLI::App& app, Options& options) {
+void AddOptions(CLI::App& app, EstimatorOptions& options) {
   app.add_option("RUN_OR_CHECKPOINT", options.run,
                  "run folder (its newest complete checkpoint), or RUN/checkpoints/step_N")
       ->required();
@@ -45,97 +30,8 @@ void AddOptions(CLI::App& app, Options& options) {
       "in the list); default: the run's data.index_by, else index");
 }
 
-/// The estimators of a checkpoint, and the records that they belong to.
-class RunState {
- public:
-  explicit RunState(const Options& options) {
-    const ModelSource found = ResolveModel(options.run);
-    for (const std::string& reason : found.passed_over) {
-      Tell("skipped a damaged checkpoint: {}\n", reason);
-    }
-    const std::string checkpoint = std::filesystem::path(found.file).parent_path();
-    const std::string config_file = found.run + "/config.toml";
-    if (found.run.empty() || !std::filesystem::exists(config_file)) {
-      throw UsageError(
-          fmt::format("{}: needs the run's config.toml, which names the training data; use a "
-                      "checkpoint in its run folder",
-                      options.run));
-    }
-    const LoadedConfig config(config_file, {});
-    tau_init_ = config->temperature.init;
-    const CheckpointMeta meta = ReadCheckpointMeta(checkpoint);  // ResolveModel() checked it
-    const std::string list = options.shards.empty() ? config->data.train : options.shards;
-    SourceOptions source_options = TrainSourceOf(*config);
-    source_options.manifest_fallback_dir = found.run;
-    source_options.verify_checksums = false;
-    source_options.refuse_missing_images = false;
-    if (!options.shards.empty()) source_options.manifest.clear();
-    source_ = OpenSource(list, source_options);
-    if (source_->hash() != meta.data_hash) {
-      throw std::runtime_error(fmt::format(
-          "{}: its estimators belong to data {:016x}, but '{}' is {:016x}; set --shards "
-          "to the list that it was trained on",
-          checkpoint, meta.data_hash, list, source_->hash()));
-    }
-    plan_.emplace(meta.order);
-    table_ = OpenTable(checkpoint);
-    if (!table_) {
-      throw std::runtime_error(
-          fmt::format("{}: objective {} has no estimators", checkpoint, meta.objective));
-    }
-
-    field_ = options.index_by.empty() ? config->data.index_by : options.index_by;
-    if (field_.empty() || field_ == "index") {
-      field_ = "index";
-      return;
-    }
-    ProgressLine line;
-    keys_.emplace(list, field_, source_options, [&](std::int64_t done, std::int64_t all) {
-      line.Show(done, all, "records", "reading " + field_ + " (once)");
-    });
-    line.End();
-    if (keys_->data_hash() != meta.data_hash) {
-      throw std::runtime_error(
-          fmt::format("'{}': changed while {} was read; run the command again", list, field_));
-    }
-  }
-
-  const RecordSource& source() const { return *source_; }
-  const RecordKeys* keys() const { return keys_ ? &*keys_ : nullptr; }
-  const std::vector<std::string>& columns() const { return table_->columns(); }
-  /// The estimators of some records, [n, columns], read from the checkpoint.
-  at::Tensor Rows(std::span<const std::int64_t> indices) const {
-    std::vector<LanePlace> places;
-    for (const std::int64_t index : indices) {
-      places.push_back(plan_->PlaceOf(SampleIndex{index}));
-    }
-    return table_->Read(places);
-  }
-  double tau_init() const { return tau_init_; }
-  /// The field that the records' integers are from, or "index".
-  const std::string& field() const { return field_; }
-
-  /// The record of each key that exists.
-  std::map<std::int64_t, std::int64_t> Find(const std::vector<std::int64_t>& wanted) const {
-    if (keys_) return keys_->Find(wanted);
-    std::map<std::int64_t, std::int64_t> found;
-    for (const std::int64_t key : wanted) {
-      if (key >= 0 && key < source_->size()) found[key] = key;
-    }
-    return found;
-  }
-
- private:
-  double tau_init_ = 0;
-  std::string field_;
-  std::unique_ptr<RecordSource> source_;
-  std::optional<OrderPlan> plan_;
-  std::optional<SavedTable> table_;
-  std::optional<RecordKeys> keys_;
-};
-
 int RunShow(int argc, const char* const* argv) {
-  Options options;
+  EstimatorOptions options;
   std::vector<std::int64_t> wanted;
   CLI::App app(
       "Prints the estimators of the given records, as the published code stores them: u of the\n"
@@ -146,7 +42,7 @@ int RunShow(int argc, const char* const* argv) {
   app.add_option("KEY", wanted, "integer keys of the records")->required()->check(AtLeast(0));
   app.footer("example: fastclip estimators show runs/quickstart 0 1 2");
   if (!ParseArguments(app, argc, argv)) return 0;
-  const RunState state(options);
+  const SavedEstimators state(options);
   const auto found = state.Find(wanted);
   for (const std::int64_t key : wanted) {
     const auto record = found.find(key);
@@ -168,7 +64,7 @@ int RunShow(int argc, const char* const* argv) {
 }
 
 int RunExport(int argc, const char* const* argv) {
-  Options options;
+  EstimatorOptions options;
   std::string out;
   CLI::App app(
       "Writes the estimators of all records in the format of the published code.\n"
@@ -193,7 +89,7 @@ int RunExport(int argc, const char* const* argv) {
                              return head.find("\"u_im\"") != head.npos && head.substr(8, 1) == "{";
                            }};
   const std::string target = CheckOutputPath(out, kind);
-  const RunState state(options);
+  const SavedEstimators state(options);
   const std::int64_t infinite = ExportEstimators(
       target, state.keys(), state.columns(),
       [&](std::span<const std::int64_t> indices) { return state.Rows(indices); },

@@ -7,11 +7,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <map>
-#include <span>
 #include <stdexcept>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
 #include "pipeline/base/nearest.h"
@@ -25,8 +22,6 @@ namespace {
 constexpr std::string_view kSlots[] = {"{}", "{c}"};
 constexpr std::uintmax_t kMaxFileBytes = 64 << 20;
 constexpr std::size_t kMaxClasses = 100'000;
-/// At most this many equal names, and lines per name, are listed.
-constexpr std::size_t kTold = 6;
 
 /// The first slot of `text` at or after `from`; size 0 if there is none.
 struct Slot {
@@ -106,13 +101,6 @@ std::vector<std::string> ReadLines(const std::string& path, const char* a_line_h
   return lines;
 }
 
-std::string Lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 /// The string inside a line of OpenCLIP's source: lambda c: f'a photo of a {c}.',
 std::string Unquoted(const std::string& line) {
   static constexpr std::string_view kLambda = "lambda c: f";
@@ -157,35 +145,6 @@ ClassList OpenClasses(const std::string& file_or_set, const std::string& list) {
   auto labels = std::make_shared<ClassNames>(names);
   for (std::string& name : names) std::ranges::replace(name, '_', ' ');
   return {std::move(names), std::move(labels), "the folder names"};
-}
-
-std::vector<EqualNames> FindEqualNames(const std::vector<std::string>& classes) {
-  std::unordered_map<std::string, std::int64_t> first;  // line by name
-  std::map<std::int64_t, EqualNames> equal;             // by the first line
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    const auto line = static_cast<std::int64_t>(i) + 1;
-    const auto [before, fresh] = first.emplace(Lower(classes[i]), line);
-    if (fresh) continue;
-    EqualNames& names = equal[before->second];
-    if (names.lines.empty()) {
-      names = {classes[static_cast<std::size_t>(before->second) - 1], {before->second}};
-    }
-    names.lines.push_back(line);
-  }
-  std::vector<EqualNames> all;
-  for (auto& [line, names] : equal) all.push_back(std::move(names));
-  return all;
-}
-
-std::string DescribeEqualNames(const std::vector<EqualNames>& equal) {
-  std::string text;
-  for (const EqualNames& names : std::span(equal).first(std::min(equal.size(), kTold))) {
-    const auto lines = std::span(names.lines).first(std::min(names.lines.size(), kTold));
-    text += fmt::format("{}'{}' (lines {}{})", text.empty() ? "" : ", ", names.name,
-                        fmt::join(lines, ", "), lines.size() < names.lines.size() ? ", …" : "");
-  }
-  if (equal.size() > kTold) text += fmt::format(" and {} more", equal.size() - kTold);
-  return text;
 }
 
 std::vector<std::string> ReadClasses(const std::string& file_or_set) {

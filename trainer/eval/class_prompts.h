@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pipeline/records/class_names.h"
+#include "trainer/eval/equal_names.h"
 
 namespace fastclip {
 
@@ -21,20 +22,9 @@ struct ClassPrompts {
 
 /// Reads class names, one per line; the line number, from 0, is the label. `file_or_set` is a file,
 /// or the name of a set in the share folder ("imagenet" is classes/imagenet.txt, made by set-up).
-/// Lines are trimmed. Names can be equal: see EqualNames. Throws std::runtime_error with file, line
-/// and what to do for a blank line, fewer than 2 names, or a file over 64 MiB.
+/// Lines are trimmed. Names can be equal: see equal_names.h. Throws std::runtime_error with file,
+/// line and what to do for a blank line, fewer than 2 names, or a file over 64 MiB.
 std::vector<std::string> ReadClasses(const std::string& file_or_set);
-
-/// Classes with the same name, ignoring case. They stay separate classes, as in OpenCLIP; a model
-/// gives them the same score, so they tie. ImageNet's list has two pairs.
-struct EqualNames {
-  std::string name;                 ///< as spelled by the first
-  std::vector<std::int64_t> lines;  ///< from 1
-};
-std::vector<EqualNames> FindEqualNames(const std::vector<std::string>& classes);
-/// "'missile' (lines 658, 745), 'sunglasses' (lines 837, 838)", only the first ones of many; empty
-/// if there are none.
-std::string DescribeEqualNames(const std::vector<EqualNames>& equal);
 
 /// The classes of an evaluation.
 struct ClassList {

@@ -3,17 +3,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <cctype>
 #include <filesystem>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 
-#include "pipeline/base/nearest.h"
 #include "pipeline/files/program_folder.h"
 #include "trainer/base/config_table.h"
+#include "trainer/model/preset_meant.h"
 
 namespace fastclip {
 namespace {
@@ -73,58 +70,6 @@ ModelConfig ReadModelFile(const std::string& file) {
   return config;
 }
 
-/// Letters and digits, small: "ViT-B/32" is vitb32.
-std::string Plain(std::string_view name) {
-  std::string plain;
-  for (const char c : name) {
-    if (std::isalnum(static_cast<unsigned char>(c)))
-      plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
-  return plain;
-}
-
-/// What tells models apart: the letter before the numbers, and the numbers. "ViT-L-14" is l14.
-std::string SizeOf(const std::string& plain) {
-  const std::size_t first = plain.find_first_of("0123456789");
-  if (first == plain.npos) return "";
-  std::string size = plain.substr(first > 0 ? first - 1 : 0, 1);
-  for (const char c : plain) {
-    if (std::isdigit(static_cast<unsigned char>(c))) size += c;
-  }
-  return size;
-}
-
-/// The preset of that size that `name` may be a slip for; "": none. ViT-H-14 is not ViT-L-14.
-std::string SlipFor(const std::string& name, const std::vector<std::string>& presets) {
-  constexpr std::size_t kSlip = 3;
-  const std::size_t slash = name.rfind('/');
-  const bool in_folder = slash != name.npos && slash + 1 < name.size() &&
-                         std::isalpha(static_cast<unsigned char>(name[slash + 1]));
-  const std::string plain = Plain(in_folder ? name.substr(slash + 1) : name);
-  std::vector<std::string> alike;
-  for (const std::string& preset : presets) {
-    if (SizeOf(Plain(preset)) == SizeOf(plain)) alike.push_back(Plain(preset));
-  }
-  const std::string near = Nearest(plain, alike, kSlip);
-  if (near.empty()) return "";
-  return *std::ranges::find(presets, near, Plain);
-}
-
-/// Presets that a mistyped name can mean. A model with the other activation would load the same
-/// weights and be silently worse.
-std::vector<std::string> SameActivation(const std::string& name,
-                                        const std::vector<std::string>& names) {
-  const auto is_quick = [](std::string_view name) {
-    return std::ranges::search(name, std::string_view("quick"), {}, [](unsigned char c) {
-             return std::tolower(c);
-           }).size() > 0;
-  };
-  std::vector<std::string> alike;
-  std::ranges::copy_if(names, std::back_inserter(alike),
-                       [&](const std::string& other) { return is_quick(other) == is_quick(name); });
-  return alike.empty() ? names : alike;
-}
-
 }  // namespace
 
 std::vector<std::string> ModelPresets() {
@@ -153,8 +98,7 @@ ModelConfig LoadModelConfig(const std::string& name_or_path) {
         "model '{}': no presets found; configs/ must be next to build/ or in share/fastclip/",
         name_or_path));
   }
-  const std::vector<std::string> alike = SameActivation(name_or_path, names);
-  const std::string near = SlipFor(name_or_path, alike);
+  const std::string near = PresetMeant(name_or_path, names);
   throw ConfigError(fmt::format(
       "model '{}' is not available{} Presets: {}; or use a model file (*.toml)", name_or_path,
       near.empty() ? "." : "; did you mean '" + near + "'?", fmt::join(names, ", ")));

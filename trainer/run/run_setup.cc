@@ -13,6 +13,7 @@
 
 #include "pipeline/loader/memory_plan.h"
 #include "pipeline/sources/record_sample.h"
+#include "pipeline/sources/sample_advice.h"
 #include "pipeline/sources/table_layout.h"
 #include "trainer/config/config_keys.h"
 #include "trainer/model/presets.h"

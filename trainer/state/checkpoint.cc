@@ -5,11 +5,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <stdexcept>
 
 #include "trainer/base/file_io.h"
+#include "trainer/state/checkpoint_list.h"
 #include "trainer/state/checkpoint_meta.h"
 #include "trainer/state/checkpoint_names.h"
 #include "trainer/state/safetensors.h"
@@ -22,42 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kDocumentLimit = std::int64_t{64} << 20;
 
-struct Candidate {
-  std::int64_t step = 0;
-  bool replaced = false;
-  fs::path path;
-};
-
-std::optional<Candidate> ParseName(const fs::path& path) {
-  const std::string name = path.filename().string();
-  std::string_view rest = name;
-  if (!rest.starts_with("step_")) return std::nullopt;
-  rest.remove_prefix(5);
-  Candidate candidate{.path = path};
-  if (rest.ends_with(kReplaced)) {
-    candidate.replaced = true;
-    rest.remove_suffix(kReplaced.size());
-  }
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), candidate.step);
-  if (error != std::errc() || end != rest.data() + rest.size() || rest.starts_with('-')) {
-    return std::nullopt;
-  }
-  return candidate;
-}
-
-/// Newest first.
-std::vector<Candidate> ListCheckpoints(const fs::path& folder) {
-  std::vector<Candidate> all;
-  if (!fs::is_directory(folder)) return all;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (auto candidate = ParseName(entry.path())) all.push_back(std::move(*candidate));
-  }
-  std::ranges::sort(all, [](const Candidate& a, const Candidate& b) {
-    return a.step != b.step ? a.step > b.step : a.replaced < b.replaced;
-  });
-  return all;
-}
-
 CheckpointDocument ReadDocument(const fs::path& checkpoint) {
   if (!fs::exists(checkpoint / kCheckpointFile))
     throw std::runtime_error("checkpoint.json is missing");
@@ -68,7 +32,7 @@ CheckpointDocument ReadDocument(const fs::path& checkpoint) {
       throw std::runtime_error(fmt::format("checkpoint.json does not list {}", name));
     }
   }
-  const auto named = ParseName(checkpoint);
+  const auto named = ParseCheckpointName(checkpoint);
   if (named && named->step != document.meta.step) {
     throw std::runtime_error(fmt::format("is a checkpoint of step {}", document.meta.step));
   }
@@ -116,22 +80,22 @@ bool LooksWhole(const fs::path& checkpoint) {
 }  // namespace
 
 void RemoveOldCheckpoints(const std::string& run_folder, std::int64_t saved_step, int keep_last) {
-  std::vector<Candidate> all;
+  std::vector<ListedCheckpoint> all;
   try {
-    all = ListCheckpoints(fs::path(run_folder) / kCheckpointFolder);
+    all = ListCheckpoints(run_folder);
   } catch (const fs::filesystem_error&) {
     return;
   }
   std::int64_t oldest_kept = saved_step;
   int whole = 0;
   // Checkpoints newer than this one are damaged or the user's: a run resumes from its newest.
-  for (const Candidate& candidate : all) {
+  for (const ListedCheckpoint& candidate : all) {
     if (candidate.replaced || candidate.step > saved_step || !LooksWhole(candidate.path)) continue;
     oldest_kept = candidate.step;
     if (++whole == keep_last) break;
   }
   std::error_code ignored;
-  for (const Candidate& candidate : all) {
+  for (const ListedCheckpoint& candidate : all) {
     if (candidate.replaced || (whole == keep_last && candidate.step < oldest_kept)) {
       fs::remove_all(candidate.path, ignored);
     }
@@ -140,7 +104,7 @@ void RemoveOldCheckpoints(const std::string& run_folder, std::int64_t saved_step
 
 std::optional<FoundCheckpoint> FindNewestCheckpoint(const std::string& run_folder) {
   FoundCheckpoint found;
-  for (const Candidate& candidate : ListCheckpoints(fs::path(run_folder) / kCheckpointFolder)) {
+  for (const ListedCheckpoint& candidate : ListCheckpoints(run_folder)) {
     try {
       found.meta = Check(candidate.path, /*hashes=*/true).meta;
       RequireFinite(candidate.path);

@@ -1,15 +1,10 @@
 #include "trainer/state/safetensors.h"
 
 #include <ATen/ATen.h>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
@@ -19,6 +14,7 @@
 #include <utility>
 
 #include "pipeline/files/atomic_file.h"
+#include "trainer/base/read_only_file.h"
 #include "trainer/state/foreign_weights.h"
 #include "trainer/state/safetensors_header.h"
 
@@ -32,40 +28,6 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 [[noreturn]] void Fail(const std::string& path, const std::string& what) {
   throw std::runtime_error(fmt::format("{}: {}", path, what));
 }
-
-[[noreturn]] void FailErrno(const std::string& path, const char* doing) {
-  const int error = errno;
-  Fail(path, fmt::format("cannot {}: {}", doing, std::strerror(error)));
-}
-
-class File {
- public:
-  explicit File(const std::string& path)
-      : path_(path), fd_(OpenWithRetries(path, O_RDONLY | O_NONBLOCK)) {
-    if (!fd_) FailErrno(path, "open");
-  }
-
-  std::uint64_t size() const {
-    struct stat status;
-    if (fstat(fd_.get(), &status) != 0) FailErrno(path_, "stat");
-    if (!S_ISREG(status.st_mode)) Fail(path_, "is not a regular file");
-    return static_cast<std::uint64_t>(status.st_size);
-  }
-  void Read(void* to, std::uint64_t count, std::uint64_t offset) const {
-    char* out = static_cast<char*>(to);
-    while (count > 0) {
-      const ssize_t n = pread(fd_.get(), out, count, static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) FailErrno(path_, "read");
-      if (n == 0) Fail(path_, "was truncated while it was read");
-      out += n, offset += n, count -= n;
-    }
-  }
-
- private:
-  const std::string& path_;
-  UniqueFd fd_;
-};
 
 }  // namespace
 
@@ -117,10 +79,9 @@ void WriteSafetensors(const std::string& path, const NamedTensors& tensors,
 }
 
 struct SafetensorsReader::Impl {
-  explicit Impl(const std::string& name) : path(name), file(path) {}
+  explicit Impl(const std::string& path) : file(path) {}
 
-  std::string path;  // before `file`, which refers to it
-  File file;
+  ReadOnlyFile file;
 };
 
 SafetensorsReader::SafetensorsReader(const std::string& path)
