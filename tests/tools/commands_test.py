@@ -70,7 +70,25 @@ assert completed("sha") == ["shards"], completed("sha")
 assert "lint" in completed("shards", ""), completed("shards", "")
 assert completed("shards", "lint", "--max") == ["--max-pixels"], completed("shards", "lint", "--max")
 assert completed("completion", "z") == ["zsh"], completed("completion", "z")
+# Values, of an option and of a key: as one word, and in the three words that bash makes of a=b.
+assert completed("bench", "pipeline", "--pixels", "") == ["exact", "fast"], completed("bench", "pipeline", "--pixels", "")
+assert completed("bench", "pipeline", "--pixels", "=", "f") == ["fast"]
+assert completed("bench", "pipeline", "--pixels=f") == ["--pixels=fast"]
+assert completed("shards", "lint", "--json", "--max") == ["--max-pixels"], "a flag has no values"
 if with_keys:
+    assert completed("train", "x.toml", "objective.name", "=", "fast") == [f"fastclip_v{n}" for n in range(4)]
+    assert completed("train", "x.toml", "objective.name", "=") == completed("train", "x.toml", "objective.name", "=", "")
+    assert {"openclip", "sogclr", "siglip"} < set(completed("train", "x.toml", "objective.name", "="))
+    assert completed("train", "x.toml", "train.precision=am") == ["train.precision=amp_bf16", "train.precision=amp"]
+    assert completed("train", "x.toml", "resume", "=", "t") == ["true"]
+    assert completed("train", "--dry-run", "x.toml", "train.ep") == ["train.epochs="], "after a flag, too"
+    assert completed("train", "x.toml", "data.train", "=", "configs/quickst") == ["configs/quickstart.toml"]
+    assert completed("train", "x.toml", "train.epochs", "=", "zz") == [], completed("train", "x.toml", "train.epochs", "=", "zz")
+    assert completed("bench", "step", "x.toml", "optimizer.name=ad") == ["optimizer.name=adamw"]
+    assert set(completed("eval", "retrieval", "runs/x", "--device", "")) == {"auto", "cpu", "cuda"}
+    assert fastclip("config", "keys", "--values", "train.epochs").stdout == ""
+    wrong = fastclip("config", "keys", "--values", "train.lr")
+    assert wrong.returncode == 2 and "unknown key train.lr; did you mean learning_rate.lr?" in wrong.stderr, wrong
     assert completed("train", "x.toml", "train.ep") == ["train.epochs="], completed("train", "x.toml", "train.ep")
     assert completed("train", "--dry") == ["--dry-run"], completed("train", "--dry")
     assert completed("train", "configs/quickst") == ["configs/quickstart.toml"], completed("train", "configs/quickst")
@@ -90,7 +108,8 @@ if fish:
     link = pathlib.Path(folder.name) / "fastclip"
     link.symlink_to(pathlib.Path(PROGRAM).resolve())
     asked = [("sha", "shards"), ("shards inf", "info")]
-    asked += [("train x.toml train.ba", "train.batch_size=")] if with_keys else []
+    asked += [("bench pipeline --pixels f", "fast")]
+    asked += [("train x.toml train.ba", "train.batch_size="), ("train x.toml objective.name=sog", "objective.name=sogclr")] if with_keys else []
     for words, expected in asked:
         found = subprocess.run([fish, "--no-config", "-c", f"{link} completion fish | source; complete -C '{link} {words}'"],
                                capture_output=True, text=True, check=True).stdout

@@ -62,8 +62,19 @@ int PrintDefaults(int argc, const char* const* argv) {
   return 0;
 }
 
+/// For the completion in a shell.
+int PrintValues(const ConfigTable& table, const std::string& key) {
+  if (FindKey(key) == nullptr) {
+    const std::string advice = AdviceOn(key);
+    throw UsageError(fmt::format("unknown key {}{}{}", key, advice.empty() ? "" : "; ", advice));
+  }
+  for (const std::string& value : table.ChoicesOf(key)) fmt::print("{}\n", value);
+  return 0;
+}
+
 int PrintKeys(int argc, const char* const* argv) {
   std::string word;
+  std::string values_of;
   CLI::App app(
       "Explains config keys: default, type and range, effect, what a change means when a run is\n"
       "resumed, and the key's names in other programs.",
@@ -72,12 +83,16 @@ int PrintKeys(int argc, const char* const* argv) {
       "WORD", word,
       "only keys whose name, or name in another program, contains this; if there are none, "
       "those whose explanation does");
+  app.add_option("--values", values_of,
+                 "print only the fixed values of this key, one per line; nothing for a key that "
+                 "takes a number or any text");
   app.footer("example: fastclip config keys learning_rate");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
   std::ranges::replace(word, '-', '_');  // as OpenCLIP's options become names
   TrainConfig config;
   const ConfigTable table = Defaults(config);
+  if (!values_of.empty()) return PrintValues(table, values_of);
   const auto print_those = [&](const auto& wanted) {
     bool found = false;
     for (const auto& [name, value] : table.Values()) {

@@ -58,7 +58,8 @@ void ConfigTable::Choice(std::string key, std::string& field, std::vector<std::s
                           },
                       .write = [&field] { return TomlString(field); },
                       .required = required,
-                      .is_empty = [&field] { return field.empty(); }});
+                      .is_empty = [&field] { return field.empty(); },
+                      .choices = choices});
 }
 
 void ConfigTable::Flag(std::string key, bool& field) {
@@ -70,7 +71,8 @@ void ConfigTable::Flag(std::string key, bool& field) {
                             if (flag) field = *flag;
                             return flag.has_value();
                           },
-                      .write = [&field] { return std::string(field ? "true" : "false"); }});
+                      .write = [&field] { return std::string(field ? "true" : "false"); },
+                      .choices = {"true", "false"}});
 }
 
 template <class IntegerType>

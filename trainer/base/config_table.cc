@@ -213,10 +213,16 @@ std::vector<std::string> ConfigTable::keys() const {
   return keys;
 }
 
-const std::string& ConfigTable::KindOf(const std::string& key) const {
+const ConfigTable::Entry& ConfigTable::EntryOf(const std::string& key) const {
   const auto found = std::ranges::find(entries_, key, &Entry::key);
   if (found == entries_.end()) throw std::out_of_range(key + " is not a key");
-  return found->kind;
+  return *found;
+}
+
+const std::string& ConfigTable::KindOf(const std::string& key) const { return EntryOf(key).kind; }
+
+const std::vector<std::string>& ConfigTable::ChoicesOf(const std::string& key) const {
+  return EntryOf(key).choices;
 }
 
 std::vector<std::pair<std::string, std::string>> ConfigTable::Values() const {

@@ -66,6 +66,9 @@ class ConfigTable {
   /// The values a key accepts: "an integer from 1 to 8". Throws std::out_of_range for an unknown
   /// key.
   const std::string& KindOf(const std::string& key) const;
+  /// The fixed values of a key: its choices, or true and false; empty if there are none. Throws
+  /// like KindOf.
+  const std::vector<std::string>& ChoicesOf(const std::string& key) const;
   /// All keys with their values as TOML.
   std::vector<std::pair<std::string, std::string>> Values() const;
   /// TOML of all keys with their values; a required key that is not set becomes a comment.
@@ -81,7 +84,9 @@ class ConfigTable {
     std::function<std::string()> write;     // the value as TOML
     bool required = false;
     std::function<bool()> is_empty{};  // of a required one
+    std::vector<std::string> choices{};
   };
+  const Entry& EntryOf(const std::string& key) const;
   template <class IntegerType>
   void AddInteger(std::string key, IntegerType& field, std::int64_t least, std::int64_t most);
   /// Calls `set(key, value, where)` for each key.
