@@ -17,6 +17,7 @@
 #include <stdexcept>
 
 #include "comm/comm_error.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/files/file.h"
 
 namespace fastclip {
@@ -114,7 +115,7 @@ class LocalRanks {
     }
     environment.push_back(nullptr);
     std::vector<std::string> arguments = words;
-    arguments.insert(arguments.begin(), "fastclip");
+    arguments.insert(arguments.begin(), ProgramName());
     std::vector<char*> argv;
     for (std::string& word : arguments) argv.push_back(word.data());
     argv.push_back(nullptr);

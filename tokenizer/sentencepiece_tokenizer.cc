@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "pipeline/base/suggested_command.h"
 #include "tokenizer/sentencepiece_check.h"
 
 namespace fastclip {
@@ -126,9 +127,9 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::string& model)
     : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
   const std::string bytes = ReadModel(model);
   const auto refuse = [&](const std::string& reason) {
-    throw std::runtime_error(fmt::format(
-        "{}: not a SentencePiece model, or damaged ({}); make one with fastclip tokenizer train",
-        model, reason));
+    throw std::runtime_error(
+        fmt::format("{}: not a SentencePiece model, or damaged ({}); make one with {}", model,
+                    reason, SuggestedCommand("tokenizer train")));
   };
   if (const std::string fault = FaultOfSentencePiece(bytes); !fault.empty()) refuse(fault);
   const std::string crash = CrashOf([&] { TryModel(bytes); }, kLoadLimit);

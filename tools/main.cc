@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/sources/table_layout.h"
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
@@ -37,12 +38,11 @@ int RunGuarded(const Command& command, int argc, const char* const* argv) {
 void PrintHelp() {
   fmt::print(
       "fastclip – train CLIP models on web-scale tar shards\n\n"
-      "usage: fastclip COMMAND [ARGUMENTS]\n       fastclip COMMAND --help\n\ncommands:\n");
-  fmt::print("{}", ListCommands(Commands()));
-  fmt::print(
-      "\nexample: fastclip train configs/quickstart.toml run=runs/mine train.epochs=30\n"
+      "usage: {0} COMMAND [ARGUMENTS]\n       {0} COMMAND --help\n\ncommands:\n{1}"
+      "\nexample: {0} train configs/quickstart.toml run=runs/mine train.epochs=30\n"
       "exit code: 0 success, 1 failure, 2 wrong arguments or config, 75 another rank failed,\n"
-      "           128 + signal number if train was stopped and saved\n");
+      "           128 + signal number if train was stopped and saved\n",
+      ProgramTyped(), ListCommands(Commands()));
 }
 
 void PrintVersion() {
@@ -103,8 +103,8 @@ int Dispatch(int argc, const char* const* argv) {
   try {
     const Command* command = FindCommand(Commands(), name);
     if (command == nullptr) {
-      TellError("fastclip: unknown command '{}'; {}fastclip --help lists the commands\n", name,
-                NearCommand(Commands(), name));
+      TellError("fastclip: unknown command '{}'; {}{} --help lists the commands\n", name,
+                NearCommand(Commands(), name), ProgramTyped());
       return 2;
     }
     return RunGuarded(*command, argc - 1, argv + 1);
@@ -138,6 +138,7 @@ int Main(int argc, const char* const* argv) {
   OpenStandardDescriptors();
   IgnoreSignalsOfWrites();
   AllowAllFiles();
+  if (argc > 0) SetProgramTyped(argv[0]);
   try {
     const int code = Dispatch(argc, argv);
     errno = 0;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "pipeline/base/in_order.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/convert/shard_sequence.h"
 #include "pipeline/files/atomic_file.h"
 #include "pipeline/loader/compute_pool.h"
@@ -138,9 +139,10 @@ ConvertReport Convert(const RecordSource& source, ConvertFolder& folder,
       });
   shards.Close();
   if (report.done.written == 0) {
-    throw std::runtime_error(fmt::format(
-        "no row can be packed ({} read); the first is '{}' ({}); fastclip shards lint lists all",
-        report.done.rows, report.skipped.front().key, SkipName(report.skipped.front().cause)));
+    throw std::runtime_error(
+        fmt::format("no row can be packed ({} read); the first is '{}' ({}); {} lists all",
+                    report.done.rows, report.skipped.front().key,
+                    SkipName(report.skipped.front().cause), SuggestedCommand("shards lint")));
   }
   report.notes = NotesOf(report);
   if (!options.class_lines.empty()) Write(folder.unfinished() / "classes.txt", options.class_lines);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/files/system_memory.h"
 
 namespace fastclip {
@@ -31,8 +32,9 @@ SkipCounts CountsOf(const std::vector<SkippedRecord>& skipped) {
 std::runtime_error TooManySkips(const SkipCounts& counts, SampleIndex last) {
   return std::runtime_error(
       fmt::format("{} in a row cannot be used ({}), up to record {}; repair the data "
-                  "(fastclip shards lint lists bad records), or raise pipeline.max_skips_in_a_row",
-                  Counted(counts.total(), "record"), DescribeSkips(counts), ToInt(last)));
+                  "({} lists bad records), or raise pipeline.max_skips_in_a_row",
+                  Counted(counts.total(), "record"), DescribeSkips(counts), ToInt(last),
+                  SuggestedCommand("shards lint")));
 }
 
 RowReader::RowReader(const RecordSource& source, const BatchFeed& feed,

@@ -8,6 +8,7 @@
 
 #include "pipeline/base/counter_random.h"
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 
 namespace fastclip {
 namespace {
@@ -109,10 +110,9 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   if (element >= spare) {
     throw WindowUsedUp(fmt::format(
         "{}window {} of lane {} has no usable record left for row {} of a step ({} in the window); "
-        "too many of its records cannot be used: repair the data (fastclip shards lint lists bad "
-        "records){}",
+        "too many of its records cannot be used: repair the data ({} lists bad records){}",
         resampled() ? "" : fmt::format("epoch {}: ", epoch), resampled() ? epoch : window.number,
-        lane, row, Counted(size, "record"),
+        lane, row, Counted(size, "record"), SuggestedCommand("shards lint"),
         size < lane_size(lane) ? ", or raise data.window" : ""));
   }
   const Permutation substitutes(

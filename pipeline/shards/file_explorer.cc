@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "pipeline/base/mutex.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/files/file_system.h"
 
 namespace fastclip {
@@ -106,7 +107,7 @@ class Explorer {
 
   /// The command that indexes the list as it is now.
   std::string IndexAgain() const {
-    std::string command = fmt::format("fastclip shards index '{}'", part_);
+    std::string command = SuggestedCommand(fmt::format("shards index '{}'", part_));
     const auto add = [&](const char* option, const std::string& value) {
       if (!value.empty()) command += fmt::format(" {} '{}'", option, value);
     };
@@ -144,9 +145,9 @@ class Explorer {
 void ThrowNoChecksums(const std::string& part, const std::string& path,
                       const SourceOptions& options) {
   throw std::runtime_error(
-      fmt::format("{}: no checksums for its current records; create them with fastclip shards "
-                  "index --checksum '{}'{}",
-                  path, part, options.manifest.empty() ? "" : " --manifest " + options.manifest));
+      fmt::format("{}: no checksums for its current records; create them with {} --checksum '{}'{}",
+                  path, SuggestedCommand("shards index"), part,
+                  options.manifest.empty() ? "" : " --manifest " + options.manifest));
 }
 
 void ExploreFiles(IndexedFiles& files, const std::string& part, const SourceOptions& options,

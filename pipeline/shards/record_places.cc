@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "pipeline/base/suggested_command.h"
+
 namespace fastclip {
 namespace {
 
@@ -69,13 +71,15 @@ std::optional<Sidecar> RecordPlaces::MakeAgain(std::size_t file) const {
   if (checksums_ && !entry.checksums_hash) {
     throw std::runtime_error(path +
                              ": has no checksums because it was missing when they were created; "
-                             "create them with fastclip shards index --checksum");
+                             "create them with " +
+                             SuggestedCommand("shards index --checksum"));
   }
   if (checksums_ && walked->facts.checksums_hash != entry.checksums_hash) {
     throw std::runtime_error(
         path +
         ": its checksums are lost and its bytes have changed since they were created; fetch it "
-        "again, or accept its current bytes with fastclip shards index --checksum");
+        "again, or accept its current bytes with " +
+        SuggestedCommand("shards index --checksum"));
   }
   return files_.sidecars->Keep(path, entry.name, *walked);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/base/byte_range.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/files/random_access_file.h"
 
 namespace fastclip {
@@ -53,7 +54,7 @@ inline constexpr std::int64_t kMostRecordsOfFile = std::int64_t{1} << 40;
 void RequireSameRecords(
     const std::string& path, const FileFacts& before, const FileFacts& now,
     const std::string& index_again =
-        "fastclip shards index on the list (with the same --manifest and table options)");
+        SuggestedCommand("shards index on the list (with the same --manifest and table options)"));
 
 /// The result of a scan.
 struct WalkedFile {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/files/file_system.h"
 #include "pipeline/shards/index_files.h"
 #include "pipeline/shards/shard_list.h"
@@ -51,17 +52,16 @@ std::unique_ptr<RecordSource> OpenSynthetic(const std::string& part, const Sourc
 
 void RefuseCaptionKeys(const std::string& part, const SourceOptions& options) {
   if (options.captions.empty()) return;
-  throw std::runtime_error(
-      fmt::format("'{}': caption keys are for tar shards; leave them out, or pack the table with "
-                  "fastclip shards convert",
-                  part));
+  throw std::runtime_error(fmt::format(
+      "'{}': caption keys are for tar shards; leave them out, or pack the table with {}", part,
+      SuggestedCommand("shards convert")));
 }
 
 void RefuseChecksums(const std::string& part, const SourceOptions& options) {
   if (!options.add_checksums && !options.verify_checksums) return;
-  throw std::runtime_error(fmt::format(
-      "'{}': checksums are for tar shards; pack it with fastclip shards convert, or leave them out",
-      part));
+  throw std::runtime_error(
+      fmt::format("'{}': checksums are for tar shards; pack it with {}, or leave them out", part,
+                  SuggestedCommand("shards convert")));
 }
 
 void RefuseRemote(const std::string& part) {
@@ -262,7 +262,8 @@ std::vector<std::string> WarningLines(const std::vector<PartInfo>& parts) {
     add(part, part.notes);
   }
   if (hidden > 0) {
-    lines.push_back(fmt::format("and {} more; fastclip shards info lists all of them", hidden));
+    lines.push_back(
+        fmt::format("and {} more; {} lists all of them", hidden, SuggestedCommand("shards info")));
   }
   return lines;
 }

@@ -11,6 +11,7 @@
 
 #include "pipeline/base/in_order.h"
 #include "pipeline/base/json_path.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/files/atomic_file.h"
 #include "pipeline/files/file_system.h"
 #include "pipeline/files/local_file.h"
@@ -91,8 +92,8 @@ void RequireMetadata(const std::string& part, const std::string& field) {
   if (!has_none) return;
   throw std::runtime_error(
       fmt::format("'{}': {} needs .json members of tar shards or rows of a .jsonl; pack the pairs "
-                  "with fastclip shards convert, or use the index of each record instead",
-                  part, field));
+                  "with {}, or use the index of each record instead",
+                  part, field, SuggestedCommand("shards convert")));
 }
 
 }  // namespace

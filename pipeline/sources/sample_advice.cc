@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/shards/shard_list.h"
 #include "pipeline/sources/folder_mistakes.h"
 #include "pipeline/sources/table_layout.h"
@@ -73,7 +74,8 @@ std::string LackOfCaptions(const RecordSample& sample, const std::string& part,
     }
   }
   if (sample.OnlyLabels()) {
-    text += ". Images with labels are for fastclip eval zeroshot and eval linear";
+    text += fmt::format(". Images with labels are for {} and eval linear",
+                        SuggestedCommand("eval zeroshot"));
   }
   return text;
 }
@@ -168,7 +170,7 @@ std::string DescribeLack(const std::vector<RecordSample>& samples, const std::st
         most == Skip::kNoImage ? MembersOff(sample, options.formats) : std::string();
     return fmt::format(
         "{} can be used ({}){}{}", looked, DescribeSkips(sample.skips),
-        held.members.empty() ? "; fastclip shards lint lists them"
+        held.members.empty() ? fmt::format("; {} lists them", SuggestedCommand("shards lint"))
                              : fmt::format(". They have {}", fmt::join(held.members, ", ")),
         format.empty() ? "" : ". " + AdviceOnFormat(format, options.formats, option));
   }

@@ -46,9 +46,26 @@ TEST_F(CommandLine, NamesTheKeysOfAllUnknownOptionsAtOnce) {
   EXPECT_NE(errors_.find("CONFIG is missing"), std::string::npos) << errors_;
 }
 
+TEST_F(CommandLine, SuggestsCommandsWithTheProgramAsItWasTyped) {
+  const std::string binary = FASTCLIP_BINARY;
+  ExpectRefused("shards inof", "; " + binary + " shards --help lists the commands");
+  ExpectRefused("shards lint --max-pixel 3 x", "see " + binary + " shards lint --help");
+  EXPECT_EQ(Run("shards lint --help > " + (folder_ / "help")), 0);
+  const std::string help = ReadFile(folder_ / "help");
+  EXPECT_NE(help.find("example: " + binary + " shards lint"), std::string::npos) << help;
+  EXPECT_NE(help.find("Usage: " + binary + " shards lint"), std::string::npos) << help;
+  // Found by PATH.
+  std::filesystem::create_symlink(binary, folder_ / "fastclip");
+  const std::string found =
+      "PATH=" + folder_.path().string() + ":$PATH fastclip shards inof 2> " + (folder_ / "err");
+  EXPECT_EQ(WEXITSTATUS(std::system(found.c_str())), 2);
+  EXPECT_NE(ReadFile(folder_ / "err").find("; fastclip shards --help lists"), std::string::npos);
+}
+
 TEST_F(CommandLine, SaysThatTheConfigIsMissingAndWhatStandsInItsPlace) {
   ExpectRefused("train data.train=/d/train.csv learning_rate.lr=5e-4",
-                "CONFIG is missing; keys come after it: fastclip train "
+                "CONFIG is missing; keys come after it: " FASTCLIP_BINARY
+                " train "
                 "configs/own-data/vit-b-32.toml data.train=/d/train.csv learning_rate.lr=5e-4");
   ExpectRefused("config check 'data.train=a b.tar'",
                 "fastclip config check configs/own-data/vit-b-32.toml 'data.train=a b.tar'");
@@ -101,7 +118,8 @@ TEST_F(CommandLine, RefusesNumbersThatWouldWrapOrSwamp) {
 TEST_F(CommandLine, SaysInPlainWordsWhatIsWrongWithAnOption) {
   const std::string replay = "shards replay synthetic:100 --seed 1 --epoch 0 --batch 8 ";
   ExpectRefused("shards convert a.tsv out --encode webp",
-                "--encode must be jpg or png, not 'webp'; see fastclip shards convert --help");
+                "--encode must be jpg or png, not 'webp'; see " FASTCLIP_BINARY
+                " shards convert --help");
   ExpectRefused("shards convert a.tsv out --max-bytes 5XB",
                 "--max-bytes must be a number of bytes, as in 256MB, not '5XB'");
   ExpectRefused("shards convert a.tsv", "OUT_DIR is required");

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <iostream>
 #include <limits>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "pipeline/base/nearest.h"
+#include "pipeline/base/suggested_command.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "tools/cli/usage_error.h"
 
@@ -122,8 +124,8 @@ std::string DescribeMismatch(const CLI::App& app, std::string_view reason) {
 
 [[noreturn]] void ThrowUsage(const CLI::App& app, std::string reason) {
   std::ranges::replace(reason, '\n', ' ');
-  throw UsageError(
-      fmt::format("{}{} see {} --help", reason, reason.ends_with('?') ? "" : ";", app.get_name()));
+  throw UsageError(fmt::format("{}{} see {} --help", reason, reason.ends_with('?') ? "" : ";",
+                               WithProgramTyped(app.get_name())));
 }
 
 }  // namespace
@@ -288,7 +290,9 @@ bool ParseArguments(CLI::App& app, int argc, const char* const* argv) {
     app.parse(argc, argv);
     return true;
   } catch (const CLI::Success& help) {
-    app.exit(help, std::cout, std::cerr);
+    std::ostringstream text;
+    app.exit(help, text, std::cerr);
+    std::cout << WithProgramTyped(text.str());
     return false;
   } catch (const CLI::ExtrasError&) {
     ThrowUsage(app, DescribeExtra(app));

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "pipeline/base/nearest.h"
+#include "pipeline/base/suggested_command.h"
 #include "tools/cli/command.h"
 #include "tools/cli/usage_error.h"
 
@@ -43,16 +44,13 @@ int RunVerb(const std::string& command, std::span<const Command> verbs, const st
             const std::string& example, int argc, const char* const* argv) {
   const std::string_view name = argc > 1 ? argv[1] : "--help";
   if (name == "--help" || name == "-h") {
-    fmt::print(
-        "{3}\nusage: fastclip {0} VERB …\n       fastclip {0} VERB --help\n\n{1}\n"
-        "example: {2}\n",
-        command, ListCommands(verbs), example, about);
+    fmt::print("{3}\nusage: {4} {0} VERB …\n       {4} {0} VERB --help\n\n{1}\nexample: {2}\n",
+               command, ListCommands(verbs), WithProgramTyped(example), about, ProgramTyped());
     return argc > 1 ? 0 : 2;
   }
   if (const Command* verb = FindCommand(verbs, name)) return verb->run(argc - 1, argv + 1);
-  throw UsageError(
-      fmt::format("unknown command '{2} {0}'; {1}fastclip {2} --help lists the commands", name,
-                  NearCommand(verbs, name), command));
+  throw UsageError(fmt::format("unknown command '{2} {0}'; {1}{3} {2} --help lists the commands",
+                               name, NearCommand(verbs, name), command, ProgramTyped()));
 }
 
 }  // namespace fastclip

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/shards/shard_list.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/command.h"
@@ -135,7 +136,7 @@ int Check(int argc, const char* const* argv) {
   app.footer("example: fastclip config check configs/quickstart.toml train.epochs=10");
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
-  RefuseOtherThanConfig(app.get_name(), path, overrides);
+  RefuseOtherThanConfig(WithProgramTyped(app.get_name()), path, overrides);
   const LoadedConfig config(path, overrides);
   ModelOf(config);
   // Checks batch, lanes and mix together, with sources that are large enough.

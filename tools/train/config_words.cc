@@ -11,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "pipeline/base/suggested_command.h"
 #include "tools/cli/usage_error.h"
 #include "trainer/config/key_advice.h"
 #include "trainer/state/foreign_weights.h"
@@ -27,12 +28,6 @@ bool HasConfig(int argc, const char* const* argv) {
     return word.ends_with(".toml") ||
            std::filesystem::is_regular_file(std::filesystem::path(word) / "config.toml", absent);
   });
-}
-
-/// `word` for a shell.
-std::string Quoted(const std::string& word) {
-  const bool plain = word.find_first_of(" *?[]{}()<>|&;$\"'`\\!#~") == word.npos;
-  return plain ? word : "'" + word + "'";
 }
 
 }  // namespace
@@ -56,7 +51,7 @@ void AdviseOnOptions(const CLI::App& app, int argc, const char* const* argv) {
       lacks_config ? fmt::format(
                          "CONFIG is missing, and keys come after it as section.key=value: "
                          "{} {} data.train=…",
-                         app.get_name(), kExampleConfig)
+                         WithProgramTyped(app.get_name()), kExampleConfig)
                    : "keys are set as section.key=value";
   if (unknown.size() == 1) {
     throw UsageError(
@@ -68,20 +63,20 @@ void AdviseOnOptions(const CLI::App& app, int argc, const char* const* argv) {
 void RefuseOtherThanConfig(const std::string& command, const std::string& path,
                            const std::vector<std::string>& overrides) {
   std::string keys;
-  for (const std::string& word : overrides) keys += " " + Quoted(word);
+  for (const std::string& word : overrides) keys += " " + ShellWord(word);
   std::error_code absent;
   const std::size_t equals = path.find('=');
   if (equals != path.npos && equals > 0 && !std::filesystem::exists(path, absent) &&
       path.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.-") == equals) {
     throw UsageError(fmt::format("CONFIG is missing; keys come after it: {} {} {}{}", command,
-                                 kExampleConfig, Quoted(path), keys));
+                                 kExampleConfig, ShellWord(path), keys));
   }
   std::string name = path;
   if (name.ends_with(".gz")) name.resize(name.size() - 3);
   for (const char* ending : {".csv", ".tsv", ".jsonl", ".ndjson", ".tar", ".parquet"}) {
     if (!name.ends_with(ending)) continue;
     throw UsageError(fmt::format("{} is data, not a config; use {} {} {}{}", path, command,
-                                 kExampleConfig, Quoted("data.train=" + path), keys));
+                                 kExampleConfig, ShellWord("data.train=" + path), keys));
   }
   char head[64] = {};
   std::ifstream file(path, std::ios::binary);

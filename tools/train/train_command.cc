@@ -10,6 +10,7 @@
 #include "comm/launch.h"
 #include "pipeline/base/console.h"
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "tools/bench/bench_step.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/usage_error.h"
@@ -103,9 +104,10 @@ int RunTrain(int argc, const char* const* argv) {
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
 
-  RefuseOtherThanConfig(app.get_name(), config_path, overrides);
-  const TrainRequest request{config_path, overrides,
-                             fmt::format("fastclip {}", fmt::join(std::span(argv, argc), " "))};
+  RefuseOtherThanConfig(WithProgramTyped(app.get_name()), config_path, overrides);
+  const TrainRequest request{
+      config_path, overrides,
+      SuggestedCommand(fmt::format("{}", fmt::join(std::span(argv, argc), " ")))};
   const Launch launch = ReadLaunch([](const char* name) { return std::getenv(name); });
   if (dry_run) {
     const LoadedConfig config(config_path, overrides, ThisHost(ranks));

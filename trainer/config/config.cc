@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/base/utf8.h"
 #include "pipeline/loader/compute_pool.h"
 #include "pipeline/sources/record_keys.h"
@@ -29,9 +30,9 @@ std::string ConfigFileOf(const std::string& path) {
   if (fs::exists(fs::path(path) / "checkpoint.json", absent)) {
     throw ConfigError(fmt::format(
         "{0}: is a checkpoint, not a run. A resume continues at the newest checkpoint of a run: "
-        "fastclip train RUN resume=true. To go back to this one, remove the later ones, or start a "
-        "new run from it: fastclip train CONFIG.toml run=NEW train.init={0}",
-        path));
+        "{1} RUN resume=true. To go back to this one, remove the later ones, or start a new run "
+        "from it: {1} CONFIG.toml run=NEW train.init={0}",
+        path, SuggestedCommand("train")));
   }
   throw ConfigError(fmt::format("{}: is a folder without a {}; use a config file or a run folder",
                                 path, kRunConfig));

@@ -7,6 +7,7 @@
 #include <ranges>
 
 #include "pipeline/base/nearest.h"
+#include "pipeline/base/suggested_command.h"
 #include "trainer/config/config_keys.h"
 #include "trainer/config/openclip_flags.h"
 
@@ -51,7 +52,7 @@ std::string KeyMeantBy(std::string_view unknown) {
 std::string AdviceOn(std::string_view unknown) {
   const std::string key = KeyMeantBy(unknown);
   if (key == "resume" && unknown.starts_with('-')) {
-    return "to resume a run: fastclip train RUN resume=true";
+    return "to resume a run: " + SuggestedCommand("train RUN resume=true");
   }
   if (Plain(unknown) == "siglip") return DidYouMean("objective.name=siglip");
   if (!key.empty()) return DidYouMean(key);

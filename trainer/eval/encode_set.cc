@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/loader/batch_loader.h"
 #include "trainer/step/pinned_memory.h"
 
@@ -89,7 +90,8 @@ EncodedSet EncodeSet(const ClipModel& model, const RecordSource& source, SampleI
 void CheckFeatures(const at::Tensor& features, const char* what) {
   if (features.size(0) == 0) {
     throw std::runtime_error(std::string("nothing to evaluate: the set has no ") + what +
-                             " that can be used; fastclip shards lint lists why");
+                             " that can be used; " + SuggestedCommand("shards lint") +
+                             " lists why");
   }
   if (!at::isfinite(features.sum()).item<bool>()) {
     throw std::runtime_error(std::string("the model gives non-finite features for some ") + what +

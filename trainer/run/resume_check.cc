@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/config/config_keys.h"
 #include "trainer/model/presets.h"
@@ -132,11 +133,12 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   }
   if (others.empty()) return;
   throw ConfigError(fmt::format(
-      "{}:{}{}To resume, leave this as it was: fastclip train {} resume=true uses the run's own "
+      "{}:{}{}To resume, leave this as it was: {} {} resume=true uses the run's own "
       "config. With other values, start a new run from this one with run=ANOTHER_FOLDER "
       "train.init={} (keeps the weights, and the estimators if data and objective are the same; "
       "restarts the optimizer state, the schedules and the data order)",
-      found.path, others.text(), others.end(), now.config.run, found.path));
+      found.path, others.text(), others.end(), SuggestedCommand("train"), ShellWord(now.config.run),
+      found.path));
 }
 
 std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunNow& now) {
@@ -183,7 +185,8 @@ std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, s
 }
 
 std::string HowToResume(const TrainConfig& config, const std::string& failure) {
-  std::string command = fmt::format("fastclip train {} resume=true", config.run);
+  std::string command =
+      SuggestedCommand(fmt::format("train {} resume=true", ShellWord(config.run)));
   if (failure.find("pipeline.max_skips_in_a_row") != failure.npos) {
     command += fmt::format(" pipeline.max_skips_in_a_row={}",
                            2 * std::int64_t{config.pipeline.max_skips_in_a_row});
@@ -220,10 +223,8 @@ std::string OtherConfigNote(const std::string& run, const ConfigValues& now) {
     }
   }
   if (names.empty()) return "";
-  return fmt::format(
-      "{0}/config.toml has other values of {1}; fastclip train {0} resume=true "
-      "uses them",
-      run, fmt::join(names, ", "));
+  return fmt::format("{}/config.toml has other values of {}; {} {} resume=true uses them", run,
+                     fmt::join(names, ", "), SuggestedCommand("train"), ShellWord(run));
 }
 
 }  // namespace fastclip

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/loader/memory_plan.h"
 #include "pipeline/sources/record_sample.h"
 #include "pipeline/sources/sample_advice.h"
@@ -126,9 +127,9 @@ std::vector<std::string> LookAtData(const LoadedConfig& config, const std::strin
   }
   std::vector<std::string> lines;
   if (skips.total() > 0) {
-    lines.push_back(fmt::format(
-        "{}: {} of {} checked records cannot be used ({}); fastclip shards lint lists them", key,
-        skips.total(), looked, DescribeSkips(skips)));
+    lines.push_back(fmt::format("{}: {} of {} checked records cannot be used ({}); {} lists them",
+                                key, skips.total(), looked, DescribeSkips(skips),
+                                SuggestedCommand("shards lint")));
   }
   for (const auto& [kind, count] : off) {
     lines.push_back(fmt::format("{}: {} of {} checked images are skipped: {}", key, count, looked,

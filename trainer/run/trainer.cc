@@ -14,6 +14,7 @@
 #include "comm/comm_error.h"
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/step/batch_tensors.h"
 
@@ -97,9 +98,8 @@ int Trainer::RunSteps(StopSignal& stop) {
     if (const int signal = talk ? AgreedStop(stop) : 0; signal != 0) {
       EnsureSaved();
       EndIfAnyFailed();
-      console_.Say(
-          fmt::format("stopped at step {} of {}; continue with fastclip train {} resume=true",
-                      step_, total_steps_, config_->run));
+      console_.Say(fmt::format("stopped at step {} of {}; continue with {} {} resume=true", step_,
+                               total_steps_, SuggestedCommand("train"), ShellWord(config_->run)));
       SayWorstShards();
       return signal;
     }
