@@ -17,6 +17,7 @@
 #include "pipeline/files/atomic_file.h"
 #include "pipeline/loader/compute_pool.h"
 #include "pipeline/shards/tar_scan.h"
+#include "pipeline/sources/skip_advice.h"
 
 namespace fastclip {
 namespace {
@@ -138,13 +139,16 @@ ConvertReport Convert(const RecordSource& source, ConvertFolder& folder,
         if (on_progress) on_progress(report.done);
       });
   shards.Close();
+  const std::vector<std::string> advice =
+      AdviceOnSkips(report.skips, source, options.decode.formats, "--formats");
   if (report.done.written == 0) {
-    throw std::runtime_error(
-        fmt::format("no row can be packed ({} read); the first is '{}' ({}); {} lists all",
-                    report.done.rows, report.skipped.front().key,
-                    SkipName(report.skipped.front().cause), SuggestedCommand("shards lint")));
+    throw std::runtime_error(fmt::format(
+        "no row can be packed ({} read); the first is '{}' ({}); {}", report.done.rows,
+        report.skipped.front().key, SkipName(report.skipped.front().cause),
+        advice.empty() ? SuggestedCommand("shards lint") + " lists all" : advice.front()));
   }
   report.notes = NotesOf(report);
+  report.notes.insert(report.notes.end(), advice.begin(), advice.end());
   if (!options.class_lines.empty()) Write(folder.unfinished() / "classes.txt", options.class_lines);
   WriteReport(folder.unfinished() / "convert.json", report);
   folder.Finish();

@@ -55,7 +55,7 @@ struct ConvertReport {
   std::set<std::string> moved_fields;  ///< columns stored as "source_NAME" in the .json
   std::int64_t bad_labels = 0;         ///< labels that cannot be a .cls
   std::int64_t broken_captions = 0;    ///< captions with line breaks in them
-  std::vector<std::string> notes;      ///< the counts above as text, one line each
+  std::vector<std::string> notes;      ///< the counts above as text, and what to do about skips
   struct SkippedRow {
     std::int64_t row;  ///< from 0
     std::string key;   ///< the image's path, for a table

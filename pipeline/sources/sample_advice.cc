@@ -10,14 +10,13 @@
 #include "pipeline/base/suggested_command.h"
 #include "pipeline/shards/shard_list.h"
 #include "pipeline/sources/folder_mistakes.h"
-#include "pipeline/sources/table_layout.h"
+#include "pipeline/sources/skip_advice.h"
 
 namespace fastclip {
 namespace {
 
 constexpr std::size_t kNamedFields = 12;
 constexpr std::string_view kJson = "json.";
-constexpr const char* kNoImages = "no images";  // in place of a kind
 
 /// ".cls, .webp" and, of .json members, the names that have texts; those that tell of captions
 /// first.
@@ -80,59 +79,7 @@ std::string LackOfCaptions(const RecordSample& sample, const std::string& part,
   return text;
 }
 
-/// What is wrong with records that cannot be used for that reason, and what to do.
-std::string AdviceOnCause(Skip cause, const std::string& part) {
-  switch (cause) {
-    case Skip::kBadCaption:
-      return TableFormatOf(part)
-                 ? "the captions are not UTF-8; save the table as UTF-8 (iconv -f LATIN1 -t UTF-8)"
-                 : "the captions are not UTF-8; write them as UTF-8";
-    case Skip::kTooLarge:
-      return "over the limit on the bytes of a record or its captions; raise "
-             "data.max_record_bytes, or store smaller images";
-    default:
-      return "";
-  }
-}
-
-/// The formats of the images of a sample's members that `formats` does not have, as ".gif".
-std::string MembersOff(const RecordSample& sample, const PictureFormats& formats) {
-  for (const auto& [field, count] : sample.fields) {
-    const auto format = FormatOfExtension(field);
-    if (format && !formats.Has(*format)) return field;
-  }
-  return "";
-}
-
 }  // namespace
-
-std::map<std::string, std::int64_t> FormatsOff(const RecordSample& sample,
-                                               const PictureFormats& formats) {
-  std::map<std::string, std::int64_t> off;
-  for (const auto& [kind, count] : sample.kinds) {
-    const auto format = FormatOfExtension(kind);
-    if (!(format && formats.Has(*format))) off.emplace(kind.empty() ? kNoImages : kind, count);
-  }
-  return off;
-}
-
-std::string AdviceOnFormat(const std::string& kind, const PictureFormats& formats,
-                           const std::string& option) {
-  if (kind == kNoImages) {
-    return "their bytes begin like none of JPEG, PNG, WebP, GIF and BMP; look at one of the files";
-  }
-  const auto format = FormatOfExtension(kind);
-  if (!format) return fmt::format("{} cannot be read; convert the images to JPEG or PNG", kind);
-  if (option.starts_with("--")) {
-    return fmt::format("{} is not read (pipeline.formats of the run)", kind);
-  }
-  std::vector<std::string> names;
-  for (const char* name : {"jpeg", "png", "webp", "gif", "bmp"}) {
-    const auto one = FormatOfExtension(name);
-    if (one == format || formats.Has(*one)) names.push_back(fmt::format("\"{}\"", name));
-  }
-  return fmt::format("{} is off; add it with pipeline.formats='[{}]'", kind, fmt::join(names, ","));
-}
 
 std::string DescribeLack(const std::vector<RecordSample>& samples, const std::string& list,
                          const SourceOptions& options, const std::string& option) {
@@ -145,6 +92,8 @@ std::string DescribeLack(const std::vector<RecordSample>& samples, const std::st
       lacking += sample.skips[cause];
       if (sample.skips[cause] > sample.skips[most]) most = cause;
     }
+    // An evaluation takes its run's formats.
+    const std::string formats_option = option.starts_with("--") ? "" : "pipeline.formats";
     const auto off = FormatsOff(sample, options.formats);
     std::int64_t unread = 0;
     for (const auto& [kind, count] : off) unread += count;
@@ -154,10 +103,10 @@ std::string DescribeLack(const std::vector<RecordSample>& samples, const std::st
         fmt::format("{}: no record ({} of {} checked)", part, sample.records, sample.size);
     if (unread > lacking) {
       const auto first = std::ranges::max_element(off, {}, [](auto& kind) { return kind.second; });
-      const bool unknown = first->first == kNoImages;
+      const bool unknown = first->first == kNoImageFormat;
       return fmt::format("{} can be used: {} of {} are {}{}{}", looked, first->second,
                          unknown ? "them" : "their images", first->first, unknown ? ": " : ". ",
-                         AdviceOnFormat(first->first, options.formats, option));
+                         AdviceOnFormat(first->first, options.formats, formats_option));
     }
     if (2 * sample.skips[Skip::kNoCaption] > lacking) {
       return fmt::format("{} {}", looked, LackOfCaptions(sample, part, options, option));
@@ -167,12 +116,12 @@ std::string DescribeLack(const std::vector<RecordSample>& samples, const std::st
     }
     const Held held = HeldBy(sample);
     const std::string format =
-        most == Skip::kNoImage ? MembersOff(sample, options.formats) : std::string();
+        most == Skip::kNoImage ? MemberOff(sample, options.formats) : std::string();
     return fmt::format(
         "{} can be used ({}){}{}", looked, DescribeSkips(sample.skips),
         held.members.empty() ? fmt::format("; {} lists them", SuggestedCommand("shards lint"))
                              : fmt::format(". They have {}", fmt::join(held.members, ", ")),
-        format.empty() ? "" : ". " + AdviceOnFormat(format, options.formats, option));
+        format.empty() ? "" : ". " + AdviceOnFormat(format, options.formats, formats_option));
   }
   return "";
 }

@@ -194,6 +194,24 @@ TEST_F(ConvertTest, IsThereAsAWholeOrNotAtAll) {
   EXPECT_FALSE(fs::exists(folder_ / "none.unfinished"));
 }
 
+TEST_F(ConvertTest, SaysWhatToDoAboutGifsAndCaptionsInLatin1) {
+  WriteFile(folder_ / "a.gif", "GIF89a");
+  WriteFile(folder_ / "t.tsv", "path\tcaption\na.gif\tone\nwide.png\ttwo\nwide.jpg\tcaf\xE9\n");
+  const ConvertReport report = Run("out", {});
+  EXPECT_EQ(report.done.written, 1);
+  EXPECT_EQ(report.notes,
+            (std::vector<std::string>{
+                "1 of 3 checked images are skipped: GIF is off; add it with --formats "
+                "jpeg,png,webp,gif",
+                "the captions are not UTF-8; save the table as UTF-8 (iconv -f LATIN1 -t UTF-8)"}));
+  WriteFile(folder_ / "t.tsv", "path\tcaption\na.gif\tone\n");
+  EXPECT_NE(ErrorOf([&] { Run("none", {}); }).find("GIF is off; add it with --formats"),
+            std::string::npos);
+  WriteShard(folder_ / "gif.tar", {{"a.gif", "GIF89a"}, {"a.txt", "x"}});
+  EXPECT_NE(ErrorOf([&] { Pack(folder_ / "gif.tar", "none", {}); }).find("gif is off; add it with"),
+            std::string::npos);
+}
+
 TEST_F(ConvertTest, LeavesNothingWhereTheDiskIsFull) {
   // A limit on the size of files stands for the full disk.
   rlimit before{};

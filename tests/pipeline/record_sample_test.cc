@@ -6,6 +6,7 @@
 
 #include "pipeline/sources/open_source.h"
 #include "pipeline/sources/sample_advice.h"
+#include "pipeline/sources/skip_advice.h"
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/paths.h"

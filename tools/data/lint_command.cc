@@ -15,6 +15,7 @@
 #include "pipeline/records/class_names.h"
 #include "pipeline/sources/open_source.h"
 #include "pipeline/sources/record_sample.h"
+#include "pipeline/sources/skip_advice.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
@@ -155,6 +156,10 @@ int RunLint(int argc, const char* const* argv) {
                source_options.labels ? " (checked for labels, not captions)" : "");
     for (const Skip cause : kAllSkips) {
       if (report.bad[cause] > 0) fmt::print(to, "  {}: {}\n", SkipName(cause), SkipMeaning(cause));
+    }
+    for (const std::string& line :
+         AdviceOnSkips(report.bad, *opened.source, source_options.formats, "--formats")) {
+      fmt::print(to, "{}\n", line);
     }
   }
   return bad == 0 && WarningLines(OnlyFaults(opened.parts)).empty() ? 0 : 1;

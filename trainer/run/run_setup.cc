@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -15,6 +14,7 @@
 #include "pipeline/loader/memory_plan.h"
 #include "pipeline/sources/record_sample.h"
 #include "pipeline/sources/sample_advice.h"
+#include "pipeline/sources/skip_advice.h"
 #include "pipeline/sources/table_layout.h"
 #include "trainer/config/config_keys.h"
 #include "trainer/model/presets.h"
@@ -118,9 +118,7 @@ std::vector<std::string> LookAtData(const LoadedConfig& config, const std::strin
   }
   std::int64_t looked = 0, several_lines = 0;
   SkipCounts skips;
-  std::map<std::string, std::int64_t> off;
   for (const RecordSample& sample : samples) {
-    for (const auto& [kind, count] : FormatsOff(sample, options.formats)) off[kind] += count;
     looked += sample.records;
     several_lines += sample.several_lines;
     skips += sample.skips;
@@ -131,9 +129,11 @@ std::vector<std::string> LookAtData(const LoadedConfig& config, const std::strin
                                 key, skips.total(), looked, DescribeSkips(skips),
                                 SuggestedCommand("shards lint")));
   }
-  for (const auto& [kind, count] : off) {
-    lines.push_back(fmt::format("{}: {} of {} checked images are skipped: {}", key, count, looked,
-                                AdviceOnFormat(kind, options.formats, option)));
+  if (skips[Skip::kBadCaption] > 0) {
+    lines.push_back(fmt::format("{}: {}", key, AdviceOnCause(Skip::kBadCaption, list)));
+  }
+  for (const std::string& line : AdviceOnFormats(samples, options.formats, "pipeline.formats")) {
+    lines.push_back(fmt::format("{}: {}", key, line));
   }
   if (several_lines > 0) {
     lines.push_back(fmt::format(
