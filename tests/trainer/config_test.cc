@@ -281,6 +281,27 @@ TEST_F(ConfigFile, ThreadsThatAreNotGivenComeFromTheCores) {
   EXPECT_EQ(ValuesOf(ResolvedConfig(*by_rule)).at("pipeline.threads"), "0");
 }
 
+TEST_F(ConfigFile, ThreadsThatWereLeftToTheHostAreDecidedAgainWhereTheRunIsResumed) {
+  std::filesystem::create_directory(folder_ / "run");
+  const auto written = [&](std::vector<std::string> words) {
+    words.push_back("run=" + (folder_ / "run"));
+    const LoadedConfig config(Write(kMode), words);
+    WriteResolvedConfig(*config);
+    return config->run + "/config.toml";
+  };
+  const std::string by_rule = written({});
+  // As a host whose cores are shared by as many ranks.
+  const LoadedConfig resumed(by_rule, {}, {.ranks = UsableCores()});
+  EXPECT_EQ(resumed->train.threads, 1);
+  EXPECT_NE(ReadWholeFile(by_rule, 1 << 20).find("\nthreads = 0\n"), std::string::npos);
+  // A number that was given stays, and with it the results to the bit.
+  const LoadedConfig given(written({"train.threads=3"}), {}, {.ranks = UsableCores()});
+  EXPECT_EQ(given->train.threads, 3);
+  // The checkpoint tells what was used, so that a resume can say that it differs.
+  EXPECT_EQ(ValuesOf(ResolvedConfig(*given)).at("train.threads"), "3");
+  EXPECT_EQ(ValuesOf(ResolvedConfig(*resumed)).at("train.threads"), "1");
+}
+
 TEST(Cores, AreSharedByRanksDecodersAndTheModel) {
   const auto shared = [](const CoreShare& share) {
     const RankThreads threads = ShareCores(share);

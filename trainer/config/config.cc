@@ -135,6 +135,7 @@ void LoadedConfig::Resolve(const HostOfRun& host) {
                                           .model = config_.train.threads,
                                           .decoders = config_.decoders});
   shares_cores_ = config_.train.threads == 0 || config_.decoders == 0;
+  config_.train.threads_are_auto = config_.train.threads == 0;
   config_.train.threads = threads.model;
   config_.pipeline.threads = threads.decoders;
 }

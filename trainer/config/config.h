@@ -36,6 +36,7 @@ struct TrainConfig {
     std::string device = "auto";
     bool pin_to_gpu_node = true;
     bool device_is_auto = false;      ///< `device` was decided: it is "auto" in RUN/config.toml
+    bool threads_are_auto = false;    ///< `threads` was decided: it is 0 in RUN/config.toml
     std::string precision = "fp32";   ///< one of PrecisionNames()
     std::string residual = "auto";    ///< one of ResidualNames()
     bool grad_checkpointing = false;  ///< recompute transformer blocks in the backward pass

@@ -77,7 +77,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"train.threads", [](Key k) { k.Integer(k->train.threads, 0, kMostThreads); }, kRounding,
      "CPU threads per rank for the model. 0: the host's cores divided by its ranks, on a GPU a "
      "quarter of that, at most 4. The threads of [pipeline] are extra; on the CPU they mostly "
-     "wait. Results are bit-identical only for the same number of threads.",
+     "wait. Results are bit-identical only for the same number of threads. RUN/config.toml keeps 0, and "
+     "a resume on another host is said.",
      "", kPerHost},
     {"train.device", [](Key k) { k.Choice(k->train.device, {"auto", "cpu", "cuda"}); }, kRounding,
      "\"cuda\": NVIDIA, one GPU per rank, assigned in the order of the host's ranks; \"cpu\"; "

@@ -88,6 +88,7 @@ TrainConfig ResolvedConfig(const TrainConfig& config) {
 void WriteResolvedConfig(const TrainConfig& config) {
   TrainConfig resolved = ResolvedConfig(config);
   if (resolved.train.device_is_auto) resolved.train.device = "auto";
+  if (resolved.train.threads_are_auto) resolved.train.threads = 0;
   if (config.model.name.ends_with(".toml")) {
     ReplaceFile(resolved.model.name, ReadWholeFile(config.model.name, kFileLimit));
   }

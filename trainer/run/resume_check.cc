@@ -210,6 +210,7 @@ TrainConfig ResumedConfig(const FoundCheckpoint& found, const TrainConfig& confi
   // Not in a config file.
   resumed.pipeline = config.pipeline;
   resumed.train.device_is_auto = config.train.device_is_auto;
+  resumed.train.threads_are_auto = config.train.threads_are_auto;
   return resumed;
 }
 
