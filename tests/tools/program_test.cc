@@ -121,7 +121,9 @@ TEST_F(CommandLine, SaysInPlainWordsWhatIsWrongWithAnOption) {
                 "--encode must be jpg or png, not 'webp'; see " FASTCLIP_BINARY
                 " shards convert --help");
   ExpectRefused("shards convert a.tsv out --max-bytes 5XB",
-                "--max-bytes must be a number of bytes, as in 256MB, not '5XB'");
+                "--max-bytes must be a number of bytes, as in 256MB or 80GiB, not '5XB'");
+  ExpectRefused("bench pipeline --shards synthetic:9 --memory much",
+                "--memory must be a number of bytes, as in 256MB or 80GiB, not 'much'");
   ExpectRefused("shards convert a.tsv", "OUT_DIR is required");
   ExpectRefused(replay + "--threads 300", "--threads must be an integer from 1 to 256, not '300'");
   ExpectRefused(replay + "--from -1", "--from must be an integer of at least 0, not '-1'");
@@ -596,13 +598,15 @@ TEST_F(FakeGpus, WhatADriverLacksIsOneLine) {
 
 TEST_F(CommandLine, PlansTheMemoryOfAGpuThatIsNotThere) {
   EXPECT_EQ(Run("train configs/own-data/vit-b-32.toml train.device=cpu data.train=synthetic:9 "
-                "--dry-run --samples 1000000 --ranks 8 --gpu-memory 80GB run=" +
+                "--dry-run --samples 1000000 --ranks 8 --gpu-memory 80GiB run=" +
                 (folder_ / "run") + " > " + (folder_ / "out")),
             0)
       << errors_;
   const std::string plan = ReadFile(folder_ / "out");
   EXPECT_NE(plan.find("of GPU memory per rank"), std::string::npos) << plan;
   EXPECT_NE(plan.find("largest batch that fits in 85.9 GB: about "), std::string::npos) << plan;
+  ExpectRefused("train configs/quickstart.toml --dry-run --gpu-memory 1GB",  // 0.93 GiB
+                "--gpu-memory must be the memory of a GPU, at least 1GiB, as in 80GiB");
   ExpectRefused("train configs/quickstart.toml --dry-run --gpu-memory much",
                 "--gpu-memory must be a number of bytes");
 }

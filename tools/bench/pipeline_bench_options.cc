@@ -25,7 +25,10 @@ bool ParsePipelineBench(int argc, const char* const* argv, PipelineBenchOptions&
       ->check(Between(1, kMostThreads))
       ->capture_default_str();
   app.add_option("--memory", o.loader.memory_bytes,
-                 "memory of the loader in bytes; 0: automatic (pipeline.memory)")
+                 "memory of the loader, as in 512MiB (" + std::string(kSizeHelp) +
+                     "); 0: automatic (pipeline.memory)")
+      ->transform(AsBytes())
+      ->type_name("SIZE")
       ->capture_default_str();
   app.add_option("--batch", o.order.batch_size, "samples per batch")
       ->check(Between(1, kMaxBatchRows))

@@ -156,12 +156,13 @@ CLI::Validator NumberAtLeast(double least) {
 }
 
 CLI::Validator AsBytes() {
-  return {[convert = CLI::AsSizeValue(/*kb_is_1000=*/false)](std::string& text) -> std::string {
+  return {[convert = CLI::AsSizeValue(/*kb_is_1000=*/true)](std::string& text) -> std::string {
             const std::string typed = text;
             try {
               return convert(text);
             } catch (const CLI::ValidationError&) {
-              return fmt::format("must be a number of bytes, as in 256MB, not '{}'", typed);
+              return fmt::format("must be a number of bytes, as in 256MB or 80GiB, not '{}'",
+                                 typed);
             }
           },
           ""};

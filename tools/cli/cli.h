@@ -41,8 +41,11 @@ CLI::Validator Between(std::int64_t least, std::int64_t most);
 CLI::Validator NumberBetween(double least, double most);
 CLI::Validator AtLeast(std::int64_t least);
 CLI::Validator NumberAtLeast(double least);
-/// For Option::transform(): "256MB" to bytes. KB, MB, … are powers of 1024.
+/// For Option::transform() of all sizes: "256MB" to bytes. KB, MB, GB are powers of 1000, KiB, MiB,
+/// GiB of 1024.
 CLI::Validator AsBytes();
+/// Ends the help of such an option.
+inline constexpr const char* kSizeHelp = "GB is 10^9 bytes, GiB 2^30";
 
 /// For Option::check(): what is wrong with the value of --tokenizer, or "".
 std::string WrongTokenizer(const std::string& spec);

@@ -115,8 +115,8 @@ int RunConvert(int argc, const char* const* argv) {
       ->capture_default_str();
   app.add_option(
          "--max-bytes", options.max_bytes,
-         "start a new shard after the record that takes a shard over this size, as in 256MB; "
-         "default: no limit")
+         "start a new shard after the record that takes a shard over this size, as in 256MB (" +
+             std::string(kSizeHelp) + "); default: no limit")
       ->transform(AsBytes())
       ->type_name("SIZE");
   app.add_option(

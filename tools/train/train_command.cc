@@ -78,16 +78,17 @@ int RunTrain(int argc, const char* const* argv) {
       ->allow_extra_args(false)
       ->check(Between(1, 1'000'000'000'000))
       ->needs(dry);
-  app.add_option("--gpu-memory", gpu_bytes,
-                 "plan the memory of a GPU of this size, as in 80GB; default: of the GPU that is "
-                 "there")
+  app.add_option(
+         "--gpu-memory", gpu_bytes,
+         "plan the memory of a GPU of this size, as in 80GiB, which an \"80 GB\" GPU has (" +
+             std::string(kSizeHelp) + "); default: of the GPU that is there")
       ->transform(AsBytes())
       ->check([](const std::string& bytes) {
         constexpr double kLeast = 1 << 30, kMost = kLeast * (1 << 20);
         const double value = std::atof(bytes.c_str());
         return value >= kLeast && value <= kMost
                    ? std::string()
-                   : "must be the memory of a GPU, at least 1GB, as in 80GB";
+                   : "must be the memory of a GPU, at least 1GiB, as in 80GiB";
       })
       ->type_name("SIZE")
       ->needs(dry);
