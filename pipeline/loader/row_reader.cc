@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -113,9 +114,21 @@ std::optional<RowPlan> RowReader::PlanOf(const RowSearch& row) const {
   } catch (const WindowUsedUp& error) {
     if (row.skipped.empty()) throw;
     GiveUp(row);
-    throw WindowUsedUp(
-        fmt::format("{} (tried: {})", error.what(), DescribeSkips(CountsOf(row.skipped))));
+    throw WindowUsedUp(fmt::format("{} (tried: {}{})", error.what(),
+                                   DescribeSkips(CountsOf(row.skipped)), DescribeBad()));
   }
+}
+
+std::string RowReader::DescribeBad() const {
+  if (runtime_.known_bad == nullptr || runtime_.given_up == nullptr) return "";
+  std::map<SampleIndex, SkippedRecord> bad;
+  for (const KnownBad* list : {runtime_.known_bad, runtime_.given_up}) {
+    for (SkippedRecord& record : list->All()) bad.emplace(record.index, std::move(record));
+  }
+  SkipCounts counts;
+  for (const auto& [index, record] : bad) ++counts[record.cause];
+  return fmt::format("; bad so far: {} of {} ({}); quarantine.jsonl in the run folder lists them",
+                     counts.total(), Counted(source_.size(), "record"), DescribeSkips(counts));
 }
 
 void RowReader::GiveUp(const RowSearch& row) const {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "pipeline/loader/batch_feed.h"
@@ -49,6 +50,8 @@ class RowReader {
   std::optional<SkippedRecord> Known(SampleIndex index) const;
   bool Next(RowSearch& row, SkippedRecord skipped) const;
   void GiveUp(const RowSearch& row) const;
+  /// How many records of the source this start has found bad, and why; "" outside a run.
+  std::string DescribeBad() const;
 
   const RecordSource& source_;
   const BatchFeed& feed_;

@@ -108,12 +108,15 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t spare = size - planned - std::ssize(useless);
   const std::int64_t element = (attempt - 1) * rows + place;
   if (element >= spare) {
+    const std::int64_t left = std::max<std::int64_t>(spare, 0);
     throw WindowUsedUp(fmt::format(
-        "{}window {} of lane {} has no usable record left for row {} of a step ({} in the window); "
-        "too many of its records cannot be used: repair the data ({} lists bad records){}",
-        resampled() ? "" : fmt::format("epoch {}: ", epoch), resampled() ? epoch : window.number,
-        lane, row, Counted(size, "record"), SuggestedCommand("shards lint"),
-        size < lane_size(lane) ? ", or raise data.window" : ""));
+        "too many records cannot be used: a step takes {} of the {} that are shuffled together "
+        "(lane {}, {}window {}), and {} can take the place of bad ones, but none is left for row "
+        "{}; "
+        "repair the data ({} lists bad records), or start a new run with a {}",
+        planned, Counted(size, "record"), lane, resampled() ? "" : fmt::format("epoch {}, ", epoch),
+        resampled() ? epoch : window.number, left, row, SuggestedCommand("shards lint"),
+        size < lane_size(lane) ? "larger data.window" : "smaller train.batch_size"));
   }
   const Permutation substitutes(
       Key(options_.seed, RandomStream::kSubstitutes, epoch, lane, window.number, draw.number),

@@ -232,8 +232,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      [](Key k) { k.Real(k->data.max_skips_per_mille, 0, 1000); },
      kNothing,
      "Stop the run when more than this many of 1000 records that were read had to be skipped. "
-     "Checked once 1000 were read. RUN/quarantine.jsonl lists the skipped records; `fastclip shards "
-     "lint` finds all bad ones."},
+     "Checked once 1000 were read; one per epoch is allowed even if that is more, unless this is 0. "
+     "RUN/quarantine.jsonl lists the skipped records; `fastclip shards lint` finds all bad ones."},
 
     {"model.name", [](Key k) { k.Text(k->model.name); }, kSameSample,
      "Preset in configs/models (tiny, ViT-B-32, ViT-B-16, ViT-L-14, RN50, RN101, RN50x4; for "

@@ -15,6 +15,7 @@
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/base/suggested_command.h"
+#include "trainer/log/skip_limit.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/step/batch_tensors.h"
 
@@ -23,8 +24,6 @@ namespace {
 
 constexpr int kRefusedStepsInARow = 5;
 constexpr double kVerdictSeconds = 10;
-// With fewer records the share is not meaningful.
-constexpr std::int64_t kFewestTried = 1000;
 
 UniqueFd OpenSpareFile() { return UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
@@ -201,10 +200,7 @@ void Trainer::RefuseGarbage(const SkipCounts& skips, std::int64_t step) {
   const std::int64_t bad = now.total();
   const std::int64_t tried = (step - first_step_) * config_->train.batch_size + bad;
   const double most = config_->data.max_skips_per_mille;
-  if (tried < kFewestTried ||
-      1000.0 * static_cast<double>(bad) <= most * static_cast<double>(tried)) {
-    return;
-  }
+  if (!TooManyBad({.bad = bad, .tried = tried, .records = data_->train->size()}, most)) return;
   EnsureSaved();
   throw SharedError(
       0,
