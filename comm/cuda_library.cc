@@ -46,10 +46,15 @@ void* Open(const std::string& asked) {
   }
   const fs::path file = LibraryFile();
   if (file.empty()) {
-    throw std::runtime_error(
-        fmt::format("{} needs {} next to the program; run tools/setup.sh --cuda, then configure "
-                    "with -DFASTCLIP_CUDA=ON and build",
-                    asked, kCudaLibraryName));
+    const GpuDriver& driver = AskGpuDriver();
+    throw std::runtime_error(fmt::format(
+        "{}: {} was built without CUDA ({} is not next to it): run tools/setup.sh --cuda, then "
+        "configure with -DFASTCLIP_CUDA=ON and build",
+        asked,
+        driver.lack.empty()
+            ? fmt::format("there is a GPU ({}), but this program", driver.gpus.front().name)
+            : driver.lack + "; on this machine use cpu, or leave it at auto. This program also",
+        kCudaLibraryName));
   }
   if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL)) return handle;
   throw std::runtime_error(fmt::format("{}: {}", asked, ExplainLoadError(dlerror())));
@@ -99,7 +104,8 @@ void LoadCuda(const std::string& asked) {
     loaded = library;
   }
   if (const std::string& lack = AskGpuDriver().lack; !lack.empty()) {
-    throw std::runtime_error(fmt::format("{}: {}; without a GPU set the device to cpu", asked, lack));
+    throw std::runtime_error(
+        fmt::format("{}: {}; without a GPU use cpu, or leave it at auto", asked, lack));
   }
   KeptWarning warning;  // LibTorch says there why it finds none
   const c10::WarningUtils::WarningHandlerGuard kept(&warning);

@@ -30,7 +30,7 @@ rooms_in_order() {
 }
 rooms_in_order pipeline base files records pixels shards sources order loader convert
 rooms_in_order tools cli data bench eval train gpu
-rooms_in_order trainer base model optim objective config step state eval log run
+rooms_in_order trainer base model adapt optim objective config step state adapters eval log run
 
 complain 'no torch in tokenizer/ and pipeline/' \
   "$(grep -rnE '#include <(ATen|torch|c10)/' tokenizer pipeline || true)"

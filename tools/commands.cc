@@ -4,10 +4,10 @@
 
 namespace fastclip {
 
-// Functions, each defined in the file of its name. A new command is such a file and a line in a table
-// here.
-RunCommand RunTrain, RunEstimators, RunConfig, RunEval, RunShards, RunTokenize, RunTokenizer,
-    RunCompletion;
+// Functions, each defined in the file of its name. A new command is such a file and a line in a
+// table here.
+RunCommand RunTrain, RunAdapt, RunEstimators, RunConfig, RunEval, RunShards, RunTokenize,
+    RunTokenizer, RunCompletion;
 RunCommand RunBenchPipeline, RunBenchTokenizer, RunBenchStep, RunBenchObjective;
 
 namespace {
@@ -35,6 +35,7 @@ int RunBench(int argc, const char* const* argv) {
 
 const std::array kCommands = {
     Command{"train", "train a model from a config, or resume a run", NEEDS_TORCH(RunTrain)},
+    Command{"adapt", "fine-tune a trained model with LoRA and other tuners", NEEDS_TORCH(RunAdapt)},
     Command{"config", "show, check and compare configs", NEEDS_TORCH(RunConfig)},
     Command{"estimators", "show or export the per-sample state of a run",
             NEEDS_TORCH(RunEstimators)},

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "pipeline/base/printable.h"
 #include "pipeline/base/suggested_command.h"
@@ -91,6 +92,12 @@ int Dispatch(int argc, const char* const* argv) {
     PrintHelp();
     return 2;
   }
+  if (std::string_view(argv[1]) == "help" && argc > 2) {  // "help train" is "train --help"
+    std::vector<const char*> words(argv + 1, argv + argc);
+    words.front() = argv[0];
+    words.push_back("--help");
+    return Dispatch(static_cast<int>(words.size()), words.data());
+  }
   const std::string_view name = argv[1];
   if (name == "--help" || name == "-h" || name == "help") {
     PrintHelp();
@@ -103,8 +110,9 @@ int Dispatch(int argc, const char* const* argv) {
   try {
     const Command* command = FindCommand(Commands(), name);
     if (command == nullptr) {
+      const std::string verb = CommandOfVerb(name);
       TellError("fastclip: unknown command '{}'; {}{} --help lists the commands\n", name,
-                NearCommand(Commands(), name), ProgramTyped());
+                verb.empty() ? NearCommand(Commands(), name) : verb, ProgramTyped());
       return 2;
     }
     return RunGuarded(*command, argc - 1, argv + 1);

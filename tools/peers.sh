@@ -14,6 +14,7 @@ usage: tools/peers.sh [VERB …]
                             samples/s of FastCLIP's loader, DALI on the CPU, and webdataset with Pillow, alternating
                             (creates another environment, 0.7 GB)
   checkpoint [CHECKPOINT]   OpenCLIP loads FastCLIP's weights (a run, a checkpoint, or new ones), and vice versa
+  adapters                  Hugging Face PEFT loads FastCLIP's adapters, and vice versa
   zeroshot MODEL.safetensors MODEL.toml SHARDS CLASSES TEMPLATES
                             OpenCLIP's zero-shot metrics with FastCLIP's weights, as one JSON object
   pixels [N]                decode, crop and resize N images of all formats (default: 1000) with Pillow and FastCLIP
@@ -26,7 +27,7 @@ TEXT
 
 verb=${1:-}
 case "$verb" in
-  ''|step|pipeline|checkpoint|zeroshot|pixels|foreign|train) ;;
+  ''|step|pipeline|checkpoint|adapters|zeroshot|pixels|foreign|train) ;;
   --help|-h) usage; exit 0 ;;
   *) echo "peers: unknown verb '$verb'" >&2; usage >&2; exit 2 ;;
 esac
@@ -36,6 +37,7 @@ esac
 case "$verb" in
   step|pipeline) program=build/fastclip ;;
   checkpoint) program=build/tests/openclip_peer_test ;;
+  adapters) program=build/tests/peft_peer_test ;;
   pixels) program=build/tests/pipeline_pixels_golden_test ;;
   *) program='' ;;
 esac
@@ -94,7 +96,7 @@ fi
 
 venv=${FASTCLIP_PEERS:-build/venv-peers}
 environment "$venv" torch==2.15.0 torchvision==0.29.2 open_clip_torch==3.3.0 pillow==12.2.0 numpy==2.4.6 \
-  safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2 pandas==3.1.1
+  safetensors==0.8.0 tensorboard==2.21.0 webdataset==1.0.2 pandas==3.1.1 transformers==5.24.0 peft==0.21.2
 
 case "$verb" in
   '') echo "peers: $venv is ready" ;;
@@ -105,6 +107,7 @@ case "$verb" in
     exec "$venv/bin/python" tools/peers/compare_pipeline.py --dali "$dali/bin/python" "$@" ;;
   checkpoint)
     FASTCLIP_PEERS=$venv FASTCLIP_CHECKPOINT=${1:-} exec build/tests/openclip_peer_test ;;
+  adapters) FASTCLIP_PEERS=$venv exec build/tests/peft_peer_test ;;
   pixels)
     if ! command -v jpegtran >/dev/null; then
       echo "peers: Debian package libjpeg-turbo-progs (jpegtran, for arithmetic coding) …" >&2

@@ -17,6 +17,8 @@ enum class RandomStream : std::uint64_t {
   kSubstitutes = 6,  ///< OrderPlan: substitutes, by (seed, epoch, lane, window, step in the epoch)
   kPatches = 7,      ///< KeptPatches, by (seed, epoch, index)
   kParts = 8,        ///< OrderPlan: the seed of a part of a mix, by (seed, part)
+  kUnits = 9,        ///< UnitScores, by (seed, tower and group, block)
+  kDropout = 10,      ///< Dropped: masks, by (seed, step, rank, micro-batch, site)
 };
 
 /// Steele, Lea and Flood's SplitMix64 finalizer: a bijection of 64-bit words in which every input

@@ -73,7 +73,11 @@ void ConvertFolder::RequireFree() const {
   std::error_code error;
   if (!fs::exists(out_, error)) return;
   if (!fs::is_directory(out_, error)) {
-    Refuse(out_, "exists and is not a folder; use a new folder");
+    Refuse(out_, out_.extension() == ".tar"
+                     ? fmt::format("is a shard, not a new folder; if it comes from a pattern that "
+                                   "the shell expanded, quote that: '{}'",
+                                   (out_.parent_path() / "*.tar").string())
+                     : "exists and is not a folder; use a new folder");
   }
   for (const auto& entry : fs::directory_iterator(out_)) {
     if (in_place_ && entry.path().filename() == kInPlace) continue;

@@ -106,9 +106,9 @@ std::string Named(const std::vector<std::string>& names) {
         "'{}': {} of {} files missing: {}{}; correct the list or fetch {}", part, missing.size(),
         paths.size(), Named(missing), note, missing.size() == 1 ? "it" : "them"));
   }
-  throw std::runtime_error(fmt::format("'{}'{}: no such file{}; check the path", paths.front(),
+  throw std::runtime_error(fmt::format("'{}'{}: no such file{}; check the path{}", paths.front(),
                                        part == paths.front() ? "" : fmt::format(" in '{}'", part),
-                                       note));
+                                       note, CommaNote(part)));
 }
 
 std::string NameIn(const fs::path& folder, const std::string& path) {

@@ -44,7 +44,8 @@ std::vector<std::string> ExpandGlob(const std::string& pattern) {
   }
   if (names.empty()) {
     throw std::runtime_error(
-        fmt::format("no file matches '{}'{}; check the path{}", pattern, RelativeNote(pattern),
+        fmt::format("no file matches '{}'{}; check the path{}{}", pattern, RelativeNote(pattern),
+                    CommaNote(pattern),
                     pattern.find('[') == pattern.npos
                         ? ""
                         : " ([a-z] matches one character; write \\[ for a bracket)"));
@@ -149,6 +150,18 @@ std::string RelativeNote(const std::string& path) {
   std::error_code unknown;
   const std::string folder = std::filesystem::current_path(unknown).string();
   return unknown ? "" : fmt::format(" (relative to {})", folder);
+}
+
+std::string CommaNote(const std::string& path) {
+  for (const char* ending : {".tar", ".csv", ".tsv", ".jsonl", ".gz"}) {
+    if (path.find(ending + std::string(",")) == path.npos) continue;
+    std::string joined = path;
+    for (std::size_t at = joined.find(','); at != joined.npos; at = joined.find(',', at)) {
+      joined.replace(at, 1, "::");
+    }
+    return fmt::format("; several are joined with '::', as in '{}'", joined);
+  }
+  return "";
 }
 
 std::string AbsolutePart(const std::string& part, const std::string& folder) {

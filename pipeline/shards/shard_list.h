@@ -31,6 +31,8 @@ std::vector<std::string> ExpandPart(const std::string& part);
 /// " (relative to /work)" for a relative path, "" for others: for errors about files that are not
 /// there.
 std::string RelativeNote(const std::string& path);
+/// For a path that is not there: how files are joined, if commas seem to join some; else "".
+std::string CommaNote(const std::string& path);
 
 /// A part rewritten to mean the same files from any folder: relative names get the absolute
 /// `folder` as prefix, and existing names are escaped.

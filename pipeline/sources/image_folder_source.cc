@@ -73,7 +73,8 @@ void ImageFolderSource::NumberClasses(const SourceOptions& options) {
     if (named == 0 && options.class_names->size() > 0 && options.class_names->size() != count) {
       throw std::runtime_error(fmt::format(
           "{}: no folder has the name of a class ({}, the first: '{}'; number of classes: {}), so "
-          "folders cannot be matched to classes; rename the folders",
+          "folders cannot be matched to classes; rename the folders, or leave out --classes: the "
+          "names of the folders are then the classes",
           folder_, Counted(count, "folder"), classes_.front().name, options.class_names->size()));
     }
   }

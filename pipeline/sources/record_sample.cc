@@ -8,6 +8,8 @@
 #include <string_view>
 
 #include "pipeline/base/counter_random.h"
+#include "pipeline/base/printable.h"
+#include "pipeline/sources/table_layout.h"
 
 namespace fastclip {
 namespace {
@@ -20,6 +22,7 @@ constexpr const char* kMemberLabel = "cls";
 /// The kind of an image by its first bytes; "" if they are of none that is known.
 std::string KindOfImage(std::span<const std::byte> image) {
   const std::string_view bytes(reinterpret_cast<const char*>(image.data()), image.size());
+  if (bytes.empty()) return kEmptyImage;
   const auto box = [&](std::string_view brand) { return bytes.substr(4).starts_with(brand); };
   if (bytes.starts_with("\xFF\xD8\xFF")) return "JPEG";
   if (bytes.starts_with("\x89PNG")) return "PNG";
@@ -30,6 +33,18 @@ std::string KindOfImage(std::span<const std::byte> image) {
   if (bytes.size() > 12 && (box("ftypavif") || box("ftypavis"))) return "AVIF";
   if (bytes.size() > 12 && (box("ftyphei") || box("ftypmif1"))) return "HEIC";
   return "";
+}
+
+/// As somebody who looks for it would name it.
+std::string NameOf(const Record& record, const RecordOrigin& origin) {
+  const std::string key(record.key);
+  if (key.empty()) {
+    return fmt::format("{} {} of {}", TableFormatOf(origin.file) ? "row" : "byte", origin.offset,
+                       Printable(origin.file));
+  }
+  if (TableFormatOf(origin.file)) return Printable(key);
+  return Printable(origin.file.ends_with(key) ? origin.file
+                                              : fmt::format("'{}' in {}", key, origin.file));
 }
 
 RecordSample SamplePart(const RecordSource& source, std::int64_t first, std::int64_t size,
@@ -47,10 +62,14 @@ RecordSample SamplePart(const RecordSource& source, std::int64_t first, std::int
     const SampleIndex index{first + begin + step};
     const RecordBlock block = source.Read(index, 1, {});
     const Record& record = block.records.at(0);
+    const std::string kind = record.skip ? SkipName(*record.skip) : KindOfImage(record.image);
     if (record.skip) {
       ++sample.skips[*record.skip];
     } else {
-      ++sample.kinds[KindOfImage(record.image)];
+      ++sample.kinds[kind];
+    }
+    if (!sample.examples.contains(kind)) {
+      sample.examples.emplace(kind, NameOf(record, source.OriginOf(index)));
     }
     if (!record.captions.empty()) ++sample.captioned;
     if (record.label >= 0) {
@@ -87,6 +106,32 @@ std::vector<RecordSample> SampleRecords(const RecordSource& source) {
     first += size;
   }
   return samples;
+}
+
+std::string DescribeBad(const std::vector<RecordSample>& samples) {
+  std::int64_t looked = 0, bad = 0;
+  std::map<std::string, std::int64_t> counts;
+  std::map<std::string, std::string> examples;
+  const auto count = [&](const std::string& cause, std::int64_t records, const RecordSample& of) {
+    if (records == 0) return;
+    counts[cause] += records;
+    bad += records;
+    examples.emplace(cause, of.examples.at(cause));
+  };
+  for (const RecordSample& sample : samples) {
+    looked += sample.records;
+    for (const Skip cause : kAllSkips) count(SkipName(cause), sample.skips[cause], sample);
+    for (const auto& [kind, records] : sample.kinds) {
+      if (kind.empty() || kind == kEmptyImage) count(kind, records, sample);
+    }
+  }
+  if (bad == 0) return "";
+  std::string text;
+  for (const auto& [cause, records] : counts) {
+    text += fmt::format("{}{} {} (as {})", text.empty() ? "" : ", ", records,
+                        cause.empty() ? "of no known image format" : cause, examples.at(cause));
+  }
+  return fmt::format("{} of {} checked records cannot be used: {}", bad, looked, text);
 }
 
 std::string DescribeContent(const RecordSample& sample) {

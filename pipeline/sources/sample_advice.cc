@@ -102,7 +102,12 @@ std::string DescribeLack(const std::vector<RecordSample>& samples, const std::st
     const std::string looked =
         fmt::format("{}: no record ({} of {} checked)", part, sample.records, sample.size);
     if (unread > lacking) {
-      const auto first = std::ranges::max_element(off, {}, [](auto& kind) { return kind.second; });
+      // Of empty images there is nothing to say.
+      const auto weight = [](auto& kind) { return kind.first == kEmptyImage ? 0 : kind.second; };
+      const auto first = std::ranges::max_element(off, {}, weight);
+      if (first->first == kEmptyImage) {
+        return fmt::format("{} can be used: {} of their images are empty", looked, first->second);
+      }
       const bool unknown = first->first == kNoImageFormat;
       return fmt::format("{} can be used: {} of {} are {}{}{}", looked, first->second,
                          unknown ? "them" : "their images", first->first, unknown ? ": " : ". ",

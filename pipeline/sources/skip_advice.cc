@@ -30,6 +30,7 @@ std::string AdviceOnFormat(const std::string& kind, const PictureFormats& format
   if (kind == kNoImageFormat) {
     return "their bytes begin like none of JPEG, PNG, WebP, GIF and BMP; look at one of the files";
   }
+  if (kind == kEmptyImage) return "they are empty";
   const auto format = FormatOfExtension(kind);
   if (!format) return fmt::format("{} cannot be read; convert the images to JPEG or PNG", kind);
   if (option.empty()) return fmt::format("{} is not read (pipeline.formats of the run)", kind);
@@ -48,14 +49,19 @@ std::vector<std::string> AdviceOnFormats(const std::vector<RecordSample>& sample
                                          const PictureFormats& formats, const std::string& option) {
   std::int64_t looked = 0;
   std::map<std::string, std::int64_t> off;
+  std::map<std::string, std::string> examples;
   for (const RecordSample& sample : samples) {
-    for (const auto& [kind, count] : FormatsOff(sample, formats)) off[kind] += count;
+    for (const auto& [kind, count] : FormatsOff(sample, formats)) {
+      off[kind] += count;
+      const auto found = sample.examples.find(kind == kNoImageFormat ? "" : kind);
+      if (found != sample.examples.end()) examples.emplace(kind, found->second);
+    }
     looked += sample.records;
   }
   std::vector<std::string> lines;
   for (const auto& [kind, count] : off) {
-    lines.push_back(fmt::format("{} of {} checked images are skipped: {}", count, looked,
-                                AdviceOnFormat(kind, formats, option)));
+    lines.push_back(fmt::format("{} of {} checked images are skipped (as {}): {}", count, looked,
+                                examples[kind], AdviceOnFormat(kind, formats, option)));
   }
   return lines;
 }
@@ -77,7 +83,7 @@ std::string AdviceOnCause(Skip cause, const std::string& file) {
 std::vector<std::string> AdviceOnSkips(const SkipCounts& skips, const RecordSource& source,
                                        const PictureFormats& formats, const std::string& option) {
   std::vector<std::string> lines;
-  if (skips[Skip::kUndecodable] > 0 || skips[Skip::kNoImage] > 0) {
+  if (skips.total() > skips[Skip::kBadCaption]) {
     const std::vector<RecordSample> samples = SampleRecords(source);
     lines = AdviceOnFormats(samples, formats, option);
     for (const RecordSample& sample : samples) {

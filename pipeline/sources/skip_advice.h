@@ -26,7 +26,8 @@ std::string MemberOff(const RecordSample& sample, const PictureFormats& formats)
 /// "GIF is off; add it with pipeline.formats=…".
 std::string AdviceOnFormat(const std::string& kind, const PictureFormats& formats,
                            const std::string& option);
-/// The same for all that is off, a line each: "3 of 64 checked images are skipped: GIF is off; …".
+/// The same for all that is off, a line each: "3 of 64 checked images are skipped (as a.gif): GIF
+/// is off; …".
 std::vector<std::string> AdviceOnFormats(const std::vector<RecordSample>& samples,
                                          const PictureFormats& formats, const std::string& option);
 /// What is wrong with records that cannot be used for that reason, and what to do; empty if the

@@ -20,7 +20,7 @@ def listed(help_text):
 
 
 commands = listed(fastclip("--help").stdout)
-assert set(commands) == {"train", "config", "estimators", "eval", "shards", "bench", "tokenize", "tokenizer",
+assert set(commands) == {"train", "adapt", "config", "estimators", "eval", "shards", "bench", "tokenize", "tokenizer",
                          "completion"}, commands
 benches = listed(fastclip("bench", "--help").stdout)
 assert set(benches) == {"pipeline", "tokenizer", "step", "objective"}, benches

@@ -48,7 +48,7 @@ TEST_F(CommandLine, NamesTheKeysOfAllUnknownOptionsAtOnce) {
 
 TEST_F(CommandLine, SuggestsCommandsWithTheProgramAsItWasTyped) {
   const std::string binary = FASTCLIP_BINARY;
-  ExpectRefused("shards inof", "; " + binary + " shards --help lists the commands");
+  ExpectRefused("shards inof", "? " + binary + " shards --help lists the commands");
   ExpectRefused("shards lint --max-pixel 3 x", "see " + binary + " shards lint --help");
   EXPECT_EQ(Run("shards lint --help > " + (folder_ / "help")), 0);
   const std::string help = ReadFile(folder_ / "help");
@@ -59,7 +59,7 @@ TEST_F(CommandLine, SuggestsCommandsWithTheProgramAsItWasTyped) {
   const std::string found =
       "PATH=" + folder_.path().string() + ":$PATH fastclip shards inof 2> " + (folder_ / "err");
   EXPECT_EQ(WEXITSTATUS(std::system(found.c_str())), 2);
-  EXPECT_NE(ReadFile(folder_ / "err").find("; fastclip shards --help lists"), std::string::npos);
+  EXPECT_NE(ReadFile(folder_ / "err").find("? fastclip shards --help lists"), std::string::npos);
 }
 
 TEST_F(CommandLine, SaysThatTheConfigIsMissingAndWhatStandsInItsPlace) {

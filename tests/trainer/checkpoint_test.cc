@@ -515,7 +515,14 @@ TEST_F(Checkpoint, IsResolvedFromWhatAUserTypes) {
   std::ofstream(run() + "/started/config.toml") << "# a run";
   EXPECT_NE(ErrorOf([&] { ResolveModel(run() + "/started"); }).find("has no checkpoint yet"),
             std::string::npos);
-  EXPECT_NE(ErrorOf([&] { ResolveModel(run() + "/nothing"); }).find("neither a run folder"),
+  EXPECT_NE(ErrorOf([&] { ResolveModel(run() + "/nothing"); }).find("no such file or folder"),
+            std::string::npos);
+  std::filesystem::create_directory(run() + "/other");
+  EXPECT_NE(ErrorOf([&] { ResolveModel(run() + "/other"); }).find("neither a run folder"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf([&] {
+              ResolveModel(At("step_11/"));
+            }).find("no such checkpoint; " + run() + "/checkpoints has step_20, step_10"),
             std::string::npos);
   fs::remove_all(At("step_10"));
   fs::remove_all(At("step_20"));

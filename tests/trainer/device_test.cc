@@ -26,6 +26,7 @@
 #include "trainer/eval/zero_shot.h"
 #include "trainer/model/attention.h"
 #include "trainer/model/autocast.h"
+#include "trainer/model/dropout.h"
 #include "trainer/state/safetensors.h"
 #include "trainer/step/batch_tensors.h"
 #include "trainer/step/pinned_memory.h"
@@ -162,6 +163,13 @@ TEST_F(OnDevice, NormalisesInTheLowPrecisionAsTheCpu) {
       EXPECT_EQ(y.scalar_type(), low);
       EXPECT_TRUE(at::allclose(y.cpu().to(at::kFloat), cpu(x).to(at::kFloat), 2 * ulp, ulp));
     }
+  }
+}
+
+TEST_F(OnDevice, DrawsTheCpusDropout) {
+  const at::Tensor x = at::linspace(1, 2, 3000, at::kFloat).view({60, 50});
+  for (const std::uint64_t key : {std::uint64_t{0}, ~std::uint64_t{0}, std::uint64_t{1} << 40}) {
+    EXPECT_TRUE(at::equal(Dropped(x.to(device_), 0.3, key).cpu(), Dropped(x, 0.3, key)));
   }
 }
 

@@ -165,6 +165,7 @@ TEST_F(DryRuns, RefuseATableWhoseCaptionsOrImagesCannotBeRead) {
 TEST_F(DryRuns, SayWhetherTheRunFolderExists) {
   ASSERT_EQ(Dry({"resume=true"}), 0) << errors_;
   EXPECT_TRUE(Says(" (not created); no checkpoint yet")) << output_;
+  EXPECT_TRUE(Says("warning     resume = true, but ")) << output_;
   fs::create_directory(folder_ / "run");
   ASSERT_EQ(Dry({"resume=true"}), 0) << errors_;
   EXPECT_TRUE(Says("/run; no checkpoint yet")) << output_;

@@ -140,7 +140,7 @@ TEST_F(EvalRetrieval, PassesOverADamagedCheckpointAndSaysSo) {
 }
 
 TEST_F(EvalRetrieval, SaysWhatToDoOnOneLine) {
-  ExpectError(1, folder_ / "nothing", {}, "neither a run folder");
+  ExpectError(1, folder_ / "nothing", {}, "no such file or folder");
   std::filesystem::copy_file(At("step_24/model.safetensors"), folder_ / "alone.safetensors");
   ExpectError(2, folder_ / "alone.safetensors", {},
               "alone.safetensors: unknown model; set --model to one of");

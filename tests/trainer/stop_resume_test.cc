@@ -102,7 +102,7 @@ class StopAndResume : public Training {
 TEST_F(StopAndResume, TellsByItsExitCodeWhichSignalStoppedIt) {
   EXPECT_EQ(StopAt(2, SIGINT, {}), 130) << errors_;
   EXPECT_EQ(StopAt(Metrics("cut").size() + 2, SIGTERM, {"resume=true"}), 143) << errors_;
-  EXPECT_NE(errors_.find("continue with fastclip train "), std::string::npos) << errors_;
+  EXPECT_NE(errors_.find("continue with " FASTCLIP_BINARY " train "), std::string::npos) << errors_;
   EXPECT_EQ(StopAt(Metrics("cut").size() + 2, SIGHUP, {"resume=true"}), 129) << errors_;
   EXPECT_NE(errors_.find("Hangup: saving at step "), std::string::npos) << errors_;
 }

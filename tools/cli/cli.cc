@@ -3,12 +3,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "pipeline/base/nearest.h"
@@ -69,7 +71,10 @@ std::string NearOption(const std::string& name, const std::vector<std::string>& 
       {"--csv-img-key", "--image-key"},
       {"--csv-caption-key", "--caption-key"},
       {"--csv-separator", "--separator"},
-      {"--template", "--templates"}};
+      {"--template", "--templates"},
+      {"--gpus", "--ranks"},
+      {"--num-gpus", "--ranks"},
+      {"--nproc-per-node", "--ranks"}};
   for (const auto& [other, option] : kOtherNames) {
     if (name == other && std::ranges::find(names, option) != names.end())
       return std::string(option);
@@ -90,7 +95,14 @@ std::string DescribeExtra(const CLI::App& app) {
   const auto option = std::ranges::find_if(
       extra, [](const std::string& word) { return word.starts_with('-') && word.size() > 1; });
   if (option == extra.end()) {
-    return fmt::format("unexpected argument '{}'", extra.empty() ? "" : extra.front());
+    const std::filesystem::path word = extra.empty() ? "" : extra.front();
+    std::error_code absent;
+    return fmt::format(
+        "unexpected argument '{}'{}", word.string(),
+        std::filesystem::is_regular_file(word, absent)
+            ? fmt::format("; quote a pattern, as in '{}', or the shell expands it",
+                          (word.parent_path() / "*").string() + word.extension().string())
+            : "");
   }
   const std::string name = option->substr(0, option->find('='));
   std::vector<std::string> names;

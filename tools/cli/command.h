@@ -21,6 +21,8 @@ struct Command {
 const Command* FindCommand(std::span<const Command> commands, std::string_view name);
 /// "did you mean train? " if a command has a similar name, else "".
 std::string NearCommand(std::span<const Command> commands, std::string_view name);
+/// "did you mean shards lint? " for "lint", a verb of another command; else "".
+std::string CommandOfVerb(std::string_view name);
 /// One line per command: name and summary.
 std::string ListCommands(std::span<const Command> commands);
 

@@ -31,10 +31,11 @@ const std::string kBashCompletion = std::string(kShellFunctions) + R"(_fastclip(
     return
   fi
   case $command in
-    shards|eval|bench|config|estimators|tokenizer|completion) verbs=$(_fastclip_verbs "$command") ;;
+    adapt|shards|eval|bench|config|estimators|tokenizer|completion) verbs=$(_fastclip_verbs "$command") ;;
   esac
   if [ -n "$verbs" ] && [ "$COMP_CWORD" = 2 ]; then
     COMPREPLY=($(compgen -W "$verbs --help" -- "$word"))
+    [ "$command" != adapt ] || COMPREPLY+=($(compgen -f -- "$word"))  # or a config
     return
   fi
   local asked=("$command") previous=${COMP_WORDS[COMP_CWORD-1]}
@@ -60,9 +61,9 @@ const std::string kBashCompletion = std::string(kShellFunctions) + R"(_fastclip(
   if [ -z "$name" ] && _fastclip_ask "${asked[@]}" --help | grep -q '^  OVERRIDES'; then
     words=$(_fastclip_ask config keys | grep -oE '^[a-z_]+(\.[a-z0-9_]+)?')
     COMPREPLY=($(compgen -S = -W "$words" -- "$word"))
-    [ ${#COMPREPLY[@]} = 0 ] || compopt -o nospace 2>/dev/null
   fi
-  compopt -o filenames 2>/dev/null
+  # As file names keys would be quoted: train.epochs\=
+  [ ${#COMPREPLY[@]} = 0 ] && compopt -o filenames 2>/dev/null || compopt -o nospace 2>/dev/null
   COMPREPLY+=($(compgen -P "$before" -f -- "$word"))
 }
 complete -F _fastclip fastclip
@@ -81,10 +82,11 @@ _fastclip() {
   fi
   asked=($command)
   case $command in
-    shards|eval|bench|config|estimators|tokenizer|completion)
+    adapt|shards|eval|bench|config|estimators|tokenizer|completion)
       if (( CURRENT == 3 )); then
         found=(${(f)"$(_fastclip_verbs $command)"} --help)
         compadd -- $found
+        [[ $command != adapt ]] || _files  # or a config
         return
       fi
       asked+=($words[3]) ;;
@@ -146,7 +148,7 @@ function __fastclip_words
   end
   if string match -q -r -- '^[^=]+=' $word
     set -l name (string split -m 1 = -- $word)[1]
-    __fastclip_values $name $asked | string replace -r '^' "$name="
+    __fastclip_values $name $asked | string replace -r -- '^' "$name="
   else if string match -q -- '--*' $words[-1]; and set -l values (__fastclip_values $words[-1] $asked); and test -n "$values"
     string join \n -- $values
   else if string match -q -- '-*' $word

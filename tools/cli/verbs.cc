@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pipeline/base/nearest.h"
@@ -29,6 +31,19 @@ std::string NearCommand(std::span<const Command> commands, std::string_view name
   }
   const std::string near = Nearest(std::string(name), names, name.size() < 4 ? 1 : 2);
   return near.empty() ? "" : DidYouMean(near) + " ";
+}
+
+std::string CommandOfVerb(std::string_view name) {
+  static constexpr std::pair<std::string_view, std::string_view> kVerbs[] = {
+      {"shards", "convert"},  {"shards", "index"},      {"shards", "info"},
+      {"shards", "lint"},     {"shards", "replay"},     {"config", "defaults"},
+      {"config", "keys"},     {"config", "check"},      {"config", "diff"},
+      {"estimators", "show"}, {"estimators", "export"}, {"eval", "retrieval"},
+      {"eval", "zeroshot"},   {"eval", "linear"}};
+  for (const auto& [command, verb] : kVerbs) {
+    if (name == verb) return DidYouMean(fmt::format("{} {}", command, verb)) + " ";
+  }
+  return "";
 }
 
 std::string ListCommands(std::span<const Command> commands) {

@@ -12,10 +12,12 @@
 #include <thread>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/convert/convert.h"
 #include "pipeline/loader/compute_pool.h"
 #include "pipeline/records/class_names.h"
 #include "pipeline/sources/open_source.h"
+#include "pipeline/sources/table_layout.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
@@ -39,7 +41,8 @@ Rgb ParseColour(std::string_view text) {
           static_cast<std::uint8_t>(value)};
 }
 
-void PrintReport(const ConvertReport& report, const std::string& out_dir, double seconds) {
+void PrintReport(const ConvertReport& report, const std::string& out_dir, double seconds,
+                 bool of_table) {
   fmt::print("{}: {} of {} in {}, {:.1f} MiB, {:.1f} s ({:.0f} rows/s)\n", out_dir,
              report.done.written, Counted(report.done.rows, "row"), Counted(report.shards, "shard"),
              static_cast<double>(report.done.bytes) / (1 << 20), seconds,
@@ -47,12 +50,13 @@ void PrintReport(const ConvertReport& report, const std::string& out_dir, double
   for (const Skip cause : kAllSkips) {
     const std::int64_t count = report.skips[cause];
     if (count == 0) continue;
-    fmt::print("skipped, {}: {}\n", SkipName(cause), count);
+    fmt::print("skipped, {}: {}{}\n", SkipName(cause), count,
+               of_table ? " (rows are counted from 0, without the header)" : "");
     static constexpr int kShown = 20;
     int shown = 0;
     for (const auto& skipped : report.skipped) {
       if (skipped.cause != cause || shown++ >= kShown) continue;
-      fmt::print("  row {}: {}\n", skipped.row, Printable(skipped.key));
+      fmt::print("  {} {}: {}\n", of_table ? "row" : "record", skipped.row, Printable(skipped.key));
     }
     if (count > kShown)
       fmt::print("  and {} more, listed in {}/convert.json\n", count - kShown, out_dir);
@@ -177,7 +181,13 @@ int RunConvert(int argc, const char* const* argv) {
   }
   line.End();
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  json ? PrintJson(report, out_dir, seconds) : PrintReport(report, out_dir, seconds);
+  while (out_dir.size() > 1 && out_dir.ends_with('/')) out_dir.pop_back();
+  if (options.encoding == Encoding::kKeep) {
+    report.notes.push_back("images were copied without decoding them; damaged ones are found by " +
+                           SuggestedCommand("shards lint " + ShellWord(out_dir + "/*.tar")));
+  }
+  json ? PrintJson(report, out_dir, seconds)
+       : PrintReport(report, out_dir, seconds, TableFormatOf(table).has_value());
   return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "pipeline/sources/open_source.h"
 #include "pipeline/sources/record_sample.h"
 #include "pipeline/sources/skip_advice.h"
+#include "pipeline/sources/table_layout.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
@@ -124,8 +125,11 @@ int RunLint(int argc, const char* const* argv) {
         if (file) file->Append(LineOf(record));
         if (json || named++ >= kNamed) return;
         progress.End();
-        fmt::print(to, "{}: record {} at {}{}: {}\n", Printable(record.origin.file),
-                   ToInt(record.index), record.origin.offset,
+        const std::string place =
+            TableFormatOf(record.origin.file)
+                ? fmt::format("row {}, counted from 0 without the header", record.origin.offset)
+                : fmt::format("record {} at byte {}", ToInt(record.index), record.origin.offset);
+        fmt::print(to, "{}: {}{}: {}\n", Printable(record.origin.file), place,
                    record.key.empty() ? "" : " (" + Printable(record.key) + ")",
                    SkipName(record.cause));
       },

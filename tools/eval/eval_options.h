@@ -10,6 +10,7 @@ namespace fastclip {
 struct EvalOptions {
   std::string model;
   std::string shards;
+  std::string adapter;
   std::string preset;
   std::string tokenizer;
   TableOptions table;

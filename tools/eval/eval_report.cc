@@ -8,7 +8,7 @@
 namespace fastclip {
 
 void PrintSubject(const EvalSubject& subject) {
-  fmt::print("model     {} ({})\ndevice    {}\n", subject.file(), subject.model().name,
+  fmt::print("model     {} ({})\ndevice    {}\n", subject.name(), subject.model().name,
              subject.DescribeDevice());
 }
 

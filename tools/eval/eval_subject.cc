@@ -19,6 +19,7 @@
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
+#include "trainer/adapters/attach_adapter.h"
 #include "trainer/base/kernels.h"
 #include "trainer/config/config.h"
 #include "trainer/config/core_share.h"
@@ -59,7 +60,13 @@ EvalSubject::EvalSubject(const EvalOptions& options)
     encode_.target.length_groups = config->train.length_groups;
     if (config->train.precision == "fp64") encode_.target.dtype = at::kDouble;
     kernels = config->train.kernels;
+    if (source.is_adapter) {
+      adapter_ = std::filesystem::path(file_).parent_path();
+      file_ = config->train.init.empty() ? config->model.pretrained
+                                         : ResolveModel(config->train.init).file;
+    }
   }
+  if (!options.adapter.empty()) adapter_ = options.adapter;
   source_.manifest_fallback_dir = source.run;
   source_.renew = true;  // evaluates the current files, not those in an old manifest
   options.table.Apply(source_.table);
@@ -115,6 +122,7 @@ std::unique_ptr<ClipModel> EvalSubject::Load() const {
   const WeightsFile weights(file_);
   if (!weights.prefix().empty()) Tell("{}\n", weights.DescribePrefix());
   model->Load(weights.Read(), file_);
+  if (!adapter_.empty()) AttachAdapter(*model, adapter_);
   return model;
 }
 
@@ -159,6 +167,10 @@ std::function<void(std::int64_t)> EvalSubject::Progress(const std::string& what,
 
 std::string EvalSubject::DescribeDevice() const {
   return device_.device + (device_.why.empty() ? "" : ": " + device_.why);
+}
+
+std::string EvalSubject::name() const {
+  return adapter_.empty() ? file_ : fmt::format("{} with the adapter {}", file_, adapter_);
 }
 
 double EvalSubject::Seconds() const {

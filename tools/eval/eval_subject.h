@@ -37,7 +37,8 @@ class EvalSubject {
   std::unique_ptr<RecordSource> OpenLabelled(const std::string& list, const std::string& label_key,
                                              std::shared_ptr<const ClassNames> names) const;
 
-  const std::string& file() const { return file_; }
+  /// "FILE", or "FILE with the adapter DIR".
+  std::string name() const;
   /// "cpu: no NVIDIA driver".
   std::string DescribeDevice() const;
   const DeviceChoice& device() const { return device_; }
@@ -55,6 +56,7 @@ class EvalSubject {
  private:
   DeviceChoice device_;
   std::string file_;
+  std::string adapter_;  // folder, if there is one; file_ are then the weights that it belongs to
   SourceOptions source_;
   ModelConfig model_;
   std::shared_ptr<const Tokenizer> tokenizer_;

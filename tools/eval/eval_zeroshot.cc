@@ -49,7 +49,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
     }
   }
   json["left_out"] = NamedLeftOut(hits, *classes.names);
-  json["model"] = subject.file();
+  json["model"] = subject.name();
   json["shards"] = options.shards;
   json["classes"] = classes.from;
   json["templates"] = options.templates;

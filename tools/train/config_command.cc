@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/base/nearest.h"
 #include "pipeline/base/suggested_command.h"
 #include "pipeline/shards/shard_list.h"
 #include "tools/cli/cli.h"
@@ -95,17 +96,18 @@ int PrintKeys(int argc, const char* const* argv) {
   const ConfigTable table = Defaults(config);
   if (!values_of.empty()) return PrintValues(table, values_of);
   const auto print_those = [&](const auto& wanted) {
-    bool found = false;
+    std::string_view text;  // keys that share one are explained together
     for (const auto& [name, value] : table.Values()) {
       const KeyInfo& info = *FindKey(name);
       if (!wanted(info)) continue;
-      found = true;
-      fmt::print("{} = {}\n    {}; a change: {}{}\n{}", name, value, table.KindOf(name),
+      if (!text.empty() && TextOf(info) != text) fmt::print("{}", Wrapped(text, "    ", 100));
+      text = TextOf(info);
+      fmt::print("{} = {}\n    {}; a change: {}{}\n", name, value, table.KindOf(name),
                  MeaningOf(info.change),
-                 info.other_names.empty() ? "" : fmt::format("; also: {}", info.other_names),
-                 Wrapped(TextOf(info), "    ", 100));
+                 info.other_names.empty() ? "" : fmt::format("; also: {}", info.other_names));
     }
-    return found;
+    if (!text.empty()) fmt::print("{}", Wrapped(text, "    ", 100));
+    return !text.empty();
   };
   if (print_those([&](const KeyInfo& info) {
         return info.name.find(word) != info.name.npos ||
@@ -113,12 +115,15 @@ int PrintKeys(int argc, const char* const* argv) {
       })) {
     return 0;
   }
-  const std::string advice = AdviceOn(word);
+  std::string advice = AdviceOn(word);
   // The explanations of keys are searched only for words that are no name anywhere.
   if (advice.empty() && print_those([&](const KeyInfo& info) {
         return TextOf(info).find(word) != std::string_view::npos;
       })) {
     return 0;
+  }
+  if (const std::string key = KeyNearTo(word); advice.empty() && !key.empty()) {
+    advice = DidYouMean(key);
   }
   throw UsageError(fmt::format("no key contains '{}', in its name or explanation{}{}", word,
                                advice.empty() ? "" : "; ", advice));

@@ -47,7 +47,10 @@ int RunShow(int argc, const char* const* argv) {
   for (const std::int64_t key : wanted) {
     const auto record = found.find(key);
     if (record == found.end()) {
-      throw std::runtime_error(fmt::format("no record has {} {}", state.field(), key));
+      throw std::runtime_error(fmt::format(
+          "no record has {} {}; {}", state.field(), key,
+          state.keys() != nullptr ? fmt::format("the largest is {}", state.keys()->largest())
+                                  : fmt::format("use 0 to {}", state.source().size() - 1)));
     }
     const std::vector<std::int64_t> index = {record->second};
     const RecordOrigin origin = state.source().OriginOf(SampleIndex{index[0]});

@@ -17,6 +17,7 @@
 #include "tools/train/config_words.h"
 #include "tools/train/rank_device.h"
 #include "tools/train/train_ranks.h"
+#include "tools/train/training_verb.h"
 #include "trainer/config/config.h"
 #include "trainer/run/dry_run.h"
 
@@ -49,8 +50,7 @@ void PrintMissingDevice(const RankDevice& device, int ranks) {
 
 }  // namespace
 
-/// fastclip train CONFIG.toml [section.key=value …]
-int RunTrain(int argc, const char* const* argv) {
+int RunTraining(const TrainingVerb& verb, int argc, const char* const* argv) {
   std::string config_path;
   std::vector<std::string> overrides;
   bool dry_run = false;
@@ -59,11 +59,14 @@ int RunTrain(int argc, const char* const* argv) {
   bool measure = false;
   std::int64_t gpu_bytes = 0;
   CLI::App app(
-      "Trains a CLIP model from a config; `fastclip config keys` explains every key.\n"
-      "Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save a checkpoint and stop; resume=true continues at\n"
-      "the same step. A second Ctrl-C (after 0.5 s) or SIGTERM (after 3 s) stops without saving.\n"
-      "The exit code of a stopped run is 128 plus the signal number (130, 143, 129, 138).",
-      "fastclip train");
+      verb.about +
+          "; `fastclip config keys` explains every key.\n"
+          "Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save a checkpoint and stop; resume=true continues "
+          "at\n"
+          "the same step. A second Ctrl-C (after 0.5 s) or SIGTERM (after 3 s) stops without "
+          "saving.\n"
+          "The exit code of a stopped run is 128 plus the signal number (130, 143, 129, 138).",
+      fmt::format("fastclip {}", verb.name));
   app.add_option("CONFIG", config_path, kConfigHelp)->required();
   app.add_option("OVERRIDES", overrides, kOverridesHelp);
   CLI::Option* const dry = app.add_flag(
@@ -99,13 +102,17 @@ int RunTrain(int argc, const char* const* argv) {
                  "number of ranks to start on this host; omit it under torchrun, mpirun or srun")
       ->check(Between(1, 1024))
       ->capture_default_str();
-  app.footer(
-      "example: fastclip train configs/quickstart.toml run=runs/mine train.epochs=30\n"
-      "         fastclip train mine.toml data.train='shards/{00000..00099}.tar' --dry-run");
+  app.footer(verb.examples);
   AdviseOnOptions(app, argc, argv);
   if (!ParseArguments(app, argc, argv)) return 0;
 
   RefuseOtherThanConfig(WithProgramTyped(app.get_name()), config_path, overrides);
+  if (verb.needs_tuners && LoadedConfig(config_path, overrides)->adapt.tuners.empty()) {
+    throw UsageError(
+        fmt::format("{}: adapt.tuners is empty, so nothing would be adapted; add a tuner, as in "
+                    "'adapt.tuners=[\"lora image.block.*.{{q,v}} r=8\"]', or use fastclip train",
+                    config_path));
+  }
   const TrainRequest request{
       config_path, overrides,
       SuggestedCommand(fmt::format("{}", fmt::join(std::span(argv, argc), " ")))};
@@ -132,6 +139,17 @@ int RunTrain(int argc, const char* const* argv) {
         launch.launcher, launch.world_size));
   }
   return TrainLocalRanks(request, ranks);
+}
+
+/// fastclip train CONFIG.toml [section.key=value …]
+int RunTrain(int argc, const char* const* argv) {
+  return RunTraining(
+      {.name = "train",
+       .about = "Trains a CLIP model from a config",
+       .examples =
+           "example: fastclip train configs/quickstart.toml run=runs/mine train.epochs=30\n"
+           "         fastclip train mine.toml data.train='shards/{00000..00099}.tar' --dry-run"},
+      argc, argv);
 }
 
 }  // namespace fastclip

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/base/nearest.h"
+#include "pipeline/base/suggested_command.h"
 #include "trainer/base/config_value.h"
 #include "trainer/base/file_io.h"
 
@@ -81,6 +82,32 @@ std::string AsList(const std::string& key, const std::string& kind, const toml::
                   : fmt::format("; write {} = [{}]", key.substr(key.rfind('.') + 1), items);
 }
 
+/// For a value that is none of a key's: the one that another program calls so, or one with a slip.
+std::string NearValue(const std::string& given, const std::vector<std::string>& choices) {
+  static constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
+      {"amp_bfloat16", "amp_bf16"},
+      {"bf16", "amp_bf16"},
+      {"bfloat16", "amp_bf16"},
+      {"pure_bf16", "amp_bf16"},
+      {"fp16", "amp"},
+      {"float16", "amp"},
+      {"amp_fp16", "amp"},
+      {"pure_fp16", "amp"},
+      {"float32", "fp32"},
+      {"clip", "openclip"},
+      {"infonce", "openclip"},
+      {"gpu", "cuda"},
+      {"sgd", "sgdm"},
+      {"adam", "adamw"}};
+  for (const auto& [other, choice] : kOtherNames) {
+    if (given == other && std::ranges::find(choices, choice) != choices.end()) {
+      return "; " + DidYouMean(std::string(choice));
+    }
+  }
+  const std::string near = Nearest(given, choices, given.size() < 5 ? 1 : 2);
+  return near.empty() ? "" : "; " + DidYouMean(near);
+}
+
 }  // namespace
 
 void ConfigTable::Set(const std::string& key, const Value& value, const std::string& where) {
@@ -92,9 +119,11 @@ void ConfigTable::Set(const std::string& key, const Value& value, const std::str
   if (!entry->set(value)) {
     std::ostringstream given;
     given << toml::node_view<const toml::node>(value.node);
-    throw ConfigError(fmt::format("{}: {} must be {}, not {}{}", where, key, entry->kind,
+    const std::string text = value.node.value<std::string>().value_or("");
+    throw ConfigError(fmt::format("{}: {} must be {}, not {}{}{}", where, key, entry->kind,
                                   given.str(),
-                                  AsList(key, entry->kind, value.node, where == kCommandLine)));
+                                  AsList(key, entry->kind, value.node, where == kCommandLine),
+                                  text.empty() ? "" : NearValue(text, entry->choices)));
   }
   origin_[key] = where;
 }
@@ -155,12 +184,37 @@ void ConfigTable::ReadKnownKeys(const std::string& text, const std::string& wher
            });
 }
 
+namespace {
+
+/// The config, or folder with one, beside `path` whose name is nearest.
+std::string NearFile(const std::filesystem::path& path) {
+  const std::filesystem::path file = (path / "").parent_path();  // without a slash at its end
+  std::error_code unread;
+  std::filesystem::directory_iterator entries(
+      file.has_parent_path() ? file.parent_path() : std::filesystem::path("."), unread);
+  std::vector<std::string> names;
+  for (; !unread && entries != std::filesystem::directory_iterator(); entries.increment(unread)) {
+    const std::filesystem::path& entry = entries->path();
+    std::error_code absent;
+    if (entry.extension() == ".toml" || std::filesystem::exists(entry / "config.toml", absent)) {
+      names.push_back(entry.filename().string());
+    }
+  }
+  const std::string name = file.filename().string();
+  const std::string near = Nearest(name, names, std::max<std::size_t>(2, name.size() / 4));
+  return near.empty() ? "" : (file.parent_path() / near).string();
+}
+
+}  // namespace
+
 void ConfigTable::ReadFile(const std::string& path) {
   if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
     throw ConfigError(fmt::format("{}: is a folder; use a config file", path));
   }
   if (std::error_code ignored; !std::filesystem::exists(path, ignored)) {
-    throw ConfigError(fmt::format("{}: no such file; check the path", path));
+    const std::string near = NearFile(path);
+    throw ConfigError(fmt::format("{}: no such file; {}", path,
+                                  near.empty() ? "check the path" : DidYouMean(near)));
   }
   constexpr std::int64_t kLimit = 1 << 20;
   std::string text;
@@ -192,8 +246,9 @@ void ConfigTable::Override(const std::string& word) {
 void ConfigTable::CheckRequired(const std::string& where) const {
   for (const Entry& entry : entries_) {
     if (entry.required && !origin_.contains(entry.key)) {
-      throw ConfigError(
-          fmt::format("{}: {} has no default; set it to {}", where, entry.key, entry.kind));
+      throw ConfigError(fmt::format("{}: {} has no default; set it to {} ({} says which)", where,
+                                    entry.key, entry.kind,
+                                    SuggestedCommand("config keys " + entry.key)));
     }
   }
 }

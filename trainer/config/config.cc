@@ -236,8 +236,22 @@ void LoadedConfig::Validate(const std::string& path) const {
                        "to 0, which distorts lamb's trust ratio; use \"amp_bf16\", "
                        "train.micro_batches = 1 or another optimizer");
   }
+  if (!config_.adapt.tuners.empty()) ValidateAdapt();
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
     throw table_.Error("train.init", "model.pretrained is also set; set only one of them");
+  }
+}
+
+void LoadedConfig::ValidateAdapt() const {
+  if (config_.model.pretrained.empty() && config_.train.init.empty()) {
+    throw table_.Error("adapt.tuners",
+                       "tuners need trained weights to start from; set model.pretrained (a "
+                       ".safetensors file) or train.init (a run)");
+  }
+  for (const auto& [key, locked] : {std::pair{"model.lock_image", config_.model.lock.image},
+                                    {"model.lock_text", config_.model.lock.text}}) {
+    if (!locked) continue;
+    throw table_.Error(key, "adapt.tuners already freezes all that has no tuner; set it to false");
   }
 }
 

@@ -11,6 +11,7 @@
 #include "pipeline/order/mix.h"
 #include "pipeline/order/order_plan.h"
 #include "pipeline/records/table_keys.h"
+#include "trainer/adapt/attach.h"
 #include "trainer/base/config_table.h"
 #include "trainer/base/kernels.h"
 #include "trainer/model/clip_model.h"
@@ -78,6 +79,7 @@ struct TrainConfig {
     bool sync_batch_norm = true;
   } model;
 
+  AdaptOptions adapt;
   ObjectiveOptions objective;
   GammaOptions gamma;
   TemperatureOptions temperature;
@@ -151,6 +153,7 @@ class LoadedConfig {
   /// Checks that the resolved values can be used together.
   void Validate(const std::string& path) const;
   void CheckTemperatureFits() const;
+  void ValidateAdapt() const;
 
   TrainConfig config_;
   ConfigTable table_;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "pipeline/base/nearest.h"
 #include "pipeline/loader/compute_pool.h"
 #include "trainer/base/kernels.h"
 #include "trainer/base/precision.h"
@@ -142,7 +143,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"data.train", [](Key k) { k.Text(k->data.train); }, kSameSample,
      "Training data: tar shards (braces and globs work; :: separates sources), or a table of "
      "image paths and captions (.tsv, .csv, .jsonl, also .gz), or \"synthetic:N\". An existing "
-     "file name is taken literally; otherwise \\ escapes [ ] { } * ? :.",
+     "file name is taken literally; otherwise \\ escapes [ ] { } * ? :. If the files of a run move "
+     "to another folder, resume with the new path; their names must stay.",
      "train_data"},
     {"data.val", [](Key k) { k.Text(k->data.val); }, kEvaluation,
      "Image-text pairs for retrieval evaluation during training. Empty: none.",
@@ -279,6 +281,15 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"model.lock_text_freeze_layer_norm",
      [](Key k) { k.Flag(k->model.lock.text_freeze_layer_norm); },
      kNumbers, ""},
+
+    {"adapt.tuners", [](Key k) { k.TextList(k->adapt.tuners); }, kSameState,
+     "Fine-tune with these tuners, and freeze the rest of the model (fastclip adapt). Each is \"KIND "
+     "SITES [NAME=VALUE …]\", as in \"lora image.block.*.{q,v} r=8\"; trainer/adapt/README.md lists "
+     "kinds, sites and settings. Start from model.pretrained."},
+    {"adapt.logit_scale", [](Key k) { k.Flag(k->adapt.logit_scale); }, kSameState,
+     "Also train logit_scale (and siglip's logit_bias)."},
+    {"adapt.projections", [](Key k) { k.Flag(k->adapt.projections); }, kSameState,
+     "Also train both projections into the common space."},
 
     {"objective.name", [](Key k) { k.Choice(k->objective.name, ObjectiveNames()); }, kSameSample,
      "fastclip_v0, fastclip_v1, fastclip_v2, fastclip_v3, sogclr, isogclr, openclip or siglip. "
@@ -510,7 +521,11 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
 std::span<const KeyInfo> ConfigKeys() { return kKeys; }
 
 void BindConfig(TrainConfig& config, ConfigTable& table) {
-  table.AdviseBy(AdviceOn);
+  table.AdviseBy([](const std::string& unknown) {
+    if (std::string advice = AdviceOn(unknown); !advice.empty()) return advice;
+    const std::string key = KeyNearTo(unknown);
+    return key.empty() ? "" : DidYouMean(key);
+  });
   for (const KeyInfo& key : kKeys) key.bind({key.name, config, table});
 }
 

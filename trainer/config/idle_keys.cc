@@ -63,6 +63,8 @@ std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
   without_effect(!PrecisionOf(config.train.precision).autocast, {"train.residual"},
                  with("train.precision", config.train.precision));
   without_effect(!config.model.trim_text, {"train.length_groups"}, "with model.trim_text = false");
+  without_effect(config.adapt.tuners.empty(), {"adapt.logit_scale", "adapt.projections"},
+                 "without adapt.tuners");
   without_effect(config.checkpoint.every_steps == 0 && config.checkpoint.every_epochs == 0,
                  {"checkpoint.async"}, "with checkpoint.every_steps and every_epochs = 0");
   without_effect(config.eval.every_epochs == 0, {"data.val"}, "with eval.every_epochs = 0");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <ranges>
+#include <vector>
 
 #include "pipeline/base/nearest.h"
 #include "pipeline/base/suggested_command.h"
@@ -13,6 +14,8 @@
 
 namespace fastclip {
 namespace {
+
+constexpr std::size_t kSlip = 2;
 
 std::string_view LastWord(std::string_view key) { return key.substr(key.rfind('.') + 1); }
 
@@ -47,6 +50,21 @@ std::string KeyMeantBy(std::string_view unknown) {
     meant = &key;
   }
   return meant == nullptr ? "" : std::string(meant->name);
+}
+
+std::string KeyNearTo(std::string_view unknown) {
+  const std::string word = Plain(unknown);
+  std::vector<std::string> names, keys;
+  for (const KeyInfo& key : ConfigKeys()) {
+    keys.emplace_back(key.name);
+    names.emplace_back(LastWord(key.name));
+    for (const auto name : std::views::split(key.other_names, ' ')) {
+      if (!name.empty()) names.emplace_back(name.begin(), name.end());
+    }
+  }
+  if (const std::string key = Nearest(std::string(unknown), keys, kSlip); !key.empty()) return key;
+  if (word.size() < 4) return "";
+  return KeyMeantBy(Nearest(word, names, word.size() < 6 ? 1 : kSlip));
 }
 
 std::string AdviceOn(std::string_view unknown) {

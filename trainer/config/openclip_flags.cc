@@ -35,7 +35,7 @@ constexpr auto kFlags = std::to_array<Flags>({
     {"torchscript torchcompile trace", "the model is C++; nothing is compiled when a run starts"},
     {"dist_url dist_backend horovod ddp_static_graph no_set_device_rank",
      "ranks come from --ranks N, torchrun, srun or mpirun, with NCCL on GPUs and Gloo on CPUs"},
-    {"report_to wandb_notes wandb_project_name",
+    {"report_to wandb wandb_notes wandb_project_name",
      "the run folder always has metrics.jsonl and TensorBoard files; upload them with wandb sync "
      "RUN/tensorboard"},
     {"debug copy_codebase", "not supported; RUN/config.toml records the run's config"},

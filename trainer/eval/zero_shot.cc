@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/sources/open_source.h"
 
 namespace fastclip {
 namespace {
@@ -22,6 +23,13 @@ struct DistinctClasses {
   ClassPrompts prompts;
   std::vector<std::int64_t> row;  // [classes]
 };
+
+/// For a folder of classes whose names are not those of the given list.
+std::string FolderNamesInstead(const std::string& set, const std::string& from) {
+  const std::vector<std::string> folders = ClassesOfList(set);
+  if (folders.empty() || from == "the folder names") return "";
+  return "; or leave out --classes: the names of the folders are then the classes";
+}
 
 /// Compares token ids: a tokenizer can fold case and clean names up.
 DistinctClasses Distinct(const ClassPrompts& prompts, const Tokenizer& tokenizer) {
@@ -120,7 +128,7 @@ void CheckLabels(const RecordSource& source, std::int64_t classes, const std::st
       unknown.empty() ? "labels are read from .cls members or a column 'label'; for another place "
                         "set --label-key (eval.zeroshot_label_key in a run), as in json.NAME"
       : names.size() == 0 ? unknown + "; set --classes to a file of class names"
-                          : unknown + " of " + from));
+                          : unknown + " of " + from + FolderNamesInstead(set, from)));
 }
 
 }  // namespace fastclip

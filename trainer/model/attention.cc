@@ -60,6 +60,31 @@ at::Tensor Added(const at::Tensor& branch, const at::Tensor& x) {
   return branch.scalar_type() == x.scalar_type() ? branch.add_(x) : x + branch;
 }
 
+/// The residual stream with what a branch's tuners add.
+at::Tensor Tuned(at::Tensor stream, const TransformerBlock& block,
+                 const std::vector<std::shared_ptr<const BranchTuner>>& tuners,
+                 const BranchInput& input) {
+  for (const auto& tuner : tuners) stream.add_(tuner->Delta(block, input));
+  return stream;
+}
+
+/// The block's own queries of `packed`, whose first columns they are.
+at::Tensor OwnQueries(const TransformerBlock& block, const at::Tensor& packed) {
+  if (!block.in_proj.tuners.empty()) return {};
+  return packed.narrow(1, 0, block.shape.heads * block.shape.qk_dim);
+}
+
+/// Sequences of one group, with `tokens` [Lp, width] behind the first place of each, in place of
+/// the `replaced` places there.
+at::Tensor WithTokens(const at::Tensor& x, const SequenceGroup& group, const at::Tensor& tokens,
+                      std::int64_t replaced) {
+  const at::Tensor rows = x.view({group.sequences, group.length, -1});
+  const at::Tensor learned =
+      tokens.to(x.scalar_type()).expand({group.sequences, tokens.size(0), tokens.size(1)});
+  const at::Tensor rest = rows.narrow(1, 1 + replaced, group.length - 1 - replaced);
+  return at::cat({rows.narrow(1, 0, 1), learned, rest}, 1).view({-1, x.size(1)});
+}
+
 /// [sequences] the first place of each, as `like`.
 at::Tensor FirstPlaces(const SequenceGroups& groups, const at::Tensor& like) {
   std::vector<at::Tensor> parts;
@@ -74,99 +99,32 @@ at::Tensor FirstPlaces(const SequenceGroups& groups, const at::Tensor& like) {
 
 }  // namespace
 
-LayerNorm::LayerNorm(FreshWeights& weights, const std::string& name, std::int64_t width)
-    : weight(weights.Constant(name + ".weight", {width}, 1, Role::kNorm)),
-      bias(weights.Constant(name + ".bias", {width}, 0, Role::kNorm)) {}
-
-at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
-  const auto norm = [](const at::Tensor& in, const at::Tensor& gain, const at::Tensor& offset) {
-    return at::layer_norm(in, gain.sizes(), gain, offset, 1e-5);
-  };
-  const at::DeviceType device = x.device().type();
-  const std::optional<at::ScalarType> low = AutocastDtype(device);
-  if (!low) return norm(x, weight, bias);
-  const AutocastGuard off(device, std::nullopt);
-  if (x.scalar_type() != *low) return norm(x, weight, bias).to(*low);
-  // Kernels add up in float32 whatever the types are. The CPU's take float32 weights beside x; a
-  // GPU's want one type. float16 is too narrow for the sums that are these weights' gradients.
-  if (x.is_cpu()) return norm(x, weight, bias);
-  if (*low == at::kHalf) return norm(x.to(weight.scalar_type()), weight, bias).to(*low);
-  return norm(x, weight.to(*low), bias.to(*low));
-}
-
-at::Tensor LayerNorm::Whole(const at::Tensor& x) const {
-  const AutocastGuard off(x.device().type(), std::nullopt);
-  return (*this)(x);
-}
-
 Transformer::Transformer(FreshWeights& weights, const std::string& name,
                          const TransformerOptions& options)
     : options_(options) {
   for (std::size_t i = 0; i < options.blocks.size(); ++i) {
     weights.At(options.tower, BlockPart(static_cast<std::int64_t>(i)));
-    blocks_.push_back(
-        MakeBlock(weights, fmt::format("{}.resblocks.{}.", name, i), options.blocks[i]));
+    blocks_.push_back(MakeBlock(weights, fmt::format("{}.resblocks.{}.", name, i),
+                                options.blocks[i], options.width, std::ssize(options.blocks),
+                                options.start));
   }
 }
 
-Transformer::Block Transformer::MakeBlock(FreshWeights& weights, const std::string& name,
-                                          const BlockShape& shape) const {
-  const std::int64_t width = options_.width;
-  const std::int64_t values = shape.heads * shape.v_dim;
-  const std::int64_t packed = 2 * shape.heads * shape.qk_dim + values;
-  const bool scaled = options_.start == BlockStart::kDepthScaledNormal;
-  const double w = static_cast<double>(width), m = static_cast<double>(shape.ffn);
-  const auto matrix = [&](const std::string& tensor, std::int64_t out, std::int64_t in,
-                          double deviation, double bound) {
-    return scaled ? weights.Normal(tensor, {out, in}, deviation)
-                  : weights.Uniform(tensor, {out, in}, bound);
-  };
-  const double projection = 1 / std::sqrt(w * 2 * static_cast<double>(options_.blocks.size()));
-  const std::string attn = name + "attn.", mlp = name + "mlp.";
-  // Braces: evaluated in the order of a state_dict. Bounds: Xavier's for the packed [3w, w] matrix,
-  // 1/√(inputs) elsewhere.
-  return Block{
-      shape,
-      LayerNorm(weights, name + "ln_1", width),
-      Linear{attn + "in_proj",
-             matrix(attn + "in_proj_weight", packed, width, 1 / std::sqrt(w),
-                    std::sqrt(6 / (w + static_cast<double>(packed)))),
-             weights.Constant(attn + "in_proj_bias", {packed}, 0, Role::kOffset)},
-      Linear{attn + "out_proj",
-             matrix(attn + "out_proj.weight", width, values, projection,
-                    1 / std::sqrt(static_cast<double>(values))),
-             weights.Constant(attn + "out_proj.bias", {width}, 0, Role::kOffset)},
-      LayerNorm(weights, name + "ln_2", width),
-      Linear{mlp + "c_fc",
-             matrix(mlp + "c_fc.weight", shape.ffn, width, 1 / std::sqrt(2 * w), 1 / std::sqrt(w)),
-             weights.Uniform(mlp + "c_fc.bias", {shape.ffn}, 1 / std::sqrt(w), Role::kOffset)},
-      Linear{mlp + "c_proj",
-             matrix(mlp + "c_proj.weight", width, shape.ffn, projection, 1 / std::sqrt(m)),
-             weights.Uniform(mlp + "c_proj.bias", {width}, 1 / std::sqrt(m), Role::kOffset)}};
-}
-
-std::vector<at::Tensor> Transformer::Block::parameters() const {
-  std::vector<at::Tensor> all;
-  for (const auto& of : {ln_1.parameters(), in_proj.parameters(), out_proj.parameters(),
-                         ln_2.parameters(), c_fc.parameters(), c_proj.parameters()}) {
-    all.insert(all.end(), of.begin(), of.end());
-  }
-  return all;
-}
-
-at::Tensor Transformer::Attend(const Block& block, const at::Tensor& x,
-                               const SequenceGroups& groups) const {
-  const std::vector<at::Tensor> packed = PartsOf(block.in_proj(block.ln_1(x)), PlacesOf(groups));
+at::Tensor Transformer::Attend(const TransformerBlock& block, const BranchInput& in) const {
+  const at::Tensor all = block.in_proj(block.ln_1(in.x));
+  const std::vector<at::Tensor> packed = PartsOf(all, PlacesOf(in.groups));
   std::vector<at::Tensor> mixed;  // [places, heads · v] each
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    mixed.push_back(MixAll(block.shape, packed[i], groups[i]));
+  for (std::size_t i = 0; i < in.groups.size(); ++i) {
+    mixed.push_back(MixAll(block, packed[i], in.groups[i]));
   }
-  return Added(block.out_proj(Joined(mixed)), x);
+  const at::Tensor sum = Added(block.out_proj(Joined(mixed)), in.x);
+  if (block.tuners.mha.empty()) return sum;
+  return Tuned(sum, block, block.tuners.mha, {in.x, in.groups, in.last, OwnQueries(block, all)});
 }
 
-at::Tensor Transformer::MixAll(const BlockShape& shape, const at::Tensor& packed,
+at::Tensor Transformer::MixAll(const TransformerBlock& block, const at::Tensor& packed,
                                const SequenceGroup& group) const {
-  const auto [heads, qk, v, ffn] = shape;
+  const auto [heads, qk, v, ffn] = block.shape;
   const auto [batch, n] = group;
   std::vector<at::Tensor> qkv;
   if (qk == v) {
@@ -177,12 +135,14 @@ at::Tensor Transformer::MixAll(const BlockShape& shape, const at::Tensor& packed
       qkv.push_back(part.view({batch, n, heads, -1}).transpose(1, 2));
     }
   }
-  const at::Tensor mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0,
-                                                            options_.causal);  // [b, heads, n, ·]
+  const at::Tensor mixed =  // [b, heads, n, ·]
+      block.tuners.attention
+          ? block.tuners.attention->Mix(block, {qkv[0], qkv[1], qkv[2], options_.causal})
+          : at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0, options_.causal);
   return mixed.transpose(1, 2).reshape({packed.size(0), heads * v});
 }
 
-at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x,
+at::Tensor Transformer::AttendFrom(const TransformerBlock& block, const at::Tensor& x,
                                    const SequenceGroups& groups, const at::Tensor& rows,
                                    const at::Tensor& pool) const {
   const auto [heads, qk, v, ffn] = block.shape;
@@ -190,26 +150,30 @@ at::Tensor Transformer::AttendFrom(const Block& block, const at::Tensor& x,
   const std::vector<Linear> in = block.in_proj.Split({heads * qk, heads * (qk + v)});
   std::vector<std::int64_t> sequences;
   for (const SequenceGroup& group : groups) sequences.push_back(group.sequences);
-  const std::vector<at::Tensor> q = PartsOf(in[0](normal.index_select(0, rows)), sequences),
+  const at::Tensor queries = in[0](normal.index_select(0, rows));
+  const std::vector<at::Tensor> q = PartsOf(queries, sequences),
                                 packed = PartsOf(in[1](normal), PlacesOf(groups)),
                                 read = PartsOf(pool, sequences);
   std::vector<at::Tensor> mixed;  // [sequences, heads · v] each
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    mixed.push_back(MixFrom(block.shape, q[i], packed[i], read[i]));
+    mixed.push_back(MixFrom(block, q[i], packed[i], read[i]));
   }
-  return Added(block.out_proj(Joined(mixed)), x.index_select(0, rows));
+  const at::Tensor stream = x.index_select(0, rows);
+  const at::Tensor sum = Added(block.out_proj(Joined(mixed)), stream);
+  if (block.tuners.mha.empty()) return sum;
+  return Tuned(sum, block, block.tuners.mha, {.x = stream, .queries = OwnQueries(block, queries)});
 }
 
 /// q [batch, heads · qk] against keys and values [batch · n, heads · (qk + v)].
-at::Tensor Transformer::MixFrom(const BlockShape& shape, const at::Tensor& q,
+at::Tensor Transformer::MixFrom(const TransformerBlock& block, const at::Tensor& q,
                                 const at::Tensor& packed, const at::Tensor& pool) const {
-  const auto [heads, qk, v, ffn] = shape;
+  const auto [heads, qk, v, ffn] = block.shape;
   const std::int64_t batch = q.size(0), n = packed.size(0) / batch;
   at::Tensor seen;  // [batch, n]: keys up to the position that is read
   if (options_.causal) {
     seen = at::arange(n, pool.options()).unsqueeze(0).le(pool.unsqueeze(1));
   }
-  if (!packed.is_cpu()) {
+  if (!packed.is_cpu() && !block.tuners.attention) {
     const std::vector<at::Tensor> kv =
         packed.view({batch, n, heads * (qk + v)}).split_with_sizes({heads * qk, heads * v}, 2);
     return AttendOnce(q.view({batch, heads, qk}), kv[0], kv[1],
@@ -223,45 +187,86 @@ at::Tensor Transformer::MixFrom(const BlockShape& shape, const at::Tensor& q,
       kv.push_back(part.view({batch, n, heads, -1}).transpose(1, 2));
     }
   }
-  std::optional<at::Tensor> mask;
-  if (seen.defined()) mask = seen.view({batch, 1, 1, n});
-  return at::scaled_dot_product_attention(q.view({batch, 1, heads, qk}).transpose(1, 2), kv[0],
-                                          kv[1], mask)
-      .transpose(1, 2)
-      .reshape({batch, heads * v});
+  if (seen.defined()) seen = seen.view({batch, 1, 1, n});
+  const at::Tensor one = q.view({batch, 1, heads, qk}).transpose(1, 2);
+  const at::Tensor mixed =
+      block.tuners.attention
+          ? block.tuners.attention->Mix(block, {.q = one, .k = kv[0], .v = kv[1], .seen = seen})
+          : at::scaled_dot_product_attention(one, kv[0], kv[1],
+                                             seen.defined() ? std::optional(seen) : std::nullopt);
+  return mixed.transpose(1, 2).reshape({batch, heads * v});
 }
 
-at::Tensor Transformer::AddMlp(const Block& block, const at::Tensor& x) const {
-  const at::Tensor inner = block.c_fc(block.ln_2(x));
+at::Tensor Transformer::AddMlp(const TransformerBlock& block, const BranchInput& in) const {
+  const at::Tensor inner = block.c_fc(block.ln_2(in.x));
   const at::Tensor active = options_.quick_gelu ? QuickGelu(inner) : at::gelu(inner);
-  return Added(block.c_proj(active), x);
+  return Tuned(Added(block.c_proj(active), in.x), block, block.tuners.ffn, in);
 }
 
-at::Tensor Transformer::Run(const Block& block, const at::Tensor& x,
+at::Tensor Transformer::Run(const TransformerBlock& block, const at::Tensor& x,
                             std::function<at::Tensor(const at::Tensor&)> part) const {
   if (!grad_checkpointing_) return part(x);
   return Recomputed(std::move(part), x, block.parameters());
 }
 
-at::Tensor Transformer::RunWhole(const Block& block, const at::Tensor& x,
-                                 const SequenceGroups& groups) const {
-  return Run(block, x, [this, &block, groups](const at::Tensor& in) {
-    return AddMlp(block, Attend(block, in, groups));
+// Learned tokens in front of a block; of the first, or in place of those of the block before.
+void Transformer::Enter(std::size_t block, at::Tensor& x, SequenceGroups& groups) const {
+  const at::Tensor learned =
+      tokens_ ? tokens_->Before(static_cast<std::int64_t>(block)) : at::Tensor();
+  if (!learned.defined()) return;
+  const std::int64_t more = block == 0 ? tokens_->tokens() : 0;
+  const std::vector<at::Tensor> parts = PartsOf(x, PlacesOf(groups));
+  std::vector<at::Tensor> entered;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    entered.push_back(WithTokens(parts[i], groups[i], learned, tokens_->tokens() - more));
+    groups[i].length += more;
+  }
+  x = Joined(entered);
+}
+
+at::Tensor Transformer::RunWhole(std::size_t number, const at::Tensor& x,
+                                 const SequenceGroups& groups, const at::Tensor& last) const {
+  const TransformerBlock& block = blocks_[number];
+  return Run(block, x, [this, &block, groups, last](const at::Tensor& in) {
+    const BranchInput whole{in, groups, last};
+    const at::Tensor y = AddMlp(block, {Attend(block, whole), groups, last});
+    return Tuned(y, block, block.tuners.block, whole);
   });
 }
 
-at::Tensor Transformer::Forward(at::Tensor x, const SequenceGroups& groups,
+at::Tensor Transformer::RunLast(const at::Tensor& x, const SequenceGroups& groups,
                                 const at::Tensor& pool) const {
-  for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) x = RunWhole(blocks_[i], x, groups);
-  const Block& last = blocks_.back();
+  const TransformerBlock& block = blocks_.back();
   const at::Tensor rows = FirstPlaces(groups, pool).add_(pool);
-  return Run(last, x, [this, &last, groups, rows, pool](const at::Tensor& in) {
-    return AddMlp(last, AttendFrom(last, in, groups, rows, pool));
+  if (block.tuners.need_all_rows()) {
+    return RunWhole(blocks_.size() - 1, x, groups, LastOf(pool)).index_select(0, rows);
+  }
+  return Run(block, x, [this, &block, groups, rows, pool](const at::Tensor& in) {
+    const at::Tensor y = AddMlp(block, {.x = AttendFrom(block, in, groups, rows, pool)});
+    if (block.tuners.block.empty()) return y;
+    return Tuned(y, block, block.tuners.block, {.x = in.index_select(0, rows)});
   });
 }
 
-at::Tensor Transformer::ForwardAll(at::Tensor x, const SequenceGroups& groups) const {
-  for (const Block& block : blocks_) x = RunWhole(block, x, groups);
+// Places behind it are padding in a causal tower; others have none.
+at::Tensor Transformer::LastOf(const at::Tensor& pool) const {
+  return options_.causal ? pool : at::Tensor();
+}
+
+at::Tensor Transformer::Forward(at::Tensor x, SequenceGroups groups, const at::Tensor& pool) const {
+  for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) {
+    Enter(i, x, groups);
+    x = RunWhole(i, x, groups, LastOf(pool));
+  }
+  Enter(blocks_.size() - 1, x, groups);
+  return RunLast(x, groups, pool);
+}
+
+at::Tensor Transformer::ForwardAll(at::Tensor x, SequenceGroups groups) const {
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    Enter(i, x, groups);
+    x = RunWhole(i, x, groups, {});
+  }
   return x;
 }
 

@@ -4,40 +4,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "trainer/model/block.h"
 #include "trainer/model/caption_groups.h"
 #include "trainer/model/fresh_weights.h"
-#include "trainer/model/linear.h"
 
 namespace fastclip {
-
-/// PyTorch's LayerNorm over the last dimension.
-///
-/// Under autocast, on every device: statistics in float32, the result in autocast's type. Left to
-/// itself, autocast would use float32 throughout on a GPU, and twice the bytes.
-struct LayerNorm {
-  LayerNorm(FreshWeights& weights, const std::string& name, std::int64_t width);
-  at::Tensor operator()(const at::Tensor& x) const;
-  /// Without autocast: the result in x's type.
-  at::Tensor Whole(const at::Tensor& x) const;
-  std::vector<at::Tensor> parameters() const { return {weight, bias}; }
-
-  at::Tensor weight, bias;
-};
-
-/// Initialization of a block. OpenCLIP uses PyTorch's defaults for the image tower, and normals
-/// whose deviation shrinks with depth for the text tower.
-enum class BlockStart { kTorchDefault, kDepthScaledNormal };
-
-/// Sizes of a block; blocks of one tower can differ.
-struct BlockShape {
-  std::int64_t heads;
-  std::int64_t qk_dim;  ///< per head, of queries and keys
-  std::int64_t v_dim;   ///< per head, of values
-  std::int64_t ffn;     ///< width of the MLP
-};
 
 struct TransformerOptions {
   Tower tower;
@@ -66,39 +42,42 @@ class Transformer {
   /// width], which holds the groups one after the other. Only attention is computed group by group.
   /// Activations are 2-d, so that residual sums can run in place (a view could not). x's type is
   /// that of the residual stream: float32, or autocast's.
-  at::Tensor Forward(at::Tensor x, const SequenceGroups& groups, const at::Tensor& pool) const;
+  at::Tensor Forward(at::Tensor x, SequenceGroups groups, const at::Tensor& pool) const;
   /// Features of all positions, [places, width].
-  at::Tensor ForwardAll(at::Tensor x, const SequenceGroups& groups) const;
+  at::Tensor ForwardAll(at::Tensor x, SequenceGroups groups) const;
+
+  /// To attach tuners to.
+  std::vector<TransformerBlock>& blocks() { return blocks_; }
+  const std::vector<TransformerBlock>& blocks() const { return blocks_; }
+  bool has_tokens() const { return tokens_ != nullptr; }
+  /// REQUIRES: features are read at place 0.
+  void set_tokens(std::shared_ptr<const TokenTuner> tokens) { tokens_ = std::move(tokens); }
 
   /// If on, keeps only each block's input and recomputes the block in the backward pass.
   void set_grad_checkpointing(bool on) { grad_checkpointing_ = on; }
 
  private:
-  struct Block {
-    BlockShape shape;
-    LayerNorm ln_1;
-    Linear in_proj;  // rows of q, k, v: heads · qk_dim twice, heads · v_dim
-    Linear out_proj;
-    LayerNorm ln_2;
-    Linear c_fc, c_proj;
-
-    std::vector<at::Tensor> parameters() const;
-  };
-  Block MakeBlock(FreshWeights& weights, const std::string& name, const BlockShape& shape) const;
-  at::Tensor Attend(const Block& block, const at::Tensor& x, const SequenceGroups& groups) const;
-  at::Tensor MixAll(const BlockShape& shape, const at::Tensor& packed,
-                    const SequenceGroup& group) const;
-  at::Tensor AttendFrom(const Block& block, const at::Tensor& x, const SequenceGroups& groups,
-                        const at::Tensor& rows, const at::Tensor& pool) const;
-  at::Tensor MixFrom(const BlockShape& shape, const at::Tensor& q, const at::Tensor& packed,
+  void Enter(std::size_t block, at::Tensor& x, SequenceGroups& groups) const;
+  at::Tensor RunWhole(std::size_t block, const at::Tensor& x, const SequenceGroups& groups,
+                      const at::Tensor& last) const;
+  at::Tensor RunLast(const at::Tensor& x, const SequenceGroups& groups,
                      const at::Tensor& pool) const;
-  at::Tensor AddMlp(const Block& block, const at::Tensor& x) const;
-  at::Tensor Run(const Block& block, const at::Tensor& x,
+  at::Tensor Run(const TransformerBlock& block, const at::Tensor& x,
                  std::function<at::Tensor(const at::Tensor&)> part) const;
-  at::Tensor RunWhole(const Block& block, const at::Tensor& x, const SequenceGroups& groups) const;
+  at::Tensor Attend(const TransformerBlock& block, const BranchInput& in) const;
+  at::Tensor MixAll(const TransformerBlock& block, const at::Tensor& packed,
+                    const SequenceGroup& group) const;
+  at::Tensor AttendFrom(const TransformerBlock& block, const at::Tensor& x,
+                        const SequenceGroups& groups, const at::Tensor& rows,
+                        const at::Tensor& pool) const;
+  at::Tensor MixFrom(const TransformerBlock& block, const at::Tensor& q, const at::Tensor& packed,
+                     const at::Tensor& pool) const;
+  at::Tensor AddMlp(const TransformerBlock& block, const BranchInput& in) const;
+  at::Tensor LastOf(const at::Tensor& pool) const;
 
   TransformerOptions options_;
-  std::vector<Block> blocks_;
+  std::vector<TransformerBlock> blocks_;
+  std::shared_ptr<const TokenTuner> tokens_;
   bool grad_checkpointing_ = false;
 };
 

@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "pipeline/base/printable.h"
+#include "trainer/model/dropout.h"
 #include "trainer/model/fresh_weights.h"
 #include "trainer/model/modified_resnet.h"
 #include "trainer/model/text_transformer.h"
@@ -124,6 +125,26 @@ struct ClipModel::Impl {
     }
   }
 
+  Transformer* transformer(Tower tower) {
+    if (tower == Tower::kText) return &text.transformer();
+    auto* vit = std::get_if<VisionTransformer>(&visual);
+    return vit ? &vit->transformer() : nullptr;
+  }
+
+  /// Calls visit(tuner, map) for all tuners of linear maps.
+  template <class Visit>
+  void ForLinearTuners(const Visit& visit) {
+    for (const Tower tower : {Tower::kImage, Tower::kText}) {
+      Transformer* const blocks = transformer(tower);
+      if (!blocks) continue;
+      for (const TransformerBlock& block : blocks->blocks()) {
+        for (const Linear* map : {&block.in_proj, &block.out_proj, &block.c_fc, &block.c_proj}) {
+          for (const auto& tuner : map->tuners) visit(*tuner, *map);
+        }
+      }
+    }
+  }
+
   ModelConfig config;
   bool image_mode_is_fixed;  // the image tower runs as in evaluation
   ImageTower visual;
@@ -131,7 +152,9 @@ struct ClipModel::Impl {
   at::Tensor logit_scale;
   at::Tensor logit_bias;
   std::vector<Parameter> described;
-  NamedTensors parameters, trainable;
+  NamedTensors parameters, trainable, added;
+  bool adapted = false;
+  std::shared_ptr<DropoutKey> dropout = std::make_shared<DropoutKey>();
   NamedTensors buffers;  // of a ResNet: OpenCLIP's causal mask is not saved
 };
 
@@ -146,20 +169,51 @@ ClipModel::ClipModel(const ModelConfig& config, std::uint64_t seed, double init_
   impl_ = std::make_unique<Impl>(config, weights, init_temperature, lock);
 }
 
+ClipModel::ClipModel(ClipModel&&) noexcept = default;
 ClipModel::~ClipModel() = default;
 
 const ModelConfig& ClipModel::config() const { return impl_->config; }
-const NamedTensors& ClipModel::parameters() const { return impl_->parameters; }
+const NamedTensors& ClipModel::parameters() const {
+  impl_->ForLinearTuners([](const LinearTuner& tuner, const Linear& map) { tuner.WriteTo(map); });
+  return impl_->parameters;
+}
 const std::vector<Parameter>& ClipModel::described() const { return impl_->described; }
 const NamedTensors& ClipModel::trainable() const { return impl_->trainable; }
 const NamedTensors& ClipModel::buffers() const { return impl_->buffers; }
 at::Tensor ClipModel::logit_scale() const { return impl_->logit_scale; }
 at::Tensor ClipModel::logit_bias() const { return impl_->logit_bias; }
 
+bool ClipModel::adapted() const { return impl_->adapted; }
+const std::shared_ptr<DropoutKey>& ClipModel::dropout() const { return impl_->dropout; }
+const NamedTensors& ClipModel::added() const { return impl_->added; }
+
+Transformer* ClipModel::transformer(Tower tower) { return impl_->transformer(tower); }
+const Transformer* ClipModel::transformer(Tower tower) const { return impl_->transformer(tower); }
+
+void ClipModel::Adapt(const std::function<bool(const Parameter&)>& stays,
+                      std::vector<Parameter> added) {
+  impl_->adapted = true;
+  impl_->trainable.clear();
+  for (const Parameter& parameter : impl_->described) {
+    parameter.tensor.set_requires_grad(parameter.tensor.requires_grad() && stays(parameter));
+    if (parameter.tensor.requires_grad()) {
+      impl_->trainable.emplace_back(parameter.name, parameter.tensor);
+    }
+  }
+  for (Parameter& parameter : added) {
+    impl_->added.emplace_back(parameter.name, parameter.tensor);
+    impl_->trainable.push_back(impl_->added.back());
+    impl_->described.push_back(std::move(parameter));
+  }
+}
+
 std::vector<NamedShape> ClipModel::shapes() const {
+  const std::size_t own = impl_->parameters.size();
   std::vector<NamedShape> shapes;
-  for (const Parameter& of : impl_->described)
+  for (std::size_t i = 0; i < own; ++i) {
+    const Parameter& of = impl_->described[i];
     shapes.push_back({of.name, of.tensor.sizes().vec(), of.role == Role::kAdded});
+  }
   for (const auto& [name, tensor] : impl_->buffers) shapes.push_back({name, tensor.sizes().vec()});
   return shapes;
 }
@@ -178,6 +232,7 @@ void ClipModel::Load(const NamedTensors& tensors, const std::string& where) {
       target.copy_(found->second.reshape(target.sizes()));
     }
   }
+  impl_->ForLinearTuners([](const LinearTuner& tuner, const Linear& map) { tuner.TakeFrom(map); });
 }
 
 void ClipModel::SyncBatchNormOver(Communicator& comm) {

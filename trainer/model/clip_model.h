@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -63,6 +64,9 @@ struct ModelConfig {
 /// positive.
 void CheckModelConfig(const ModelConfig& config);
 
+class Transformer;
+struct DropoutKey;
+
 /// Both towers and `logit_scale`, with OpenCLIP's parameter names, shapes and initialization.
 class ClipModel {
  public:
@@ -70,10 +74,12 @@ class ClipModel {
   /// std::invalid_argument for an invalid config or lock.
   ClipModel(const ModelConfig& config, std::uint64_t seed, double init_temperature,
             at::ScalarType dtype, const LockOptions& lock = {}, at::Device device = at::kCPU);
+  ClipModel(ClipModel&&) noexcept;
   ~ClipModel();
 
   const ModelConfig& config() const;
-  /// All parameters, also locked ones, in OpenCLIP's state_dict order, as saved.
+  /// All parameters, also locked ones, in OpenCLIP's state_dict order, as saved. With what tuners
+  /// train of them, but without what tuners add.
   const NamedTensors& parameters() const;
   /// The same with tower, role and part of each.
   const std::vector<Parameter>& described() const;
@@ -86,9 +92,21 @@ class ClipModel {
 
   /// Names and shapes of parameters and buffers, for CheckWeightsFit().
   std::vector<NamedShape> shapes() const;
-  /// Copies tensors by name into parameters and buffers. Throws like CheckWeightsFit(), before it
-  /// copies anything.
+  /// Copies tensors by name into parameters and buffers; tuners that train a part of them start
+  /// from it. Throws like CheckWeightsFit(), before it copies anything.
   void Load(const NamedTensors& tensors, const std::string& where);
+
+  /// The transformer of a tower, to attach tuners to; null for a ResNet.
+  Transformer* transformer(Tower tower);
+  const Transformer* transformer(Tower tower) const;
+  /// Freezes what `stays` refuses and adds parameters of tuners, which then belong to described()
+  /// and trainable(), but not to parameters(): they are no part of the model's own file.
+  void Adapt(const std::function<bool(const Parameter&)>& stays, std::vector<Parameter> added);
+  bool adapted() const;               ///< Adapt() was called
+  const NamedTensors& added() const;  ///< what it added
+
+  /// What masks of dropout are drawn from; only tuners have dropout. See DropoutScope.
+  const std::shared_ptr<DropoutKey>& dropout() const;
 
   /// Activation checkpointing in all transformer blocks: less memory, a second forward pass,
   /// bit-identical results. A ResNet's stages keep their activations.

@@ -75,6 +75,10 @@ at::Tensor FreshWeights::Constant(const std::string& name, const Shape& shape, d
   return Keep(name, role, at::full(shape, value, at::kDouble));
 }
 
+at::Tensor FreshWeights::Copy(const std::string& name, const at::Tensor& values, Role role) {
+  return Keep(name, role, values.detach().clone());
+}
+
 at::Tensor FreshWeights::Buffer(const std::string& name, const Shape& shape, double value) {
   buffers_.emplace_back(name, at::full(shape, value, at::TensorOptions(dtype_).device(device_)));
   return buffers_.back().second;

@@ -35,6 +35,7 @@ class FreshWeights {
   at::Tensor Uniform(const std::string& name, const Shape& shape, double bound,  ///< in ±bound
                      Role role = Role::kMatrix);
   at::Tensor Constant(const std::string& name, const Shape& shape, double value, Role role);
+  at::Tensor Copy(const std::string& name, const at::Tensor& values, Role role);
 
   /// A tensor that is saved but not trained: no gradient, written by its owner.
   at::Tensor Buffer(const std::string& name, const Shape& shape, double value);

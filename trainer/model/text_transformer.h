@@ -17,6 +17,7 @@ class TextTransformer {
   /// of the causal mask, any n beyond the last position gives the same result, and so do groups.
   at::Tensor Forward(const at::Tensor& tokens, const at::Tensor& pool,
                      const CaptionGroups& of) const;
+  Transformer& transformer() { return transformer_; }
   void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
   /// Precision::text_residual_fp32.
   void set_residual_fp32(bool on) { residual_fp32_ = on; }

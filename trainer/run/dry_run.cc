@@ -36,12 +36,12 @@
 namespace fastclip {
 namespace {
 
-double Millions(const ClipModel& model, const std::function<bool(const Parameter&)>& of) {
+double Elements(const ClipModel& model, const std::function<bool(const Parameter&)>& of) {
   double count = 0;
   for (const Parameter& parameter : model.described()) {
     if (of(parameter)) count += static_cast<double>(parameter.tensor.numel());
   }
-  return 1e-6 * count;
+  return count;
 }
 
 /// A run as a start would open it, in the same order.
@@ -116,17 +116,22 @@ class PlannedRun {
 
   void DescribeModel() {
     const auto image = [](const Parameter& of) { return of.tower == Tower::kImage; };
-    lines_.Add("model",
-               "{}: {:.1f} M parameters (image {:.1f} M, text {:.1f} M); {:.1f} M trainable",
-               shape_.model.name, Millions(model_, [](auto&) { return true; }),
-               Millions(model_, image), Millions(model_, [&](auto& of) { return !image(of); }),
-               Millions(model_, [](auto& of) { return of.tensor.requires_grad(); }));
+    lines_.Add(
+        "model", "{}: {} parameters (image {}, text {}); {} trainable", shape_.model.name,
+        DescribeElements(Elements(model_, [](auto&) { return true; })),
+        DescribeElements(Elements(model_, image)),
+        DescribeElements(Elements(model_, [&](auto& of) { return !image(of); })),
+        DescribeElements(Elements(model_, [](auto& of) { return of.tensor.requires_grad(); })));
+    for (const std::string& line : DescribeTuners(model_, config_->adapt)) {
+      lines_.Add("adapt", "{}", line);
+    }
     lines_.Add("tokenizer", "{}: vocabulary {}, context length {}; {}", config_->data.tokenizer,
                shape_.tokenizer->vocab_size(), shape_.model.text.context_length, TrimOf(*config_));
     const DeviceChoice& chosen = config_.device_choice();
     lines_.Add("device", "{}{}; precision {}", config_->train.device,
                chosen.why.empty() ? "" : ": " + chosen.why, config_->train.precision);
     Warn(SettingWarnings(*config_));
+    if (const std::string crowded = CrowdedRanks(config_); !crowded.empty()) Warn({crowded});
     if (chosen.warn) Warn({"the run will use the CPU, although there may be a GPU"});
     const std::string& pinned = config_.cores().line;
     lines_.Add("threads", "{}{}", config_.DescribeThreads(), pinned.empty() ? "" : "; " + pinned);
@@ -283,7 +288,8 @@ class PlannedRun {
     if (found_) return DescribeTheResume();
     lines_.Add("run folder", "{}{}{}", config_->run,
                std::filesystem::exists(config_->run) ? "" : " (not created)",
-               config_->resume ? "; no checkpoint yet, so a new run starts" : "");
+               config_->resume ? "; no checkpoint yet" : "");
+    if (config_->resume) Warn({NothingToResume(*config_)});
   }
 
   void DescribeTheResume() {

@@ -65,18 +65,19 @@ RankMemory MemoryOf(const TrainConfig& config, const ModelConfig& model_config,
   const double number = precision.parameters == at::kDouble ? 8 : 4;
   const auto size = static_cast<double>(model_config.vision.image_size);
   const bool state_there = !on_gpu || SampleTable::BelongsOnDevice(config.train.state, state);
-  return {.weights = BytesOf(model.parameters()) + BytesOf(model.buffers()),
-          .gradients = BytesOf(model.trainable()),
-          .moments = BytesOf(optimizer.state()),
-          .state = state_there ? state : 0,
-          .row = static_cast<double>(ActivationBytesPerRow(
-              model_config, config.model.lock, precision, config.train.grad_checkpointing, on_gpu)),
-          .image = 3 * size * size * number,
-          .features = 2 * static_cast<double>(model_config.embed_dim) * number,
-          .number = number,
-          .on_gpu = on_gpu,
-          .ranks = ranks,
-          .micro_batches = config.train.micro_batches};
+  return {
+      .weights = BytesOf(model.parameters()) + BytesOf(model.added()) + BytesOf(model.buffers()),
+      .gradients = BytesOf(model.trainable()),
+      .moments = BytesOf(optimizer.state()),
+      .state = state_there ? state : 0,
+      .row = static_cast<double>(ActivationBytesPerRow(model_config, config.model.lock, precision,
+                                                       config.train.grad_checkpointing, on_gpu)),
+      .image = 3 * size * size * number,
+      .features = 2 * static_cast<double>(model_config.embed_dim) * number,
+      .number = number,
+      .on_gpu = on_gpu,
+      .ranks = ranks,
+      .micro_batches = config.train.micro_batches};
 }
 
 std::string DescribeFit(const RankMemory& memory, double bytes) {
@@ -108,10 +109,14 @@ std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory,
                                 : fmt::format("one of {} micro-batches", memory.micro_batches));
   const char* const whole = memory.ranks == 1 ? "in total" : "per rank";
   if (!memory.on_gpu) {
-    lines.Add("", "about {} {}", DescribeBytes(rank), whole);
+    const double all = rank * memory.ranks;  // on this host
+    const std::string of_all =
+        memory.ranks == 1 ? "" : fmt::format(", {} for all {}", DescribeBytes(all), memory.ranks);
+    lines.Add("", "about {} {}{}", DescribeBytes(rank), whole, of_all);
     const auto free = static_cast<double>(AvailableMemory());
-    if (free <= 0 || rank * memory.ranks <= free) return "";
-    return fmt::format("only {} of memory is free; {}", DescribeBytes(free), kKeys);
+    if (free <= 0 || all <= free) return "";
+    return fmt::format("only {} of memory is free, the run needs about {}; {}", DescribeBytes(free),
+                       DescribeBytes(all), kKeys);
   }
   lines.Add("", "about {} of GPU memory {}, {} of it for the objective, CUDA and its libraries",
             DescribeBytes(rank), whole, DescribeBytes(memory.Besides(plan.rows)));

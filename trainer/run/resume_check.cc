@@ -133,12 +133,12 @@ void RefuseOtherRun(const FoundCheckpoint& found, const RunNow& now) {
   }
   if (others.empty()) return;
   throw ConfigError(fmt::format(
-      "{}:{}{}To resume, leave this as it was: {} {} resume=true uses the run's own "
-      "config. With other values, start a new run from this one with run=ANOTHER_FOLDER "
+      "{}:{}{}To resume, leave this as it was: {} {} {}. With other values, start a new run from "
+      "this one with run=ANOTHER_FOLDER "
       "train.init={} (keeps the weights, and the estimators if data and objective are the same; "
       "restarts the optimizer state, the schedules and the data order)",
       found.path, others.text(), others.end(), SuggestedCommand("train"), ShellWord(now.config.run),
-      found.path));
+      kUsesOwnConfig, found.path));
 }
 
 std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunNow& now) {
@@ -151,7 +151,11 @@ std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunN
         "keys cannot be listed"};
   }
   const std::vector<ChangedKey> changed = ChangedKeys(values, now.values);
-  for (const ChangedKey& key : changed) lines.push_back("resume: " + Describe(key));
+  for (const ChangedKey& key : changed) {
+    const bool derived = key.name == "gamma.min" && now.config.gamma.schedule == "advice";
+    lines.push_back("resume: " + Describe(key) +
+                    (derived ? ", follows from train.epochs (gamma.schedule = \"advice\")" : ""));
+  }
   const std::int64_t steps = now.plan.steps(now.config.train.epochs);
   if (found.meta.step >= steps) {
     lines.push_back(
@@ -182,6 +186,10 @@ std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, s
       "bit-identical",
       Counted(meta.threads, "thread"), Counted(meta.world_size, "rank"), Counted(threads, "thread"),
       Counted(ranks, "rank"));
+}
+
+std::string NothingToResume(const TrainConfig& config) {
+  return fmt::format("resume = true, but {} has no checkpoint: a new run starts there", config.run);
 }
 
 std::string HowToResume(const TrainConfig& config, const std::string& failure) {

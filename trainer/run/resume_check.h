@@ -24,6 +24,9 @@ struct RunNow {
   std::uint64_t vocabulary_hash = 0;
 };
 
+/// In the message of RefuseOtherRun where the run's own config would do.
+inline constexpr const char* kUsesOwnConfig = "resume=true uses the run's own config";
+
 /// Refuses a resume in which a step would get other samples, or the saved state another meaning:
 /// other data, order, batch size, objective, model, tokenizer, optimizer or locks. Throws
 /// ConfigError with each key, both values, and what to do instead. Values that the checkpoint does
@@ -36,6 +39,9 @@ std::vector<std::string> DescribeResume(const FoundCheckpoint& found, const RunN
 
 /// A note that results differ in rounding, for a resume with other threads or ranks; else "".
 std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, std::int64_t ranks);
+
+/// For a resume of a run folder without a checkpoint.
+std::string NothingToResume(const TrainConfig& config);
 
 /// The command that resumes a run that ended by `failure`. If that names a limit on bad records,
 /// the command raises it: the run would stop at the same record again.

@@ -8,6 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <unordered_set>
 #include <vector>
 
@@ -75,26 +76,41 @@ std::string NameOf(const json& file) {
   return fmt::format("{}/{}", file.value("part", 0), file.value("name", ""));
 }
 
+bool HaveSameRecords(const json& a, const json& b) {
+  return a.value("records", json()) == b.value("records", json()) &&
+         a.value("hash", json()) == b.value("hash", json());
+}
+
 /// Describes how the files of `before` and `now`, identified by `key`, differ.
 std::string Compare(const std::vector<json>& before, const std::vector<json>& now,
                     std::string (*key)(const json&)) {
   std::map<std::string, const json*> are;
   for (const json& file : now) are.emplace(key(file), &file);
+  std::set<std::string> were;
+  for (const json& file : before) were.insert(key(file));
+  /// The file that is not under its old name, but has the same records.
+  const auto renamed = [&](const json& was) {
+    return std::ranges::find_if(are, [&](const auto& named) {
+      return !were.contains(named.first) && HaveSameRecords(*named.second, was) &&
+             named.second->value("part", 0) == was.value("part", 0);
+    });
+  };
   std::string first;
   std::int64_t count = 0;
-  const auto note = [&](const json& file, const char* what) {
-    if (++count == 1) first = fmt::format("{} {}", file.value("path", ""), what);
+  const auto note = [&](const json& file, const std::string& what) {
+    if (++count == 1) first = fmt::format("{} {}", PathOf(file), what);
   };
   for (const json& was : before) {
-    const auto found = are.find(key(was));
-    if (found == are.end()) {
+    auto found = are.find(key(was));
+    if (found != are.end()) {
+      if (!HaveSameRecords(*found->second, was)) note(*found->second, "has different records");
+    } else if (found = renamed(was); found != are.end()) {
+      note(was, fmt::format("is {} now, with the same records (a file's name is part of the hash, "
+                            "its folder is not: give it its old name)",
+                            PathOf(*found->second)));
+    } else {
       note(was, "is no longer in the list");
       continue;
-    }
-    const json& is = *found->second;
-    if (is.value("records", json()) != was.value("records", json()) ||
-        is.value("hash", json()) != was.value("hash", json())) {
-      note(is, "has different records");
     }
     are.erase(found);
   }

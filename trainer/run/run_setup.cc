@@ -16,6 +16,7 @@
 #include "pipeline/sources/sample_advice.h"
 #include "pipeline/sources/skip_advice.h"
 #include "pipeline/sources/table_layout.h"
+#include "trainer/adapt/s2ft.h"
 #include "trainer/config/config_keys.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/run_data.h"
@@ -78,6 +79,7 @@ std::string WithKeys(std::string text) {
   static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
       {"--image-key", "data.image_key"},
       {"--caption-key", "data.caption_key"},
+      {"--classes", "eval.zeroshot_classes"},
       {"--label-key", "eval.zeroshot_label_key"},
       {"--separator", "data.separator"}};
   for (const auto& [option, key] : kNames) {
@@ -93,25 +95,43 @@ std::string WithKeys(std::string text) {
   return text;
 }
 
+namespace {
+
+/// What to do about a list of `key` that cannot be opened.
+std::string AdviceOnList(const std::string& key, const std::string& list,
+                         std::string_view failure) {
+  if (failure.find("all indexed files are missing") != failure.npos) {
+    return fmt::format(
+        ". If the files moved, set {}=NEW/PATH: under the same names they are the same data", key);
+  }
+  if (list.find("build/quickstart/") != list.npos) return "; tools/quickstart.sh makes these files";
+  return key == "data.val" ? "; set data.val to held-out data, or data.val= for none" : "";
+}
+
+}  // namespace
+
 OpenedSource OpenListOf(const LoadedConfig& config, const std::string& key, const std::string& list,
                         const SourceOptions& options) {
   try {
     return OpenSourceWithInfo(list, options);
   } catch (const WrongColumn& error) {
-    throw config.table().Error(key, WithKeys(error.what()));
+    const char* const alike =
+        key == "data.train" ? ""
+                            : ". The key holds for data.train, data.val and eval.zeroshot alike: "
+                              "give their columns the same names";
+    throw config.table().Error(key, WithKeys(error.what()) + alike);
   } catch (const std::system_error&) {
     throw;
   } catch (const std::runtime_error& error) {
-    const char* const advice =
-        key == "data.val" ? "; set data.val to held-out data, or data.val= for none" : "";
-    throw std::runtime_error(config.table().Error(key, error.what() + std::string(advice)).what());
+    throw std::runtime_error(
+        config.table().Error(key, error.what() + AdviceOnList(key, list, error.what())).what());
   }
 }
 
 std::vector<std::string> LookAtData(const LoadedConfig& config, const std::string& key,
                                     const std::string& list, const RecordSource& source,
                                     const SourceOptions& options) {
-  const std::vector<RecordSample> samples = SampleRecords(source);
+  std::vector<RecordSample> samples = SampleRecords(source);
   const std::string option = key == "data.train" ? "data.captions" : "";
   if (const std::string lack = DescribeLack(samples, list, options, option); !lack.empty()) {
     throw std::runtime_error(config.table().Error(key, lack).what());
@@ -124,10 +144,12 @@ std::vector<std::string> LookAtData(const LoadedConfig& config, const std::strin
     skips += sample.skips;
   }
   std::vector<std::string> lines;
-  if (skips.total() > 0) {
-    lines.push_back(fmt::format("{}: {} of {} checked records cannot be used ({}); {} lists them",
-                                key, skips.total(), looked, DescribeSkips(skips),
-                                SuggestedCommand("shards lint")));
+  if (const std::string bad = DescribeBad(samples); !bad.empty()) {
+    lines.push_back(fmt::format("{}: {}; {} lists all", key, bad, SuggestedCommand("shards lint")));
+  }
+  for (RecordSample& sample : samples) {  // this line tells of them
+    sample.kinds.erase("");
+    sample.kinds.erase(kEmptyImage);
   }
   if (skips[Skip::kBadCaption] > 0) {
     lines.push_back(fmt::format("{}: {}", key, AdviceOnCause(Skip::kBadCaption, list)));
@@ -152,6 +174,16 @@ ModelConfig ModelOf(const LoadedConfig& config) {
     throw config.table().Error(
         "model.patch_dropout",
         fmt::format("model {} is a ResNet and has no patches; set it to 0", config->model.name));
+  }
+  try {
+    ReadRecipe(config->adapt, model);
+    if (NeedOf(config->adapt, model) != CalibrationNeed::kNothing) {
+      throw std::invalid_argument(
+          "select by activations or gradients needs a calibration on data, which a run does not do "
+          "yet; use select=random or select=weight");
+    }
+  } catch (const std::invalid_argument& error) {
+    throw config.table().Error("adapt.tuners", error.what());
   }
   if (const auto fault = FaultOf(model, config->model.lock)) {
     throw config.table().Error("model." + fault->option, fault->reason);

@@ -15,6 +15,7 @@
 
 #include "pipeline/base/printable.h"
 #include "pipeline/files/file.h"
+#include "trainer/state/adapter_tensors.h"
 #include "trainer/state/checkpoint.h"
 
 namespace fastclip {
@@ -73,6 +74,15 @@ std::vector<std::string> SettingWarnings(const TrainConfig& config) {
   return lines;
 }
 
+std::string CrowdedRanks(const LoadedConfig& config) {
+  const HostCores& host = config.cores();
+  if (config->train.device != "cpu" || host.ranks <= host.cores) return "";
+  return fmt::format("{} share {} of this host, so a step takes longer than with {}; use {}",
+                     Counted(host.ranks, "rank"), Counted(host.cores, "core"),
+                     Counted(host.cores, "rank"),
+                     host.cores == 1 ? "one rank" : fmt::format("at most {}", host.cores));
+}
+
 std::string DescribeTemperature(const TrainConfig& config, double initial) {
   const TemperatureOptions& temperature = config.temperature;
   const double rate = temperature.lr < 0 ? config.learning_rate.lr : temperature.lr;
@@ -125,6 +135,10 @@ std::string LostEstimatorsNote(const TrainConfig& config) {
          "keep them";
 }
 
+std::string DescribeElements(double count) {
+  return count < 1e5 ? fmt::format("{:.0f}", count) : fmt::format("{:.1f} M", 1e-6 * count);
+}
+
 double BytesOf(const NamedTensors& tensors) {
   return std::accumulate(tensors.begin(), tensors.end(), 0.0, [](double sum, const auto& named) {
     return sum + static_cast<double>(named.second.nbytes());
@@ -142,7 +156,7 @@ double StateBytes(const ContrastiveObjective& objective, const OrderPlan& plan,
 double CheckpointBytes(const ClipModel& model, const Optimizer& optimizer,
                        const ContrastiveObjective& objective, const OrderPlan& plan,
                        const Precision& precision) {
-  return BytesOf(model.parameters()) + BytesOf(model.buffers()) + BytesOf(optimizer.state()) +
+  return BytesOf(SavedTensors(model)) + BytesOf(optimizer.state()) +
          StateBytes(objective, plan, precision);
 }
 

@@ -28,6 +28,9 @@ void CheckFit(const StartWeights& start, const ModelConfig& model);
 /// Settings that are rarely meant.
 std::vector<std::string> SettingWarnings(const TrainConfig& config);
 
+/// A warning if the ranks of this host outnumber its cores, or "".
+std::string CrowdedRanks(const LoadedConfig& config);
+
 /// "learned, initial 0.07, cosine from 0.001; gradients clipped to norm 1": what the recipe decides
 /// besides the objective.
 std::string DescribeTemperature(const TrainConfig& config, double initial);
@@ -39,6 +42,9 @@ std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLe
 
 /// A note if a start takes estimators over that the first epoch then replaces, or "".
 std::string LostEstimatorsNote(const TrainConfig& config);
+
+/// "8.0 M", or "32769" where that would be near 0.
+std::string DescribeElements(double count);
 
 double BytesOf(const NamedTensors& tensors);
 /// Bytes of the per-sample state of all records.

@@ -13,6 +13,7 @@
 
 #include "comm/comm_error.h"
 #include "comm/exchange.h"
+#include "pipeline/base/counter_random.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/base/suggested_command.h"
 #include "trainer/log/skip_limit.h"
@@ -272,12 +273,15 @@ void Trainer::EnqueueStep(Batch batch, const std::function<bool()>& wants_talk) 
   const double uploading =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (DataWindow* window : {&logged_, &watched_}) window->Uploaded(uploading);
-  LateReport report = learner_->step.Enqueue({.micro = micro,
-                                              .indices = batch.indices(),
-                                              .epoch = epoch(),
-                                              .gamma = gamma,
-                                              .rates = rates,
-                                              .wants_talk = wants_talk});
+  LateReport report = learner_->step.Enqueue(
+      {.micro = micro,
+       .indices = batch.indices(),
+       .epoch = epoch(),
+       .draw = Mix(config_->train.seed, static_cast<std::uint64_t>(RandomStream::kDropout),
+                   static_cast<std::uint64_t>(step_)),
+       .gamma = gamma,
+       .rates = rates,
+       .wants_talk = wants_talk});
   enqueued_.push_back({.batch = std::move(batch),
                        .report = std::move(report),
                        .step = step_ + 1,

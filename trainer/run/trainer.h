@@ -91,6 +91,10 @@ class Trainer {
   TrainConfig UsedConfig() const;
   void Resume(const FoundCheckpoint& found);
   void StartFromWeights();
+  std::string FindInit();
+  StartTemperature LoadBase(const std::string& init);
+  void ChooseTrainedColumns();
+  void SetLogitScale(const StartTemperature& start);
   void SetTemperature(const StartTemperature& start);
   void TakeEstimatorsOf(const std::string& weights);
   void TakeEstimators(const std::string& file);
@@ -151,6 +155,7 @@ class Trainer {
   std::optional<OpenedData> data_;
   std::optional<Learner> learner_;
   std::vector<std::unique_ptr<Evaluator>> evaluators_;
+  std::string base_hash_;  // BaseHash() of the weights that the tuners belong to
   std::optional<StartTemperature> start_temperature_;  // of a new run
   std::optional<TrainConfig> resumed_;                 // of a resumed run: the config in use
 

@@ -10,6 +10,9 @@
 
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
+#include "trainer/adapters/adapter_file.h"
+#include "trainer/adapters/attach_adapter.h"
+#include "trainer/adapters/merge_adapter.h"
 #include "trainer/config/resolved_config.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/run/run_setup.h"
@@ -43,7 +46,14 @@ void Trainer::Resume(const FoundCheckpoint& found) {
   RefuseOtherRun(found, now);
   const CheckpointMeta& meta = found.meta;
 
-  learner_->model.Load(LoadModel(found.path), found.path);
+  if (model().adapted()) {
+    SetLogitScale(LoadBase(FindInit()));
+    const Adapter adapter = ReadAdapter(found.path);
+    CheckBase(adapter, base_hash_, found.path, "the weights of model.pretrained or train.init");
+    TakeValues(learner_->model, adapter);
+  } else {
+    learner_->model.Load(LoadModel(found.path), found.path);
+  }
   learner_->optimizer->LoadState(LoadOptimizer(found.path), found.path);
   if (!learner_->objective->state_columns().empty()) {
     const auto saved = OpenTable(found.path);

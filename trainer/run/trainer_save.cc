@@ -12,11 +12,13 @@
 #include "comm/comm_error.h"
 #include "comm/exchange.h"
 #include "comm/gpu_driver.h"
+#include "trainer/adapters/adapter_file.h"
 #include "trainer/base/versions.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/rank_memory.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/run/trainer.h"
+#include "trainer/state/adapter_tensors.h"
 #include "trainer/state/weights_file.h"
 
 // Evaluations and checkpoints: when they are due and how they run.
@@ -26,7 +28,8 @@ namespace fastclip {
 /// Saving non-finite weights would push out good checkpoints. A collective.
 void Trainer::RefuseBrokenWeights() {
   std::string bad;
-  for (const NamedTensors* tensors : {&model().parameters(), &model().buffers()}) {
+  for (const NamedTensors* tensors :
+       {&model().parameters(), &model().added(), &model().buffers()}) {
     if (bad.empty()) bad = FirstNotFinite(*tensors);
   }
   for (const std::string& found : GatherTexts(comm_, bad)) {
@@ -168,8 +171,15 @@ CheckpointMeta Trainer::MetaNow() {
 CheckpointContent Trainer::ContentNow() const {
   CheckpointContent content;
   if (comm_.rank() == 0) {
-    content.model = model().parameters();
-    content.model.insert(content.model.end(), model().buffers().begin(), model().buffers().end());
+    if (model().adapted()) {
+      AdapterFiles files = FilesOf(AdapterOf(model(), config_->adapt.tuners, base_hash_),
+                                   Dialect::kHfClip, config_->run);
+      content.model = std::move(files.tensors);
+      content.adapter_metadata = std::move(files.metadata);
+      content.adapter_config = std::move(files.config);
+    } else {
+      content.model = SavedTensors(model());
+    }
     content.optimizer = learner_->optimizer->state();
   }
   if (!learner_->objective->state_columns().empty()) {

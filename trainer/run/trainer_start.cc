@@ -10,12 +10,15 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <stdexcept>
+#include <string_view>
 #include <vector>
 
 #include "comm/exchange.h"
 #include "comm/launch.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/sources/open_source.h"
+#include "trainer/adapt/s2ft.h"
+#include "trainer/adapters/base_hash.h"
 #include "trainer/base/kernels.h"
 #include "trainer/base/versions.h"
 #include "trainer/config/idle_keys.h"
@@ -35,10 +38,10 @@
 namespace fastclip {
 namespace {
 
-double Millions(const NamedTensors& tensors) {
-  return 1e-6 *
-         std::accumulate(tensors.begin(), tensors.end(), 0.0,
-                         [](double sum, const auto& named) { return sum + named.second.numel(); });
+std::string ElementsOf(const NamedTensors& tensors) {
+  return DescribeElements(
+      std::accumulate(tensors.begin(), tensors.end(), 0.0,
+                      [](double sum, const auto& named) { return sum + named.second.numel(); }));
 }
 
 /// What the figures of the status line and of metrics.jsonl mean.
@@ -66,9 +69,10 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
   try {
     Start(command, device);
   } catch (const ConfigError& error) {
+    const std::string_view reason = error.what();
     const std::string other =
         config_->resume ? OtherConfigNote(config_->run, config_values_) : std::string();
-    if (other.empty()) throw;
+    if (other.empty() || reason.find(kUsesOwnConfig) != reason.npos) throw;
     throw ConfigError(fmt::format("{} ({})", error.what(), other));
   }
 }
@@ -125,14 +129,17 @@ void Trainer::SayWhatItIs() {
         fmt::format("{}device {}: {}", chosen.warn ? "warning: " : "", chosen.device, chosen.why));
   }
   console_.Say(fmt::format(
-      "model {}: {:.1f} M parameters{}; {} in {}; {} of {}, batch size {}; {}", shape_.model.name,
-      Millions(model().parameters()),
+      "model {}: {} parameters{}; {} in {}; {} of {}, batch size {}; {}", shape_.model.name,
+      ElementsOf(model().parameters()),
       model().trainable().size() == model().parameters().size()
           ? ""
-          : fmt::format(", {:.1f} M of them trainable", Millions(model().trainable())),
+          : fmt::format(", {} of them trainable", ElementsOf(model().trainable())),
       Counted(data_->train->size(), "record"), Counted(plan().options().lanes, "lane"),
       Counted(config_->train.epochs, "epoch"), Counted(plan().steps_per_epoch(), "step"),
       config_->train.batch_size, config_.DescribeThreads()));
+  for (const std::string& line : DescribeTuners(model(), config_->adapt)) {
+    console_.Say("adapt " + line);
+  }
   if (const std::string& line = config_.cores().line; !line.empty()) {
     console_.Say(comm_.world_size() == 1 ? line : "rank 0 is " + line + "; others likewise");
   }
@@ -146,6 +153,9 @@ void Trainer::SayWhatItIs() {
   if (config_->train.device == "cuda" && config_->train.kernels.attention != "auto") {
     console_.Say(fmt::format("note: train.attention = {} is not yet proved on a GPU",
                              config_->train.kernels.attention));
+  }
+  if (const std::string crowded = CrowdedRanks(config_); !crowded.empty()) {
+    console_.Say("warning: " + crowded);
   }
   if (comm_.world_size() > 1) SayRanks();
   const std::string rho = RhoWarning(config_->objective, config_->gamma, config_->train.batch_size,
@@ -199,14 +209,14 @@ void Trainer::OpenRun(const std::string& command) {
   if (found) {
     Resume(*found);
   } else {
-    if (config_->resume)
-      console_.Say(fmt::format("no checkpoint in {} yet: starting a new run", config_->run));
+    if (config_->resume) console_.Say("warning: " + NothingToResume(*config_));
     StartFromWeights();
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
   }
   config_values_ = ValuesOf(ResolvedConfig(UsedConfig()));
   // Weights computed or read by different processors could differ in the last bit.
   BroadcastFromRank0(model().parameters());
+  BroadcastFromRank0(model().added());
   BroadcastFromRank0(model().buffers());
   if (comm_.rank() == 0) StartLogs(command, found ? found->meta : CheckpointMeta{});
   folder_->OpenQuarantine(found.has_value(), *data_->train);
@@ -221,7 +231,8 @@ void Trainer::OpenRun(const std::string& command) {
   }
 }
 
-void Trainer::StartFromWeights() {
+/// The file that train.init names; empty: none. A collective.
+std::string Trainer::FindInit() {
   // Rank 0 finds the checkpoint and checks every byte; the others rely on it.
   ModelSource from;
   Together(comm_, [&] {
@@ -235,29 +246,58 @@ void Trainer::StartFromWeights() {
   for (const std::string& reason : from.passed_over) {
     console_.Say(fmt::format("skipped a damaged checkpoint: {}", reason));
   }
-  const std::string init = GatherTexts(comm_, from.file).front();
+  return GatherTexts(comm_, from.file).front();
+}
+
+/// Loads the weights that the run starts from, or those that its tuners belong to.
+StartTemperature Trainer::LoadBase(const std::string& init) {
   const StartWeights start(config_, shape_.model, shape_.vocabulary_hash, init);
   for (const std::string& note : start.notes()) console_.Say(note);
-  if (start.file()) learner_->model.Load(start.file()->Read(), start.file()->path());
-  SetTemperature(start.temperature());
-  if (!start.file()) return;
-  if (config_->train.init.empty()) {
-    console_.Say(fmt::format("weights from {}", start.file()->path()));
-  } else {
-    TakeEstimatorsOf(start.file()->path());
+  if (start.file()) {
+    learner_->model.Load(start.file()->Read(), start.file()->path());
+    if (model().adapted()) {
+      base_hash_ = BaseHash(model());
+      ChooseTrainedColumns();
+    }
+    if (init.empty() || model().adapted()) {
+      console_.Say(fmt::format("weights from {}", start.file()->path()));
+    }
   }
+  return start.temperature();
+}
+
+/// Of S²FT, by the base weights. Rank 0's choice: scores computed by different processors could
+/// differ in the last bit.
+void Trainer::ChooseTrainedColumns() {
+  ChooseColumns(model(), config_->adapt, {});
+  NamedTensors indices;
+  for (const SelectedColumns& of : SelectedColumnsOf(model())) {
+    indices.emplace_back(of.site, of.index.clone());
+  }
+  BroadcastFromRank0(indices);
+  MoveColumns(model(), {indices.begin(), indices.end()});
+}
+
+void Trainer::StartFromWeights() {
+  const std::string init = FindInit();
+  SetTemperature(LoadBase(init));
+  if (!init.empty()) TakeEstimatorsOf(init);
 }
 
 /// Values of the weights are already loaded.
-void Trainer::SetTemperature(const StartTemperature& start) {
+void Trainer::SetLogitScale(const StartTemperature& start) {
   const at::NoGradGuard no_grad;
-  start_temperature_ = start;
   if (start.tau_of_weights) {
     ClampLogitScale(model().logit_scale());
   } else {
     model().logit_scale().fill_(-std::log(start.tau));
   }
   if (start.bias && !start.bias_of_weights) model().logit_bias().fill_(*start.bias);
+}
+
+void Trainer::SetTemperature(const StartTemperature& start) {
+  SetLogitScale(start);
+  start_temperature_ = start;
   // Initial per-sample temperatures.
   for (std::size_t c = 0; c < learner_->table.columns().size(); ++c) {
     if (!learner_->table.columns()[c].starts_with("tau_")) continue;

@@ -22,12 +22,16 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kDocumentLimit = std::int64_t{64} << 20;
 
+const char* ModelFileOf(const fs::path& checkpoint) {
+  return IsAdapter(checkpoint) ? kAdapterFile : kModelFile;
+}
+
 CheckpointDocument ReadDocument(const fs::path& checkpoint) {
   if (!fs::exists(checkpoint / kCheckpointFile))
     throw std::runtime_error("checkpoint.json is missing");
   CheckpointDocument document =
       ParseDocument(ReadWholeFile(checkpoint / kCheckpointFile, kDocumentLimit));
-  for (const char* name : {kModelFile, kOptimizerFile}) {
+  for (const char* name : {ModelFileOf(checkpoint), kOptimizerFile}) {
     if (!document.files.contains(name)) {
       throw std::runtime_error(fmt::format("checkpoint.json does not list {}", name));
     }
@@ -60,7 +64,7 @@ CheckpointDocument Check(const fs::path& checkpoint, bool hashes) {
 
 /// Rejects checkpoints of diverged runs, which earlier versions saved. Reads one tensor at a time.
 void RequireFinite(const fs::path& checkpoint) {
-  const SafetensorsReader model(checkpoint / kModelFile);
+  const SafetensorsReader model(checkpoint / ModelFileOf(checkpoint));
   for (const SafetensorsEntry& entry : model.entries()) {
     if (FirstNotFinite({{entry.name, model.Read(entry)}}).empty()) continue;
     throw std::runtime_error(
@@ -137,8 +141,12 @@ CheckpointMeta ReadCheckpointMeta(const std::string& checkpoint) {
   }
 }
 
+bool IsAdapter(const std::string& checkpoint) {
+  return fs::exists(fs::path(checkpoint) / kAdapterFile);
+}
+
 NamedTensors LoadModel(const std::string& checkpoint) {
-  return ReadSafetensors(fs::path(checkpoint) / kModelFile).tensors;
+  return ReadSafetensors(fs::path(checkpoint) / ModelFileOf(checkpoint)).tensors;
 }
 
 NamedTensors LoadOptimizer(const std::string& checkpoint) {

@@ -18,7 +18,8 @@ namespace fastclip {
 
 /// A checkpoint is a folder RUN/checkpoints/step_N:
 ///
-///   model.safetensors      parameters and buffers, with OpenCLIP's names
+///   model.safetensors      parameters and buffers, with OpenCLIP's names; or, of an adapted model,
+///   adapter_model.safetensors and adapter_config.json, an adapter folder
 ///   optimizer.safetensors  the optimizer's named state
 ///   state_R.safetensors    the sample table of rank R, if the objective has one (StateRows)
 ///   checkpoint.json        CheckpointMeta, size and XXH3 of each file, and its own XXH3
@@ -65,7 +66,11 @@ struct StateRows {
 struct CheckpointContent {
   NamedTensors model;
   NamedTensors optimizer;
-  std::optional<StateRows> state;  ///< of this rank; none if the objective has no state
+  std::optional<StateRows> state{};  ///< of this rank; none if the objective has no state
+  /// Of an adapted model, whose `model` then holds what an adapter folder does: the metadata of its
+  /// file, and the config beside it.
+  std::map<std::string, std::string> adapter_metadata{};
+  std::string adapter_config{};
 };
 
 /// Removes checkpoints older than the newest `keep_last` up to `saved_step`, which is complete, and
@@ -91,6 +96,9 @@ CheckpointMeta CheckCheckpoint(const std::string& checkpoint);
 /// Reads the meta without checking the files. Throws std::runtime_error.
 CheckpointMeta ReadCheckpointMeta(const std::string& checkpoint);
 
+/// Whether it holds an adapter, not a whole model.
+bool IsAdapter(const std::string& checkpoint);
+/// The model's tensors, or the adapter's.
 NamedTensors LoadModel(const std::string& checkpoint);
 NamedTensors LoadOptimizer(const std::string& checkpoint);
 /// The sample table, read on demand; nothing if the objective has none. Throws std::runtime_error.
@@ -98,8 +106,9 @@ std::optional<SavedTable> OpenTable(const std::string& checkpoint);
 
 /// A model to evaluate or to start from, as given by the user.
 struct ModelSource {
-  std::string file;  ///< the .safetensors
-  std::string run;   ///< its run folder; empty for a single file
+  std::string file;         ///< the .safetensors
+  bool is_adapter = false;  ///< the file is of an adapter folder
+  std::string run{};        ///< its run folder; empty for a single file
   std::vector<std::string> passed_over;
 };
 /// Resolves RUN (its newest valid checkpoint), RUN/checkpoints/step_N, or FILE.safetensors. Throws

@@ -112,9 +112,18 @@ FileDigests WriteOwnFiles(const std::string& run_folder, const CheckpointMeta& m
     WriteState(folder / names.back(), *content.state, meta, stop);
   }
   if (rank == 0) {
-    WriteSafetensors(folder / kModelFile, content.model, {{"format", "pt"}}, stop);
+    const bool is_adapter = !content.adapter_config.empty();
+    const char* const model = is_adapter ? kAdapterFile : kModelFile;
+    WriteSafetensors(folder / model, content.model,
+                     is_adapter ? content.adapter_metadata
+                                : std::map<std::string, std::string>{{"format", "pt"}},
+                     stop);
+    if (is_adapter) {
+      ReplaceFile(folder / kAdapterConfigFile, content.adapter_config);
+      names.emplace_back(kAdapterConfigFile);
+    }
     WriteSafetensors(folder / kOptimizerFile, content.optimizer, {}, stop);
-    names.insert(names.end(), {kModelFile, kOptimizerFile});
+    names.insert(names.end(), {model, kOptimizerFile});
     if (const std::string document = OpenClipDocument(meta.model_config); !document.empty()) {
       ReplaceFile(folder / kOpenClipFile, document);
       names.push_back(kOpenClipFile);

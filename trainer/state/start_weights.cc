@@ -4,8 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <system_error>
 
+#include "pipeline/base/suggested_command.h"
+#include "pipeline/shards/shard_list.h"
 #include "trainer/objective/estimator.h"
+#include "trainer/state/checkpoint_names.h"
 #include "trainer/state/foreign_weights.h"
 #include "trainer/state/weights_origin.h"
 
@@ -21,14 +26,36 @@ bool WeightsCount(const TrainConfig& config) {
   return TemperatureOf(config.objective.name) == TemperatureKind::kLearned;
 }
 
+/// Why `path` cannot be a file of weights, if it is a folder or not there.
+std::string NoFile(const std::string& path) {
+  std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown)) {
+    return fmt::format(
+        "{0} is a folder; to start from a run or a checkpoint set train.init={0}, which takes its "
+        "estimators too, or name a .safetensors file, as RUN/checkpoints/step_N/model.safetensors",
+        path);
+  }
+  if (std::filesystem::exists(path, unknown) || unknown) return "";
+  return fmt::format("{}: no such file{}; check the path", path, RelativeNote(path));
+}
+
 }  // namespace
 
 StartWeights::StartWeights(const LoadedConfig& config, const ModelConfig& model,
                            std::uint64_t vocabulary_hash, const std::string& init) {
   const std::string& path = init.empty() ? config->model.pretrained : init;
   if (!path.empty()) {
+    const char* const key = init.empty() ? "model.pretrained" : "train.init";
     if (const std::string error = PublishedName(path, model.name); !error.empty()) {
-      throw config.table().Error(init.empty() ? "model.pretrained" : "train.init", error);
+      throw config.table().Error(key, error);
+    }
+    if (const std::string error = NoFile(path); !error.empty()) {
+      throw config.table().Error(key, error);
+    }
+    if (std::filesystem::path(path).filename() == kAdapterFile) {
+      throw config.table().Error(
+          key, fmt::format("{} is an adapter, not a whole model; merge it with its base first: {}",
+                           path, SuggestedCommand("adapt merge")));
     }
     const std::string note = CheckOrigin(path, {.config = model,
                                                 .tokenizer = config->data.tokenizer,

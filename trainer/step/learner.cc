@@ -5,8 +5,10 @@
 namespace fastclip {
 
 ClipModel MakeModel(const TrainConfig& config, const ModelConfig& model, at::Device device) {
-  return ClipModel(model, config.train.seed, config.temperature.init,
-                   PrecisionOf(config.train.precision).parameters, config.model.lock, device);
+  ClipModel made(model, config.train.seed, config.temperature.init,
+                 PrecisionOf(config.train.precision).parameters, config.model.lock, device);
+  if (!config.adapt.tuners.empty()) AttachTuners(made, config.adapt, config.train.seed);
+  return made;
 }
 
 Learner::Learner(const TrainConfig& config, const ModelConfig& model_config, const OrderPlan& plan,

@@ -8,6 +8,7 @@
 #include <ranges>
 #include <utility>
 
+#include "pipeline/base/counter_random.h"
 #include "trainer/model/autocast.h"
 
 namespace fastclip {
@@ -39,17 +40,24 @@ Towers::Towers(const ClipModel& model, std::optional<at::ScalarType> autocast)
   }
 }
 
-PerSide<at::Tensor> Towers::Forward(std::span<const MicroBatch> micro) {
+DropoutScope Towers::MasksOf(std::size_t micro) const {
+  return {model_.dropout(), Mix(draw_, micro)};
+}
+
+PerSide<at::Tensor> Towers::Forward(std::span<const MicroBatch> micro, std::uint64_t draw) {
   kept_ = {};
+  draw_ = draw;
   if (micro.size() == 1) {
+    const DropoutScope masks = MasksOf(0);
     kept_ = {EncodeImage(micro[0], TowerMode::kTrain), EncodeText(micro[0])};
     return {kept_.image.detach(), kept_.text.detach()};
   }
   const at::NoGradGuard no_grad;
   PerSide<std::vector<at::Tensor>> parts;
-  for (const MicroBatch& batch : micro) {
-    parts.image.push_back(EncodeImage(batch, TowerMode::kTrain));
-    parts.text.push_back(EncodeText(batch));
+  for (std::size_t i = 0; i < micro.size(); ++i) {
+    const DropoutScope masks = MasksOf(i);
+    parts.image.push_back(EncodeImage(micro[i], TowerMode::kTrain));
+    parts.text.push_back(EncodeText(micro[i]));
   }
   return {at::cat(parts.image), at::cat(parts.text)};
 }
@@ -60,14 +68,17 @@ void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tenso
     // Moved out: the graph is freed here, not at the next step's Forward.
     const PerSide<at::Tensor> features = std::move(kept_);
     before_last();
+    const DropoutScope masks = MasksOf(0);
     BackwardFrom(features.text, gradients.text);
     BackwardFrom(features.image, gradients.image);
     return;
   }
   std::int64_t first = 0;
-  for (const MicroBatch& batch : micro) {
+  for (std::size_t i = 0; i < micro.size(); ++i) {
+    const MicroBatch& batch = micro[i];
+    const DropoutScope masks = MasksOf(i);
     const std::int64_t rows = batch.pool.size(0);
-    if (&batch == &micro.back()) before_last();
+    if (i + 1 == micro.size()) before_last();
     // One tower after the other: the graphs of both never stand side by side.
     if (learns_.text) EncodeText(batch).backward(gradients.text.narrow(0, first, rows));
     if (learns_.image) {

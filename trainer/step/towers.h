@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
@@ -9,6 +10,7 @@
 
 #include "trainer/base/named_tensors.h"
 #include "trainer/model/clip_model.h"
+#include "trainer/model/dropout.h"
 #include "trainer/objective/per_side.h"
 
 namespace fastclip {
@@ -34,8 +36,9 @@ class Towers {
   /// `autocast`: dtype of matrix products and attention, if not the parameters'.
   explicit Towers(const ClipModel& model, std::optional<at::ScalarType> autocast = {});
 
-  /// Features of all rows in order, detached: [b, d] each.
-  PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro);
+  /// Features of all rows in order, detached: [b, d] each. `draw` is what masks of dropout depend
+  /// on, besides the micro-batch; Backward uses the same.
+  PerSide<at::Tensor> Forward(std::span<const MicroBatch> micro, std::uint64_t draw = 0);
   /// Adds to the parameters' .grad. The text tower comes first, so that its sums over ranks overlap
   /// with the image tower's backward. `gradients` are for the rows of the last Forward.
   /// `before_last` is called before the last micro-batch, which completes the gradients.
@@ -51,9 +54,12 @@ class Towers {
   at::Tensor EncodeImage(const MicroBatch& batch, TowerMode mode) const;
   at::Tensor EncodeText(const MicroBatch& batch) const;
 
+  DropoutScope MasksOf(std::size_t micro) const;
+
   const ClipModel& model_;
   std::optional<at::ScalarType> autocast_;
   PerSide<bool> learns_;      // whether a tower has parameters that are not locked
+  std::uint64_t draw_ = 0;    // of the last Forward
   PerSide<at::Tensor> kept_;  // features with their graph, if there is one micro-batch
 };
 

@@ -12,6 +12,7 @@
 #include <optional>
 #include <utility>
 
+#include "pipeline/base/counter_random.h"
 #include "trainer/objective/temperature.h"
 
 namespace fastclip {
@@ -112,7 +113,8 @@ class StepSums {
   /// Gives the parameters that no tower has their gradients.
   void GiveGradients(const at::Tensor& sums, ClipModel& model) const {
     const auto give = [&](const at::Tensor& parameter, std::optional<std::int64_t> place) {
-      if (place) parameter.mutable_grad() = sums[*place].to(parameter.dtype());
+      if (place && parameter.requires_grad())
+        parameter.mutable_grad() = sums[*place].to(parameter.dtype());
     };
     give(model.logit_scale(), scale_gradient_);
     give(model.logit_bias(), bias_gradient_);
@@ -190,7 +192,8 @@ LateReport TrainStep::Enqueue(const StepInput& input) {
   const SampleTable::Rows rows = has_state ? table_.Find(input.indices) : SampleTable::Rows{};
 
   // Features of all ranks; u of this rank's rows, and the gradient of its features.
-  const Features features = Gather(towers_.Forward(input.micro));
+  const Features features = Gather(
+      towers_.Forward(input.micro, Mix(input.draw, static_cast<std::uint64_t>(comm_.rank()))));
   const at::Tensor state =
       has_state ? table_.Read(rows).to(features.local.image.device()) : at::Tensor();
   const ObjectiveResult result = objective_.Evaluate(features, state, ScalarsOf(input), comm_);

@@ -23,6 +23,7 @@ struct StepInput {
   std::span<const MicroBatch> micro;      ///< one, or more for accumulation in two passes
   std::span<const std::int64_t> indices;  ///< [b] SampleIndex
   std::int64_t epoch = 0;
+  std::uint64_t draw = 0;  ///< of the step's dropout; ranks with equal ones draw unlike masks
   double gamma = 1;
   LearningRates rates;
   /// Called once, after backward: whether this rank needs all ranks to talk before their next step.

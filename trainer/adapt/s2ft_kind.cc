@@ -1,0 +1,79 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "trainer/adapt/column_tuner.h"
+#include "trainer/adapt/kinds.h"
+#include "trainer/adapt/s2ft.h"
+#include "trainer/adapt/unit_choice.h"
+
+namespace fastclip {
+namespace {
+
+template <class Visit>
+void ForChoices(const AdaptOptions& options, const ModelConfig& model, const Visit& visit) {
+  for (const TunerSpec& spec : ReadRecipe(options, model)) {
+    if (spec.kind != "s2ft") continue;
+    TunerSettings settings(spec);
+    const UnitChoice choice = ReadUnitChoice(settings);
+    visit(choice, [&](std::string_view reason) { settings.Fail(reason); });
+  }
+}
+
+}  // namespace
+
+/// S²FT: the columns of out_proj that read some heads, and those of c_proj that read some channels
+/// of the MLP, train in place; all else is frozen. heads, channels: how many of each a block has.
+/// select: at random (with `seed`), or by the norm of their weights, activations, the product of
+/// both or gradients, the smallest or largest (`order`). allocation: `uniform`, as many in each
+/// block, or `global`, as many on average. pick: the numbers of the units instead.
+AttachTuner ReadS2ft(TunerSettings& settings) {
+  UnitChoice choice = ReadUnitChoice(settings);
+  // Scores are not known yet, only how many there will be.
+  const bool chosen = choice.score == UnitScore::kRandom;
+  choice.score = UnitScore::kRandom;
+  return [choice, chosen](const TunerPlace& at) {
+    const UnitGroup group = GroupAt(at.site.place);
+    const Units units = UnitsAt(choice, at.site, at.tower, {}, at.fail);
+    if (units.empty()) return;
+    Linear& map = ConsumerOf(at.block, group);
+    const at::Tensor index = ColumnsOf(units, UnitWidth(at.block, group)).to(map.weight.device());
+    const at::Tensor start =  // index_select has no form for meta tensors
+        map.weight.is_meta() ? at::empty({map.weight.size(0), index.size(0)}, map.weight.options())
+                             : map.weight.detach().index_select(1, index);
+    const at::Tensor columns = at.weights.Copy(at.Name("P"), start, Role::kAdded);
+    map.tuners.push_back(std::make_shared<ColumnTuner>(columns, index, chosen));
+  };
+}
+
+CalibrationNeed NeedOf(const AdaptOptions& options, const ModelConfig& model) {
+  CalibrationNeed need = CalibrationNeed::kNothing;
+  ForChoices(options, model, [&](const UnitChoice& choice, const auto&) {
+    if (choice.score == UnitScore::kGradient) need = CalibrationNeed::kGradients;
+    if (choice.score == UnitScore::kActivation || choice.score == UnitScore::kProduct) {
+      need = std::max(need, CalibrationNeed::kActivations);
+    }
+  });
+  return need;
+}
+
+void ChooseColumns(const ClipModel& model, const AdaptOptions& options, const SelectionData& data) {
+  std::map<std::string, at::Tensor> indices;
+  ForChoices(options, model.config(), [&](const UnitChoice& choice, const auto& fail) {
+    if (choice.global && !data.taken.empty()) {
+      fail("allocation=global cannot leave out columns of other adapters; use uniform");
+    }
+    for (const Site& site : choice.sites) {
+      const Transformer& tower = *model.transformer(site.tower);
+      const Units units = UnitsAt(choice, site, tower, data, fail);
+      if (units.empty()) continue;
+      const TransformerBlock& block = tower.blocks()[static_cast<std::size_t>(site.block)];
+      const UnitGroup group = GroupAt(site.place);
+      indices[site.id()] =
+          ColumnsOf(units, UnitWidth(block, group)).to(ConsumerOf(block, group).weight.device());
+    }
+  });
+  MoveColumns(model, indices);
+}
+
+}  // namespace fastclip
