@@ -70,8 +70,10 @@ TEST_F(ResumeWithChanges, RefusesFewerEpochsThanAreDone) {
 }
 
 TEST_F(ResumeWithChanges, PointsToTheRunsOwnConfigWhereAnotherDiffers) {
-  EXPECT_EQ(Resume({"model.name=" + ResNetModel()}), 2);
-  EXPECT_TRUE(Said("run/config.toml has other values of model.name; fastclip train ")) << errors_;
+  EXPECT_EQ(Resume({"model.name=" + ResNetModel(), "train.batch_size=32"}), 2);
+  EXPECT_TRUE(
+      Said("run/config.toml has other values of train.batch_size; " FASTCLIP_BINARY " train "))
+      << errors_;
   EXPECT_EQ(Resume({"train.batch_size=32"}), 2);
   EXPECT_TRUE(Said("uses the run's own config")) << errors_;
   EXPECT_FALSE(Said("has other values")) << "it is said once: " << errors_;
