@@ -126,6 +126,7 @@ def runs(place):
                "holds for data.train, data.val and eval.zeroshot alike")
     place.says(2, [*train, "model.pretrained=none.safetensors"], "model.pretrained: none.safetensors: no such file",
                f"(relative to {place.folder})")
+    place.says(2, [*train, "train.init=none"], "train.init: none: no such file or folder")
     place.says(0, [*train, "resume=true", "--dry-run"], "warning     resume = true, but run has no checkpoint")
     place.says(0, [*train, "resume=true"], "warning: resume = true, but run has no checkpoint: a new run starts there")
     place.says(2, ["train", "run.toml", "run=next", "model.pretrained=run"], "model.pretrained: run is a folder",

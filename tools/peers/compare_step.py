@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-ROUNDS = 3
+ROUNDS = 5
 HERE = pathlib.Path(__file__).parent
 BOUNDS = {"full": 0.97, "real": 1.2}
 

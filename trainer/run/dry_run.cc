@@ -89,7 +89,7 @@ class PlannedRun {
     if (found_) return nullptr;
     const std::string& init = config_->train.init;
     auto start = std::make_unique<StartWeights>(config_, shape_.model, shape_.vocabulary_hash,
-                                                init.empty() ? "" : ResolveModel(init).file);
+                                                init.empty() ? "" : ResolveInit(config_).file);
     CheckFit(*start, shape_.model);
     return start;
   }

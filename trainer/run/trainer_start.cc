@@ -237,7 +237,7 @@ std::string Trainer::FindInit() {
   ModelSource from;
   Together(comm_, [&] {
     if (comm_.rank() != 0 || config_->train.init.empty()) return;
-    from = ResolveModel(config_->train.init);
+    from = ResolveInit(config_);
     const std::filesystem::path folder = std::filesystem::path(from.file).parent_path();
     if (from.run.empty() && std::filesystem::exists(folder / "checkpoint.json")) {
       CheckCheckpoint(folder);  // its estimators may be loaded too

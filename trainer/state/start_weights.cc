@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <stdexcept>
 #include <system_error>
 
 #include "pipeline/base/suggested_command.h"
@@ -115,6 +116,14 @@ void StartWeights::ChooseBias(const TrainConfig& config) {
                 "using temperature.logit_bias = {:g}; temperature.from = \"weights\" would use "
                 "the weights' logit_bias, {:.4g}",
                 written, *theirs));
+}
+
+ModelSource ResolveInit(const LoadedConfig& config) {
+  try {
+    return ResolveModel(config->train.init);
+  } catch (const std::runtime_error& error) {
+    throw config.table().Error("train.init", error.what());
+  }
 }
 
 }  // namespace fastclip

@@ -7,6 +7,7 @@
 
 #include "trainer/config/config.h"
 #include "trainer/model/clip_model.h"
+#include "trainer/state/checkpoint.h"
 #include "trainer/state/weights_file.h"
 
 namespace fastclip {
@@ -24,7 +25,7 @@ struct StartTemperature {
 /// a dry run uses it too.
 class StartWeights {
  public:
-  /// `model` is the config's; `init` is the file that train.init resolves to (ResolveModel), empty
+  /// `model` is the config's; `init` is the file that train.init resolves to (ResolveInit), empty
   /// for none. Throws ConfigError or std::runtime_error if the weights belong to another model.
   StartWeights(const LoadedConfig& config, const ModelConfig& model, std::uint64_t vocabulary_hash,
                const std::string& init);
@@ -43,5 +44,8 @@ class StartWeights {
   StartTemperature temperature_;
   std::vector<std::string> notes_;
 };
+
+/// The model that train.init names, which is not empty. Throws ConfigError.
+ModelSource ResolveInit(const LoadedConfig& config);
 
 }  // namespace fastclip
