@@ -31,7 +31,7 @@ code=0
 build/fastclip train "$config" resume=$resume eval.zeroshot="$data/heldout/*.tar" \
   eval.zeroshot_classes="$data/classes.txt" eval.zeroshot_templates=simple "$@" || code=$?
 if [ "$code" -gt 128 ]; then
-  echo "quickstart: stopped; run tools/quickstart.sh $* again to resume" >&2
+  echo "quickstart: stopped; run tools/quickstart.sh${*:+ $*} again to resume" >&2
 fi
 [ "$code" = 0 ] || exit "$code"
 
@@ -47,5 +47,5 @@ quickstart: done in $((SECONDS - started)) s after setup and build. Next steps:
   build/fastclip train $config run=runs/openclip objective.name=openclip     train with OpenCLIP's loss
   build/fastclip train $config run=runs/mine data.train='your/{00000..00099}.tar' data.val= model.name=ViT-B-32
   build/fastclip shards convert --help      pack your own images and captions into shards
-  build/venv-peers/bin/tensorboard --logdir runs      training curves (tools/peers.sh creates the environment)
+  tensorboard --logdir runs      training curves (pip install tensorboard)
 TEXT

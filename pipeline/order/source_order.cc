@@ -109,13 +109,16 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
   const std::int64_t element = (attempt - 1) * rows + place;
   if (element >= spare) {
     const std::int64_t left = std::max<std::int64_t>(spare, 0);
+    const std::int64_t own = left > place ? (left - 1 - place) / rows + 1 : 0;
     throw WindowUsedUp(fmt::format(
         "too many records cannot be used: a step takes {} of the {} that are shuffled together "
-        "(lane {}, {}window {}), and {} can take the place of bad ones, but none is left for row "
-        "{}; "
+        "(lane {}, {}window {}), so {} can take the place of bad ones. Each row has its own of "
+        "them, and row {} {}; "
         "repair the data ({} lists bad records), or start a new run with a {}",
         planned, Counted(size, "record"), lane, resampled() ? "" : fmt::format("epoch {}, ", epoch),
-        resampled() ? epoch : window.number, left, row, SuggestedCommand("shards lint"),
+        resampled() ? epoch : window.number, left, row,
+        own == 0 ? "has none" : fmt::format("has used up its {}", own),
+        SuggestedCommand("shards lint"),
         size < lane_size(lane) ? "larger data.window" : "smaller train.batch_size"));
   }
   const Permutation substitutes(

@@ -249,8 +249,10 @@ TEST(OrderPlan, SaysWhatWouldFit) {
   EXPECT_EQ(ErrorOf({.size = 0, .batch_size = 8}), "the data has no records; check the shard list");
   EXPECT_EQ(ErrorOf({.size = 10, .batch_size = 0}),
             "batch_size 0 is too small; it must be at least 1");
-  EXPECT_EQ(ErrorOf({.size = 10, .batch_size = 16}),
-            "batch_size 16 is larger than the data (10 records); use at most 10");
+  EXPECT_EQ(
+      ErrorOf({.size = 10, .batch_size = 16}),
+      "batch_size 16 is larger than the data (10 records); use at most 5, half of it, so that "
+      "each row has a substitute for a bad record");
   EXPECT_EQ(ErrorOf({.size = 1000, .batch_size = 64, .lanes = 30}),
             "data.lanes 30 does not divide batch_size 64; use 32");
   EXPECT_EQ(ErrorOf({.size = 1000, .batch_size = 64, .lanes = 100}),

@@ -224,5 +224,10 @@ TEST(CheckpointSpace, IsForThoseToComeAndOneMore) {
   EXPECT_THROW(CheckSpace(space, "run"), std::runtime_error);
 }
 
+TEST(BusyHosts, AreNamedFromALoadOfTwoACore) {
+  EXPECT_EQ(DescribeLoad(4.0, 2), "");
+  EXPECT_NE(DescribeLoad(4.2, 2).find("load 4.2 on 2 cores"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace fastclip

@@ -141,7 +141,7 @@ TEST_F(StartingFromWeights, WhatShapesDoNotShowIsCompared) {
   EXPECT_EQ(Run({"eval", "retrieval", Weights(), "--model", folder_ / "quick.toml", "--shards",
                  "synthetic:20"}),
             2);
-  EXPECT_TRUE(Said("set --model to a model file with quick_gelu = false")) << errors_;
+  EXPECT_TRUE(Said("set --model to " + (folder_ / "first/model.toml"))) << errors_;
   // A copy elsewhere is taken at the user's word, which is said.
   EXPECT_EQ(
       Run(Train("run", {"model.pretrained=" + With("logit_scale", 3), quick, "train.epochs=1"})),

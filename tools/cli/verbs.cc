@@ -64,8 +64,13 @@ int RunVerb(const std::string& command, std::span<const Command> verbs, const st
     return argc > 1 ? 0 : 2;
   }
   if (const Command* verb = FindCommand(verbs, name)) return verb->run(argc - 1, argv + 1);
+  std::string advice = NearCommand(verbs, name);
+  if (advice.empty()) {
+    for (const Command& verb : verbs) advice += (advice.empty() ? "use " : ", ") + verb.name;
+    advice += "; ";
+  }
   throw UsageError(fmt::format("unknown command '{2} {0}'; {1}{3} {2} --help lists the commands",
-                               name, NearCommand(verbs, name), command, ProgramTyped()));
+                               name, advice, command, ProgramTyped()));
 }
 
 }  // namespace fastclip

@@ -15,8 +15,10 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options, const char* data) {
       ->required();
   app.add_option("--shards", options.shards, "data to evaluate on: " + std::string(data))
       ->required();
-  app.add_option("--adapter", options.adapter,
-                 "an adapter folder, whose base the weights are; an adapted run needs none");
+  app.add_option(
+      "--adapter", options.adapter,
+      "adapter folder, or a run of fastclip adapt, whose base the weights are; not needed to "
+      "evaluate the run itself");
   app.add_option("--model", options.preset,
                  "preset or model .toml; default: from the run's config.toml, or from "
                  "checkpoint.json or open_clip_config.json next to the file");

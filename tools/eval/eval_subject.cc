@@ -19,6 +19,7 @@
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
+#include "trainer/adapters/adapter_file.h"
 #include "trainer/adapters/attach_adapter.h"
 #include "trainer/base/kernels.h"
 #include "trainer/config/config.h"
@@ -30,6 +31,21 @@
 #include "trainer/state/weights_origin.h"
 
 namespace fastclip {
+namespace {
+
+ModelSource Told(ModelSource source) {
+  for (const std::string& reason : source.passed_over) {
+    Tell("skipped a damaged checkpoint: {}\n", reason);
+  }
+  return source;
+}
+
+std::string AdapterFolder(const std::string& path) {
+  if (IsAdapterFolder(path)) return path;
+  return std::filesystem::path(Told(ResolveAdapter(path)).file).parent_path();
+}
+
+}  // namespace
 
 EvalSubject::EvalSubject(const EvalOptions& options)
     : device_(options.device == "auto" ? ChooseDevice() : DeviceChoice{options.device}),
@@ -37,10 +53,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
       start_(std::chrono::steady_clock::now()) {
   encode_.target.device = OpenDevice(device_.device, "--device " + options.device);
   if (device_.warn) Tell("warning: device {}\n", DescribeDevice());
-  const ModelSource source = ResolveModel(options.model);
-  for (const std::string& reason : source.passed_over) {
-    Tell("skipped a damaged checkpoint: {}\n", reason);
-  }
+  const ModelSource source = Told(ResolveModel(options.model));
   file_ = source.file;
   source_.caption_lines = CaptionLines::kSplit;
   encode_.target.length_groups = 0;
@@ -66,7 +79,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
                                          : ResolveModel(config->train.init).file;
     }
   }
-  if (!options.adapter.empty()) adapter_ = options.adapter;
+  if (!options.adapter.empty()) adapter_ = AdapterFolder(options.adapter);
   source_.manifest_fallback_dir = source.run;
   source_.renew = true;  // evaluates the current files, not those in an old manifest
   options.table.Apply(source_.table);

@@ -25,8 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-ModelSource Resolve(const std::string& path) {
-  ModelSource source = ResolveModel(path);
+ModelSource Told(ModelSource source) {
   for (const std::string& reason : source.passed_over) {
     Tell("skipped a damaged checkpoint: {}\n", reason);
   }
@@ -34,16 +33,13 @@ ModelSource Resolve(const std::string& path) {
 }
 
 Adapter FromRun(const std::string& path) {
-  const ModelSource source = Resolve(path);
-  if (source.is_adapter) return ReadAdapter(fs::path(source.file).parent_path());
-  throw std::runtime_error(fmt::format(
-      "{}: is a whole model, not an adapter: it was not trained by fastclip adapt", path));
+  return ReadAdapter(fs::path(Told(ResolveAdapter(path)).file).parent_path());
 }
 
 }  // namespace
 
 BaseWeights ReadBase(const std::string& path, const Adapter& adapter) {
-  const ModelSource source = Resolve(path);
+  const ModelSource source = Told(ResolveModel(path));
   if (source.is_adapter) {
     throw std::runtime_error(
         fmt::format("{}: is an adapter, not a base; merge it with its own base first: {}", path,

@@ -229,7 +229,9 @@ void ConfigTable::ReadFile(const std::string& path) {
 void ConfigTable::Override(const std::string& word) {
   const std::size_t equals = word.find('=');
   if (equals == std::string::npos || equals == 0) {
-    throw ConfigError(fmt::format("'{}' is not of the form section.key=value", word));
+    const std::string advice = advice_ ? advice_(word) : "";
+    throw ConfigError(fmt::format("'{}' is not of the form section.key=value{}{}", word,
+                                  advice.empty() ? "" : "; ", advice));
   }
   const std::string key = word.substr(0, equals);
   const std::string value = word.substr(equals + 1);
@@ -259,7 +261,8 @@ std::string ConfigTable::Origin(const std::string& key) const {
 }
 
 ConfigError ConfigTable::Error(const std::string& key, const std::string& what) const {
-  return ConfigError(fmt::format("{}: {}: {}", Origin(key), key, what));
+  const std::string from = origin_.contains(key) ? Origin(key) + ": " : "";
+  return ConfigError(fmt::format("{}{}: {}", from, key, what));
 }
 
 std::vector<std::string> ConfigTable::keys() const {

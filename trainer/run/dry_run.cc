@@ -197,6 +197,7 @@ class PlannedRun {
                Counted(total_steps() * order.batch_size, "sample"),
                Counted(config_->learning_rate.warmup, "step"));
     Warn(ScheduleWarnings(*config_, {total_steps(), plan_.mean_steps_per_epoch()}));
+    if (const std::string few = SubstituteWarning(plan_); !few.empty()) Warn({few});
     if (options_.ranks > 1) {
       lines_.Add("ranks", "{}: {}", options_.ranks, DescribeRows(lanes_per_rank_, plan_));
     }
@@ -234,9 +235,7 @@ class PlannedRun {
     const std::int64_t epochs = config_->train.epochs;
     const std::vector<std::string> columns = objective_->state_columns();
     lines_.Add("objective", "{}, {}{}", config_->objective.name, config_->objective.mode,
-               !columns.empty() ? fmt::format("; gamma {} from {:.3g} to {:.3g}", gamma.schedule,
-                                              gamma.start, Gamma(gamma, epochs - 1, epochs))
-                                : "");
+               columns.empty() ? "" : DescribeGamma(gamma, epochs));
     if (start_) {
       lines_.Add("temperature", "{}", DescribeTemperature(*config_, start_->temperature().tau));
     }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "comm/exchange.h"
@@ -76,7 +78,9 @@ class RetrievalEvaluator final : public Evaluator {
             .extra = {{"images", metrics.images},
                       {"captions", metrics.captions},
                       {"skips", NamedSkips(set.skips)}},
-            .text = fmt::format("validation loss {:.3f}, {}", loss, Describe(metrics)),
+            .text = fmt::format("validation loss {:.3f} (chance {:.2f}), {}", loss,
+                                std::log(std::min(metrics.images, config_.train.batch_size)),
+                                Describe(metrics)),
             .brief = fmt::format("R@1 {:.3f}", metrics.image_to_text.recall_1)};
   }
 
@@ -142,8 +146,9 @@ class ZeroShotEvaluator final : public Evaluator {
     if (const std::string unknown = set_.names->DescribeUnknown(); !unknown.empty()) {
       left_out += fmt::format(" ({})", unknown);
     }
-    return fmt::format("zero-shot top-1 {:.3f} top-5 {:.3f} ({} of {} classes{})", metrics.top_1,
-                       metrics.top_5, Counted(metrics.images, "image"), hits.classes(),
+    return fmt::format("zero-shot top-1 {:.3f} (chance {:.3f}) top-5 {:.3f} ({} of {} classes{})",
+                       metrics.top_1, 1 / static_cast<double>(hits.classes()), metrics.top_5,
+                       Counted(metrics.images, "image"), hits.classes(),
                        left_out.empty() ? "" : "; left out: " + left_out);
   }
 

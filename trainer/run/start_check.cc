@@ -83,6 +83,28 @@ std::string CrowdedRanks(const LoadedConfig& config) {
                      host.cores == 1 ? "one rank" : fmt::format("at most {}", host.cores));
 }
 
+std::string DescribeLoad(double load, std::int64_t cores) {
+  if (load <= 2 * static_cast<double>(cores)) return "";
+  return fmt::format(
+      "other processes use this host (load {:.1f} on {}), so training is slower than usual. "
+      "OMP_WAIT_POLICY=passive in the environment can help: threads then sleep while they wait",
+      load, Counted(cores, "core"));
+}
+
+std::string BusyHost(const TrainConfig& config) {
+  double load = 0;
+  if (config.train.device != "cpu" || getloadavg(&load, 1) != 1) return "";
+  return DescribeLoad(load, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+std::string DescribeGamma(const GammaOptions& gamma, std::int64_t epochs) {
+  const double last = Gamma(gamma, epochs - 1, epochs);
+  return fmt::format("; gamma {} from {:.3g} to {:.3g}{}", gamma.schedule, gamma.start, last,
+                     gamma.schedule == "constant" || last == gamma.min
+                         ? ""
+                         : fmt::format(" in the last epoch (gamma.min is {:.3g})", gamma.min));
+}
+
 std::string DescribeTemperature(const TrainConfig& config, double initial) {
   const TemperatureOptions& temperature = config.temperature;
   const double rate = temperature.lr < 0 ? config.learning_rate.lr : temperature.lr;

@@ -24,12 +24,20 @@ void RefuseTakenFolder(const TrainConfig& config);
 /// shapes.
 void CheckFit(const StartWeights& start, const ModelConfig& model);
 
-/// Warnings about schedules that are longer than the run, such as a warmup that does not end.
-/// Settings that are rarely meant.
+/// Warnings about settings that are rarely meant.
 std::vector<std::string> SettingWarnings(const TrainConfig& config);
 
 /// A warning if the ranks of this host outnumber its cores, or "".
 std::string CrowdedRanks(const LoadedConfig& config);
+
+/// What a load (waiting and running threads, mean of a minute) means for training on the CPU of a
+/// host with `cores`; "" unless it is more than two a core.
+std::string DescribeLoad(double load, std::int64_t cores);
+/// The same of this host, for a run on the CPU.
+std::string BusyHost(const TrainConfig& config);
+
+/// "; gamma advice from 1 to 0.789 (in the last epoch; gamma.min is 0.784)"
+std::string DescribeGamma(const GammaOptions& gamma, std::int64_t epochs);
 
 /// "learned, initial 0.07, cosine from 0.001; gradients clipped to norm 1": what the recipe decides
 /// besides the objective.
@@ -38,6 +46,7 @@ std::string DescribeTemperature(const TrainConfig& config, double initial);
 /// "every 5 epochs and 1000 steps", "at the end".
 std::string DescribeEvery(std::int64_t epochs, std::int64_t steps = 0);
 
+/// Warnings about schedules that are longer than the run, such as a warmup that does not end.
 std::vector<std::string> ScheduleWarnings(const TrainConfig& config, const RunLength& run);
 
 /// A note if a start takes estimators over that the first epoch then replaces, or "".

@@ -25,6 +25,7 @@
 #include "trainer/config/resolved_config.h"
 #include "trainer/model/presets.h"
 #include "trainer/objective/robustness.h"
+#include "trainer/run/order_lines.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/run/run_data.h"
 #include "trainer/run/run_setup.h"
@@ -157,6 +158,7 @@ void Trainer::SayWhatItIs() {
   if (const std::string crowded = CrowdedRanks(config_); !crowded.empty()) {
     console_.Say("warning: " + crowded);
   }
+  if (const std::string busy = BusyHost(*config_); !busy.empty()) console_.Say("note: " + busy);
   if (comm_.world_size() > 1) SayRanks();
   const std::string rho = RhoWarning(config_->objective, config_->gamma, config_->train.batch_size,
                                      data_->train->size());
@@ -181,6 +183,9 @@ void Trainer::SayWhatWillNotFit() {
   const RunLength length{total_steps_, plan().mean_steps_per_epoch()};
   for (const std::string& line : ScheduleWarnings(*config_, length)) {
     console_.Say("warning: " + line);
+  }
+  if (const std::string few = SubstituteWarning(plan()); !few.empty()) {
+    console_.Say("warning: " + few);
   }
   std::string space;
   Together(comm_, [&] {

@@ -76,4 +76,12 @@ ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
                   path.string()));
 }
 
+ModelSource ResolveAdapter(const std::string& run_or_checkpoint) {
+  ModelSource source = ResolveModel(run_or_checkpoint);
+  if (source.is_adapter) return source;
+  throw std::runtime_error(
+      fmt::format("{}: is a whole model, not an adapter: it was not trained by fastclip adapt",
+                  run_or_checkpoint));
+}
+
 }  // namespace fastclip

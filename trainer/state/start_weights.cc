@@ -37,7 +37,10 @@ std::string NoFile(const std::string& path) {
         path);
   }
   if (std::filesystem::exists(path, unknown) || unknown) return "";
-  return fmt::format("{}: no such file{}; check the path", path, RelativeNote(path));
+  return fmt::format(
+      "{}: no such file{}; check the path. For published weights give OpenCLIP's tag instead, such "
+      "as openai: the error then prints the command that saves them",
+      path, RelativeNote(path));
 }
 
 }  // namespace

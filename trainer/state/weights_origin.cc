@@ -99,6 +99,30 @@ std::string ModelWith(const ModelDifference& difference, const ModelInUse& model
                      difference.theirs);
 }
 
+/// The model that the weights were trained as: a preset, or the model file of their run; "" if
+/// neither is known.
+std::string OwnModel(const WeightsOrigin& origin) {
+  if (std::ranges::count(ModelPresets(), origin.model) > 0 &&
+      !DifferenceFrom(origin.model_config, LoadModelConfig(origin.model))) {
+    return origin.model;
+  }
+  const fs::path config(origin.file);
+  const fs::path run = fs::absolute(config).parent_path().parent_path().parent_path();
+  std::error_code absent;
+  const bool has_file = config.filename() == kOurs && fs::exists(run / "model.toml", absent);
+  return has_file ? (run / "model.toml").string() : "";
+}
+
+/// What to do about weights of another model.
+std::string Remedy(const WeightsOrigin& origin, const ModelDifference& difference,
+                   const ModelInUse& model) {
+  const std::string own = OwnModel(origin);
+  if (!own.empty()) {
+    return fmt::format("these are weights of {0}: set {1} to {0}", own, model.model_option);
+  }
+  return fmt::format("{}. {}", ModelWith(difference, model), ToTakeThemAllTheSame(origin));
+}
+
 /// Whether the file name is that of published weights with QuickGELU.
 bool SoundsLikeQuickGelu(const std::string& file) {
   std::string lower = file;
@@ -165,10 +189,10 @@ std::string CheckOrigin(const std::string& weights, const ModelInUse& model) {
             : "");
   }
   if (const auto difference = DifferenceFrom(origin->model_config, model.config)) {
-    throw ConfigError(fmt::format("{}: the weights have {} = {}, but model {} has {}; {}. {}",
+    throw ConfigError(fmt::format("{}: the weights have {} = {}, but model {} has {}; {}",
                                   origin->file, difference->key, difference->theirs,
                                   model.config.name, difference->ours,
-                                  ModelWith(*difference, model), ToTakeThemAllTheSame(*origin)));
+                                  Remedy(*origin, *difference, model)));
   }
   if (!origin->tokenizer.empty() &&
       (ParseTokenizerSpec(origin->tokenizer).kind != ParseTokenizerSpec(model.tokenizer).kind ||
