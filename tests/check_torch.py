@@ -20,6 +20,7 @@ HEADERS = TOP / "build/torch-2.11-headers/torch"
 FILES = [
     "comm/c10d_communicator.cc",
     "comm/nccl_library.cc",
+    "tests/support/stand_in_attention.cc",
     "tests/support/stand_in_device.cc",
     "trainer/model/recompute.cc",
     "trainer/step/gradient_reducer.cc",

@@ -1,6 +1,7 @@
 #include "tests/support/stand_in_device.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
@@ -22,6 +23,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "tests/support/stand_in_ops.h"
 
 namespace fastclip::stand_in {
 namespace {
@@ -422,6 +425,8 @@ bool ReadsInside(std::string_view op) {
   return std::ranges::find(kReading, op) != std::end(kReading);
 }
 
+}  // namespace
+
 void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const KernelScope scope;
   const auto& schema = op.schema();
@@ -442,6 +447,8 @@ void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   call.TakeResized();
   if (!call.is_view() && !schema.name().starts_with("aten::empty")) CountOp(schema.name());
 }
+
+namespace {
 
 at::Scalar ReadScalar(const at::Tensor& tensor) {
   const KernelScope scope;
@@ -566,6 +573,9 @@ TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, m) {
 
 void Register() {
   static const bool once = [] {
+    // Backward passes run in threads of their own, which take the number when they start; with
+    // another number kernels add up in another order.
+    at::set_num_threads(1);
     static DeviceMemory memory;
     static Hooks hooks;
     static Guard guard;

@@ -25,7 +25,8 @@ inline constexpr c10::DeviceType kType = c10::DeviceType::PrivateUse1;
 inline constexpr int kDevices = 8;
 inline c10::Device Device(int index = 0) { return {kType, static_cast<c10::DeviceIndex>(index)}; }
 
-/// Registers the device in LibTorch, once per process. Call it before the first op on it.
+/// Registers the device in LibTorch, once per process, which from then on computes with one thread.
+/// Call it before the first op on it.
 void Register();
 
 struct Counts {
@@ -43,8 +44,8 @@ std::map<std::string, std::int64_t> OpsByName();
 void ResetCounts();
 
 /// After `after` further ops, the next allocation of a tensor of the device throws
-/// c10::OutOfMemoryError; later ones do not, since what the caller held is then free. Negative: none
-/// does.
+/// c10::OutOfMemoryError; later ones do not, since what the caller held is then free. Negative:
+/// none does.
 void RefuseMemory(std::int64_t after);
 
 /// Page-locked memory of the device.
