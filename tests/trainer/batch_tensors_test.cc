@@ -81,6 +81,19 @@ TEST(CaptionsOf, GroupsCaptionsByLengthInTheirOrder) {
   EXPECT_TRUE(made({.trim_text = false, .length_groups = 3}).groups.groups.empty());
 }
 
+TEST(ImageTensor, OfPlanesHasTheSamePixels) {
+  const std::vector<std::uint8_t> pixels = [] {
+    std::vector<std::uint8_t> bytes(2 * 4 * 4 * 3);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 37);
+    return bytes;
+  }();
+  const at::Tensor last = ImageTensor(pixels, 2, 4, {}),
+                   planes = ImageTensor(pixels, 2, 4, {.channels_last = false});
+  EXPECT_TRUE(last.is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_TRUE(planes.is_contiguous());
+  EXPECT_TRUE(at::equal(last, planes));
+}
+
 TEST(KeptPatches, AreAFunctionOfSeedEpochAndSample) {
   const std::vector<std::int64_t> indices = {5, 900, 7, 5};
   const PatchDropout half{.share = 0.5, .patches = 49, .seed = 3};

@@ -216,6 +216,22 @@ TEST_F(OnDevice, StepOfAResNetEqualsTheCpus) {
   ExpectSameSteps(cpu, device);
 }
 
+TEST_F(OnDevice, StepIsTheSameInBothLayoutsOfImages) {
+  const auto comm = WorldOfOne();
+  for (const ModelConfig& config : {ThinModel("fastclip_v3"), ThinResNet()}) {
+    Rank planes("fastclip_v3", {kLanes}, *comm, 0, "fp64", config, device_);
+    Rank last("fastclip_v3", {kLanes}, *comm, 0, "fp64", config, device_);
+    for (std::int64_t step = 0; step < 3; ++step) {
+      Rank::Part part = last.Micro(step, 1);
+      at::Tensor& images = part.micro.front().images;
+      ASSERT_TRUE(images.is_contiguous());
+      images = images.contiguous(at::MemoryFormat::ChannelsLast);
+      EXPECT_NEAR(planes.Run(step).loss, last.RunOn(part, step).loss, 1e-9);
+    }
+    EXPECT_TRUE(at::allclose(planes.Weights(), last.Weights(), 0, 1e-9));
+  }
+}
+
 TEST_P(DeviceStep, WithItsStateOnTheDeviceReadsOnceAndCopiesWithoutWaiting) {
   const auto comm = WorldOfOne();
   Rank cpu(GetParam(), {kLanes}, *comm, 0.5);

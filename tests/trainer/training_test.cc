@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <map>
 #include <set>
 #include <sstream>
@@ -174,6 +175,32 @@ TEST_F(Training, RunningStatisticsAndPatchDropoutResumeToTheBit) {
     ASSERT_EQ(Run(Train(cut, resume)), 0) << errors_;
     EXPECT_NE(errors_.find("at step 12"), std::string::npos) << errors_;
     ExpectSameEnd(whole, cut, 24);
+  }
+}
+
+TEST_F(Training, OnImagesPlaneByPlaneIsTheSameUpToRounding) {
+  for (const std::string& model : {folder_ / "model.toml", ResNetModel()}) {
+    const std::string name = std::filesystem::path(model).stem();
+    const std::vector<std::string> words = {"model.name=" + model, "train.epochs=1",
+                                            "train.precision=fp64", "data.val=synthetic:40",
+                                            "eval.every_epochs=1"};
+    ASSERT_EQ(Run(Train(name + "-last", words)), 0) << errors_;
+    std::vector<std::string> planes = words;
+    planes.emplace_back("train.channels_last=false");
+    ASSERT_EQ(Run(Train(name + "-planes", planes)), 0) << errors_;
+    const auto one = Metrics(name + "-last"), other = Metrics(name + "-planes");
+    ASSERT_EQ(one.size(), other.size());
+    bool evaluated = false;
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      for (const auto& [key, value] : one[i].items()) {
+        if (!value.is_number_float()) continue;
+        EXPECT_NEAR(value.get<double>(), other[i].at(key).get<double>(),
+                    1e-9 * std::max(1.0, std::abs(value.get<double>())))
+            << key << " of line " << i;
+      }
+      evaluated |= one[i].at("event") != "train";
+    }
+    EXPECT_TRUE(evaluated);
   }
 }
 

@@ -209,6 +209,7 @@ class StepBench {
                               .dtype = ParameterType(),
                               .trim_text = config_.model.trim_text,
                               .length_groups = config_.train.length_groups,
+                              .channels_last = config_.train.channels_last,
                               .non_blocking = true};
     const std::int64_t size = model_config_.vision.image_size,
                        context = model_config_.text.context_length;

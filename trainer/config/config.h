@@ -47,6 +47,7 @@ struct TrainConfig {
     std::string init;             ///< checkpoint or run to take weights and estimators from
     std::string init_estimators;  ///< file to take estimators from (ImportEstimators)
     KernelOptions kernels;
+    bool channels_last = true;  ///< TensorTarget::channels_last
     std::string state = "auto";
     std::int64_t log_every = 10;
   } train;

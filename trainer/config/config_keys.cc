@@ -132,6 +132,10 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      kRounding,
      "Kernel for attention: \"flash\", \"mem_efficient\", \"cudnn\", \"math\", or \"auto\" "
      "(LibTorch chooses). On the CPU only auto, flash and math."},
+    {"train.channels_last", [](Key k) { k.Flag(k->train.channels_last); }, kRounding,
+     "The image tower gets its pixels with the colours innermost, as the decoder gives them (NHWC): "
+     "convolutions of a GPU are faster so. false: plane by plane (NCHW), as in OpenCLIP, which costs "
+     "a copy of the images."},
     {"train.state", [](Key k) { k.Choice(k->train.state, {"auto", "device", "host"}); }, kNothing,
      "Where a GPU run keeps the per-sample state, such as the estimators. \"device\": in GPU memory; "
      "\"host\": in host memory, which costs a wait per step; \"auto\": in GPU memory if a rank's "

@@ -240,7 +240,8 @@ TensorTarget Trainer::Target() const {
   return {.device = model().logit_scale().device(),
           .dtype = model().logit_scale().scalar_type(),
           .trim_text = config_->model.trim_text,
-          .length_groups = config_->train.length_groups};
+          .length_groups = config_->train.length_groups,
+          .channels_last = config_->train.channels_last};
 }
 
 LearningRates Trainer::RatesOfStep() const {

@@ -28,6 +28,9 @@ struct TensorTarget {
   /// With trim_text: the most groups by length that captions are cut into, each trimmed on its own.
   /// 0: as many as pay on the device (GroupCostsOn).
   int length_groups = 1;
+  /// Images stay with the colours innermost, as the bytes come; false: they are copied plane by
+  /// plane.
+  bool channels_last = true;
   /// Copies to a GPU do not wait: the batch must live until the host has read something that was
   /// computed from it.
   bool non_blocking = false;
@@ -42,9 +45,9 @@ std::optional<c10::Stream> StreamForCopies(at::Device device);
 /// the CPU, or if it is undefined.
 at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target);
 
-/// Converts uint8 [rows, size, size, 3] to [rows, 3, size, size], channels_last, normalized by
-/// CLIP's mean and deviation. The bytes are copied to the device as uint8; the result does not
-/// refer to them.
+/// Converts uint8 [rows, size, size, 3] to [rows, 3, size, size], normalized by CLIP's mean and
+/// deviation, in the layout of target.channels_last. The bytes are copied to the device as uint8;
+/// the result does not refer to them.
 at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, std::int64_t size,
                        const TensorTarget& target);
 
