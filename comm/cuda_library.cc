@@ -6,8 +6,10 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <memory>
 #include <stdexcept>
 
+#include "comm/device_graph.h"
 #include "pipeline/files/program_folder.h"
 
 namespace fastclip {
@@ -102,6 +104,7 @@ void LoadCuda(const std::string& asked) {
                       library->nccl_version(), kCudaLibraryName, library->nccl_header_version));
     }
     loaded = library;
+    SetDeviceGraphs(c10::kCUDA, [] { return std::unique_ptr<DeviceGraph>(loaded->make_graph()); });
   }
   if (const std::string& lack = AskGpuDriver().lack; !lack.empty()) {
     throw std::runtime_error(

@@ -16,6 +16,8 @@ class Store;
 
 namespace fastclip {
 
+class DeviceGraph;
+
 /// The functions of libfastclip_nccl.so, the only shared object that links libtorch_cuda and NCCL.
 /// They are behind one exported name, so the program starts without either.
 struct CudaLibrary {
@@ -27,6 +29,8 @@ struct CudaLibrary {
   /// throws.
   c10d::Backend* (*make_backend)(const c10::intrusive_ptr<c10d::Store>& store, int rank,
                                  int world_size, std::int64_t timeout_ms, int device) = nullptr;
+  /// A new CUDA graph; the caller owns it.
+  DeviceGraph* (*make_graph)() = nullptr;
 };
 
 constexpr const char* kCudaLibraryName = "libfastclip_nccl.so";

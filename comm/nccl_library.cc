@@ -1,9 +1,11 @@
-// All of libfastclip_nccl.so: the only code that is compiled against CUDA's and NCCL's headers.
+// What libfastclip_nccl.so exports. It and cuda_graph.cc are the only code that is compiled against
+// CUDA's and NCCL's headers.
 
 #include <nccl.h>
 
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
+#include "comm/cuda_graph.h"
 #include "comm/cuda_library.h"
 
 namespace fastclip {
@@ -29,7 +31,8 @@ c10d::Backend* MakeBackend(const c10::intrusive_ptr<c10d::Store>& store, int ran
 constexpr CudaLibrary kLibrary = {.build = FASTCLIP_CUDA_BUILD,
                                   .nccl_header_version = NCCL_VERSION_CODE,
                                   .nccl_version = NcclVersion,
-                                  .make_backend = MakeBackend};
+                                  .make_backend = MakeBackend,
+                                  .make_graph = MakeCudaGraph};
 
 }  // namespace
 }  // namespace fastclip

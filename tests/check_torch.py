@@ -16,15 +16,17 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 HEADERS = TOP / "build/torch-2.11-headers/torch"
-# The only users of c10d's backends, of autograd's nodes, of NCCL, and of the inside of LibTorch's devices.
+# The only users of c10d's backends, of CUDA graphs, of autograd's nodes, of NCCL, and of the inside of LibTorch's devices.
 FILES = [
     "comm/c10d_communicator.cc",
+    "comm/cuda_graph.cc",
     "comm/nccl_library.cc",
     "tests/support/stand_in_attention.cc",
     "tests/support/stand_in_device.cc",
     "trainer/model/recompute.cc",
     "trainer/step/gradient_reducer.cc",
 ]
+OF_CUDA = ("comm/cuda_graph.cc", "comm/nccl_library.cc")  # compiled with -DFASTCLIP_CUDA=ON
 
 
 def commands():
@@ -60,7 +62,7 @@ def main(files):
         sys.exit("check_torch: no headers in build/torch-2.11-headers; run tools/setup.sh --torch-2.11")
     known = commands()
     # Without -DFASTCLIP_CUDA=ON nothing knows NCCL's headers.
-    files = files or [name for name in FILES if name in known or name != "comm/nccl_library.cc"]
+    files = files or [name for name in FILES if name in known or name not in OF_CUDA]
     failed = False
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, (code, errors) in zip(files, pool.map(lambda name: check(known[name]), files), strict=True):

@@ -1,5 +1,5 @@
-// Fused attention of the stand-in device: one op forward and one backward, as on a GPU, by the CPU's
-// kernel. Without it ATen would compose attention of some 14 ops.
+// Fused attention of the stand-in device: one op forward and one backward, as on a GPU, by the
+// CPU's kernel. Without it ATen would compose attention of some 14 ops.
 
 #include <ATen/ATen.h>
 #include <ATen/native/transformers/attention.h>
@@ -21,8 +21,7 @@ std::int64_t Choose(const at::Tensor& query, const at::Tensor& key, const at::Te
   const bool is_fused = at::globalContext().userEnabledFlashSDP() && query.dim() == 4 &&
                         query.size(1) == key.size(1) && query.size(3) == value.size(3) &&
                         !(mask && mask->requires_grad()) && dropout == 0;
-  return static_cast<std::int64_t>(is_fused ? at::SDPBackend::overrideable
-                                            : at::SDPBackend::math);
+  return static_cast<std::int64_t>(is_fused ? at::SDPBackend::overrideable : at::SDPBackend::math);
 }
 
 using Attended = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt,
@@ -36,8 +35,15 @@ Attended Attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor
   torch::jit::Stack stack;
   torch::jit::push(stack, query, key, value, dropout, causal, bias, scale);
   RunOnHost(op, &stack);
-  return {stack[0].toTensor(), stack[1].toTensor(), {}, {}, query.sym_size(2), key.sym_size(2),
-          {},                  {},                  {}};
+  return {stack[0].toTensor(),
+          stack[1].toTensor(),
+          {},
+          {},
+          query.sym_size(2),
+          key.sym_size(2),
+          {},
+          {},
+          {}};
 }
 
 using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;

@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/stand_in_graph.h"
 #include "tests/support/stand_in_ops.h"
 
 namespace fastclip::stand_in {
@@ -144,6 +145,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     return true;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
+    RefuseInRecording("a wait for a stream");
     streams().RunAll(QueueOf(stream));
   }
 
@@ -161,6 +163,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     return true;
   }
   void synchronizeEvent(void* event) const override {
+    RefuseInRecording("a wait for an event");
     ++event_waits;
     CarryOut(event);
   }
@@ -361,6 +364,11 @@ class Call {
     }
   }
   bool is_view() const { return is_view_; }
+  std::vector<at::Tensor> on_host() const {
+    std::vector<at::Tensor> all;
+    for (const auto& [ours, host] : pairs_) all.push_back(host);
+    return all;
+  }
   /// Also carries out what the op has to wait for.
   void Begin() const {
     if (!pairs_.empty() && on_cpu_) {
@@ -427,10 +435,20 @@ bool ReadsInside(std::string_view op) {
 
 }  // namespace
 
+void RepeatOnHost(const std::function<void()>& ops_of_graph) {
+  const KernelScope scope;
+  streams().RunAll(CurrentStream(current_device));
+  CountOp("graph");
+  ops_of_graph();
+}
+
 void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const KernelScope scope;
   const auto& schema = op.schema();
-  if (ReadsInside(schema.name())) ++host_reads;
+  if (ReadsInside(schema.name())) {
+    RefuseInRecording("a wait of the host");
+    ++host_reads;
+  }
   Call call(schema.name());
   const std::size_t arguments = schema.arguments().size();
   for (auto value = stack->end() - static_cast<std::ptrdiff_t>(arguments); value != stack->end();
@@ -438,19 +456,27 @@ void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     *value = call.Argument(*value);
   }
   call.Begin();
+  torch::jit::Stack given;
+  if (IsRecording()) {
+    given.assign(stack->end() - static_cast<std::ptrdiff_t>(arguments), stack->end());
+    BeforeRecordedOp(call.on_host());
+  }
   op.callBoxed(stack);
   const std::size_t results = schema.returns().size();
+  const torch::jit::Stack made(stack->end() - static_cast<std::ptrdiff_t>(results), stack->end());
   for (auto value = stack->end() - static_cast<std::ptrdiff_t>(results); value != stack->end();
        ++value) {
     *value = call.Result(*value);
   }
   call.TakeResized();
+  RecordOp(op, given, made, call.is_view());
   if (!call.is_view() && !schema.name().starts_with("aten::empty")) CountOp(schema.name());
 }
 
 namespace {
 
 at::Scalar ReadScalar(const at::Tensor& tensor) {
+  RefuseInRecording("a wait of the host");
   const KernelScope scope;
   streams().RunAll(CurrentStream(tensor.device().index()));
   ++host_reads;
@@ -472,9 +498,12 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
   streams().RunAll(stream);
   if (to_device && from_device) {
     CountOp("aten::copy_");
+    BeforeRecordedOp({source, target});
     target.copy_(source);
+    RecordCopy(source, target);
     return to;
   }
+  RefuseInRecording("a copy between host and device");
   const at::Tensor& on_cpu = to_device ? from : to;
   // As CUDA: without page-locked memory the host waits.
   if (non_blocking && Pinned::Get().Holds(on_cpu.const_data_ptr())) {

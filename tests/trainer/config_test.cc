@@ -219,6 +219,23 @@ TEST_F(ConfigFile, KeysOfAGpuHaveNoEffectOnTheCpuOrAreRefused) {
   EXPECT_THROW(LoadedConfig(path, {"train.attention=xformers"}), ConfigError);
 }
 
+TEST_F(ConfigFile, RecordedStepsNeedAGpuUnlessTheDeviceWasLeftToTheHost) {
+  const std::string path = Write(kMode);
+  const std::string on = "train.cuda_graphs=true", whole = "model.trim_text=false";
+  const auto host = [](const char* device) {
+    return HostOfRun{.choose_device = [device] { return DeviceChoice{device, "of this test"}; }};
+  };
+  EXPECT_THROW(LoadedConfig(path, {on, whole, "train.device=cpu"}), ConfigError);
+  EXPECT_EQ(KeysWithoutEffect(*LoadedConfig(path, {on}, host("cpu"))),
+            std::vector<std::string>{"train.cuda_graphs has no effect with train.device = cpu"});
+  const LoadedConfig config(path, {on, whole}, host("cuda"));
+  EXPECT_TRUE(KeysWithoutEffect(*config).empty());
+  EXPECT_THROW(LoadedConfig(path, {on}, host("cuda")), ConfigError) << "captions are trimmed";
+  EXPECT_THROW(LoadedConfig(path, {on, whole, "model.patch_dropout=0.5"}, host("cuda")),
+               ConfigError);
+  EXPECT_THROW(LoadedConfig(path, {on, whole, "train.state=host"}, host("cuda")), ConfigError);
+}
+
 TEST_F(ConfigFile, KeysOfTheTowersHaveNoEffectWithoutWhatTheyNeed) {
   const std::string path = Write(kMode);
   const std::vector<std::string> words = {"train.residual=half", "train.length_groups=3"};

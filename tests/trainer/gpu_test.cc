@@ -109,6 +109,55 @@ TEST_F(Gpu, StepOverNcclEqualsTheStepOfOne) {
   nccl->Shutdown();
 }
 
+/// A step whose numbers change, on the same rows each time.
+StepReport RunWithRates(Rank& rank, std::int64_t step) {
+  const Rank::Part rows = rank.Micro(step, 1);
+  StepInput input = Rank::InputOf(rows, step);
+  input.gamma = step < 2 ? 1 : 1 - 0.06 * static_cast<double>(step);
+  input.rates.model = 0x1p-10 * static_cast<double>(1 + step);
+  input.rates.tau = 0x1p-9;
+  return rank.step.Run(input);
+}
+
+class GpuGraphs
+    : public Gpu,
+      public testing::WithParamInterface<std::tuple<const char*, const char*, const char*>> {};
+INSTANTIATE_TEST_SUITE_P(Steps, GpuGraphs,
+                         testing::Combine(testing::Values("fastclip_v1", "fastclip_v2",
+                                                          "fastclip_v3", "openclip", "siglip"),
+                                          testing::Values("adamw", "lamb", "lion", "sgdm"),
+                                          testing::Values("fp64", "amp_bf16", "amp")));
+
+TEST_P(GpuGraphs, OfRecordedStepsEqualTheStepsThatAreNot) {
+  const auto [objective, optimizer, precision] = GetParam();
+  UseKernels({.tf32 = false});
+  const auto comm = WorldOfOne();
+  const OptimizerOptions options{.name = optimizer};
+  Rank plain(objective, {kLanes}, *comm, 0.5, precision, {}, device_, options);
+  Rank recorded(objective, {kLanes}, *comm, 0.5, precision, {}, device_, options, true);
+  for (Rank* rank : {&plain, &recorded}) rank->table.MoveTo(device_);
+  // In half precision the order of sums that atomics add in shows.
+  const double tolerance = precision == std::string("fp64") ? 1e-9 : 0.02;
+  for (std::int64_t step = 0; step < RecordedStep::kWarmUp + 6; ++step) {
+    const StepReport expected = RunWithRates(plain, step), report = RunWithRates(recorded, step);
+    EXPECT_NEAR(report.loss, expected.loss, tolerance * std::abs(expected.loss)) << step;
+    EXPECT_EQ(report.applied, expected.applied) << step;
+  }
+  if (precision == std::string("fp64") && optimizer != std::string("lion")) {
+    EXPECT_TRUE(at::allclose(recorded.Weights(), plain.Weights(), 0, 1e-8));
+  }
+}
+
+TEST_F(Gpu, RecordedStepsOfAResNetEqualTheOthers) {
+  const auto comm = WorldOfOne();
+  Rank plain("fastclip_v3", {kLanes}, *comm, 0, "fp64", ThinResNet(), device_);
+  Rank recorded("fastclip_v3", {kLanes}, *comm, 0, "fp64", ThinResNet(), device_, {}, true);
+  for (Rank* rank : {&plain, &recorded}) rank->table.MoveTo(device_);
+  for (std::int64_t step = 0; step < RecordedStep::kWarmUp + 4; ++step) {
+    EXPECT_NEAR(RunWithRates(recorded, step).loss, RunWithRates(plain, step).loss, 1e-8);
+  }
+}
+
 struct Attended {
   at::Tensor out, dq, dk, dv;
 };

@@ -27,14 +27,6 @@ Rank OnDevice(const char* objective, Communicator& comm, const OptimizerOptions&
   return Rank(objective, {kLanes}, comm, 0, precision, model, kDevice, optimizer);
 }
 
-/// What a refused step must leave as it is.
-std::vector<at::Tensor> Everything(const Rank& rank) {
-  std::vector<at::Tensor> all = {rank.Weights(), rank.table.values().cpu()};
-  for (const auto& [name, tensor] : rank.optimizer->state()) all.push_back(tensor.cpu());
-  for (const auto& [name, tensor] : rank.model.buffers()) all.push_back(tensor.cpu());
-  return all;
-}
-
 void ExpectEqual(const std::vector<at::Tensor>& left, const std::vector<at::Tensor>& right) {
   ASSERT_EQ(left.size(), right.size());
   for (std::size_t i = 0; i < left.size(); ++i) EXPECT_TRUE(at::equal(left[i], right[i])) << i;
@@ -80,18 +72,18 @@ TEST_P(LateRefusal, ChangesNothingAndTheNextStepIsAsIfItHadNotBeen) {
       each->table.MoveTo(kDevice);
       for (std::int64_t step = 0; step < before; ++step) each->Run(step);
     }
-    const std::vector<at::Tensor> kept = Everything(rank);
+    const std::vector<at::Tensor> kept = rank.Everything();
     Rank::Part broken = rank.Micro(before, 1);
     broken.micro[0].images[0].fill_(std::numeric_limits<double>::quiet_NaN());
     const Rank::Part next = rank.Micro(before, 1);
     const LateReport refused = rank.step.Enqueue(Rank::InputOf(broken, before));
-    ExpectEqual(Everything(rank), kept);
+    ExpectEqual(rank.Everything(), kept);
     const LateReport applied = rank.step.Enqueue(Rank::InputOf(next, before));
     EXPECT_FALSE(refused().applied);
     EXPECT_FALSE(refused().scale_shrank);
     EXPECT_TRUE(applied().applied);
     whole.Run(before);
-    ExpectEqual(Everything(rank), Everything(whole));
+    ExpectEqual(rank.Everything(), whole.Everything());
   }
 }
 
@@ -100,11 +92,11 @@ TEST_F(LateStep, ARefusalPutsRunningStatisticsBack) {
   Rank rank = OnDevice("fastclip_v1", *comm, {}, "fp64", ThinResNet());
   rank.table.MoveTo(kDevice);
   rank.Run(0);
-  const std::vector<at::Tensor> kept = Everything(rank);
+  const std::vector<at::Tensor> kept = rank.Everything();
   Rank::Part broken = rank.Micro(1, 1);
   broken.micro[0].images[0].fill_(std::numeric_limits<double>::infinity());
   EXPECT_FALSE(rank.step.Run(Rank::InputOf(broken, 1)).applied);
-  ExpectEqual(Everything(rank), kept);
+  ExpectEqual(rank.Everything(), kept);
 }
 
 TEST_F(LateStep, AnOverflowHalvesTheScaleBeforeTheNextStep) {
@@ -114,7 +106,7 @@ TEST_F(LateStep, AnOverflowHalvesTheScaleBeforeTheNextStep) {
   rank.Run(0);
   rank.step.scaler().Set({.scale = 0x1p100, .good_steps = 1});
   const Rank::Part rows = rank.Micro(1, 1);
-  const std::vector<at::Tensor> kept = Everything(rank);
+  const std::vector<at::Tensor> kept = rank.Everything();
   stand_in::ResetCounts();
   const LateReport first = rank.step.Enqueue(Rank::InputOf(rows, 1)),
                    second = rank.step.Enqueue(Rank::InputOf(rows, 1));
@@ -123,7 +115,7 @@ TEST_F(LateStep, AnOverflowHalvesTheScaleBeforeTheNextStep) {
   EXPECT_TRUE(second().scale_shrank);
   EXPECT_EQ(rank.step.scaler().state().scale, 0x1p98);
   EXPECT_EQ(rank.step.scaler().state().good_steps, 0);
-  ExpectEqual(Everything(rank), kept);
+  ExpectEqual(rank.Everything(), kept);
 }
 
 TEST_F(LateStep, ALearningRateThatReadsTheTemperatureStaysOnTheDevice) {

@@ -40,7 +40,7 @@ struct Rank {
   Rank(const std::string& objective_name, const std::vector<std::int64_t>& lanes_per_rank,
        Communicator& comm, double clip_norm = 0, const char* precision = "fp64",
        const std::optional<ModelConfig>& config = {}, at::Device on = at::kCPU,
-       const OptimizerOptions& optimizer_options = {})
+       const OptimizerOptions& optimizer_options = {}, bool recorded = false)
       : plan(
             {.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
         lanes(plan.LanesOf(comm.rank(), lanes_per_rank)),
@@ -50,8 +50,8 @@ struct Rank {
         objective(MakeObjective({.name = objective_name, .mode = "exact", .rho = 1})),
         table(plan, lanes, objective->state_columns(), objective->initial_state(), dtype),
         optimizer(MakeOptimizer(model.described(), optimizer_options)),
-        step(model, *objective, table, *optimizer, comm, {clip_norm, PrecisionOf(precision)},
-             lanes_per_rank) {}
+        step(model, *objective, table, *optimizer, comm,
+             {clip_norm, PrecisionOf(precision), recorded}, lanes_per_rank) {}
 
   struct Part {
     std::vector<std::int64_t> indices;
@@ -97,6 +97,13 @@ struct Rank {
     return RunOn(Micro(number, parts), number, wants_talk);
   }
 
+  /// What a refused step must leave as it is.
+  std::vector<at::Tensor> Everything() const {
+    std::vector<at::Tensor> all = {Weights(), table.values().cpu()};
+    for (const auto& [name, tensor] : optimizer->state()) all.push_back(tensor.cpu());
+    for (const auto& [name, tensor] : model.buffers()) all.push_back(tensor.cpu());
+    return all;
+  }
   at::Tensor Weights() const {
     std::vector<at::Tensor> flat;
     for (const auto& [name, parameter] : model.parameters())

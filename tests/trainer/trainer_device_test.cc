@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/support/stand_in_device.h"
+#include "tests/support/stand_in_graph.h"
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/training_fixture.h"
 #include "trainer/config/config.h"
@@ -118,6 +119,91 @@ TEST_F(TrainerOnADevice, ResumesToTheBit) {
   }
   EXPECT_EQ(Train("parts", true, {"checkpoint.keep=9", "resume=true"}), 0);
   ExpectNear("whole", "parts", 0);
+}
+
+const std::vector<std::string> kRecorded = {"model.trim_text=false", "train.cuda_graphs=true",
+                                            "checkpoint.keep=9"};
+
+std::vector<std::string> With(std::vector<std::string> words,
+                              const std::vector<std::string>& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+TEST_F(TrainerOnADevice, WithRecordedStepsIsTheSameRun) {
+  stand_in::RegisterGraphs();
+  // Fused optimizers take a rate from the device in float32.
+  EXPECT_EQ(
+      Train("plain", true, With(kWithEvaluation, {"model.trim_text=false", "checkpoint.keep=9"})),
+      0);
+  EXPECT_EQ(Train("recorded", true, With(kWithEvaluation, kRecorded)), 0);
+  ExpectNear("plain", "recorded", 1e-6);
+  EXPECT_EQ(Train("v2", true,
+                  With(kRecorded, {"objective.name=fastclip_v2", "objective.mode=reference",
+                                   "temperature.schedule=const", "train.micro_batches=2"})),
+            0);
+  EXPECT_EQ(
+      Train("v2-plain", true,
+            {"model.trim_text=false", "checkpoint.keep=9", "objective.name=fastclip_v2",
+             "objective.mode=reference", "temperature.schedule=const", "train.micro_batches=2"}),
+      0);
+  ExpectNear("v2-plain", "v2", 1e-6);
+}
+
+TEST_F(TrainerOnADevice, WithRecordedStepsWaitsOnceAStep) {
+  stand_in::RegisterGraphs();
+  const auto counted = [&](const std::string& run, const char* epochs) {
+    stand_in::ResetCounts();
+    EXPECT_EQ(Train(run, true, With(kRecorded, {epochs, "checkpoint.every_epochs=0"})), 0);
+    return stand_in::counts();
+  };
+  const stand_in::Counts two = counted("two", "train.epochs=2"),
+                         three = counted("three", "train.epochs=3");
+  const auto steps = [&](const std::string& run) {
+    return Metrics(run).back().at("step").get<std::int64_t>();
+  };
+  const std::int64_t more = steps("three") - steps("two");
+  EXPECT_EQ(three.event_waits - two.event_waits, more);
+  EXPECT_EQ(three.host_reads, two.host_reads);
+  // The batch's conversion, and copies to where the record reads.
+  EXPECT_LE(three.ops - two.ops, 16 * more);
+}
+
+TEST_F(TrainerOnADevice, WithRecordedStepsResumesToTheBit) {
+  stand_in::RegisterGraphs();
+  EXPECT_EQ(Train("whole", true, kRecorded), 0);
+  std::filesystem::copy(folder_ / "whole", folder_ / "parts",
+                        std::filesystem::copy_options::recursive);
+  for (const char* later : {"step_18", "step_24"}) {
+    std::filesystem::remove_all(folder_ / ("parts/checkpoints/" + std::string(later)));
+  }
+  EXPECT_EQ(Train("parts", true, With(kRecorded, {"resume=true"})), 0);
+  ExpectNear("whole", "parts", 0);
+}
+
+TEST_F(TrainerOnADevice, RecordsNoStepThatCouldNotBeRepeated) {
+  const auto refusal = [&](const std::vector<std::string>& words, int ranks = 1) {
+    try {
+      Train("refused", true, With(kRecorded, words), ranks);
+    } catch (const ConfigError& error) {
+      return std::string(error.what());
+    }
+    return std::string("not refused");
+  };
+  const auto expect = [](const std::string& text, const char* part) {
+    EXPECT_NE(text.find("train.cuda_graphs"), text.npos) << text;
+    EXPECT_NE(text.find(part), text.npos) << text;
+    EXPECT_NE(text.find("= false"), text.npos) << text;
+  };
+  expect(refusal({"model.trim_text=true"}), "set model.trim_text = false");
+  expect(refusal({"model.patch_dropout=0.5"}), "set model.patch_dropout = 0");
+  expect(refusal({"train.state=host"}), "train.state = \"device\"");
+  expect(refusal({"train.device=cpu"}), "needs a GPU");
+  expect(refusal({"train.init=" + (folder_ / "base"),
+                  R"(adapt.tuners=["lora image.block.*.q r=2 dropout=0.1"])"}),
+         "has dropout");
+  expect(refusal({}, 2), "this run has 2");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "refused")) << "before any work";
 }
 
 }  // namespace

@@ -93,6 +93,26 @@ def agreement(session):
         session.not_run("the same on the GPU")
 
 
+def graphs(session):
+    """Steps that are recorded once and repeated, and images plane by plane: the same losses."""
+    words = ["model.trim_text=false"]
+    session.fastclip(*session.train_words("eager", *words))
+    pairs = [("channels_last=false", "images plane by plane")]
+    if session.dry:
+        said = session.run([session.program(), *session.train_words("recorded", *words, "train.cuda_graphs=true")],
+                           code=2, merged=True)
+        named = "train.cuda_graphs: needs a GPU" in said
+        session.record("without a GPU train.cuda_graphs is refused by name", named, "yes", named)
+        session.not_run("recorded steps")
+    else:
+        pairs.append(("cuda_graphs=true", "recorded steps"))
+    for key, name in pairs:
+        session.fastclip(*session.train_words(key, *words, f"train.{key}"))
+        difference, steps = largest_difference(session.metrics("eager"), session.metrics(key), 20)
+        session.record(f"{name}, largest difference of a loss, {steps} steps", difference, "at most 1e-3",
+                       difference <= 1e-3)
+
+
 def resume(session):
     """Kill -9 in mid-run, then resume; and OpenCLIP loads the result."""
     # A GPU is through with few steps before they can be seen.

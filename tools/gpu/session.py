@@ -128,8 +128,8 @@ class Session:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def run(self, words, limit=None, code=0, **more):
-        """What a command prints; Failed with the end of its errors if its exit code is another."""
+    def run(self, words, limit=None, code=0, merged=False, **more):
+        """What a command prints, with its errors if `merged`; Failed with their end if its exit code is another."""
         process = self.start(words, **more)
         got = self.wait(process, limit)
         out, errors = process.log.with_suffix(".out").read_text(), process.log.read_text(errors="replace")
@@ -137,7 +137,7 @@ class Session:
             lines = [line for line in (errors or out).strip().splitlines() if line.strip()]
             raise Failed(f"{pathlib.Path(str(words[0])).name} {words[1] if len(words) > 1 else ''}: exit code {got}: "
                          + (" | ".join(lines[-3:]) or "no output")[-600:])
-        return out
+        return out + errors if merged else out
 
     def fastclip(self, *words, **more):
         return self.run([self.program(), *words], **more)

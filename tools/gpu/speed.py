@@ -51,10 +51,10 @@ def inputs_of(session, model):
     return file
 
 
-def ours(session, model, rows, seconds, precision):
+def ours(session, model, rows, seconds, precision, *more):
     words = ["bench", "step", "configs/quickstart.toml", f"model.name={model}", f"train.batch_size={rows}",
              "objective.name=fastclip_v3", f"train.device={session.device}", f"train.precision={precision}",
-             "--seconds", seconds, "--json"]
+             *more, "--seconds", seconds, "--json"]
     with GpuMemory(session) as memory:
         result = json.loads(session.fastclip(*words))
     return result | {"memory_mib": memory.most}
@@ -91,6 +91,7 @@ def speed(session):
             session.record(name, str(error), gate or "runs", False)
             if session.seconds_left() < 1:
                 raise
+    keys(session, seconds, precision)
     if session.dry:
         session.not_run("ViT-B/32 and RN50 at 256, 1,024 and 4,096 rows, memory")
         session.not_run("OpenCLIP compiled")
@@ -99,6 +100,23 @@ def speed(session):
         b = theirs(session, "ViT-B-32", rows, seconds, precision, compiled=True)
         session.record(f"ViT-B-32, {rows} rows, full captions: OpenCLIP compiled, samples/s",
                        b["full"]["samples_per_second"])
+
+
+def keys(session, seconds, precision):
+    """What train.cuda_graphs and train.channels_last are worth; full captions, as recorded steps have them."""
+    plan = [("ViT-B-32", 64, "train.cuda_graphs=true"), ("ViT-B-32", 256, "train.cuda_graphs=true"),
+            ("RN50", 256, "train.channels_last=false")]
+    if session.dry:
+        session.not_run("speed with train.cuda_graphs")
+        plan = [("tiny", 8, "train.channels_last=false")]
+    for model, rows, key in plan:
+        name = f"{model}, {rows} rows, full captions, {key}, samples/s"
+        try:
+            runs = [ours(session, model, rows, seconds, precision, "model.trim_text=false", *more) for more in ([], [key])]
+            without, used = (run["full"]["samples_per_second"] for run in runs)
+            session.record(name, {"with": used, "without": without, "ratio": used / without})
+        except Failed as error:
+            session.record(name, str(error), "runs", False)
 
 
 def calls_of(session, words, out):
@@ -119,13 +137,16 @@ def calls(session):
         session.not_run("launches and waits of a step")
         return
     rows, model = 256, "ViT-B-32"
-    counted = {"fastclip": [], "OpenCLIP": []}
+    counted = {"fastclip": [], "fastclip, recorded": [], "OpenCLIP": []}
     for steps in (10, 30):
         words = session.train_words(f"calls-{steps}", f"model.name={model}", f"train.batch_size={rows}",
                                     f"data.train=synthetic:{rows * steps}", "train.epochs=1", "train.precision=amp_bf16",
                                     "train.log_every=1000", "pipeline.threads=8", "model.trim_text=false")
         out = session.folder / f"calls-{steps}.json"
         counted["fastclip"].append(calls_of(session, [session.program(), *words], out))
+        words = [word.replace(f"calls-{steps}", f"recorded-{steps}") for word in words] + ["train.cuda_graphs=true"]
+        out = session.folder / f"recorded-calls-{steps}.json"
+        counted["fastclip, recorded"].append(calls_of(session, [session.program(), *words], out))
         words = [session.python, "tools/peers/openclip_step.py", inputs_of(session, model), "--device", "cuda",
                  "--precision", "amp_bf16", "--rows", rows, "--steps", steps]
         counted["OpenCLIP"].append(calls_of(session, words, session.folder / f"their-calls-{steps}.json"))
@@ -133,7 +154,7 @@ def calls(session):
         for what, names in (("kernel launches", LAUNCHES), ("waits of the host", WAITS)):
             total = [sum(n for name, n in calls.items() if name.startswith(names)) for calls in (few, many)]
             per_step = (total[1] - total[0]) / 20
-            gate = "at most 1" if who == "fastclip" and names is WAITS else ""
+            gate = "at most 1" if who.startswith("fastclip") and names is WAITS else ""
             session.record(f"{who}: {what} per step", per_step, gate, per_step <= 1 if gate else None)
 
 

@@ -236,9 +236,32 @@ void LoadedConfig::Validate(const std::string& path) const {
                        "to 0, which distorts lamb's trust ratio; use \"amp_bf16\", "
                        "train.micro_batches = 1 or another optimizer");
   }
+  if (config_.train.cuda_graphs) ValidateGraphs();
   if (!config_.adapt.tuners.empty()) ValidateAdapt();
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
     throw table_.Error("train.init", "model.pretrained is also set; set only one of them");
+  }
+}
+
+// What has to be the same in all steps, so that one record serves them.
+void LoadedConfig::ValidateGraphs() const {
+  const auto refuse = [&](const char* what) {
+    throw table_.Error("train.cuda_graphs", fmt::format("{}, or train.cuda_graphs = false", what));
+  };
+  if (config_.train.device == "cpu") {  // found by "auto", it is only said that there is no effect
+    if (!config_.train.device_is_auto) refuse("needs a GPU; set train.device = \"cuda\"");
+    return;
+  }
+  if (config_.model.trim_text) {
+    refuse(
+        "recorded steps have one shape, but captions are trimmed to the longest of each batch; set "
+        "model.trim_text = false");
+  }
+  if (config_.model.patch_dropout > 0) {
+    refuse("recorded steps have no dropout; set model.patch_dropout = 0");
+  }
+  if (config_.train.state == "host") {
+    refuse("recorded steps cannot use state in host memory; set train.state = \"device\"");
   }
 }
 

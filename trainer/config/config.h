@@ -48,6 +48,7 @@ struct TrainConfig {
     std::string init_estimators;  ///< file to take estimators from (ImportEstimators)
     KernelOptions kernels;
     bool channels_last = true;  ///< TensorTarget::channels_last
+    bool cuda_graphs = false;   ///< StepOptions::recorded
     std::string state = "auto";
     std::int64_t log_every = 10;
   } train;
@@ -155,6 +156,7 @@ class LoadedConfig {
   void Validate(const std::string& path) const;
   void CheckTemperatureFits() const;
   void ValidateAdapt() const;
+  void ValidateGraphs() const;
 
   TrainConfig config_;
   ConfigTable table_;

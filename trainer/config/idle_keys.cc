@@ -58,7 +58,8 @@ std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
                  {"learning_rate.lr_min"}, schedule_name);
 
   without_effect(config.train.device == "cpu",
-                 {"train.pin_to_gpu_node", "train.state", "train.tf32", "train.cudnn_benchmark"},
+                 {"train.pin_to_gpu_node", "train.state", "train.tf32", "train.cudnn_benchmark",
+                  "train.cuda_graphs"},
                  "with train.device = cpu");
   without_effect(!PrecisionOf(config.train.precision).autocast, {"train.residual"},
                  with("train.precision", config.train.precision));

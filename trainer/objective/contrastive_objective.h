@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,13 @@ struct Features {
   std::vector<std::int64_t> rows_per_rank;
 };
 
+/// Numbers of a step on its device, 0-d float64 each.
+struct DeviceScalars {
+  at::Tensor log_gamma, log_rest;  ///< ln γ, ln(1−γ)
+  at::Tensor lr_tau;
+  at::Tensor epoch;
+};
+
 /// Scalar inputs of a step.
 struct StepScalars {
   at::Tensor logit_scale;  ///< 0-d, t = ln(1/τ)
@@ -28,6 +36,9 @@ struct StepScalars {
   double gamma = 1;        ///< inner learning rate γ of the estimators
   double lr_tau = 0;       ///< for objectives with per-sample temperatures
   std::int64_t epoch = 0;
+  /// If given, its numbers are used in place of gamma, lr_tau and epoch: work that is recorded once
+  /// and repeated would keep the host's numbers of its recording.
+  std::optional<DeviceScalars> on_device{};
 };
 
 /// Means over the global batch, for metrics. NaN if the objective does not have them.

@@ -12,7 +12,11 @@ at::Tensor Seen(const at::Tensor& log_u) {
 }
 
 at::Tensor MovedLogU(const at::Tensor& log_u, const at::Tensor& seen, const at::Tensor& log_g,
-                     double gamma) {
+                     const StepScalars& scalars) {
+  if (const auto& given = scalars.on_device) {  // γ = 1: ln(e^−∞ + e^(log_g)) is log_g to the bit
+    return at::where(seen, at::logaddexp(log_u + given->log_rest, log_g + given->log_gamma), log_g);
+  }
+  const double gamma = scalars.gamma;
   if (gamma >= 1) return log_g;
   return at::where(seen, at::logaddexp(log_u + std::log1p(-gamma), log_g + std::log(gamma)), log_g);
 }

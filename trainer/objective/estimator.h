@@ -21,7 +21,7 @@ at::Tensor Seen(const at::Tensor& log_u);
 /// u ← (1−γ)·u + γ·g in the log domain (FastCLIP, Algorithm 1); u ← g where it was not seen, and
 /// everywhere if γ = 1.
 at::Tensor MovedLogU(const at::Tensor& log_u, const at::Tensor& seen, const at::Tensor& log_g,
-                     double gamma);
+                     const StepScalars& scalars);
 
 /// Throws std::invalid_argument for a global batch of one row: g is a mean over the others.
 void CheckHasNegatives(const Features& features);

@@ -30,7 +30,7 @@ ObjectiveResult GlobalContrastive::Evaluate(const Features& features, const at::
   const at::Tensor log_g = (passes.LogSumExp() - log_negatives).t();  // [b, 2]
   const at::Tensor seen = Seen(state);
   const at::Tensor log_u = MovedLogU(state.to(log_g.options()), seen.to(log_g.device()), log_g,
-                                     scalars.gamma);  // [b, 2]
+                                     scalars);  // [b, 2]
   const at::Tensor all_log_u =
       comm.AllGather(log_u.contiguous(), features.rows_per_rank).t().contiguous();  // [2, B]
 

@@ -45,13 +45,20 @@ RobustContrastive::Temperatures RobustContrastive::Moved(const Temperatures& old
                                                          const at::Tensor& seen,
                                                          const StepScalars& scalars) const {
   const double beta1 = options_.tau_beta1, beta2 = options_.tau_beta2;
-  const auto moved = [](const at::Tensor& average, const at::Tensor& value, double beta) {
+  const auto moved = [](const at::Tensor& average, const at::Tensor& value, const auto& beta) {
     return average * beta + value * (1 - beta);
   };
   const at::Tensor square = gradient.square();
   Temperatures next;
   at::Tensor first, second;  // the moments as the step takes them
-  if (reference_) {
+  if (reference_ && scalars.on_device) {
+    const at::Tensor& epoch = scalars.on_device->epoch;
+    const at::Tensor later = epoch.gt(0).to(at::kDouble);  // 0 in the first epoch
+    next.m = moved(old.m, gradient, later * beta1);
+    next.v = moved(old.v, square, later * beta2);
+    first = next.m / (1 - later * at::pow(beta1, epoch + 1));
+    second = next.v / (1 - later * at::pow(beta2, epoch + 1));
+  } else if (reference_) {
     const bool start = scalars.epoch == 0;
     next.m = moved(old.m, gradient, start ? 0 : beta1);
     next.v = moved(old.v, square, start ? 0 : beta2);
@@ -62,7 +69,8 @@ RobustContrastive::Temperatures RobustContrastive::Moved(const Temperatures& old
     next.m = first = at::where(seen, moved(old.m, gradient, beta1), gradient);
     next.v = second = at::where(seen, moved(old.v, square, beta2), square);
   }
-  const at::Tensor step = first.div(second.sqrt() + options_.tau_eps).mul_(scalars.lr_tau);
+  at::Tensor step = first.div(second.sqrt() + options_.tau_eps);
+  scalars.on_device ? step.mul_(scalars.on_device->lr_tau) : step.mul_(scalars.lr_tau);
   next.tau = (old.tau - step).clamp_(kSmallestTau, kLargestTau);
   return next;
 }
@@ -83,7 +91,7 @@ ObjectiveResult RobustContrastive::Evaluate(const Features& features, const at::
   const double log_negatives = std::log(rows - 1);
   const at::Tensor log_g = passes.LogSumExp() - log_negatives;
   const at::Tensor seen = Seen(old_log_u);
-  const at::Tensor log_u = MovedLogU(old_log_u, seen, log_g, scalars.gamma);  // [2, b]
+  const at::Tensor log_u = MovedLogU(old_log_u, seen, log_g, scalars);  // [2, b]
 
   at::Tensor log_epsilon = at::full({}, std::log(options_.epsilon), log_u.options());
   at::Tensor bound;

@@ -12,13 +12,12 @@ UpdateRule FusedSgdRule(const OptimizerOptions& options) {
     // d ← g + wd·p,  buf ← momentum·buf + d,
     // p ← p − lr·buf  (nesterov: p − lr·(d + momentum·buf)).
     // A buffer that is still 0 makes the first step's buf = d: no step is a special one.
-    const auto with = [&](const auto& lr) {
+    group.WithRate([&](const auto& lr) {
       at::_fused_sgd_(group.parameters, group.gradients, buffers, group.weight_decay,
                       has_momentum ? options.momentum : 0.0, lr, /*dampening=*/0.0,
                       has_momentum && options.nesterov, /*maximize=*/false,
                       /*is_first_step=*/false, /*grad_scale=*/{}, group.refusal.found_inf());
-    };
-    group.lr_on_device.defined() ? with(group.lr_on_device) : with(group.lr);
+    });
   };
   UpdateRule::Kinds kinds;
   if (options.momentum > 0) kinds.emplace_back("momentum_buffer");

@@ -14,8 +14,8 @@ at::Tensor GradScaler::Update(const at::Tensor& refused) {
   const at::Tensor shrinks = refused.logical_and(scale_.gt(1));
   const at::Tensor good = good_steps_ + 1;
   const at::Tensor grows = good.ge(kGrowthInterval).logical_and_(refused.logical_not());
-  scale_ = at::where(shrinks, scale_ / 2, at::where(grows, scale_ * 2, scale_));
-  good_steps_ = good.masked_fill(refused.logical_or(grows), 0);
+  scale_.copy_(at::where(shrinks, scale_ / 2, at::where(grows, scale_ * 2, scale_)));
+  good_steps_.copy_(good.masked_fill(refused.logical_or(grows), 0));
   return shrinks;
 }
 
@@ -24,8 +24,8 @@ GradScaler::State GradScaler::state() const {
 }
 
 void GradScaler::Set(const State& state) {
-  scale_ = at::full_like(scale_, state.scale);
-  good_steps_ = at::full_like(good_steps_, state.good_steps);
+  scale_.fill_(state.scale);
+  good_steps_.fill_(state.good_steps);
 }
 
 }  // namespace fastclip

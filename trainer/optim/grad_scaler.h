@@ -35,7 +35,7 @@ class GradScaler {
   void Set(const State& state);
 
  private:
-  at::Tensor scale_, good_steps_;  // 0-d float64, int64
+  at::Tensor scale_, good_steps_;  // 0-d float64, int64; recorded steps update them in place
 };
 
 }  // namespace fastclip

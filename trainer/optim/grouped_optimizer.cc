@@ -62,7 +62,7 @@ void GroupedOptimizer::Step(const LearningRates& rates, const Refusal& refusal) 
                       .gradients = {},
                       .state = std::vector<std::vector<at::Tensor>>(kinds_[number].size()),
                       .lr = is_scale ? rates.tau : rates.model,
-                      .lr_on_device = is_scale ? rates.tau_on_device : at::Tensor(),
+                      .lr_on_device = is_scale ? rates.tau_on_device : rates.model_on_device,
                       .weight_decay = which == ParameterGroup::kDecay ? weight_decay_ : 0.0,
                       .step = step_,
                       .refusal = refusal};

@@ -9,9 +9,7 @@ UpdateRule LionRule(const OptimizerOptions& options) {
     const std::vector<at::Tensor>& m = group.state[0];
     // p ← p − lr·(wd·p + sign(β1·m + (1−β1)·g)),  then m ← β2·m + (1−β2)·g
     const std::vector<at::Tensor> gradients = group.GradientsOr(m);
-    if (group.weight_decay != 0) {
-      group.Multiply(group.parameters, 1 - group.lr * group.weight_decay);
-    }
+    group.Decay();
     std::vector<at::Tensor> directions = at::_foreach_lerp(m, gradients, 1 - options.beta1);
     at::_foreach_sign_(directions);
     group.Subtract(directions);

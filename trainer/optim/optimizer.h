@@ -50,9 +50,9 @@ void CheckOptimizer(const OptimizerOptions& options);
 struct LearningRates {
   double model = 0;
   double tau = 0;
-  /// If defined, the rate of logit_scale in place of `tau`: 0-d float32 on its device, where it
-  /// depends on values that the host has not read.
-  at::Tensor tau_on_device{};
+  /// If defined, in place of `model`, and in place of `tau` for logit_scale: 0-d on the parameters'
+  /// device. Where a rate depends on values that the host has not read, or is of recorded work.
+  at::Tensor model_on_device{}, tau_on_device{};
 };
 
 /// Updates parameters in place from their .grad. All state is in named tensors: "exp_avg.NAME", ….

@@ -20,6 +20,16 @@ void UpdateGroup::Multiply(const std::vector<at::Tensor>& list, double factor) c
   at::_foreach_mul_(list, masked.to(list.front().scalar_type()));
 }
 
+void UpdateGroup::Decay() const {
+  if (weight_decay == 0) return;
+  if (!lr_on_device.defined()) return Multiply(parameters, 1 - lr * weight_decay);
+  const at::Tensor decay = lr_on_device.to(at::kDouble) * weight_decay;
+  const at::Tensor masked =
+      1 -
+      (refusal.on_device().defined() ? (1 - refusal.on_device().to(at::kDouble)) * decay : decay);
+  at::_foreach_mul_(parameters, masked.to(parameters.front().scalar_type()));
+}
+
 void UpdateGroup::Subtract(std::vector<at::Tensor>& list) const {
   const at::ScalarType dtype = list.front().scalar_type();
   if (refusal.on_device().defined()) {

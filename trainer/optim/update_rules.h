@@ -18,11 +18,17 @@ struct UpdateGroup {
   std::vector<std::vector<at::Tensor>>
       state;  // one list per kind, in the order of the rule's kinds
   double lr = 0;
-  at::Tensor lr_on_device{};  // if defined, in place of `lr`
+  at::Tensor lr_on_device{};  // 0-d; if defined, in place of `lr`
   double weight_decay = 0;
   /// Number of steps, including the current one unless it is refused: 0-d float32 on the
   /// parameters' device.
   at::Tensor step;
+  /// Calls update(lr) of a fused kernel with the rate: a number, or a tensor, which must be
+  /// float32.
+  template <class Update>
+  void WithRate(const Update& update) const {
+    lr_on_device.defined() ? update(lr_on_device.to(at::kFloat)) : update(lr);
+  }
   /// A GPU's update must change nothing if on_device() is 1.
   Refusal refusal{};
 
@@ -30,6 +36,8 @@ struct UpdateGroup {
   std::vector<at::Tensor> GradientsOr(const std::vector<at::Tensor>& these) const;
   /// Times `factor`; unchanged if refused.
   void Multiply(const std::vector<at::Tensor>& list, double factor) const;
+  /// The parameters times 1 − lr·weight_decay; unchanged if refused.
+  void Decay() const;
   /// Subtracts `list`, times the learning rate, from the parameters; nothing if refused.
   void Subtract(std::vector<at::Tensor>& list) const;
 };

@@ -60,6 +60,7 @@ class PlannedRun {
         lanes_per_rank_(LanesPerRank(config, plan_, options.ranks)),
         objective_(MakeObjective(ObjectiveOf(*config))),
         optimizer_(MakeOptimizer(model_.described(), config->optimizer)) {
+    CheckRecordable(config, options.ranks);
     CheckLoader();
     if (!found_ && !config->train.init_estimators.empty()) {
       CheckEstimatorFile(config->train.init_estimators,

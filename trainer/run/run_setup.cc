@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -26,6 +27,12 @@
 namespace fastclip {
 namespace {
 
+bool HasDropout(const TunerSpec& tuner) {
+  return std::ranges::any_of(tuner.settings, [](const TunerSetting& setting) {
+    return setting.name == "dropout" && std::strtod(setting.value.c_str(), nullptr) > 0;
+  });
+}
+
 /// Throws std::invalid_argument.
 OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
   return {.size = source.size(),
@@ -40,6 +47,15 @@ OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
 }
 
 }  // namespace
+
+void CheckRecordable(const LoadedConfig& config, int ranks) {
+  if (!config->train.cuda_graphs || config->train.device == "cpu" || ranks == 1) return;
+  throw config.table().Error(
+      "train.cuda_graphs",
+      fmt::format("steps of one rank can be recorded, but this run has {}, which exchange features "
+                  "and gradients in each step; set train.cuda_graphs = false",
+                  ranks));
+}
 
 RunShape::RunShape(const LoadedConfig& config)
     : tokenizer(OpenTokenizer(config->data.tokenizer)),
@@ -176,7 +192,14 @@ ModelConfig ModelOf(const LoadedConfig& config) {
         fmt::format("model {} is a ResNet and has no patches; set it to 0", config->model.name));
   }
   try {
-    ReadRecipe(config->adapt, model);
+    const std::vector<TunerSpec> tuners = ReadRecipe(config->adapt, model);
+    const auto drops = std::ranges::find_if(tuners, HasDropout);
+    if (config->train.cuda_graphs && config->train.device != "cpu" && drops != tuners.end()) {
+      throw std::invalid_argument(fmt::format(
+          "\"{}\" has dropout, which steps recorded by train.cuda_graphs cannot have; set its "
+          "dropout=0, or train.cuda_graphs = false",
+          drops->text));
+    }
     if (NeedOf(config->adapt, model) != CalibrationNeed::kNothing) {
       throw std::invalid_argument(
           "select by activations or gradients needs a calibration on data, which a run does not do "

@@ -16,10 +16,13 @@ namespace fastclip {
 /// Builds the parts of a run from a config and checks them against each other and the data; shared
 /// by a run and its dry run. All throw ConfigError if the config does not fit.
 
-/// The model of model.name, with options of other sections; checks locks and patch dropout.
+/// The model of model.name, with options of other sections; checks locks, dropout and tuners.
 ModelConfig ModelOf(const LoadedConfig& config);
 /// The same, and checks that it fits the tokenizer.
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
+
+/// Refuses train.cuda_graphs for several ranks.
+void CheckRecordable(const LoadedConfig& config, int ranks);
 
 /// The parts of a run that do not depend on its data.
 struct RunShape {

@@ -74,6 +74,18 @@ std::vector<std::string> SettingWarnings(const TrainConfig& config) {
   return lines;
 }
 
+std::vector<std::string> UnprovedKeys(const TrainConfig& config) {
+  std::vector<std::string> lines;
+  if (config.train.device != "cuda") return lines;
+  const auto unproved = [&](const char* key, const std::string& value) {
+    lines.push_back(fmt::format("{} = {} is not yet proved on a GPU", key, value));
+  };
+  const std::string& attention = config.train.kernels.attention;
+  if (attention != "auto") unproved("train.attention", attention);
+  if (config.train.cuda_graphs) unproved("train.cuda_graphs", "true");
+  return lines;
+}
+
 std::string CrowdedRanks(const LoadedConfig& config) {
   const HostCores& host = config.cores();
   if (config->train.device != "cpu" || host.ranks <= host.cores) return "";

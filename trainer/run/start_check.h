@@ -27,6 +27,9 @@ void CheckFit(const StartWeights& start, const ModelConfig& model);
 /// Warnings about settings that are rarely meant.
 std::vector<std::string> SettingWarnings(const TrainConfig& config);
 
+/// Settings of a GPU run that no GPU has shown to work yet: "train.attention = cudnn is not …".
+std::vector<std::string> UnprovedKeys(const TrainConfig& config);
+
 /// A warning if the ranks of this host outnumber its cores, or "".
 std::string CrowdedRanks(const LoadedConfig& config);
 

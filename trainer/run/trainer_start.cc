@@ -81,6 +81,7 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
 // These steps have collectives: every rank runs them in this order.
 void Trainer::Start(const std::string& command, at::Device device) {
   const Patience patience(comm_, config_->comm.patience);
+  CheckRecordable(config_, comm_.world_size());
   LockFolder();
   data_.emplace(OpenData(config_, comm_, console_));
   CheckMemory(config_, shape_.loader, data_->rows(), HeldBatches(*config_));
@@ -151,10 +152,7 @@ void Trainer::SayWhatItIs() {
   }
   for (const std::string& line : KeysWithoutEffect(*config_)) console_.Say("note: " + line);
   for (const std::string& line : SettingWarnings(*config_)) console_.Say("warning: " + line);
-  if (config_->train.device == "cuda" && config_->train.kernels.attention != "auto") {
-    console_.Say(fmt::format("note: train.attention = {} is not yet proved on a GPU",
-                             config_->train.kernels.attention));
-  }
+  for (const std::string& line : UnprovedKeys(*config_)) console_.Say("note: " + line);
   if (const std::string crowded = CrowdedRanks(config_); !crowded.empty()) {
     console_.Say("warning: " + crowded);
   }
@@ -175,6 +173,11 @@ void Trainer::PlaceState() {
   const bool moves = !AnyRank(comm_, !SampleTable::BelongsOnDevice(config_->train.state, bytes));
   console_.Say(fmt::format("per-sample state: {}, {}", DescribeBytes(bytes),
                            moves ? "in GPU memory" : "in host memory"));
+  if (!moves && config_->train.cuda_graphs) {
+    throw config_.table().Error("train.cuda_graphs",
+                                "recorded steps cannot use state in host memory; set train.state = "
+                                "\"device\", or train.cuda_graphs = false");
+  }
   if (!moves) return;
   table.MoveTo(device);
 }

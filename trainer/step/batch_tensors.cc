@@ -133,13 +133,12 @@ std::optional<c10::Stream> StreamForCopies(at::Device device) {
 at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, std::int64_t size,
                        const TensorTarget& target) {
   const ColourScale& colours = ScaleOf(size, target);
-  const at::Tensor images =
-      Uploaded(ViewOf(pixels, {rows * size, size * 3}, at::kByte), target)
-          .to(target.dtype)
-          .mul_(colours.scale)
-          .add_(colours.shift)
-          .view({rows, size, size, 3})
-          .permute({0, 3, 1, 2});
+  const at::Tensor images = Uploaded(ViewOf(pixels, {rows * size, size * 3}, at::kByte), target)
+                                .to(target.dtype)
+                                .mul_(colours.scale)
+                                .add_(colours.shift)
+                                .view({rows, size, size, 3})
+                                .permute({0, 3, 1, 2});
   return target.channels_last ? images : images.contiguous();
 }
 

@@ -24,7 +24,9 @@ Learner::Learner(const TrainConfig& config, const ModelConfig& model_config, con
             PrecisionOf(config.train.precision).parameters),
       optimizer(MakeOptimizer(model.described(), config.optimizer)),
       step(model, *objective, table, *optimizer, comm,
-           {config.train.clip_norm, PrecisionOf(config.train.precision, config.train.residual)},
+           {.clip_norm = config.train.clip_norm,
+            .precision = PrecisionOf(config.train.precision, config.train.residual),
+            .recorded = config.train.cuda_graphs && !device.is_cpu()},
            std::move(rows_per_rank)) {
   model.set_grad_checkpointing(config.train.grad_checkpointing);
   const Precision precision = PrecisionOf(config.train.precision, config.train.residual);

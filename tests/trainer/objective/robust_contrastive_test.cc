@@ -41,12 +41,22 @@ at::Tensor Pair(const at::Tensor& state, std::int64_t which) {  // [2, rows]
 }
 
 ObjectiveResult Evaluate(const ContrastiveObjective& objective, const PerSide<at::Tensor>& all,
-                         const at::Tensor& state, double gamma, std::int64_t epoch) {
+                         const at::Tensor& state, double gamma, std::int64_t epoch,
+                         bool on_device = false) {
   StepScalars scalars;
   scalars.logit_scale = at::zeros({}, at::kDouble);
   scalars.gamma = gamma;
   scalars.lr_tau = 0.01;
   scalars.epoch = epoch;
+  if (on_device) {
+    const auto scalar = [](double value) { return at::scalar_tensor(value, at::kDouble); };
+    scalars.on_device = {.log_gamma = scalar(std::log(gamma)),
+                         .log_rest = scalar(std::log1p(-gamma)),
+                         .lr_tau = scalar(0.01),
+                         .epoch = scalar(static_cast<double>(epoch))};
+    scalars.gamma = scalars.lr_tau = std::nan("");
+    scalars.epoch = -1;
+  }
   const auto comm = WorldOfOne();
   return objective.Evaluate({.local = all, .global = all, .first_row = 0, .rows_per_rank = {kRows}},
                             state, scalars, *comm);
@@ -118,6 +128,24 @@ TEST(RobustContrastive, ExactFollowsThePublishedObjectiveThroughTwoVisits) {
     EXPECT_NEAR(ours.report.tau_mean.item<double>(), Pair(state, 1).mean().item<double>(), 1e-15);
     EXPECT_FALSE(ours.parameters.logit_scale.defined());
     state = ours.state;
+  }
+}
+
+TEST(RobustContrastive, TakesItsNumbersFromTheDeviceToo) {
+  for (const char* mode : {"reference", "exact"}) {
+    ObjectiveOptions options = Exact();
+    options.mode = mode;
+    const auto objective = MakeObjective(options);
+    at::Tensor state = Fresh(*objective);
+    for (std::int64_t epoch = 0; epoch < 4; ++epoch) {
+      const double gamma = epoch == 0 ? 1 : 0.4;
+      const PerSide<at::Tensor> all = RandomFeatures(3 + static_cast<int>(epoch));
+      const ObjectiveResult host = Evaluate(*objective, all, state, gamma, epoch),
+                            device = Evaluate(*objective, all, state, gamma, epoch, true);
+      ExpectNear(device.state, host.state, mode);
+      ExpectNear(device.features.image, host.features.image, mode);
+      state = host.state;
+    }
   }
 }
 
