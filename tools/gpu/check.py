@@ -24,15 +24,15 @@ PARTS = [
     ("goldens", correct.goldens, 20),
     ("gpu_test", correct.gpu_test, 70),
     ("agreement", correct.agreement, 45),
-    ("graphs", correct.graphs, 40),
+    ("graphs", correct.graphs, 30),
     ("resume", correct.resume, 40),
-    ("speed", speed.speed, 220),
-    ("calls", speed.calls, 75),
+    ("speed", speed.speed, 200),
+    ("calls", speed.calls, 60),
     ("loader", speed.loader, 30),
     ("sanitizer", correct.sanitizer, 60),
     ("ranks", ranks.ranks, 90),
 ]
-ALL_SECONDS = 540  # of one GPU's parts, without a build
+ALL_SECONDS = 480  # of one GPU's parts, without a build
 BUILD_SECONDS = 240  # more, if the prebuilt programs do not start
 DRY_SECONDS = 90  # two cores that others use too
 
