@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/base/printable.h"
 #include "pipeline/base/suggested_command.h"
 #include "pipeline/loader/memory_plan.h"
 #include "pipeline/sources/record_sample.h"
@@ -54,7 +55,7 @@ void CheckRecordable(const LoadedConfig& config, int ranks) {
       "train.cuda_graphs",
       fmt::format("steps of one rank can be recorded, but this run has {}, which exchange features "
                   "and gradients in each step; set train.cuda_graphs = false",
-                  ranks));
+                  Counted(ranks, "rank")));
 }
 
 RunShape::RunShape(const LoadedConfig& config)
