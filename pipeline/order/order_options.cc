@@ -55,9 +55,12 @@ OrderOptions ResolveOrder(OrderOptions o) {
   }
   if (o.batch_size > o.size) {
     throw std::invalid_argument(fmt::format(
-        "batch_size {} is larger than the data ({}); use at most {}, half of it, so that "
-        "each row has a substitute for a bad record",
-        o.batch_size, Counted(o.size, "record"), std::max<std::int64_t>(o.size / 2, 1)));
+        "batch_size {} is larger than the data ({}); use {}", o.batch_size,
+        Counted(o.size, "record"),
+        o.size == 1 ? "1"
+                    : fmt::format("at most {}, half of it, so that each row has a substitute for a "
+                                  "bad record",
+                                  o.size / 2)));
   }
   if (o.lanes == 0) o.lanes = DefaultLanes(o.batch_size);
   if (o.lanes > o.batch_size || o.batch_size % o.lanes != 0) {

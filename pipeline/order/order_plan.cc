@@ -244,6 +244,17 @@ std::int64_t OrderPlan::window_records() const {
   return records;
 }
 
+std::int64_t OrderPlan::rows_without_substitute() const {
+  std::int64_t of_lane = 0, all = 0;
+  for (const auto& part : options_.parts) all += part.rows;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const std::int64_t rows =
+        all == 0 ? rows_per_lane() : (rows_per_lane() * options_.parts[i].rows + all - 1) / all;
+    of_lane += parts_[i].RowsWithoutSubstitute(rows);
+  }
+  return of_lane * options_.lanes;
+}
+
 LanePlace OrderPlan::PlaceOf(SampleIndex index) const {
   std::int64_t local = ToInt(index);
   std::size_t part = 0;

@@ -63,6 +63,9 @@ class OrderPlan {
   std::optional<RecordRange> Ahead(std::int64_t step, std::int64_t row) const;
   /// Records in the current windows of a lane, over all parts.
   std::int64_t window_records() const;
+  /// Rows of a step, at worst, for which no record is left if theirs is bad: those of a batch that
+  /// takes more than half of the records that are shuffled together.
+  std::int64_t rows_without_substitute() const;
 
   using Place = LanePlace;
   Place PlaceOf(SampleIndex index) const;

@@ -70,6 +70,18 @@ SourceOrder::Window SourceOrder::WindowAt(std::int64_t lane, std::int64_t positi
           .last = last};
 }
 
+std::int64_t SourceOrder::RowsWithoutSubstitute(std::int64_t rows) const {
+  std::int64_t most = 0;
+  for (const std::int64_t lane : {std::int64_t{0}, options_.lanes - 1}) {
+    const Window last = WindowAt(lane, std::max<std::int64_t>(lane_size(lane) - 1, 0));
+    const std::int64_t size =
+        last.number == 0 ? last.end : std::min(options_.window, last.end - last.begin);
+    const std::int64_t planned = std::min(rows, size);
+    most = std::max(most, std::min(2 * planned - size, planned));
+  }
+  return most;
+}
+
 Permutation SourceOrder::ChunksIn(std::int64_t epoch, std::int64_t lane) const {
   return {Key(options_.seed, RandomStream::kChunks, epoch, lane), ChunksOf(lane)};
 }

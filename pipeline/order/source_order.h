@@ -70,6 +70,8 @@ class SourceOrder {
   std::int64_t lane_size(std::int64_t lane) const;
   /// The most and the least slots of a lane.
   std::int64_t most_slots() const { return lane_size(0); }
+  /// Rows of a draw of `rows` that have no substitute in the smallest window.
+  std::int64_t RowsWithoutSubstitute(std::int64_t rows) const;
   std::int64_t least_slots() const { return lane_size(options_.lanes - 1); }
   LanePlace PlaceOf(SampleIndex index) const;
   /// The inverse of PlaceOf; nothing if the slot is a hole. REQUIRES: the place is within a lane.

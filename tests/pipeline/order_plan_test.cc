@@ -245,6 +245,42 @@ TEST(OrderPlan, RefusesWorldsThatDoNotFitTheLanes) {
   EXPECT_THROW(plan.LanesOf(2, std::vector<std::int64_t>{8, 8}), std::invalid_argument);
 }
 
+/// The most rows of a step whose first substitute is missing, found by asking for each.
+std::int64_t MostWithoutSubstitute(const OrderPlan& plan) {
+  std::int64_t most = 0;
+  for (std::int64_t step = 0; step < 2 * plan.steps_per_epoch(); ++step) {
+    std::int64_t without = 0;
+    for (std::int64_t row = 0; row < plan.options().batch_size; ++row) {
+      try {
+        plan.Row(step, row, 1);
+      } catch (const WindowUsedUp&) {
+        ++without;
+      }
+    }
+    most = std::max(most, without);
+  }
+  return most;
+}
+
+TEST(OrderPlan, CountsTheRowsWithoutASubstitute) {
+  const auto counts = [](OrderOptions options) {
+    const OrderPlan plan(options);
+    return std::pair(plan.rows_without_substitute(), MostWithoutSubstitute(plan));
+  };
+  using P = std::pair<std::int64_t, std::int64_t>;
+  EXPECT_EQ(counts({.size = 100, .batch_size = 50}), P(0, 0));
+  EXPECT_EQ(counts({.size = 100, .batch_size = 100, .lanes = 1}), P(100, 100));
+  // The last window has 60 records; then there is one of 149.
+  EXPECT_EQ(counts({.size = 160, .batch_size = 40, .lanes = 1, .chunk = 1, .window = 100}),
+            P(20, 20));
+  EXPECT_EQ(counts({.size = 149, .batch_size = 60, .lanes = 1, .chunk = 1, .window = 100}),
+            P(0, 0));
+  for (const OrderOptions& options : Shapes()) {
+    const auto [said, seen] = counts(options);
+    EXPECT_LE(seen, said);
+  }
+}
+
 TEST(OrderPlan, SaysWhatWouldFit) {
   EXPECT_EQ(ErrorOf({.size = 0, .batch_size = 8}), "the data has no records; check the shard list");
   EXPECT_EQ(ErrorOf({.size = 10, .batch_size = 0}),

@@ -29,7 +29,7 @@ class Faults : public Training {
   }
   /// The step that the message names as saved.
   int SavedStep() {
-    const std::string mark = " is saved: continue with fastclip train ";
+    const std::string mark = " is saved: continue with ";
     const std::size_t end = errors_.find(mark);
     EXPECT_NE(end, std::string::npos) << errors_;
     if (end == std::string::npos) return -1;

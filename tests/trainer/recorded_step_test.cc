@@ -61,7 +61,11 @@ class RecordedSteps : public testing::Test {
   }
   static StepReport Run(Rank& rank, std::int64_t step, std::int64_t parts = 1) {
     const Rank::Part rows = rank.Micro(step, parts);
-    return rank.step.Run(InputOf(rows, step));
+    StepInput input = InputOf(rows, step);
+    input.wants_talk = [step] { return step % 3 == 1; };
+    const StepReport report = rank.step.Run(input);
+    EXPECT_EQ(report.to_talk, step % 3 == 1);
+    return report;
   }
   static void ExpectSame(const StepReport& one, const StepReport& other, double tolerance) {
     for (const auto part :
@@ -231,6 +235,7 @@ TEST_F(RecordedSteps, RefuseBatchesOfAnotherShapeAndStateOnTheHost) {
   Rank::Part rows = other.Micro(1, 1);
   rows.micro[0].tokens = rows.micro[0].tokens.narrow(1, 0, 7);
   EXPECT_THROW(other.step.Run(InputOf(rows, 1)), std::logic_error);
+  EXPECT_THROW(Run(other, 1, 2), std::logic_error) << "two micro-batches, not one";
 }
 
 TEST_F(RecordedSteps, AreRefusedOnADeviceThatCannotRecord) {
@@ -244,10 +249,13 @@ TEST_F(RecordedSteps, AreRefusedOnADeviceThatCannotRecord) {
 
 TEST_F(RecordedSteps, NameTheKeyIfTheWorkCannotBeRecorded) {
   const auto read = at::ones({}, at::TensorOptions(kDevice));
-  RecordedStep step(kDevice, [&](const StepWork&) {
-    read.item<float>();  // a wait of the host
-    return StepOutcome{};
-  });
+  RecordedStep step(
+      kDevice,
+      [&](const StepWork&) {
+        read.item<float>();  // a wait of the host
+        return StepOutcome{};
+      },
+      [] {});
   std::vector<at::Tensor> kept;
   for (int run = 0; run < RecordedStep::kWarmUp; ++run) step.Run({}, {}, kept);
   try {

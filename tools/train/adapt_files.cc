@@ -131,7 +131,7 @@ int RunAdaptExport(int argc, const char* const* argv) {
     return 0;
   }
   if (const std::vector<std::string> ignored = IgnoredByPeft(adapter, to); !ignored.empty()) {
-    Tell("note: PEFT ignores {}, which trained too: {}\n",
+    Tell("note: PEFT ignores {} of this adapter: {}\n",
          Counted(std::ssize(ignored), "parameter"),
          Printable(fmt::format("{}", fmt::join(ignored, ", "))));
   }

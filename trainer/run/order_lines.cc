@@ -43,16 +43,16 @@ void AddOrderLines(ReportLines& lines, const std::string& list, const OrderPlan&
 
 std::string SubstituteWarning(const OrderPlan& plan) {
   const OrderOptions& order = plan.options();
-  const std::int64_t least = plan.lane_size(order.lanes - 1), rows = plan.rows_per_lane();
-  const std::int64_t together = std::min(plan.window_records(), least);
-  const std::int64_t without = std::min(2 * rows - together, rows);
-  if (without <= 0) return "";
+  const std::int64_t rows = plan.rows_without_substitute();
+  if (rows == 0) return "";
   return fmt::format(
-      "{} of a step's {} rows have no substitute: the run ends if one of their records is bad; {}",
-      without * order.lanes, order.batch_size,
-      together < least ? "use a larger data.window"
-                       : fmt::format("use a train.batch_size of at most {}",
-                                     std::max<std::int64_t>(order.size / 2, 1)));
+      "up to {} of a step's {} rows have no substitute: the run ends if one of their records is "
+      "bad; {}",
+      rows, order.batch_size,
+      plan.window_records() < plan.lane_size(order.lanes - 1)
+          ? "use a larger data.window"
+          : fmt::format("use a train.batch_size of at most {}",
+                        std::max<std::int64_t>(order.size / 2, 1)));
 }
 
 }  // namespace fastclip

@@ -98,8 +98,9 @@ std::string CrowdedRanks(const LoadedConfig& config) {
 std::string DescribeLoad(double load, std::int64_t cores) {
   if (load <= 2 * static_cast<double>(cores)) return "";
   return fmt::format(
-      "other processes use this host (load {:.1f} on {}), so training is slower than usual. "
-      "OMP_WAIT_POLICY=passive in the environment can help: threads then sleep while they wait",
+      "the load of the last minute was {:.1f} on {}: if other processes still run, training is "
+      "slower than usual. OMP_WAIT_POLICY=passive in the environment can help: threads then sleep "
+      "while they wait",
       load, Counted(cores, "core"));
 }
 

@@ -119,8 +119,9 @@ void Trainer::TryStep(Batch batch, const std::function<bool()>& wants_talk) {
                              AskGpuDriver().gpus.at(static_cast<std::size_t>(device.index())).bytes)
                        : 0;
   const std::string text =
-      fmt::format("out of memory in step {}: {}. {}", step_ + 1, cause.substr(0, cause.find(". ")),
-                  AdviseOnMemory(memory, rows, bytes));
+      fmt::format("out of memory in step {}: {}. {}{}", step_ + 1,
+                  cause.substr(0, cause.find(". ")), AdviseOnMemory(memory, rows, bytes),
+                  config_->train.cuda_graphs ? ". train.cuda_graphs = false needs less" : "");
   if (comm_.world_size() > 1 || learner_->step.writing()) {
     throw std::runtime_error(fmt::format("{}. Last good checkpoint: {}", text, LastCheckpoint()));
   }

@@ -176,7 +176,7 @@ void Trainer::PlaceState() {
   if (!moves && config_->train.cuda_graphs) {
     throw config_.table().Error("train.cuda_graphs",
                                 "recorded steps cannot use state in host memory; set train.state = "
-                                "\"device\", or train.cuda_graphs = false");
+                                "\"device\" (auto keeps this one on the host), or it to false");
   }
   if (!moves) return;
   table.MoveTo(device);
@@ -187,9 +187,7 @@ void Trainer::SayWhatWillNotFit() {
   for (const std::string& line : ScheduleWarnings(*config_, length)) {
     console_.Say("warning: " + line);
   }
-  if (const std::string few = SubstituteWarning(plan()); !few.empty()) {
-    console_.Say("warning: " + few);
-  }
+  if (const auto few = SubstituteWarning(plan()); !few.empty()) console_.Say("warning: " + few);
   std::string space;
   Together(comm_, [&] {
     if (comm_.rank() != 0) return;

@@ -7,11 +7,7 @@ namespace fastclip {
 ClipModel MakeModel(const TrainConfig& config, const ModelConfig& model, at::Device device) {
   ClipModel made(model, config.train.seed, config.temperature.init,
                  PrecisionOf(config.train.precision).parameters, config.model.lock, device);
-  if (config.adapt.tuners.empty()) return made;
-  AdaptOptions adapt = config.adapt;
-  // An objective of a constant temperature gives logit_scale no gradient.
-  adapt.logit_scale &= TemperatureOf(config.objective.name) == TemperatureKind::kLearned;
-  AttachTuners(made, adapt, config.train.seed);
+  if (!config.adapt.tuners.empty()) AttachTuners(made, config.adapt, config.train.seed);
   return made;
 }
 

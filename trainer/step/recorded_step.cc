@@ -19,9 +19,13 @@ namespace {
 enum Number { kModelRate, kTauRate, kLogGamma, kLogRest, kEpoch, kTalk, kNumbers };
 
 /// Copies into `fixed`, which the first call makes with the strides of `given`.
-void CopyInto(at::Tensor& fixed, const at::Tensor& given) {
+void CopyInto(at::Tensor& fixed, const at::Tensor& given, bool first) {
+  if (first && given.defined()) fixed = at::empty_like(given);
+  if (fixed.defined() != given.defined() ||
+      (given.defined() && fixed.scalar_type() != given.scalar_type())) {
+    throw std::logic_error("a recorded step has tensors of other kinds");
+  }
   if (!given.defined()) return;
-  if (!fixed.defined()) fixed = at::empty_like(given);
   if (fixed.sizes() != given.sizes()) {
     throw std::logic_error(fmt::format("a recorded step has a tensor of shape [{}], not [{}]",
                                        fmt::join(fixed.sizes(), ", "),
@@ -37,6 +41,25 @@ void Order(const c10::Stream& earlier, const c10::Stream& later) {
   done.block(later);
 }
 
+/// Orders `later` behind `earlier` at its end, also where the work between threw: what is saved
+/// then is read on `later`.
+class OrderAtEnd {
+ public:
+  OrderAtEnd(const c10::Stream& earlier, const c10::Stream& later)
+      : earlier_(earlier), later_(later) {}
+  ~OrderAtEnd() {
+    try {
+      Order(earlier_, later_);
+    } catch (const std::exception&) {  // the device fails: the next call says so
+    }
+  }
+  OrderAtEnd(const OrderAtEnd&) = delete;
+  OrderAtEnd& operator=(const OrderAtEnd&) = delete;
+
+ private:
+  c10::Stream earlier_, later_;
+};
+
 std::unique_ptr<DeviceGraph> GraphOf(at::Device device) {
   auto graph = MakeDeviceGraph(device.type());
   if (!graph) {
@@ -50,9 +73,10 @@ std::unique_ptr<DeviceGraph> GraphOf(at::Device device) {
 
 }  // namespace
 
-RecordedStep::RecordedStep(at::Device device, Work work)
+RecordedStep::RecordedStep(at::Device device, Work work, std::function<void()> before_record)
     : device_(device),
       work_(std::move(work)),
+      before_record_(std::move(before_record)),
       graph_(GraphOf(device)),
       stream_(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)),
       numbers_(at::zeros({kNumbers}, at::TensorOptions(at::kDouble).device(device))) {
@@ -66,14 +90,19 @@ RecordedStep::RecordedStep(at::Device device, Work work)
 }
 
 void RecordedStep::CopyBatch(std::span<const MicroBatch> micro) {
-  micro_.resize(micro.size());
+  const bool first = runs_ == 0;
+  if (first) micro_.resize(micro.size());
+  if (micro_.size() != micro.size()) {
+    throw std::logic_error(
+        fmt::format("a recorded step has {} micro-batches, not {}", micro_.size(), micro.size()));
+  }
   for (std::size_t i = 0; i < micro.size(); ++i) {
     if (!micro[i].groups.groups.empty() || micro[i].kept_patches.defined()) {
       throw std::logic_error("a recorded step has groups by length, or dropped patches");
     }
-    CopyInto(micro_[i].images, micro[i].images);
-    CopyInto(micro_[i].tokens, micro[i].tokens);
-    CopyInto(micro_[i].pool, micro[i].pool);
+    CopyInto(micro_[i].images, micro[i].images, first);
+    CopyInto(micro_[i].tokens, micro[i].tokens, first);
+    CopyInto(micro_[i].pool, micro[i].pool, first);
   }
 }
 
@@ -98,7 +127,7 @@ void RecordedStep::Copy(const StepInput& input, const SampleTable::Rows& rows,
     throw std::logic_error("a recorded step has its state in host memory");
   }
   CopyBatch(input.micro);
-  CopyInto(rows_.on_table, rows.on_table);
+  CopyInto(rows_.on_table, rows.on_table, runs_ == 0);
   rows_.count = rows.count;
   CopyNumbers(input, kept);
   reads_.micro = micro_;
@@ -108,17 +137,16 @@ void RecordedStep::Copy(const StepInput& input, const SampleTable::Rows& rows,
 void RecordedStep::RecordOrRun() {
   const c10::Stream compute = c10::impl::VirtualGuardImpl(device_.type()).getStream(device_);
   Order(compute, stream_);
-  {
-    const c10::StreamGuard guard(stream_);
-    reads_.is_carried_out = runs_ < kWarmUp;
-    if (reads_.is_carried_out) {
-      outcome_ = work_(reads_);
-    } else {
-      outcome_.reset();
-      graph_->Record([&] { outcome_ = work_(reads_); });
-    }
+  const OrderAtEnd after(stream_, compute);
+  const c10::StreamGuard guard(stream_);
+  reads_.is_carried_out = runs_ < kWarmUp;
+  if (reads_.is_carried_out) {
+    outcome_ = work_(reads_);
+    return;
   }
-  Order(stream_, compute);
+  outcome_.reset();
+  before_record_();
+  graph_->Record([&] { outcome_ = work_(reads_); });
 }
 
 StepOutcome RecordedStep::Run(const StepInput& input, const SampleTable::Rows& rows,

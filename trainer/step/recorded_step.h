@@ -27,9 +27,10 @@ class RecordedStep {
   /// Steps before the one that is recorded: libraries choose their kernels, and memory is taken.
   static constexpr int kWarmUp = 3;
 
-  /// `work` must enqueue the same kernels in every call, without a wait of the host. Throws
-  /// std::runtime_error if the device cannot record.
-  RecordedStep(at::Device device, Work work);
+  /// `work` must enqueue the same kernels in every call, without a wait of the host.
+  /// `before_record` frees what the steps before hold and the record makes anew: the memory of a
+  /// record is its own. Throws std::runtime_error if the device cannot record.
+  RecordedStep(at::Device device, Work work, std::function<void()> before_record);
 
   /// Enqueues a step. `rows`: those of its samples, on a table on the device. The outcome's tensor
   /// holds this step's values until the next step's work. `kept` gets what is still copied from.
@@ -44,6 +45,7 @@ class RecordedStep {
 
   at::Device device_;
   Work work_;
+  std::function<void()> before_record_;
   std::unique_ptr<DeviceGraph> graph_;
   c10::Stream stream_;  // of all steps up to the recording, which cannot be on the default one
   int runs_ = 0;

@@ -20,7 +20,7 @@ struct StepInput {
   std::uint64_t draw = 0;  ///< of the step's dropout; ranks with equal ones draw unlike masks
   double gamma = 1;
   LearningRates rates;
-  /// Called once, after backward: whether this rank needs all ranks to talk before their next step.
+  /// Called once, after backward was enqueued, or before the work of a recorded step: whether this rank needs all ranks to talk before their next step.
   /// The answers are summed with the gradients; empty: never.
   std::function<bool()> wants_talk{};
 };

@@ -101,8 +101,13 @@ TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, Sa
   first_row_ = std::accumulate(rows_per_rank_.begin(), mine, std::int64_t{0});
   batch_size_ = std::accumulate(rows_per_rank_.begin(), rows_per_rank_.end(), std::int64_t{0});
   if (options_.recorded) {
-    recorded_.emplace(model.logit_scale().device(),
-                      [this](const StepWork& work) { return Compute(work); });
+    recorded_.emplace(
+        model.logit_scale().device(), [this](const StepWork& work) { return Compute(work); },
+        [this] {
+          for (const auto& [name, parameter] : model_.trainable()) {
+            parameter.mutable_grad().reset();
+          }
+        });
   }
 }
 
