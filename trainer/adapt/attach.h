@@ -14,6 +14,11 @@ struct AdaptOptions {
   std::vector<std::string> tuners;  ///< each as ReadTuner reads it
   bool logit_scale = true;          ///< train logit_scale (and logit_bias)
   bool projections = false;         ///< train the projections into the common space
+  /// Adapters whose columns S²FT leaves to them: folders, checkpoints or runs.
+  std::vector<std::string> exclude{};
+  /// Batches on which S²FT's scores are measured; 0: a hundredth of an epoch's
+  /// (CalibrationBatches).
+  std::int64_t calibration_batches = 0;
 };
 
 /// Reads the recipe for a model. Throws std::invalid_argument like ReadTuner and the kinds.

@@ -18,8 +18,8 @@ at::Tensor SquaresOf(const at::Tensor& rows) {
   return rows.to(wide).square().sum({0}, /*keepdim=*/false, at::kDouble);
 }
 
-/// x·Wᵀ + b. The gradient of `probe` [in] is the sums of squares of the columns of W's gradient, so
-/// that autograd adds them up over the passes.
+/// x·Wᵀ + b. The gradient of `probe` [out, in] is that of W, which stays frozen: W may have another
+/// tuner, whose own parameters are the ones that train.
 class MeteredLinear : public autograd::Function<MeteredLinear> {
  public:
   static at::Tensor forward(autograd::AutogradContext* context, const at::Tensor& x,
@@ -36,7 +36,8 @@ class MeteredLinear : public autograd::Function<MeteredLinear> {
     const at::Tensor &x = saved[0], &weight = saved[1], &gy = gradients[0];
     autograd::variable_list result(4);
     if (context->needs_input_grad(0)) result[0] = gy.matmul(weight.to(gy.scalar_type()));
-    result[3] = SquaresOf(gy.reshape({-1, gy.size(-1)}).t().mm(x.reshape({-1, x.size(-1)})));
+    result[3] =
+        gy.reshape({-1, gy.size(-1)}).t().mm(x.reshape({-1, x.size(-1)})).to(weight.scalar_type());
     return result;
   }
 };
@@ -47,7 +48,10 @@ class ColumnMeter final : public LinearTuner {
  public:
   ColumnMeter(const Linear& of, bool gradients)
       : activation_(at::zeros({of.weight.size(1)}, of.weight.options().dtype(at::kDouble))) {
-    if (gradients) probe_ = at::zeros_like(activation_).requires_grad_();
+    if (!gradients) return;
+    gradient_ = at::zeros_like(activation_);
+    // One element stands for all: nothing reads the values.
+    probe_ = at::zeros({}, of.weight.options()).expand(of.weight.sizes()).requires_grad_();
   }
 
   std::vector<at::Tensor> parameters() const override {
@@ -65,14 +69,26 @@ class ColumnMeter final : public LinearTuner {
     return probe_.defined() ? MeteredLinear::apply(x, of.weight, of.bias, probe_) : of.Plain(x);
   }
 
+  void EndBatch(const std::function<void(at::Tensor&)>& sum_over_ranks) const {
+    if (!probe_.defined()) return;
+    at::Tensor gradient = probe_.grad();
+    // A rank without a pass through this map still takes part in the sum.
+    if (!gradient.defined()) {
+      if (!sum_over_ranks) return;
+      gradient = at::zeros(probe_.sizes(), probe_.options());
+    }
+    if (sum_over_ranks) sum_over_ranks(gradient);
+    gradient_.add_(SquaresOf(gradient));
+    probe_.mutable_grad() = at::Tensor();
+  }
+
   ColumnStatistics statistics() const {
-    if (!probe_.defined()) return {.activation = activation_.clone()};
     return {.activation = activation_.clone(),
-            .gradient = probe_.grad().defined() ? probe_.grad().clone() : at::zeros_like(probe_)};
+            .gradient = probe_.defined() ? gradient_.clone() : at::Tensor()};
   }
 
  private:
-  at::Tensor activation_, probe_;
+  at::Tensor activation_, gradient_, probe_;
 };
 
 namespace {
@@ -111,6 +127,10 @@ Calibration::~Calibration() {
     std::erase(map.tuners, meters_.at(site));
   });
   for (const at::Tensor& tensor : frozen_) tensor.set_requires_grad(true);
+}
+
+void Calibration::EndBatch(const std::function<void(at::Tensor&)>& sum_over_ranks) {
+  for (const auto& [site, meter] : meters_) meter->EndBatch(sum_over_ranks);
 }
 
 std::map<std::string, ColumnStatistics> Calibration::statistics() const {

@@ -33,6 +33,19 @@ void MoveColumns(const ClipModel& model, const std::map<std::string, at::Tensor>
 /// What a calibration must measure for a recipe.
 enum class CalibrationNeed : std::uint8_t { kNothing, kActivations, kGradients };
 CalibrationNeed NeedOf(const AdaptOptions& options, const ModelConfig& model);
+/// How many batches a calibration has, of `epoch` an epoch.
+std::int64_t CalibrationBatches(const AdaptOptions& options, std::int64_t epoch);
+
+/// What is done about the choice before the first step, a line each.
+std::vector<std::string> DescribeChoice(const AdaptOptions& options, const ModelConfig& model,
+                                        std::int64_t epoch);
+
+/// Whether a recipe has an S²FT tuner.
+bool HasColumns(const AdaptOptions& options, const ModelConfig& model);
+/// Checks that the units that a recipe asks for are there once those of other adapters are left
+/// out. The model has its shape alone (at::kMeta), or all. Throws like ChooseColumns().
+void CheckColumnsLeft(const ClipModel& model, const AdaptOptions& options,
+                      const std::map<std::string, at::Tensor>& taken);
 
 /// Chooses the columns of all S²FT tuners of a recipe. Call it after AttachTuners() once the base
 /// weights are loaded; at select=random without `taken` it changes nothing. Ranks must have equal

@@ -1,7 +1,11 @@
 #include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <functional>
 
+#include "pipeline/base/printable.h"
 #include "trainer/adapt/column_tuner.h"
 #include "trainer/adapt/kinds.h"
 #include "trainer/adapt/s2ft.h"
@@ -18,6 +22,12 @@ void ForChoices(const AdaptOptions& options, const ModelConfig& model, const Vis
     const UnitChoice choice = ReadUnitChoice(settings);
     visit(choice, [&](std::string_view reason) { settings.Fail(reason); });
   }
+}
+
+void RefuseGlobal(const UnitChoice& choice, const std::map<std::string, at::Tensor>& taken,
+                  const std::function<void(std::string_view)>& fail) {
+  if (!choice.global || taken.empty()) return;
+  fail("allocation=global cannot leave out columns of other adapters; use uniform");
 }
 
 }  // namespace
@@ -57,12 +67,48 @@ CalibrationNeed NeedOf(const AdaptOptions& options, const ModelConfig& model) {
   return need;
 }
 
+std::int64_t CalibrationBatches(const AdaptOptions& options, std::int64_t epoch) {
+  return options.calibration_batches > 0 ? options.calibration_batches : (epoch + 99) / 100;
+}
+
+std::vector<std::string> DescribeChoice(const AdaptOptions& options, const ModelConfig& model,
+                                        std::int64_t epoch) {
+  std::vector<std::string> lines;
+  if (!options.exclude.empty()) {
+    lines.push_back(
+        fmt::format("s2ft leaves out the columns of {}",
+                    PrintableLines(fmt::format("{}", fmt::join(options.exclude, ", ")))));
+  }
+  if (const CalibrationNeed need = NeedOf(options, model); need != CalibrationNeed::kNothing) {
+    lines.push_back(
+        fmt::format("s2ft chooses its columns by {}, measured on the batches of the first {}",
+                    need == CalibrationNeed::kGradients ? "gradients" : "activations",
+                    Counted(CalibrationBatches(options, epoch), "step")));
+  }
+  return lines;
+}
+
+bool HasColumns(const AdaptOptions& options, const ModelConfig& model) {
+  bool has = false;
+  ForChoices(options, model, [&](const UnitChoice&, const auto&) { has = true; });
+  return has;
+}
+
+void CheckColumnsLeft(const ClipModel& model, const AdaptOptions& options,
+                      const std::map<std::string, at::Tensor>& taken) {
+  ForChoices(options, model.config(), [&](UnitChoice choice, const auto& fail) {
+    RefuseGlobal(choice, taken, fail);
+    choice.score = UnitScore::kRandom;  // as many can be chosen, whatever they are ranked by
+    for (const Site& site : choice.sites) {
+      UnitsAt(choice, site, *model.transformer(site.tower), {.taken = taken}, fail);
+    }
+  });
+}
+
 void ChooseColumns(const ClipModel& model, const AdaptOptions& options, const SelectionData& data) {
   std::map<std::string, at::Tensor> indices;
   ForChoices(options, model.config(), [&](const UnitChoice& choice, const auto& fail) {
-    if (choice.global && !data.taken.empty()) {
-      fail("allocation=global cannot leave out columns of other adapters; use uniform");
-    }
+    RefuseGlobal(choice, data.taken, fail);
     for (const Site& site : choice.sites) {
       const Transformer& tower = *model.transformer(site.tower);
       const Units units = UnitsAt(choice, site, tower, data, fail);

@@ -298,6 +298,13 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Also train logit_scale (and siglip's logit_bias)."},
     {"adapt.projections", [](Key k) { k.Flag(k->adapt.projections); }, kSameState,
      "Also train both projections into the common space."},
+    {"adapt.exclude", [](Key k) { k.TextList(k->adapt.exclude); }, kStartOnly,
+     "s2ft leaves the columns of these adapters to them, so that they can be fused with this one "
+     "without overlap: adapter folders, checkpoints or runs, of the same base."},
+    {"adapt.calibration_batches",
+     [](Key k) { k.Integer(k->adapt.calibration_batches, 0, 1'000'000); }, kStartOnly,
+     "Batches on which s2ft's select=activation, product or gradient is measured before the first "
+     "step; 0: a hundredth of an epoch's, at least one."},
 
     {"objective.name", [](Key k) { k.Choice(k->objective.name, ObjectiveNames()); }, kSameSample,
      "fastclip_v0, fastclip_v1, fastclip_v2, fastclip_v3, sogclr, isogclr, openclip or siglip. "

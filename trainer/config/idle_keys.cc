@@ -3,12 +3,26 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
+
 #include "trainer/base/precision.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/objective/contrastive_objective.h"
 #include "trainer/objective/temperature.h"
 
 namespace fastclip {
+namespace {
+
+bool MeasuresColumns(const AdaptOptions& adapt) {
+  return std::ranges::any_of(adapt.tuners, [](const std::string& tuner) {
+    return std::ranges::any_of(
+        std::array{"select=activation", "select=product", "select=gradient"},
+        [&](const char* setting) { return tuner.find(setting) != tuner.npos; });
+  });
+}
+
+}  // namespace
 
 std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
   const ConfigValues values = ValuesOf(config), defaults = ValuesOf(TrainConfig());
@@ -64,8 +78,11 @@ std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
   without_effect(!PrecisionOf(config.train.precision).autocast, {"train.residual"},
                  with("train.precision", config.train.precision));
   without_effect(!config.model.trim_text, {"train.length_groups"}, "with model.trim_text = false");
-  without_effect(config.adapt.tuners.empty(), {"adapt.logit_scale", "adapt.projections"},
+  without_effect(config.adapt.tuners.empty(),
+                 {"adapt.logit_scale", "adapt.projections", "adapt.exclude"},
                  "without adapt.tuners");
+  without_effect(!MeasuresColumns(config.adapt), {"adapt.calibration_batches"},
+                 "without an s2ft tuner with select=activation, product or gradient");
   without_effect(config.checkpoint.every_steps == 0 && config.checkpoint.every_epochs == 0,
                  {"checkpoint.async"}, "with checkpoint.every_steps and every_epochs = 0");
   without_effect(config.eval.every_epochs == 0, {"data.val"}, "with eval.every_epochs = 0");

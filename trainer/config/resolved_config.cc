@@ -76,6 +76,7 @@ TrainConfig ResolvedConfig(const TrainConfig& config) {
        {&resolved.eval.zeroshot_classes, &resolved.eval.zeroshot_templates}) {
     if (fs::exists(*file_or_set)) MakeAbsolute(*file_or_set);
   }
+  for (std::string& adapter : resolved.adapt.exclude) MakeAbsolute(adapter);
   TokenizerSpec tokenizer = ParseTokenizerSpec(config.data.tokenizer);
   if (!tokenizer.file.empty()) {
     MakeAbsolute(tokenizer.file);

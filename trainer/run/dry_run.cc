@@ -13,6 +13,7 @@
 
 #include "pipeline/base/printable.h"
 #include "pipeline/shards/index_files.h"
+#include "trainer/adapt/s2ft.h"
 #include "trainer/base/precision.h"
 #include "trainer/config/idle_keys.h"
 #include "trainer/config/resolved_config.h"
@@ -35,14 +36,6 @@
 
 namespace fastclip {
 namespace {
-
-double Elements(const ClipModel& model, const std::function<bool(const Parameter&)>& of) {
-  double count = 0;
-  for (const Parameter& parameter : model.described()) {
-    if (of(parameter)) count += static_cast<double>(parameter.tensor.numel());
-  }
-  return count;
-}
 
 /// A run as a start would open it, in the same order.
 class PlannedRun {
@@ -125,6 +118,12 @@ class PlannedRun {
         DescribeElements(Elements(model_, [](auto& of) { return of.tensor.requires_grad(); })));
     for (const std::string& line : DescribeTuners(model_, config_->adapt)) {
       lines_.Add("adapt", "{}", line);
+    }
+    if (!found_) {
+      for (const std::string& line :
+           DescribeChoice(config_->adapt, shape_.model, plan_.steps_per_epoch())) {
+        lines_.Add("", "{}", line);
+      }
     }
     lines_.Add("tokenizer", "{}: vocabulary {}, context length {}; {}", config_->data.tokenizer,
                shape_.tokenizer->vocab_size(), shape_.model.text.context_length, TrimOf(*config_));

@@ -19,7 +19,9 @@
 #include "pipeline/sources/skip_advice.h"
 #include "pipeline/sources/table_layout.h"
 #include "trainer/adapt/s2ft.h"
+#include "trainer/adapters/taken_columns.h"
 #include "trainer/config/config_keys.h"
+#include "trainer/model/fresh_weights.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/run_data.h"
 #include "trainer/state/checkpoint.h"
@@ -184,6 +186,29 @@ std::vector<std::string> LookAtData(const LoadedConfig& config, const std::strin
   return lines;
 }
 
+namespace {
+
+/// Before data is opened. A run that goes on has its columns already, and the others may be gone.
+void CheckExclude(const LoadedConfig& config, const ModelConfig& model) {
+  const AdaptOptions& adapt = config->adapt;
+  if (adapt.tuners.empty() || adapt.exclude.empty()) return;
+  if (!HasColumns(adapt, model)) {
+    throw config.table().Error("adapt.exclude",
+                               "leaves columns of s2ft out, but adapt.tuners has no s2ft tuner");
+  }
+  if (config->resume) return;
+  try {
+    CheckColumnsLeft(ClipModel(model, FreshWeights::kZero, 0.07, at::kFloat, {}, at::kMeta), adapt,
+                     TakenColumns(adapt.exclude, model));
+  } catch (const std::invalid_argument& error) {
+    throw config.table().Error("adapt.tuners", error.what());
+  } catch (const std::runtime_error& error) {
+    throw config.table().Error("adapt.exclude", error.what());
+  }
+}
+
+}  // namespace
+
 ModelConfig ModelOf(const LoadedConfig& config) {
   ModelConfig model = LoadModelConfig(config->model.name);
   if (config->objective.name == "siglip") model.init_logit_bias = config->temperature.logit_bias;
@@ -201,14 +226,10 @@ ModelConfig ModelOf(const LoadedConfig& config) {
           "dropout=0, or train.cuda_graphs = false",
           drops->text));
     }
-    if (NeedOf(config->adapt, model) != CalibrationNeed::kNothing) {
-      throw std::invalid_argument(
-          "select by activations or gradients needs a calibration on data, which a run does not do "
-          "yet; use select=random or select=weight");
-    }
   } catch (const std::invalid_argument& error) {
     throw config.table().Error("adapt.tuners", error.what());
   }
+  CheckExclude(config, model);
   if (const auto fault = FaultOf(model, config->model.lock)) {
     throw config.table().Error("model." + fault->option, fault->reason);
   }

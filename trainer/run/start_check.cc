@@ -262,4 +262,12 @@ std::string DescribeBytes(double bytes) {
   return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 100 ? 0 : 1, units[unit]);
 }
 
+double Elements(const ClipModel& model, const std::function<bool(const Parameter&)>& of) {
+  double count = 0;
+  for (const Parameter& parameter : model.described()) {
+    if (of(parameter)) count += static_cast<double>(parameter.tensor.numel());
+  }
+  return count;
+}
+
 }  // namespace fastclip

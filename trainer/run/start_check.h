@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -88,5 +89,8 @@ void CheckRunFolder(const std::string& folder);
 
 /// "5.4 GB".
 std::string DescribeBytes(double bytes);
+
+/// Elements of the parameters that `of` accepts.
+double Elements(const ClipModel& model, const std::function<bool(const Parameter&)>& of);
 
 }  // namespace fastclip

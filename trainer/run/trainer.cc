@@ -258,6 +258,15 @@ LearningRates Trainer::RatesOfStep() const {
   return rates;
 }
 
+std::vector<MicroBatch> Trainer::MicroBatchesFor(const Batch& batch,
+                                                 const TensorTarget& target) const {
+  return MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), target,
+                        {.share = config_->model.patch_dropout,
+                         .patches = shape_.model.vision.patches(),
+                         .seed = config_->train.seed,
+                         .each_step = plan().repeats_records()});
+}
+
 void Trainer::EnqueueStep(Batch batch, const std::function<bool()>& wants_talk) {
   const double gamma = Gamma(config_->gamma, epoch(), config_->train.epochs);
   const LearningRates rates = RatesOfStep();
@@ -265,12 +274,7 @@ void Trainer::EnqueueStep(Batch batch, const std::function<bool()>& wants_talk) 
   TensorTarget target = Target();
   target.non_blocking = true;  // the batch lives until the step's results are read
   target.copies = copies_;
-  const std::vector<MicroBatch> micro =
-      MicroBatchesOf(batch, static_cast<int>(config_->train.micro_batches), target,
-                     {.share = config_->model.patch_dropout,
-                      .patches = shape_.model.vision.patches(),
-                      .seed = config_->train.seed,
-                      .each_step = plan().repeats_records()});
+  const std::vector<MicroBatch> micro = MicroBatchesFor(batch, target);
   const double uploading =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (DataWindow* window : {&logged_, &watched_}) window->Uploaded(uploading);

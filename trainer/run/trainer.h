@@ -5,6 +5,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "pipeline/base/console.h"
 #include "pipeline/files/file.h"
 #include "pipeline/loader/batch_loader.h"
+#include "trainer/adapt/s2ft.h"
 #include "trainer/config/config.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/log/console_log.h"
@@ -94,6 +96,7 @@ class Trainer {
   std::string FindInit();
   StartTemperature LoadBase(const std::string& init);
   void ChooseTrainedColumns();
+  std::map<std::string, ColumnStatistics> MeasureColumns(CalibrationNeed need);
   void SetLogitScale(const StartTemperature& start);
   void SetTemperature(const StartTemperature& start);
   void TakeEstimatorsOf(const std::string& weights);
@@ -113,6 +116,7 @@ class Trainer {
   void SayUnlessSaved();
   TensorTarget Target() const;
   LearningRates RatesOfStep() const;
+  std::vector<MicroBatch> MicroBatchesFor(const Batch& batch, const TensorTarget& target) const;
   void EnqueueStep(Batch batch, const std::function<bool()>& wants_talk);
   void TryStep(Batch batch, const std::function<bool()>& wants_talk);
   void SettleSteps(std::size_t unsettled);

@@ -13,6 +13,7 @@
 #include "trainer/adapters/adapter_file.h"
 #include "trainer/adapters/attach_adapter.h"
 #include "trainer/adapters/merge_adapter.h"
+#include "trainer/adapters/taken_columns.h"
 #include "trainer/config/resolved_config.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/run/run_setup.h"
@@ -20,8 +21,12 @@
 #include "trainer/run/trainer.h"
 #include "trainer/state/estimator_file.h"
 #include "trainer/state/start_estimators.h"
+#include "trainer/step/batch_tensors.h"
+#include "trainer/step/column_calibration.h"
+#include "trainer/step/pinned_memory.h"
 
-// Resuming a run from its newest checkpoint, or starting one from another run's.
+// Resuming a run from its newest checkpoint, or starting one: estimators of another run's, S²FT's
+// columns.
 
 namespace fastclip {
 namespace {
@@ -138,6 +143,60 @@ void Trainer::TakeEstimators(const std::string& file) {
 void Trainer::SayIfEstimatorsAreLost() {
   const std::string note = LostEstimatorsNote(*config_);
   if (!note.empty()) console_.Say("note: " + note);
+}
+
+/// Of S²FT, by weights and data. Rank 0's choice: scores computed by different processors could
+/// differ in the last bit. A checkpoint has them, so a resume chooses nothing.
+void Trainer::ChooseTrainedColumns() {
+  SelectionData data;
+  Together(comm_, [&] {
+    try {
+      data.taken = TakenColumns(config_->adapt.exclude, shape_.model, base_hash_);
+    } catch (const std::runtime_error& error) {
+      throw config_.table().Error("adapt.exclude", error.what());
+    }
+  });
+  const CalibrationNeed need = NeedOf(config_->adapt, shape_.model);
+  if (need != CalibrationNeed::kNothing) data.statistics = MeasureColumns(need);
+  Together(comm_, [&] {
+    try {
+      ChooseColumns(model(), config_->adapt, data);
+    } catch (const std::invalid_argument& error) {
+      throw config_.table().Error("adapt.tuners", error.what());
+    }
+  });
+  NamedTensors indices;
+  for (const SelectedColumns& of : SelectedColumnsOf(model())) {
+    indices.emplace_back(of.site, of.index.clone());
+  }
+  BroadcastFromRank0(indices);
+  MoveColumns(model(), {indices.begin(), indices.end()});
+}
+
+/// On the run's first batches, which are loaded once more to train on.
+std::map<std::string, ColumnStatistics> Trainer::MeasureColumns(CalibrationNeed need) {
+  const std::int64_t batches = CalibrationBatches(config_->adapt, plan().steps_per_epoch());
+  ColumnCalibration calibration(
+      learner_->model, learner_->step, comm_, need,
+      PrecisionOf(config_->train.precision, config_->train.residual).autocast);
+  BatchLoader loader(*data_->train, plan(), data_->lanes, 0, batches, *shape_.tokenizer,
+                     shape_.loader, LoaderRuntime{.memory = BatchMemory(Target().device)});
+  for (std::int64_t i = 0; i < batches; ++i) {
+    console_.Busy(fmt::format("choosing columns: batch {} of {} …", i + 1, batches));
+    std::optional<Batch> batch;
+    Together(comm_, [&] { batch = loader.Next(); });
+    const std::vector<MicroBatch> micro = MicroBatchesFor(*batch, Target());
+    calibration.Add({.micro = micro,
+                     .indices = batch->indices(),
+                     .epoch = plan().EpochOf(0),
+                     .gamma = Gamma(config_->gamma, plan().EpochOf(0), config_->train.epochs),
+                     .rates = {}});
+  }
+  for (const std::string& line :
+       DescribeChoice(config_->adapt, shape_.model, plan().steps_per_epoch())) {
+    console_.Say(line);
+  }
+  return calibration.Finish();
 }
 
 }  // namespace fastclip

@@ -218,6 +218,7 @@ void Trainer::OpenRun(const std::string& command) {
     if (config_->resume) console_.Say("warning: " + NothingToResume(*config_));
     StartFromWeights();
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
+    if (HasColumns(config_->adapt, shape_.model)) ChooseTrainedColumns();
   }
   config_values_ = ValuesOf(ResolvedConfig(UsedConfig()));
   // Weights computed or read by different processors could differ in the last bit.
@@ -261,27 +262,12 @@ StartTemperature Trainer::LoadBase(const std::string& init) {
   for (const std::string& note : start.notes()) console_.Say(note);
   if (start.file()) {
     learner_->model.Load(start.file()->Read(), start.file()->path());
-    if (model().adapted()) {
-      base_hash_ = BaseHash(model());
-      ChooseTrainedColumns();
-    }
+    if (model().adapted()) base_hash_ = BaseHash(model());
     if (init.empty() || model().adapted()) {
       console_.Say(fmt::format("weights from {}", start.file()->path()));
     }
   }
   return start.temperature();
-}
-
-/// Of S²FT, by the base weights. Rank 0's choice: scores computed by different processors could
-/// differ in the last bit.
-void Trainer::ChooseTrainedColumns() {
-  ChooseColumns(model(), config_->adapt, {});
-  NamedTensors indices;
-  for (const SelectedColumns& of : SelectedColumnsOf(model())) {
-    indices.emplace_back(of.site, of.index.clone());
-  }
-  BroadcastFromRank0(indices);
-  MoveColumns(model(), {indices.begin(), indices.end()});
 }
 
 void Trainer::StartFromWeights() {

@@ -14,7 +14,7 @@
 namespace fastclip {
 namespace {
 
-// A tower that is locked as a whole has no graph.
+// A tower that is locked as a whole, or for a time, has no graph.
 void BackwardFrom(const at::Tensor& features, const at::Tensor& gradient) {
   if (features.requires_grad()) features.backward(gradient);
 }
@@ -80,9 +80,10 @@ void Towers::Backward(std::span<const MicroBatch> micro, const PerSide<at::Tenso
     const std::int64_t rows = batch.pool.size(0);
     if (i + 1 == micro.size()) before_last();
     // One tower after the other: the graphs of both never stand side by side.
-    if (learns_.text) EncodeText(batch).backward(gradients.text.narrow(0, first, rows));
+    if (learns_.text) BackwardFrom(EncodeText(batch), gradients.text.narrow(0, first, rows));
     if (learns_.image) {
-      EncodeImage(batch, TowerMode::kTrainAgain).backward(gradients.image.narrow(0, first, rows));
+      BackwardFrom(EncodeImage(batch, TowerMode::kTrainAgain),
+                   gradients.image.narrow(0, first, rows));
     }
     first += rows;
   }

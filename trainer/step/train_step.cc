@@ -36,14 +36,17 @@ class BuffersBefore {
   ~BuffersBefore() {
     if (std::uncaught_exceptions() == exceptions_ || writing_) return;
     try {
-      const c10::NoGradGuard no_grad;
-      for (const auto& [buffer, values] : before_) buffer.copy_(values);
+      PutBack();
     } catch (const std::exception&) {  // the first one is under way
     }
   }
   BuffersBefore(const BuffersBefore&) = delete;
   BuffersBefore& operator=(const BuffersBefore&) = delete;
 
+  void PutBack() const {
+    const c10::NoGradGuard no_grad;
+    for (const auto& [buffer, values] : before_) buffer.copy_(values);
+  }
   void PutBackIf(const Refusal& refusal) const {
     if (!refusal.known() && !refusal.on_device().defined()) return;
     const c10::NoGradGuard no_grad;
@@ -57,6 +60,20 @@ class BuffersBefore {
   int exceptions_;
   std::vector<std::pair<at::Tensor, at::Tensor>> before_;
 };
+
+/// A step's work as its input gives it, not recorded.
+StepWork WorkOf(const StepInput& input, const SampleTable::Rows& rows) {
+  return {.micro = input.micro,
+          .rows = rows,
+          .scalars = {.logit_scale = {},
+                      .logit_bias = {},
+                      .gamma = input.gamma,
+                      .lr_tau = input.rates.tau,
+                      .epoch = input.epoch},
+          .rates = input.rates,
+          .draw = input.draw,
+          .wants_talk = input.wants_talk};
+}
 
 /// A copy of device values that the host reads later, without a wait until then.
 class LateCopy {
@@ -120,26 +137,50 @@ Features TrainStep::Gather(const PerSide<at::Tensor>& local) {
           .rows_per_rank = rows_per_rank_};
 }
 
+at::Tensor TrainStep::StateOf(const SampleTable::Rows& rows) const {
+  return objective_.state_columns().empty() ? at::Tensor()
+                                            : table_.Read(rows).to(model_.logit_scale().device());
+}
+
+ObjectiveResult TrainStep::Backpropagate(const StepWork& work, const at::Tensor& state,
+                                         const at::Tensor& scale,
+                                         const std::function<void()>& before_last) {
+  // Features of all ranks; u of this rank's rows, and the gradient of its features.
+  const Features features =
+      Gather(towers_.Forward(work.micro, Mix(work.draw, static_cast<std::uint64_t>(comm_.rank()))));
+  StepScalars scalars = work.scalars;
+  scalars.logit_scale = model_.logit_scale().detach().clone();
+  scalars.logit_bias = model_.logit_bias();
+  const ObjectiveResult result = objective_.Evaluate(features, state, scalars, comm_);
+  ScaleGradients({result.features.image, result.features.text}, scale);
+  towers_.Backward(work.micro, result.features, before_last);
+  return result;
+}
+
+void TrainStep::Backward(const StepInput& input) {
+  writing_ = false;
+  const BuffersBefore buffers(model_.buffers(), writing_);
+  const SampleTable::Rows rows =
+      objective_.state_columns().empty() ? SampleTable::Rows{} : table_.Find(input.indices);
+  // In float16 small gradients would vanish; a fixed factor does not change their order.
+  const at::Tensor scale = options_.precision.scales_gradients
+                               ? at::full({}, 1024, scaler_.scale().options())
+                               : at::Tensor();
+  Backpropagate(WorkOf(input, rows), StateOf(rows), scale, [] {});
+  buffers.PutBack();
+}
+
 StepOutcome TrainStep::Compute(const StepWork& work) {
   const BuffersBefore buffers(model_.buffers(), writing_);
   GradientReducer::Pass pass = reducer_.Begin();
   const bool has_state = !objective_.state_columns().empty();
 
-  // Features of all ranks; u of this rank's rows, and the gradient of its features.
-  const Features features =
-      Gather(towers_.Forward(work.micro, Mix(work.draw, static_cast<std::uint64_t>(comm_.rank()))));
-  const at::Tensor state =
-      has_state ? table_.Read(work.rows).to(features.local.image.device()) : at::Tensor();
-  StepScalars scalars = work.scalars;
-  scalars.logit_scale = model_.logit_scale().detach().clone();
-  scalars.logit_bias = model_.logit_bias();
-  const ObjectiveResult result = objective_.Evaluate(features, state, scalars, comm_);
+  const at::Tensor state = StateOf(work.rows);
 
-  // Back through the towers, and summed over the ranks.
+  // Forward, back through the towers, and summed over the ranks.
   const bool scales = options_.precision.scales_gradients;
   const at::Tensor scale = scales ? scaler_.scale() : at::Tensor();
-  ScaleGradients({result.features.image, result.features.text}, scale);
-  towers_.Backward(work.micro, result.features, [&] { pass.BeginLast(); });
+  const ObjectiveResult result = Backpropagate(work, state, scale, [&] { pass.BeginLast(); });
   const at::Tensor talk =
       work.talk.defined()
           ? work.talk
@@ -185,17 +226,8 @@ LateReport TrainStep::Enqueue(const StepInput& input) {
   for (const MicroBatch& micro : input.micro) {
     kept.insert(kept.end(), {micro.kept_patches_host, micro.groups_host});
   }
-  const StepOutcome outcome = recorded_ ? recorded_->Run(input, rows, kept)
-                                        : Compute({.micro = input.micro,
-                                                   .rows = rows,
-                                                   .scalars = {.logit_scale = {},
-                                                               .logit_bias = {},
-                                                               .gamma = input.gamma,
-                                                               .lr_tau = input.rates.tau,
-                                                               .epoch = input.epoch},
-                                                   .rates = input.rates,
-                                                   .draw = input.draw,
-                                                   .wants_talk = input.wants_talk});
+  const StepOutcome outcome =
+      recorded_ ? recorded_->Run(input, rows, kept) : Compute(WorkOf(input, rows));
   const auto copy = std::make_shared<LateCopy>(outcome.values);
   const std::shared_ptr<Pending> calls = comm_.CallsSoFar();
   writing_ = false;

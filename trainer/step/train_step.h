@@ -47,6 +47,10 @@ class TrainStep {
   LateReport Enqueue(const StepInput& input);
   /// The same, and waits for it.
   StepReport Run(const StepInput& input) { return Enqueue(input)(); }
+  /// Forward and backward of this rank's rows and no update: gradients are added to the .grad of
+  /// what requires one, not summed over ranks. Parameters, state and running statistics stay. A
+  /// collective.
+  void Backward(const StepInput& input);
   /// After Enqueue() has thrown: whether it had begun to write parameters or state, which are then
   /// not those of a whole step. Otherwise they are those of the step before.
   bool writing() const { return writing_; }
@@ -56,6 +60,11 @@ class TrainStep {
  private:
   Features Gather(const PerSide<at::Tensor>& local);
   StepOutcome Compute(const StepWork& work);
+  /// Both passes of the towers, and the objective between them. `state`: of the rows. `scale`: what
+  /// gradients are multiplied with; undefined: 1.
+  ObjectiveResult Backpropagate(const StepWork& work, const at::Tensor& state,
+                                const at::Tensor& scale, const std::function<void()>& before_last);
+  at::Tensor StateOf(const SampleTable::Rows& rows) const;
 
   ClipModel& model_;
   const ContrastiveObjective& objective_;

@@ -1,4 +1,8 @@
+#include <map>
+
 #include "tests/trainer/training_fixture.h"
+#include "trainer/adapters/adapter_file.h"
+#include "trainer/adapters/column_sites.h"
 
 // `fastclip adapt` as a user runs it.
 
@@ -26,6 +30,17 @@ class Adapting : public Training {
   }
   std::string File(const std::string& run, int step, const std::string& name) {
     return ReadText(folder_ / (run + "/checkpoints/step_" + std::to_string(step) + "/" + name));
+  }
+  /// Which columns S²FT trained, by site.
+  std::map<std::string, std::vector<std::int64_t>> Indices(const std::string& run, int step = 12) {
+    std::map<std::string, std::vector<std::int64_t>> all;
+    const Adapter adapter =
+        ReadAdapter(folder_ / (run + "/checkpoints/step_" + std::to_string(step)));
+    for (const ColumnSite& at : ColumnSites(adapter)) {
+      const std::int64_t* first = at.index.const_data_ptr<std::int64_t>();
+      all[at.site.id()] = {first, first + at.index.numel()};
+    }
+    return all;
   }
   void ExpectError(const std::vector<std::string>& words, const std::string& text, int code = 2) {
     EXPECT_EQ(Run(words), code) << errors_;
@@ -78,6 +93,64 @@ TEST_F(Adapting, TwoRanksTrainTheSameAdapterUpToRounding) {
     if (alone[i]["event"] != "train") continue;
     EXPECT_NEAR(alone[i]["loss"].get<double>(), ranks[i]["loss"].get<double>(), 1e-9);
   }
+}
+
+TEST_F(Adapting, DataChoosesTheSameColumnsOnAllRanksAndAResumeKeepsThem) {
+  for (const char* select : {"activation", "product order=largest", "gradient"}) {
+    SCOPED_TRACE(select);
+    const std::string name = std::string(select).substr(0, std::string_view(select).find(' '));
+    const std::string recipe =
+        "adapt.tuners=[\"s2ft *.block.*.{o,fc2} channels=5 select=" + std::string(select) + "\"]";
+    const std::vector<std::string> words = {"train.epochs=1", "train.precision=fp64",
+                                            "adapt.calibration_batches=3"};
+    ASSERT_EQ(Run(Adapt("alone-" + name, words, recipe)), 0) << errors_;
+    EXPECT_NE(errors_.find("measured on the batches of the first 3 steps"), std::string::npos)
+        << errors_;
+    std::vector<std::string> both = Adapt("both-" + name, words, recipe);
+    both.insert(both.end(), {"train.micro_batches=2", "--ranks", "2"});
+    ASSERT_EQ(Run(both), 0) << errors_;
+    const auto alone = Indices("alone-" + name);
+    EXPECT_EQ(alone.size(), 4);
+    EXPECT_EQ(alone, Indices("both-" + name));
+    ASSERT_EQ(Run({"adapt", folder_ / ("alone-" + name), "resume=true", "train.epochs=2"}), 0)
+        << errors_;
+    EXPECT_EQ(errors_.find("measured on"), std::string::npos) << errors_;
+    EXPECT_EQ(alone, Indices("alone-" + name, 24));
+  }
+}
+
+TEST_F(Adapting, ColumnsOfExcludedAdaptersAreLeftToThem) {
+  const std::string recipe = "adapt.tuners=[\"s2ft *.block.*.{o,fc2} channels=20 select=weight\"]";
+  ASSERT_EQ(Run(Adapt("first", {"train.epochs=1"}, recipe)), 0) << errors_;
+  const std::string first = folder_ / "first", exclude = "adapt.exclude=[\"" + first + "\"]";
+  ASSERT_EQ(Run(Adapt("second", {"train.epochs=1", exclude}, recipe)), 0) << errors_;
+  const auto theirs = Indices("first");
+  for (const auto& [site, index] : Indices("second")) {
+    for (const std::int64_t column : index) {
+      EXPECT_EQ(std::ranges::count(theirs.at(site), column), 0) << site;
+    }
+  }
+  const std::string third = folder_ / "second/checkpoints/step_12";
+  const std::string both = "adapt.exclude=[\"" + first + "\", \"" + third + "\"]";
+  ExpectError(Adapt("third", {both}, recipe), "heads at image.block.0.o, of which 0 can be chosen");
+  ExpectError(Adapt("third", {both, "--dry-run"}, recipe), "of which 0 can be chosen");
+  ExpectError(Adapt("x", {exclude}, "adapt.tuners=[\"lora image.block.*.q\"]"), "no s2ft tuner");
+  ExpectError(Adapt("x", {"adapt.exclude=[\"nowhere\"]"}, recipe), "nowhere: does not exist");
+  ExpectError(Adapt("x", {"adapt.exclude=[\"" + (folder_ / "base") + "\"]"}, recipe),
+              "is a whole model, not an adapter");
+  ExpectError(Adapt("x", {exclude, "model.name=" + ResNetModel()}, recipe),
+              "the adapter belongs to model");
+  const std::string unit = std::to_string(theirs.at("text.block.0.fc2").front());
+  ExpectError(Adapt("x", {exclude}, "adapt.tuners=[\"s2ft text.block.0.fc2 pick=" + unit + "\"]"),
+              "belongs to an adapter that is excluded");
+  ASSERT_EQ(Run(Adapt("lora", {"train.epochs=1"}, "adapt.tuners=[\"lora image.block.*.q\"]")), 0)
+      << errors_;
+  ExpectError(Adapt("x", {"adapt.exclude=[\"" + (folder_ / "lora") + "\"]"}, recipe),
+              "has no columns of S²FT");
+  ASSERT_EQ(Run(Train("other", {"train.epochs=1", "train.seed=7"})), 0) << errors_;
+  std::filesystem::copy(folder_ / "other/checkpoints/step_12/model.safetensors", base(),
+                        std::filesystem::copy_options::overwrite_existing);
+  ExpectError(Adapt("x", {exclude}, recipe), "other weights");
 }
 
 TEST_F(Adapting, ADryRunNamesSitesAndParameters) {

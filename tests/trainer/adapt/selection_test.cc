@@ -138,6 +138,7 @@ TEST(Selection, ScoresAreNormsOfWeightsActivationsAndGradients) {
   {
     Calibration calibration(model.model, {.gradients = true});
     model.Backward();
+    calibration.EndBatch();
     data.statistics = calibration.statistics();
   }
   model.Backward();
@@ -164,13 +165,30 @@ TEST(Selection, ScoresAreNormsOfWeightsActivationsAndGradients) {
             heads.argmin().item<std::int64_t>() * 16);
 }
 
-TEST(Selection, ACalibrationSumsOverItsPasses) {
+TEST(Selection, ABatchsGradientIsTheSumOverItsPassesAndOverRanks) {
+  const AdaptGolden base("base");
+  AdaptedModel model({"full {image,text}"}, base);
+  const auto squares = [&](int passes, const std::function<void(at::Tensor&)>& sum) {
+    Calibration calibration(model.model, {.gradients = true});
+    for (int i = 0; i < passes; ++i) model.Backward();
+    calibration.EndBatch(sum);
+    return calibration.statistics().at("image.block.0.fc2").gradient;
+  };
+  const at::Tensor once = squares(1, {});
+  ExpectNear(squares(3, {}), once * 9, 1e-12, "three passes");
+  ExpectNear(squares(1, [](at::Tensor& gradient) { gradient.mul_(2); }), once * 4, 1e-12, "ranks");
+}
+
+TEST(Selection, ACalibrationSumsOverItsBatches) {
   const AdaptGolden base("base");
   AdaptedModel model({"full {image,text}"}, base);
   const auto after = [&](int passes, bool gradients, bool checkpointing) {
     model.model.set_grad_checkpointing(checkpointing);
     Calibration calibration(model.model, {.gradients = gradients});
-    for (int i = 0; i < passes; ++i) gradients ? void(model.Backward()) : void(model.Features());
+    for (int i = 0; i < passes; ++i) {
+      gradients ? void(model.Backward()) : void(model.Features());
+      calibration.EndBatch();
+    }
     return calibration.statistics().at("text.block.0.o");
   };
   const ColumnStatistics once = after(1, true, false), twice = after(2, true, false);
@@ -183,6 +201,7 @@ TEST(Selection, ACalibrationSumsOverItsPasses) {
   {
     Calibration calibration(attached.model, {.gradients = true});
     attached.Backward();
+    calibration.EndBatch();
     ExpectNear(calibration.statistics().at("text.block.0.o").gradient, once.gradient, 1e-12,
                "of tuners whose columns are not chosen yet");
   }
