@@ -8,7 +8,7 @@ namespace fastclip {
 // table here.
 RunCommand RunTrain, RunAdapt, RunEstimators, RunConfig, RunEval, RunShards, RunTokenize,
     RunTokenizer, RunCompletion;
-RunCommand RunBenchPipeline, RunBenchTokenizer, RunBenchStep, RunBenchObjective;
+RunCommand RunBenchPipeline, RunBenchTokenizer, RunBenchStep, RunBenchObjective, RunBenchAdapt;
 
 namespace {
 
@@ -26,6 +26,9 @@ const std::array kBenches = {
     Command{"step", "samples/s and memory of complete training steps", NEEDS_TORCH(RunBenchStep)},
     Command{"objective", "loss and feature gradients, compared with their matrix products",
             NEEDS_TORCH(RunBenchObjective)},
+    Command{"adapt",
+            "time and memory of fine-tuning steps, compared with full fine-tuning and LoRA",
+            NEEDS_TORCH(RunBenchAdapt)},
 };
 
 int RunBench(int argc, const char* const* argv) {

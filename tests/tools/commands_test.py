@@ -23,7 +23,7 @@ commands = listed(fastclip("--help").stdout)
 assert set(commands) == {"train", "adapt", "config", "estimators", "eval", "shards", "bench", "tokenize", "tokenizer",
                          "completion"}, commands
 benches = listed(fastclip("bench", "--help").stdout)
-assert set(benches) == {"pipeline", "tokenizer", "step", "objective"}, benches
+assert set(benches) == {"pipeline", "tokenizer", "step", "objective", "adapt"}, benches
 
 for name, summary in commands.items():
     result = fastclip(name, "--help")
