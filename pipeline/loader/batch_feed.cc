@@ -91,6 +91,7 @@ class TrainingFeed final : public BatchFeed {
         rows_(CheckedRows((lanes.last - lanes.first) * plan.rows_per_lane())),
         first_step_(first_step),
         last_step_(last_step),
+        classes_(options.classes),
         maker_(tokenizer,
                PictureRows::ForTraining(options.augment, TrainingDecodeOptions(options),
                                         options.image_size),
@@ -123,17 +124,22 @@ class TrainingFeed final : public BatchFeed {
   // caption costs a hundredth of its picture.
   std::optional<Skip> Write(const Record& record, const RowPlan& plan, int row,
                             Batch::Storage& storage, StageCounters& counters) const override {
-    if (record.captions.empty()) return Skip::kNoCaption;
+    if (const auto lack = LackOf(record)) return lack;
     const std::uint64_t seed = plan_.options().seed;
     const PictureKey key{.seed = seed, .epoch = plan.epoch, .index = plan.index};
     const auto cause = maker_.MakePicture(record, key, storage.PixelsOf(row), counters);
     if (cause) return cause;
 
-    const int caption = ChooseCaption(record.captions, seed, plan.epoch, plan.index);
     const auto tokens = std::span<TokenId>(storage.tokens)
                             .subspan(static_cast<std::size_t>(row) * storage.context_length,
                                      storage.context_length);
-    storage.pool[row] = maker_.Tokenize(record.captions[caption].text, tokens, counters);
+    if (classes_ > 0) {
+      std::ranges::fill(tokens, TokenId{0});
+      storage.pool[row] = 0;
+    } else {
+      const int caption = ChooseCaption(record.captions, seed, plan.epoch, plan.index);
+      storage.pool[row] = maker_.Tokenize(record.captions[caption].text, tokens, counters);
+    }
     storage.indices[row] = ToInt(plan.index);
     storage.labels[row] = record.label;
     return std::nullopt;
@@ -143,11 +149,20 @@ class TrainingFeed final : public BatchFeed {
   void Close(Batch::Storage&) const override {}
 
  private:
+  std::optional<Skip> LackOf(const Record& record) const {
+    if (classes_ == 0) {
+      return record.captions.empty() ? std::optional(Skip::kNoCaption) : std::nullopt;
+    }
+    if (record.label < 0) return Skip::kNoLabel;
+    return record.label < classes_ ? std::nullopt : std::optional(Skip::kBadLabel);
+  }
+
   const OrderPlan plan_;
   const std::int64_t first_row_;
   const int rows_;
   const std::int64_t first_step_;
   const std::int64_t last_step_;
+  const std::int64_t classes_;  // 0: rows have captions
   const RowMaker maker_;
 };
 

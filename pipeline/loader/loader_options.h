@@ -23,6 +23,9 @@ struct LoaderOptions {
   /// sides: faster, but not bit-identical to Pillow (decode.md has the difference). Evaluation
   /// stays exact.
   bool fast_pixels = false;
+  /// Training on labels: a row needs a label below this number and no caption; its token ids are
+  /// zero. 0: on captions.
+  std::int64_t classes = 0;
   /// Threads that decode and tokenize, and threads that read; at most kMostThreads each. They do
   /// not change a batch.
   int threads = 2;

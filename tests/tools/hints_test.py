@@ -130,7 +130,7 @@ def runs(place):
                "up to 24 of a step's 32 rows have no substitute", "use a train.batch_size of at most 20")
     place.says(2, [*train, "train.batch_size=64"], "use at most 20, half of it")
     place.says(2, [*train, "precision", "amp"], "'precision' is not of the form section.key=value; did you mean train.precision?")
-    place.says(2, ["eval", "run", "--shards", "pairs.csv"], "unknown command 'eval run'; use retrieval, zeroshot, linear;")
+    place.says(2, ["eval", "run", "--shards", "pairs.csv"], "unknown command 'eval run'; use retrieval, zeroshot, linear, classify;")
     place.says(2, [*train, "train.init=none"], "train.init: none: no such file or folder")
     place.says(0, [*train, "resume=true", "--dry-run"], "warning     resume = true, but run has no checkpoint")
     place.says(0, [*train, "resume=true"], "warning: resume = true, but run has no checkpoint: a new run starts there")

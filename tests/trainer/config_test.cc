@@ -125,6 +125,9 @@ TEST_F(ConfigFile, ACheckpointInItsPlaceIsNamedAsOne) {
 
 TEST_F(ConfigFile, TheObjectivesModeHasNoDefault) {
   EXPECT_NE(ErrorOf("").find("objective.mode has no default"), std::string::npos);
+  // Labels have no objective.
+  EXPECT_EQ(ErrorOf("[adapt]\ntask = \"classify\"\nclasses = \"10\"\n").find("objective.mode"),
+            std::string::npos);
 }
 
 TEST_F(ConfigFile, PairsThatCannotBeAreRefused) {

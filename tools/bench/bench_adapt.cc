@@ -37,26 +37,30 @@ struct Mode {
 
 /// The recipe of the config, what it is compared with, and one of each kind.
 std::vector<Mode> ModesOf(const TrainConfig& config, bool kinds) {
+  // A run on labels has no text tower.
+  const std::string all = config.adapt.classifies() ? "image" : "*";
+  const std::string towers = config.adapt.classifies() ? "image" : "{image,text}";
   std::vector<Mode> modes;
   if (!config.adapt.tuners.empty()) modes.push_back({"recipe", config.adapt.tuners});
-  modes.push_back({"full", {"full {image,text}"}});
-  modes.push_back({"lora", {"lora *.block.*.{q,k,v,o,fc1,fc2}"}});
+  modes.push_back({"full", {"full " + towers}});
+  modes.push_back({"lora", {"lora " + all + ".block.*.{q,k,v,o,fc1,fc2}"}});
   if (!kinds) return modes;
   const std::vector<Mode> more = {
-      {"lora q v", {"lora *.block.*.{q,v}"}},
-      {"s2ft", {"s2ft *.block.*.{o,fc2}"}},
-      {"bitfit", {"bitfit {image,text}"}},
-      {"adapter", {"adapter *.block.*.ffn"}},
-      {"prefix", {"prefix *.block.*.mha"}},
+      {"lora q v", {"lora " + all + ".block.*.{q,v}"}},
+      {"s2ft", {"s2ft " + all + ".block.*.{o,fc2}"}},
+      {"bitfit", {"bitfit " + towers}},
+      {"adapter", {"adapter " + all + ".block.*.ffn"}},
+      {"prefix", {"prefix " + all + ".block.*.mha"}},
       {"prompt_shallow", {"prompt_shallow image"}},
       {"prompt_deep", {"prompt_deep image"}},
-      {"p_adapter", {"p_adapter *.block.*.mha"}},
-      {"p_prefix", {"p_prefix *.block.*.mha"}},
-      {"p_prompt", {"p_prompt *.block.*.mha"}},
-      {"p_lora", {"p_lora *.block.*.mha"}},
-      {"u_tuning dual", {"p_adapter *.block.*.{mha,ffn}"}},
+      {"p_adapter", {"p_adapter " + all + ".block.*.mha"}},
+      {"p_prefix", {"p_prefix " + all + ".block.*.mha"}},
+      {"p_prompt", {"p_prompt " + all + ".block.*.mha"}},
+      {"p_lora", {"p_lora " + all + ".block.*.mha"}},
+      {"u_tuning dual", {"p_adapter " + all + ".block.*.{mha,ffn}"}},
       {"u_tuning tri",
-       {"p_adapter *.block.*.{mha,ffn}", "p_prefix *.block.*.block lp=4 scale=none"}},
+       {"p_adapter " + all + ".block.*.{mha,ffn}",
+        "p_prefix " + all + ".block.*.block lp=4 scale=none"}},
   };
   modes.insert(modes.end(), more.begin(), more.end());
   return modes;
@@ -111,10 +115,10 @@ double HeldPerBlock(std::int64_t blocks, at::Device device, const Encode& encode
   return (memory.now() - static_cast<double>(features.nbytes())) / static_cast<double>(blocks);
 }
 
-void MeasureMode(const TrainConfig& config, const ModelConfig& model, at::Device device, ,
-                 double seconds, Measured& measured) {
+void MeasureMode(const TrainConfig& config, const ModelConfig& model, std::int64_t classes,
+                 at::Device device, double seconds, Measured& measured) {
   std::optional<TensorMemory> memory(device);
-  StepBench bench(config, model, /*start_mb=*/0, device);
+  StepBench bench(config, model, /*start_mb=*/0, device, classes);
   const StepTiming timing = bench.Time(bench.real(), seconds);
   measured.seconds.insert(measured.seconds.end(), timing.seconds.begin(), timing.seconds.end());
   measured.peak = std::max(measured.peak, memory->peak());
@@ -132,6 +136,7 @@ void MeasureMode(const TrainConfig& config, const ModelConfig& model, at::Device
     const AutocastGuard autocast(device.type(), type);
     return bench.model().EncodeImage(inputs.images, TowerMode::kTrainAgain, inputs.kept_patches);
   });
+  if (classes > 0) return;  // without captions
   measured.text_held = HeldPerBlock(model.text.layers, device, [&] {
     const AutocastGuard autocast(device.type(), type);
     return bench.model().EncodeText(inputs.tokens, inputs.pool, inputs.groups);
@@ -242,6 +247,7 @@ int RunBenchAdapt(int argc, const char* const* argv) {
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   UseKernels(config->train.kernels);
   const ModelConfig model = ModelOf(config);
+  const std::int64_t classes = ClassesOf(config).count;
 
   const std::vector<Mode> modes = ModesOf(*config, kinds);
   std::vector<std::string> refused;
@@ -252,7 +258,7 @@ int RunBenchAdapt(int argc, const char* const* argv) {
       if (!refused[i].empty()) continue;
       TrainConfig of_mode = *config;
       of_mode.adapt.tuners = modes[i].tuners;
-      MeasureMode(of_mode, model, device, seconds / rounds, measured[i]);
+      MeasureMode(of_mode, model, classes, device, seconds / rounds, measured[i]);
     }
   }
   Json result{{"model", model.name},

@@ -13,6 +13,7 @@
 #include "tools/bench/step_bench.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/measure.h"
+#include "tools/cli/usage_error.h"
 #include "trainer/base/kernels.h"
 #include "trainer/config/config.h"
 #include "trainer/model/presets.h"
@@ -71,7 +72,7 @@ double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds
   share.train.batch_size = rows;
   if (share.train.threads > 0) at::set_num_threads(share.train.threads);
   UseKernels(config->train.kernels);
-  StepBench bench(share, ModelOf(config), /*start_mb=*/0, device);
+  StepBench bench(share, ModelOf(config), /*start_mb=*/0, device, ClassesOf(config).count);
   return bench.Time(bench.real(), seconds).step_seconds;
 }
 
@@ -105,7 +106,11 @@ int RunBenchStep(int argc, const char* const* argv) {
   const at::Device device = OpenDevice(config->train.device, "train.device = \"cuda\"");
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   UseKernels(config->train.kernels);
-  StepBench bench(*config, ModelOf(config), start_mb, device, captions);
+  const std::int64_t classes = ClassesOf(config).count;
+  if (classes > 0 && !(inputs.empty() && captions.empty())) {
+    throw UsageError("--captions and --inputs are of captions, but adapt.task = classify has none");
+  }
+  StepBench bench(*config, ModelOf(config), start_mb, device, classes, captions);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));
   // Shorter captions first: the peak only grows.
   const StepTiming real = bench.Time(bench.real(), seconds),

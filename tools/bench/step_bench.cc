@@ -77,6 +77,7 @@ double GpuPeakMb(at::Device device) {
 
 void CountText(const MicroBatch& part, StepTiming& timing) {
   for (const SequenceGroup& group : part.groups.groups) timing.text_tokens += group.places();
+  if (part.labels.defined()) return;
   if (part.groups.groups.empty()) timing.text_tokens += part.tokens.numel();
   timing.text_groups =
       std::max<std::size_t>({timing.text_groups, part.groups.groups.size(), std::size_t{1}});
@@ -85,7 +86,7 @@ void CountText(const MicroBatch& part, StepTiming& timing) {
 }  // namespace
 
 StepBench::StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb,
-                     at::Device device, const std::string& captions)
+                     at::Device device, std::int64_t classes, const std::string& captions)
     : config_(config),
       start_mb_(start_mb),
       device_(device),
@@ -93,8 +94,9 @@ StepBench::StepBench(const TrainConfig& config, const ModelConfig& model, double
       rows_(config.train.batch_size),
       plan_({.size = 64 * rows_, .batch_size = rows_, .lanes = 1}),
       comm_(WorldOfOne()),
-      learner_(config, model_config_, plan_, {0, 1}, {rows_}, *comm_, device),
+      learner_(config, model_config_, plan_, {0, 1}, {rows_}, *comm_, device, classes),
       random_(1),
+      classes_(classes),
       pixels_(static_cast<std::size_t>(rows_ * model_config_.vision.image_size *
                                        model_config_.vision.image_size * 3),
               BatchMemory(device)),
@@ -193,14 +195,21 @@ std::vector<MicroBatch> StepBench::MakeMicro(const BenchCaptions& captions,
       return std::span(values).subspan(static_cast<std::size_t>(first * each),
                                        static_cast<std::size_t>(rows * each));
     };
-    CaptionTensors text =
-        CaptionsOf(part(captions.tokens, context), part(captions.pool, 1), context, target);
+    CaptionTensors text;
+    at::Tensor labels;
+    if (classes_ > 0) {
+      labels = at::arange(first, first + rows, at::TensorOptions(at::kLong).device(device_))
+                   .remainder_(classes_);
+    } else {
+      text = CaptionsOf(part(captions.tokens, context), part(captions.pool, 1), context, target);
+    }
     const at::Tensor kept = KeptPatches(part(indices, 1), /*epoch=*/1,
                                         {.share = config_.model.patch_dropout,
                                          .patches = model_config_.vision.patches(),
                                          .seed = config_.train.seed});
     micro.push_back({ImageTensor(part(pixels_, size * size * 3), rows, size, target), text.tokens,
-                     text.pool, Uploaded(kept, target), kept, text.groups, text.groups_host});
+                     text.pool, Uploaded(kept, target), kept, text.groups, text.groups_host,
+                     labels});
   }
   return micro;
 }

@@ -38,9 +38,10 @@ struct StepTiming {
 /// Complete training steps of a config on synthetic images and captions.
 class StepBench {
  public:
-  /// `captions`: a file of real ones; empty: made up. The config is borrowed.
+  /// `captions`: a file of real ones; empty: made up. `classes`: of adapt.task = classify, whose
+  /// steps have labels in place of captions. The config is borrowed.
   StepBench(const TrainConfig& config, const ModelConfig& model, double start_mb, at::Device device,
-            const std::string& captions = {});
+            std::int64_t classes = 0, const std::string& captions = {});
 
   const ModelConfig& model_config() const { return model_config_; }
   const ClipModel& model() const { return learner_.model; }
@@ -68,6 +69,7 @@ class StepBench {
   std::unique_ptr<Communicator> comm_;
   Learner learner_;
   CounterRandom random_;
+  std::int64_t classes_;
   std::pmr::vector<std::uint8_t> pixels_;
   BenchCaptions real_, full_;
 };

@@ -139,6 +139,17 @@ std::unique_ptr<ClipModel> EvalSubject::Load() const {
   return model;
 }
 
+Adapter EvalSubject::ReadHead() const {
+  if (!adapter_.empty()) {
+    Adapter adapter = ReadAdapter(adapter_);
+    if (ClassesOf(adapter) > 0) return adapter;
+  }
+  throw std::runtime_error(
+      fmt::format("{}: has no class head: it was not trained with adapt.task = classify; eval "
+                  "zeroshot classifies by class names",
+                  name()));
+}
+
 std::unique_ptr<RecordSource> EvalSubject::Open(const std::string& list,
                                                 SourceOptions options) const {
   options.refuse_missing_images = true;

@@ -11,6 +11,7 @@
 #include "pipeline/records/record_source.h"
 #include "tokenizer/tokenizer.h"
 #include "tools/eval/eval_options.h"
+#include "trainer/adapters/adapter.h"
 #include "trainer/eval/encode_set.h"
 #include "trainer/model/clip_model.h"
 
@@ -28,6 +29,9 @@ class EvalSubject {
 
   /// Reads the weights.
   std::unique_ptr<ClipModel> Load() const;
+  /// The adapter, with its class head. Throws std::runtime_error if there is none, or none with a
+  /// head.
+  Adapter ReadHead() const;
   /// How the run reads records, without its training caption keys.
   const SourceOptions& source_options() const { return source_; }
   /// Opens a list and prints its warnings to standard error.

@@ -42,6 +42,13 @@ void PrintInfo(const Adapter& adapter, const std::string& path) {
   }
   fmt::print("parameters  {} in {}\n", Elements(adapter),
              Counted(std::ssize(adapter.tensors), "tensor"));
+  if (const std::int64_t classes = ClassesOf(adapter); classes > 0) {
+    fmt::print("head        {}, {} classes{}\n", adapter.head, classes,
+               adapter.classes.empty()
+                   ? ""
+                   : fmt::format(", from '{}' to '{}'", Printable(adapter.classes.front()),
+                                 Printable(adapter.classes.back())));
+  }
   std::vector<std::string> own;
   for (const auto& [name, tensor] : ModelTensors(adapter)) own.push_back(Printable(name));
   if (!own.empty()) fmt::print("of the model itself: {}\n", fmt::join(own, ", "));
@@ -58,6 +65,8 @@ void PrintInfoJson(const Adapter& adapter, const std::string& path) {
                                  {"model", adapter.model},
                                  {"base_sha256", adapter.base},
                                  {"parameters", Elements(adapter)},
+                                 {"head", adapter.head},
+                                 {"head_classes", ClassesOf(adapter)},
                                  {"mergeable", NotMergeable(adapter).empty()}};
   for (const TunerSpec& spec : ReadRecipe(adapter, path)) {
     nlohmann::ordered_json tuner = {{"tuner", spec.text}, {"kind", spec.kind}};
@@ -131,8 +140,7 @@ int RunAdaptExport(int argc, const char* const* argv) {
     return 0;
   }
   if (const std::vector<std::string> ignored = IgnoredByPeft(adapter, to); !ignored.empty()) {
-    Tell("note: PEFT ignores {} of this adapter: {}\n",
-         Counted(std::ssize(ignored), "parameter"),
+    Tell("note: PEFT ignores {} of this adapter: {}\n", Counted(std::ssize(ignored), "parameter"),
          Printable(fmt::format("{}", fmt::join(ignored, ", "))));
   }
   return 0;

@@ -149,7 +149,7 @@ int Check(int argc, const char* const* argv) {
   const auto made_up = [](const std::string& part) { return part.starts_with("synthetic:"); };
   const std::vector<std::int64_t> records(
       std::ranges::all_of(sources, made_up) ? 0 : sources.size(), 1'000'000'000);
-  PlanOf(config, *OpenPlanned(config, records).source);
+  PlanOf(config, *OpenPlanned(config, records, ClassesOf(config)).source);
   for (const std::string& line : KeysWithoutEffect(*config)) fmt::print("{}\n", line);
   std::size_t set = 0;
   const std::vector<std::string> keys = config.table().keys();

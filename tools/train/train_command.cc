@@ -107,11 +107,12 @@ int RunTraining(const TrainingVerb& verb, int argc, const char* const* argv) {
   if (!ParseArguments(app, argc, argv)) return 0;
 
   RefuseOtherThanConfig(WithProgramTyped(app.get_name()), config_path, overrides);
-  if (verb.needs_tuners && LoadedConfig(config_path, overrides)->adapt.tuners.empty()) {
-    throw UsageError(
-        fmt::format("{}: adapt.tuners is empty, so nothing would be adapted; add a tuner, as in "
-                    "'adapt.tuners=[\"lora image.block.*.{{q,v}} r=8\"]', or use fastclip train",
-                    config_path));
+  if (verb.needs_tuners && !LoadedConfig(config_path, overrides)->adapt.on()) {
+    throw UsageError(fmt::format(
+        "{}: adapt.tuners is empty, so nothing would be adapted; add a tuner, as in "
+        "'adapt.tuners=[\"lora image.block.*.{{q,v}} r=8\"]', set adapt.task = classify, or "
+        "use fastclip train",
+        config_path));
   }
   const TrainRequest request{
       config_path, overrides,

@@ -10,6 +10,7 @@
 
 #include "pipeline/base/nearest.h"
 #include "pipeline/base/printable.h"
+#include "trainer/adapt/class_head.h"
 #include "trainer/adapt/kinds.h"
 
 namespace fastclip {
@@ -74,6 +75,41 @@ void RefuseSameNames(std::span<const Parameter> made,
   }
 }
 
+/// What would not train, or could not be chosen, with a head on the image tower.
+void CheckLabelRecipe(const std::vector<TunerSpec>& specs, const AdaptOptions& options,
+                      const ModelConfig& model) {
+  const HeadInput input = HeadInputOf(options.head);
+  if (input == HeadInput::kPooled && model.vision.is_resnet()) {
+    throw std::invalid_argument(fmt::format(
+        "model {} is a ResNet and has no pooled feature for a linear head; use adapt.head = "
+        "zeroshot",
+        model.name));
+  }
+  if (input == HeadInput::kPooled && options.projections) {
+    throw std::invalid_argument(
+        "adapt.projections: a linear head reads the image before its projection; leave it false, "
+        "or use adapt.head = zeroshot");
+  }
+  for (const TunerSpec& spec : specs) {
+    const auto text = std::ranges::find(spec.sites, Tower::kText, &Site::tower);
+    if (text != spec.sites.end()) {
+      throw std::invalid_argument(
+          fmt::format("tuner \"{}\": {} would not train, since labels need no text tower; name "
+                      "sites of image alone",
+                      Printable(spec.text), text->id()));
+    }
+    const bool by_gradient = std::ranges::any_of(spec.settings, [](const TunerSetting& setting) {
+      return setting.name == "select" && setting.value == "gradient";
+    });
+    if (by_gradient && input == HeadInput::kPooled) {
+      throw std::invalid_argument(fmt::format(
+          "tuner \"{}\": a linear head starts at zero, so the tower has no gradient to select by; "
+          "use select=activation or product, or adapt.head = zeroshot",
+          Printable(spec.text)));
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<TunerSpec> ReadRecipe(const AdaptOptions& options, const ModelConfig& model) {
@@ -89,10 +125,12 @@ std::vector<TunerSpec> ReadRecipe(const AdaptOptions& options, const ModelConfig
     settings.RefuseUnread();
   }
   RefuseTwice(specs);
+  if (options.classifies()) CheckLabelRecipe(specs, options, model);
   return specs;
 }
 
-void AttachTuners(ClipModel& model, const AdaptOptions& options, std::uint64_t seed) {
+void AttachTuners(ClipModel& model, const AdaptOptions& options, std::uint64_t seed,
+                  std::int64_t classes) {
   const std::vector<TunerSpec> specs = ReadRecipe(options, model.config());
   const at::Tensor like = model.logit_scale();
   FreshWeights weights(seed, like.scalar_type(), like.device());
@@ -111,10 +149,16 @@ void AttachTuners(ClipModel& model, const AdaptOptions& options, std::uint64_t s
       RefuseSameNames(weights.made(), owners, spec);
     }
   }
+  const bool labels = options.classifies();
+  if (classes > 0) AddClassHead(weights, model.config(), HeadInputOf(options.head), classes);
+  // The scale of a zero-shot head is in its weights.
   model.Adapt(
       [&](const Parameter& parameter) {
-        if (parameter.tower == Tower::kNeither) return options.logit_scale;
-        if (parameter.role == Role::kHead && options.projections) return true;
+        if (parameter.tower == Tower::kNeither) return options.logit_scale && !labels;
+        if (parameter.role == Role::kHead) {
+          if (labels && HeadInputOf(options.head) == HeadInput::kPooled) return false;
+          if (options.projections && !(labels && parameter.tower == Tower::kText)) return true;
+        }
         return std::ranges::any_of(trains, [&](const auto& of) { return of(parameter); });
       },
       std::move(weights.made()));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -162,6 +163,12 @@ TunerSpec ReadTuner(std::string_view text, const SiteCounts& counts) {
     spec.settings.push_back(std::move(setting));
   }
   return spec;
+}
+
+bool HasDropout(const TunerSpec& tuner) {
+  return std::ranges::any_of(tuner.settings, [](const TunerSetting& setting) {
+    return setting.name == "dropout" && std::strtod(setting.value.c_str(), nullptr) > 0;
+  });
 }
 
 }  // namespace fastclip

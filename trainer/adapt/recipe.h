@@ -46,4 +46,7 @@ struct TunerSpec {
 /// setting or place that does not exist (with the nearest), no site that exists, a setting twice.
 TunerSpec ReadTuner(std::string_view text, const SiteCounts& counts);
 
+/// Whether it drops some of its input at random in training.
+bool HasDropout(const TunerSpec& tuner);
+
 }  // namespace fastclip

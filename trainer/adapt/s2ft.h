@@ -43,8 +43,8 @@ std::vector<std::string> DescribeChoice(const AdaptOptions& options, const Model
 /// Whether a recipe has an S²FT tuner.
 bool HasColumns(const AdaptOptions& options, const ModelConfig& model);
 /// Checks that the units that a recipe asks for are there once those of other adapters are left
-/// out. The model has its shape alone (at::kMeta), or all. Throws like ChooseColumns().
-void CheckColumnsLeft(const ClipModel& model, const AdaptOptions& options,
+/// out. Throws like ChooseColumns().
+void CheckColumnsLeft(const ModelConfig& config, const AdaptOptions& options,
                       const std::map<std::string, at::Tensor>& taken);
 
 /// Chooses the columns of all S²FT tuners of a recipe. Call it after AttachTuners() once the base

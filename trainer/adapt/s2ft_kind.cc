@@ -10,6 +10,7 @@
 #include "trainer/adapt/kinds.h"
 #include "trainer/adapt/s2ft.h"
 #include "trainer/adapt/unit_choice.h"
+#include "trainer/model/fresh_weights.h"
 
 namespace fastclip {
 namespace {
@@ -94,9 +95,10 @@ bool HasColumns(const AdaptOptions& options, const ModelConfig& model) {
   return has;
 }
 
-void CheckColumnsLeft(const ClipModel& model, const AdaptOptions& options,
+void CheckColumnsLeft(const ModelConfig& config, const AdaptOptions& options,
                       const std::map<std::string, at::Tensor>& taken) {
-  ForChoices(options, model.config(), [&](UnitChoice choice, const auto& fail) {
+  const ClipModel model(config, FreshWeights::kZero, 0.07, at::kFloat, {}, at::kMeta);
+  ForChoices(options, config, [&](UnitChoice choice, const auto& fail) {
     RefuseGlobal(choice, taken, fail);
     choice.score = UnitScore::kRandom;  // as many can be chosen, whatever they are ranked by
     for (const Site& site : choice.sites) {

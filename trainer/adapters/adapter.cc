@@ -65,6 +65,35 @@ std::int64_t InputsOf(const std::map<std::string, std::vector<std::int64_t>>& sh
 
 bool BelongsToSite(const std::string& name) { return OwnLayoutName(name) != name; }
 
+/// A head that its metadata names, of the right shape, or no head at all.
+void CheckHead(const Adapter& adapter, const std::string& where) {
+  const ClassHead head = HeadOf(adapter);
+  std::size_t parts = 0;
+  for (const auto& [name, tensor] : adapter.tensors) parts += name.starts_with("head.") ? 1 : 0;
+  if (adapter.head.empty() && parts == 0) return;
+  if (!head.weight.defined() || !head.bias.defined() || parts != 2) {
+    Fail(where, fmt::format("a class head is {} and {}, and nothing else", kHeadWeight, kHeadBias));
+  }
+  std::int64_t width = 0;
+  try {
+    width = HeadWidth(HeadInputOf(adapter.head), ModelOf(adapter));
+  } catch (const std::invalid_argument& error) {
+    Fail(where, error.what());
+  }
+  const std::int64_t count = head.bias.numel();
+  if (count < 2 || head.bias.dim() != 1 || head.weight.sizes() != at::IntArrayRef({count, width})) {
+    Fail(where,
+         fmt::format("its class head has the shapes [{}] and [{}], but a {} head of model "
+                     "{} is [classes, {}] and [classes]",
+                     fmt::join(head.weight.sizes(), ", "), fmt::join(head.bias.sizes(), ", "),
+                     adapter.head, Printable(adapter.model), width));
+  }
+  if (!adapter.classes.empty() && std::ssize(adapter.classes) != count) {
+    Fail(where, fmt::format("its class head has {} classes, but it names {}", count,
+                            adapter.classes.size()));
+  }
+}
+
 }  // namespace
 
 Adapter AdapterOf(const ClipModel& model, const std::vector<std::string>& tuners,
@@ -84,6 +113,20 @@ Adapter AdapterOf(const ClipModel& model, const std::vector<std::string>& tuners
 
 ModelConfig ModelOf(const Adapter& adapter) {
   return ModelOfOpenClipJson(adapter.model_config, adapter.model);
+}
+
+ClassHead HeadOf(const Adapter& adapter) {
+  ClassHead head;
+  for (const auto& [name, tensor] : adapter.tensors) {
+    if (name == kHeadWeight) head.weight = tensor;
+    if (name == kHeadBias) head.bias = tensor;
+  }
+  return head;
+}
+
+std::int64_t ClassesOf(const Adapter& adapter) {
+  const ClassHead head = HeadOf(adapter);
+  return head.weight.defined() ? head.classes() : 0;
 }
 
 std::vector<TunerSpec> ReadRecipe(const Adapter& adapter, const std::string& where) {
@@ -119,12 +162,13 @@ void CheckAdapter(const Adapter& adapter, const std::string& where) {
   } catch (const std::invalid_argument& error) {
     Fail(where, error.what());
   }
+  CheckHead(adapter, where);
   std::set<std::string> present;
   for (const auto& [name, tensor] : adapter.tensors) {
     const auto shape = expected.find(name);
     if (!present.insert(name).second) Fail(where, fmt::format("two tensors {}", Printable(name)));
     if (shape == expected.end()) {
-      if (name.starts_with("head.")) continue;
+      if (name.starts_with("head.") && at::isFloatingType(tensor.scalar_type())) continue;
       Fail(where, fmt::format("tensor {} belongs to no tuner of its recipe and to no parameter of "
                               "model {}",
                               Printable(name), Printable(adapter.model)));

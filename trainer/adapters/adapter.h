@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "trainer/adapt/class_head.h"
 #include "trainer/adapt/recipe.h"
 #include "trainer/base/named_tensors.h"
 #include "trainer/model/clip_model.h"
@@ -19,6 +20,8 @@ struct Adapter {
   /// that trained, under OpenCLIP's names, and what does not belong to a CLIP model
   /// ("head.weight").
   NamedTensors tensors;
+  std::string head{};                  ///< what its class head is, a name of HeadInputOf(); or none
+  std::vector<std::string> classes{};  ///< of the head; empty: numbers alone
 };
 
 /// The values that a model with attached tuners has now. `base`: BaseHash() before training.
@@ -26,6 +29,9 @@ Adapter AdapterOf(const ClipModel& model, const std::vector<std::string>& tuners
                   const std::string& base);
 
 ModelConfig ModelOf(const Adapter& adapter);
+/// The class head among its tensors; undefined tensors if it has none.
+ClassHead HeadOf(const Adapter& adapter);
+std::int64_t ClassesOf(const Adapter& adapter);  ///< of its head; 0: it has none
 /// Reads the recipe. Throws std::runtime_error with `where` and the reason.
 std::vector<TunerSpec> ReadRecipe(const Adapter& adapter, const std::string& where);
 /// Checks that recipe, model and the shapes of all tensors fit each other, and that values are

@@ -23,6 +23,10 @@ std::string FormatAdapterMeta(const Adapter& adapter, bool with_recipe) {
                {"model_config", json::parse(adapter.model_config)},
                {"base_sha256", adapter.base}};
   if (with_recipe) meta["tuners"] = adapter.tuners;
+  if (!adapter.head.empty()) {
+    meta["head"] = adapter.head;
+    meta["classes"] = adapter.classes;
+  }
   return meta.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -35,7 +39,9 @@ Adapter ParseAdapterMeta(const std::string& text, const std::string& file) {
             .model_config = meta.at("model_config").dump(),
             .base = meta.at("base_sha256").get<std::string>(),
             .tuners = meta.value("tuners", std::vector<std::string>()),
-            .tensors = {}};
+            .tensors = {},
+            .head = meta.value("head", std::string()),
+            .classes = meta.value("classes", std::vector<std::string>())};
   } catch (const json::exception& error) {
     throw std::runtime_error(fmt::format("{}: its metadata '{}' is damaged: {}", file, kAdapterMeta,
                                          Printable(error.what())));

@@ -247,7 +247,7 @@ void ConfigTable::Override(const std::string& word) {
 
 void ConfigTable::CheckRequired(const std::string& where) const {
   for (const Entry& entry : entries_) {
-    if (entry.required && !origin_.contains(entry.key)) {
+    if (entry.required && !origin_.contains(entry.key) && entry.is_empty()) {
       throw ConfigError(fmt::format("{}: {} has no default; set it to {} ({} says which)", where,
                                     entry.key, entry.kind,
                                     SuggestedCommand("config keys " + entry.key)));

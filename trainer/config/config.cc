@@ -13,6 +13,7 @@
 #include "pipeline/sources/record_keys.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/config/core_share.h"
+#include "trainer/config/label_task.h"
 
 namespace fastclip {
 namespace {
@@ -90,6 +91,7 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
     try_to([&] { table_.Override(word); });
   }
   ThrowIfAny(wrong);
+  if (config_.adapt.classifies()) config_.idle_for_labels = SetLabelTask(config_);
   table_.CheckRequired(file);
   Resolve(host);
   Validate(file);
@@ -158,6 +160,8 @@ void LoadedConfig::Validate(const std::string& path) const {
   };
   need("run", config_.run, "run = \"runs/first\"");
   need("data.train", config_.data.train, "data.train = \"shards/{00000..00099}.tar\"");
+
+  if (config_.adapt.on()) ValidateAdapt();
 
   const auto ordered = [&](const char* low_key, double low, const char* high_key, double high) {
     if (low > high) {
@@ -237,7 +241,6 @@ void LoadedConfig::Validate(const std::string& path) const {
                        "train.micro_batches = 1 or another optimizer");
   }
   if (config_.train.cuda_graphs) ValidateGraphs();
-  if (!config_.adapt.tuners.empty()) ValidateAdapt();
   if (!config_.model.pretrained.empty() && !config_.train.init.empty()) {
     throw table_.Error("train.init", "model.pretrained is also set; set only one of them");
   }
@@ -260,21 +263,29 @@ void LoadedConfig::ValidateGraphs() const {
   if (config_.model.patch_dropout > 0) {
     refuse("recorded steps have no dropout; set model.patch_dropout = 0");
   }
+  if (config_.adapt.classifies()) {
+    refuse("recorded steps learn from pairs; set adapt.task = \"contrastive\"");
+  }
   if (config_.train.state == "host") {
     refuse("recorded steps cannot use state in host memory; set train.state = \"device\"");
   }
 }
 
 void LoadedConfig::ValidateAdapt() const {
+  const bool labels = config_.adapt.classifies();
   if (config_.model.pretrained.empty() && config_.train.init.empty()) {
-    throw table_.Error("adapt.tuners",
-                       "tuners need trained weights to start from; set model.pretrained (a "
-                       ".safetensors file) or train.init (a run)");
+    throw table_.Error(labels ? "adapt.task" : "adapt.tuners",
+                       std::string(labels ? "a head needs" : "tuners need") +
+                           " trained weights to start from; set model.pretrained (a .safetensors "
+                           "file) or train.init (a run)");
+  }
+  if (labels && !config_.train.init_estimators.empty()) {
+    throw table_.Error("train.init_estimators", "labels have no estimators; leave it empty");
   }
   for (const auto& [key, locked] : {std::pair{"model.lock_image", config_.model.lock.image},
                                     {"model.lock_text", config_.model.lock.text}}) {
     if (!locked) continue;
-    throw table_.Error(key, "adapt.tuners already freezes all that has no tuner; set it to false");
+    throw table_.Error(key, "[adapt] already freezes all that has no tuner; set it to false");
   }
 }
 

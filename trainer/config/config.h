@@ -82,6 +82,8 @@ struct TrainConfig {
   } model;
 
   AdaptOptions adapt;
+  /// Keys that were set and that adapt.task makes idle (SetLabelTask).
+  std::vector<std::string> idle_for_labels{};
   ObjectiveOptions objective;
   GammaOptions gamma;
   TemperatureOptions temperature;

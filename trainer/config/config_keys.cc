@@ -290,6 +290,23 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      [](Key k) { k.Flag(k->model.lock.text_freeze_layer_norm); },
      kNumbers, ""},
 
+    {"adapt.task", [](Key k) { k.Choice(k->adapt.task, {"contrastive", "classify"}); }, kSameState,
+     "\"contrastive\": images and captions, with the objective below. \"classify\": a class head on "
+     "the image tower learns labels by cross-entropy, with adapt.tuners or, if there are none, alone "
+     "(a linear probe); data.train and data.val are then images with labels."},
+    {"adapt.classes", [](Key k) { k.Text(k->adapt.classes); }, kSameState,
+     "Classes of adapt.task = \"classify\": a file with one name per line, label 0 first, "
+     "\"imagenet\", or a number of classes without names; empty: the folder names, if data.train is "
+     "a folder of classes."},
+    {"adapt.label_key", [](Key k) { k.Text(k->adapt.label_key); }, kSameState,
+     "Where labels are: \"json.NAME\" for a field of the .json or of a .jsonl row, or a column name; "
+     "empty: the .cls member or a column label."},
+    {"adapt.head", [](Key k) { k.Choice(k->adapt.head, {"linear", "zeroshot"}); }, kSameState,
+     "\"linear\" starts at zero and reads the image before its projection; \"zeroshot\" starts as "
+     "the zero-shot classifier of the class names and reads the projected, normalized image."},
+    {"adapt.templates", [](Key k) { k.Text(k->adapt.templates); }, kStartOnly,
+     "Prompts of a zero-shot head: a file with one template per line, with {} or {c} for the class "
+     "name, or \"openai\" (80 templates) or \"simple\" (7)."},
     {"adapt.tuners", [](Key k) { k.TextList(k->adapt.tuners); }, kSameState,
      "Fine-tune with these tuners, and freeze the rest of the model (fastclip adapt). Each is \"KIND "
      "SITES [NAME=VALUE …]\", as in \"lora image.block.*.{q,v} r=8\"; trainer/adapt/README.md lists "

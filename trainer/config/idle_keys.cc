@@ -78,9 +78,23 @@ std::vector<std::string> KeysWithoutEffect(const TrainConfig& config) {
   without_effect(!PrecisionOf(config.train.precision).autocast, {"train.residual"},
                  with("train.precision", config.train.precision));
   without_effect(!config.model.trim_text, {"train.length_groups"}, "with model.trim_text = false");
-  without_effect(config.adapt.tuners.empty(),
-                 {"adapt.logit_scale", "adapt.projections", "adapt.exclude"},
+  without_effect(config.adapt.tuners.empty(), {"adapt.exclude"}, "without adapt.tuners");
+  without_effect(!config.adapt.on(), {"adapt.logit_scale", "adapt.projections"},
                  "without adapt.tuners");
+  const bool labels = config.adapt.classifies();
+  if (!config.idle_for_labels.empty()) {
+    lines.push_back(fmt::format("{} {} no effect with adapt.task = classify",
+                                fmt::join(config.idle_for_labels, ", "),
+                                config.idle_for_labels.size() == 1 ? "has" : "have"));
+  }
+  without_effect(labels,
+                 {"adapt.logit_scale", "data.captions", "data.caption_weights", "data.caption_key",
+                  "data.caption_lines", "data.index_by", "model.trim_text", "train.length_groups"},
+                 "with adapt.task = classify");
+  without_effect(!labels, {"adapt.classes", "adapt.label_key", "adapt.head", "adapt.templates"},
+                 "with adapt.task = contrastive");
+  without_effect(labels && config.adapt.head != "zeroshot", {"adapt.templates"},
+                 "with adapt.head = linear");
   without_effect(!MeasuresColumns(config.adapt), {"adapt.calibration_batches"},
                  "without an s2ft tuner with select=activation, product or gradient");
   without_effect(config.checkpoint.every_steps == 0 && config.checkpoint.every_epochs == 0,

@@ -50,7 +50,8 @@ void RequireUtf8(const TrainConfig& resolved) {
        {&resolved.run, &resolved.data.train, &resolved.data.val, &resolved.data.manifest,
         &resolved.data.tokenizer, &resolved.model.name, &resolved.model.pretrained,
         &resolved.train.init, &resolved.train.init_estimators, &resolved.eval.zeroshot,
-        &resolved.eval.zeroshot_classes, &resolved.eval.zeroshot_templates}) {
+        &resolved.eval.zeroshot_classes, &resolved.eval.zeroshot_templates, &resolved.adapt.classes,
+        &resolved.adapt.templates}) {
     if (IsUtf8(*path)) continue;
     throw ConfigError(fmt::format(
         "{}: not UTF-8, but the run's config.toml must be; rename the folder, or use a link",
@@ -73,7 +74,10 @@ TrainConfig ResolvedConfig(const TrainConfig& config) {
   resolved.data.val = AbsoluteList(config.data.val, folder);
   resolved.eval.zeroshot = AbsoluteList(config.eval.zeroshot, folder);
   for (std::string* file_or_set :
-       {&resolved.eval.zeroshot_classes, &resolved.eval.zeroshot_templates}) {
+       {&resolved.eval.zeroshot_classes, &resolved.eval.zeroshot_templates, &resolved.adapt.classes,
+        &resolved.adapt.templates}) {
+    // A number of classes is no file of that name.
+    if (file_or_set->find_first_not_of("0123456789") == std::string::npos) continue;
     if (fs::exists(*file_or_set)) MakeAbsolute(*file_or_set);
   }
   for (std::string& adapter : resolved.adapt.exclude) MakeAbsolute(adapter);

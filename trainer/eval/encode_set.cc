@@ -21,9 +21,9 @@ LoaderOptions FittedTo(const ClipModel& model, LoaderOptions options) {
 }
 
 at::Tensor Joined(const std::vector<at::Tensor>& parts, const ClipModel& model,
-                  const TensorTarget& target) {
+                  const TensorTarget& target, HeadInput of = HeadInput::kFeatures) {
   if (!parts.empty()) return at::cat(parts);
-  return at::empty({0, model.config().embed_dim},
+  return at::empty({0, HeadWidth(of, model.config())},
                    at::TensorOptions(target.dtype).device(target.device));
 }
 
@@ -43,7 +43,8 @@ SkipCounts EncodeBatches(const ClipModel& model, const RecordSource& source, Sam
     skips += batch->skips();
     PerSide<std::vector<at::Tensor>> parts;
     if (batch->rows() > 0) {
-      parts.image.push_back(model.EncodeImage(
+      parts.image.push_back(EncodeFor(
+          options.images, model,
           ImageTensor(batch->pixels(), batch->rows(), batch->image_size(), options.target)));
     }
     // Pictures may have any number of captions: as many go at once as pictures do.
@@ -57,7 +58,7 @@ SkipCounts EncodeBatches(const ClipModel& model, const RecordSource& source, Sam
                      batch->pool().subspan(begin, count), batch->context_length(), options.target);
       parts.text.push_back(model.EncodeText(captions.tokens, captions.pool, captions.groups));
     }
-    visit({.features = {Joined(parts.image, model, options.target),
+    visit({.features = {Joined(parts.image, model, options.target, options.images),
                         Joined(parts.text, model, options.target)},
            .caption_row = batch->caption_row(),
            .indices = batch->indices(),
@@ -82,7 +83,7 @@ EncodedSet EncodeSet(const ClipModel& model, const RecordSource& source, SampleI
         parts.image.push_back(batch.features.image);
         parts.text.push_back(batch.features.text);
       });
-  set.features = {Joined(parts.image, model, options.target),
+  set.features = {Joined(parts.image, model, options.target, options.images),
                   Joined(parts.text, model, options.target)};
   return set;
 }

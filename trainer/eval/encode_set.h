@@ -13,6 +13,7 @@
 #include "pipeline/records/record.h"
 #include "pipeline/records/record_source.h"
 #include "tokenizer/tokenizer.h"
+#include "trainer/adapt/class_head.h"
 #include "trainer/model/clip_model.h"
 #include "trainer/objective/per_side.h"
 #include "trainer/step/batch_tensors.h"
@@ -23,6 +24,8 @@ struct EncodeOptions {
   /// Images, and at most as many captions, per forward pass of a tower.
   int batch_size = 256;
   TensorTarget target;
+  /// What is encoded of an image.
+  HeadInput images = HeadInput::kFeatures;
   /// Image size and context length are taken from the model.
   LoaderOptions loader;
   /// Called after each batch with the number of records done.

@@ -96,6 +96,19 @@ ClassHits ClassifyPictures(const ClipModel& model, const RecordSource& source, S
   return hits;
 }
 
+ClassHits ClassifyByHead(const ClipModel& model, const RecordSource& source, SampleIndex first,
+                         SampleIndex last, const Tokenizer& tokenizer, const ClassHead& head,
+                         HeadInput input, EncodeOptions options) {
+  options.images = input;
+  ClassHits hits(head.classes());
+  const at::Tensor weight = head.weight.detach(), bias = head.bias.detach();
+  hits.AddSkips(
+      EncodeBatches(model, source, first, last, tokenizer, options, [&](const EncodedBatch& batch) {
+        hits.Add(batch.features.image, weight, bias, batch.labels, batch.indices);
+      }));
+  return hits;
+}
+
 void CheckLabels(const RecordSource& source, std::int64_t classes, const std::string& set,
                  const std::string& from, const ClassNames& names) {
   const std::int64_t looks = std::min(kLooks, source.size());

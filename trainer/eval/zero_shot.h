@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "trainer/adapt/class_head.h"
 #include "trainer/eval/class_hits.h"
 #include "trainer/eval/class_prompts.h"
 #include "trainer/eval/encode_set.h"
@@ -26,6 +27,11 @@ at::Tensor ClassWeights(const ClipModel& model, const Tokenizer& tokenizer,
 ClassHits ClassifyPictures(const ClipModel& model, const RecordSource& source, SampleIndex first,
                            SampleIndex last, const Tokenizer& tokenizer,
                            const at::Tensor& class_weights, const EncodeOptions& options);
+
+/// The same by a class head, which reads `input`: the class with the largest score.
+ClassHits ClassifyByHead(const ClipModel& model, const RecordSource& source, SampleIndex first,
+                         SampleIndex last, const Tokenizer& tokenizer, const ClassHead& head,
+                         HeadInput input, EncodeOptions options);
 
 /// Checks some records, spread over the set, before any work starts. Throws std::runtime_error with
 /// the causes and what to do if none of them can be used with `classes` classes: the labels are

@@ -259,6 +259,12 @@ at::Tensor ClipModel::EncodeImage(const at::Tensor& images, TowerMode mode,
   return Normalise(std::get<VisionTransformer>(impl_->visual).Forward(images, kept_patches));
 }
 
+at::Tensor ClipModel::EncodePooled(const at::Tensor& images, const at::Tensor& kept_patches) const {
+  const auto* vit = std::get_if<VisionTransformer>(&impl_->visual);
+  if (!vit) throw std::invalid_argument("a ResNet has no pooled feature before its projection");
+  return vit->Pooled(images, kept_patches);
+}
+
 at::Tensor ClipModel::EncodeText(const at::Tensor& tokens, const at::Tensor& pool,
                                  const CaptionGroups& groups) const {
   return Normalise(impl_->text.Forward(tokens, pool, groups));

@@ -123,6 +123,9 @@ class ClipModel {
   /// throws std::invalid_argument.
   at::Tensor EncodeImage(const at::Tensor& images, TowerMode mode = TowerMode::kEvaluate,
                          const at::Tensor& kept_patches = {}) const;
+  /// What a ViT projects into the common space: [b, width] of the class token behind the last norm.
+  /// Throws std::invalid_argument for a ResNet, whose attention pool projects.
+  at::Tensor EncodePooled(const at::Tensor& images, const at::Tensor& kept_patches = {}) const;
   /// L2-normalized features [b, embed_dim] of token ids [b, n] (n up to the context length), read
   /// at the positions `pool` [b]. `groups` make it faster; the features differ by rounding alone.
   at::Tensor EncodeText(const at::Tensor& tokens, const at::Tensor& pool,

@@ -66,6 +66,10 @@ at::Tensor VisionTransformer::EmbedPatches(const at::Tensor& images, const at::T
 }
 
 at::Tensor VisionTransformer::Forward(const at::Tensor& images, const at::Tensor& kept) const {
+  return at::mm(Pooled(images, kept), proj_);
+}
+
+at::Tensor VisionTransformer::Pooled(const at::Tensor& images, const at::Tensor& kept) const {
   const std::int64_t batch = images.size(0);
   const at::Tensor start =
       class_embedding_.view({1, 1, config_.width}).expand({batch, 1, config_.width});
@@ -77,7 +81,7 @@ at::Tensor VisionTransformer::Forward(const at::Tensor& images, const at::Tensor
       at::cat({start, EmbedPatches(images, kept)}, 1).add_(places).view({-1, config_.width});
   const at::Tensor pool = at::zeros({batch}, images.options().dtype(at::kLong));
   const at::Tensor stream = residual_fp32_ ? ln_pre_.Whole(x) : ln_pre_(x);
-  return at::mm(ln_post_(transformer_.Forward(stream, {{batch, x.size(0) / batch}}, pool)), proj_);
+  return ln_post_(transformer_.Forward(stream, {{batch, x.size(0) / batch}}, pool));
 }
 
 }  // namespace fastclip

@@ -17,6 +17,8 @@ class VisionTransformer {
   /// channels_last. Uses only the patches `kept` [b, k] int64 (row by row from the top left), or
   /// all if undefined; the others cost nothing.
   at::Tensor Forward(const at::Tensor& images, const at::Tensor& kept) const;
+  /// The same before the projection: [b, width].
+  at::Tensor Pooled(const at::Tensor& images, const at::Tensor& kept) const;
   Transformer& transformer() { return transformer_; }
   void set_grad_checkpointing(bool on) { transformer_.set_grad_checkpointing(on); }
   /// Precision::image_residual_fp32.

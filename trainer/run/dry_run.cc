@@ -45,10 +45,10 @@ class PlannedRun {
         options_(options),
         shape_(config),
         precision_(PrecisionOf(config->train.precision, config->train.residual)),
-        model_(MakeModel(*config, shape_.model, at::kMeta)),
+        model_(MakeModel(*config, shape_.model, at::kMeta, shape_.classes.count)),
         found_(CheckedFolder(*config)),
         start_(CheckedStart()),
-        data_(OpenPlanned(config, options.samples)),
+        data_(OpenPlanned(config, options.samples, shape_.classes)),
         plan_(PlanOfData(config, data_)),
         lanes_per_rank_(LanesPerRank(config, plan_, options.ranks)),
         objective_(MakeObjective(ObjectiveOf(*config))),
@@ -143,15 +143,16 @@ class PlannedRun {
                  Counted(data_.source->size(), "record"));
     } else {
       DescribeParts("data", data_.parts);
-      LookAt("data.train", config_->data.train, *data_.source, TrainSourceOf(*config_));
-      const SourceOptions other = OtherSourceOf(*config_);
+      LookAt("data.train", config_->data.train, *data_.source,
+             TrainSourceOf(*config_, shape_.classes));
       if (!config_->data.val.empty()) {
-        const OpenedSource val = OpenListOf(config_, "data.val", config_->data.val, other);
+        const SourceOptions held_out = ValSourceOf(*config_, shape_.classes);
+        const OpenedSource val = OpenListOf(config_, "data.val", config_->data.val, held_out);
         DescribeParts("data.val", val.parts);
-        LookAt("data.val", config_->data.val, *val.source, other);
+        LookAt("data.val", config_->data.val, *val.source, held_out);
         lines_.Add("", "evaluated {}", DescribeEvery(config_->eval.every_epochs));
       }
-      const ZeroShotSet zeroshot = ZeroShotSet::Open(config_, other);
+      const ZeroShotSet zeroshot = ZeroShotSet::Open(config_, OtherSourceOf(*config_));
       if (zeroshot.source) {
         lines_.Add("zeroshot", "{}: {}, {} classes", config_->eval.zeroshot,
                    Counted(zeroshot.source->size(), "record"), zeroshot.prompts.classes.size());
@@ -167,7 +168,8 @@ class PlannedRun {
 
   void LookAt(const char* key, const std::string& list, const RecordSource& source,
               const SourceOptions& options) {
-    for (const std::string& line : LookAtData(config_, key, list, source, options)) {
+    for (const std::string& line :
+         LookAtData(config_, key, list, source, options, shape_.classes)) {
       lines_.Add("", "{}", line);
     }
   }
@@ -230,7 +232,15 @@ class PlannedRun {
     if (!lost.empty()) lines_.Add("note", "{}", lost);
   }
 
+  void DescribeLabels() {
+    lines_.Add("labels", "{}; head {}", shape_.classes.Describe(), config_->adapt.head);
+    for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
+    if (start_) DescribeStart();
+    lines_.Add("state", "none");
+  }
+
   void DescribeObjective() {
+    if (config_->adapt.classifies()) return DescribeLabels();
     const GammaOptions& gamma = config_->gamma;
     const std::int64_t epochs = config_->train.epochs;
     const std::vector<std::string> columns = objective_->state_columns();

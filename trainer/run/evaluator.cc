@@ -8,6 +8,7 @@
 
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
+#include "trainer/adapt/class_head.h"
 #include "trainer/eval/class_hits.h"
 #include "trainer/eval/gather_set.h"
 #include "trainer/eval/retrieval.h"
@@ -156,12 +157,55 @@ class ZeroShotEvaluator final : public Evaluator {
   const ZeroShotSet& set_;
 };
 
+/// The class head on data.val.
+class HeadEvaluator final : public Evaluator {
+ public:
+  HeadEvaluator(const TrainConfig& config, const ClassSet& classes, const RecordSource& source)
+      : Evaluator(config.eval.every_epochs), config_(config), classes_(classes), source_(source) {}
+
+  const char* event() const override { return "classify"; }
+
+  EvaluationResult Run(const EvaluationInput& input) const override {
+    Communicator& comm = input.comm;
+    const SetShare share = ShareOf(source_.size(), comm.rank(), comm.world_size());
+    ClassHits hits(classes_.count);
+    EncodeTogether(comm, [&] {
+      hits = ClassifyByHead(
+          input.model, source_, share.first, share.last, input.tokenizer, HeadOf(input.model),
+          HeadInputOf(config_.adapt.head),
+          EncodeOf(config_, input, "evaluating", ToInt(share.last) - ToInt(share.first)));
+    });
+    hits.SumOver(comm);
+    ClassMetrics metrics;
+    Together(comm, [&] { metrics = hits.Metrics(); });
+    nlohmann::ordered_json left_out = NamedSkips(hits.skips());
+    if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
+    const std::string also = hits.DescribeLeftOut();
+    return {.scalars = NamedClassMetrics(metrics, ""),
+            .extra = {{"images", metrics.images}, {"classes", hits.classes()}, {"skips", left_out}},
+            .text = fmt::format("top-1 {:.3f} top-5 {:.3f} ({} of {} classes{})", metrics.top_1,
+                                metrics.top_5, Counted(metrics.images, "image"), hits.classes(),
+                                also.empty() ? "" : "; left out: " + also),
+            .brief = fmt::format("top-1 {:.3f}", metrics.top_1),
+            .board_prefix = "classify-val-"};
+  }
+
+ private:
+  const TrainConfig& config_;
+  const ClassSet& classes_;
+  const RecordSource& source_;
+};
+
 }  // namespace
 
 std::vector<std::unique_ptr<Evaluator>> MakeEvaluators(const TrainConfig& config,
+                                                       const ClassSet& classes,
                                                        const OpenedData& data) {
   std::vector<std::unique_ptr<Evaluator>> evaluators;
-  if (data.val) evaluators.push_back(std::make_unique<RetrievalEvaluator>(config, *data.val));
+  if (data.val && classes.count > 0) {
+    evaluators.push_back(std::make_unique<HeadEvaluator>(config, classes, *data.val));
+  } else if (data.val)
+    evaluators.push_back(std::make_unique<RetrievalEvaluator>(config, *data.val));
   if (data.zeroshot.source) {
     evaluators.push_back(std::make_unique<ZeroShotEvaluator>(config, data.zeroshot));
   }

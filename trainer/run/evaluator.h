@@ -58,8 +58,9 @@ class Evaluator {
   const std::int64_t every_epochs_;
 };
 
-/// Those that a config asks for, in the order in which they run. Config and data are borrowed.
+/// Those that a config asks for, in the order in which they run. All arguments are borrowed.
 std::vector<std::unique_ptr<Evaluator>> MakeEvaluators(const TrainConfig& config,
+                                                       const ClassSet& classes,
                                                        const OpenedData& data);
 
 }  // namespace fastclip

@@ -20,12 +20,13 @@ SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
 
 /// Opens the list of a config key. Rank 0 checks some records for all.
 OpenedSource OpenList(const LoadedConfig& config, const char* key, const std::string& list,
-                      const SourceOptions& options, Communicator& comm, Console& console) {
+                      const SourceOptions& options, const ClassSet& classes, Communicator& comm,
+                      Console& console) {
   return Rank0First(comm, [&] {
     OpenedSource opened = OpenListOf(config, key, list, OfRank(options, comm));
     for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
     if (comm.rank() == 0) {
-      for (const auto& line : LookAtData(config, key, list, *opened.source, options)) {
+      for (const auto& line : LookAtData(config, key, list, *opened.source, options, classes)) {
         console.Say(line);
       }
     }
@@ -47,12 +48,14 @@ ZeroShotSet OpenZeroShot(const LoadedConfig& config, Communicator& comm, Console
 
 }  // namespace
 
-OpenedData OpenData(const LoadedConfig& config, Communicator& comm, Console& console) {
-  OpenedSource train =
-      OpenList(config, "data.train", config->data.train, TrainSourceOf(*config), comm, console);
+OpenedData OpenData(const LoadedConfig& config, const ClassSet& classes, Communicator& comm,
+                    Console& console) {
+  OpenedSource train = OpenList(config, "data.train", config->data.train,
+                                TrainSourceOf(*config, classes), classes, comm, console);
   std::unique_ptr<RecordSource> val;
   if (!config->data.val.empty()) {
-    val = OpenList(config, "data.val", config->data.val, OtherSourceOf(*config), comm, console)
+    val = OpenList(config, "data.val", config->data.val, ValSourceOf(*config, classes), classes,
+                   comm, console)
               .source;
   }
   ZeroShotSet zeroshot = OpenZeroShot(config, comm, console);

@@ -9,6 +9,7 @@
 #include "pipeline/order/order_plan.h"
 #include "pipeline/sources/open_source.h"
 #include "trainer/config/config.h"
+#include "trainer/eval/class_set.h"
 #include "trainer/run/zero_shot_set.h"
 
 namespace fastclip {
@@ -27,9 +28,10 @@ struct OpenedData {
   std::int64_t rows() const { return (lanes.last - lanes.first) * plan.rows_per_lane(); }
 };
 
-/// Opens the lists of a config, each on rank 0 first, and prints warnings: truncated, damaged and
-/// missing shards do not stop training. A collective. Throws ConfigError and what OpenSource()
-/// throws.
-OpenedData OpenData(const LoadedConfig& config, Communicator& comm, Console& console);
+/// Opens the lists of a config, with labels if there are `classes`, each on rank 0 first, and
+/// prints warnings: truncated, damaged and missing shards do not stop training. A collective.
+/// Throws ConfigError and what OpenSource() throws.
+OpenedData OpenData(const LoadedConfig& config, const ClassSet& classes, Communicator& comm,
+                    Console& console);
 
 }  // namespace fastclip

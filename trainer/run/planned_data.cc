@@ -36,9 +36,10 @@ std::string DescribeTail(const OrderPlan& plan) {
              : fmt::format("{} dropped per epoch", Counted(order.size - rows, "record"));
 }
 
-OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int64_t>& samples) {
+OpenedSource OpenPlanned(const LoadedConfig& config, const std::vector<std::int64_t>& samples,
+                         const ClassSet& classes) {
   if (samples.empty()) {
-    return OpenListOf(config, "data.train", config->data.train, TrainSourceOf(*config));
+    return OpenListOf(config, "data.train", config->data.train, TrainSourceOf(*config, classes));
   }
   const std::size_t sources = SplitList(config->data.train).size();
   const MixOptions& mix = config->data.mix;

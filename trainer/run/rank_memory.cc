@@ -64,13 +64,15 @@ RankMemory MemoryOf(const TrainConfig& config, const ModelConfig& model_config,
   const Precision precision = PrecisionOf(config.train.precision, config.train.residual);
   const double number = precision.parameters == at::kDouble ? 8 : 4;
   const auto size = static_cast<double>(model_config.vision.image_size);
+  LockOptions lock = config.model.lock;
+  lock.text |= config.adapt.classifies();  // the text tower does not run
   const bool state_there = !on_gpu || SampleTable::BelongsOnDevice(config.train.state, state);
   return {
       .weights = BytesOf(model.parameters()) + BytesOf(model.added()) + BytesOf(model.buffers()),
       .gradients = BytesOf(model.trainable()),
       .moments = BytesOf(optimizer.state()),
       .state = state_there ? state : 0,
-      .row = static_cast<double>(ActivationBytesPerRow(model_config, config.model.lock, precision,
+      .row = static_cast<double>(ActivationBytesPerRow(model_config, lock, precision,
                                                        config.train.grad_checkpointing, on_gpu)),
       .image = 3 * size * size * number,
       .features = 2 * static_cast<double>(model_config.embed_dim) * number,

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -21,7 +20,8 @@
 #include "trainer/adapt/s2ft.h"
 #include "trainer/adapters/taken_columns.h"
 #include "trainer/config/config_keys.h"
-#include "trainer/model/fresh_weights.h"
+#include "trainer/eval/class_prompts.h"
+#include "trainer/eval/zero_shot.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/run_data.h"
 #include "trainer/state/checkpoint.h"
@@ -30,10 +30,22 @@
 namespace fastclip {
 namespace {
 
-bool HasDropout(const TunerSpec& tuner) {
-  return std::ranges::any_of(tuner.settings, [](const TunerSetting& setting) {
-    return setting.name == "dropout" && std::strtod(setting.value.c_str(), nullptr) > 0;
-  });
+/// Before data is opened. A run that goes on has its columns already, and the others may be gone.
+void CheckExclude(const LoadedConfig& config, const ModelConfig& model) {
+  const AdaptOptions& adapt = config->adapt;
+  if (adapt.tuners.empty() || adapt.exclude.empty()) return;
+  if (!HasColumns(adapt, model)) {
+    throw config.table().Error("adapt.exclude",
+                               "leaves columns of s2ft out, but adapt.tuners has no s2ft tuner");
+  }
+  if (config->resume) return;
+  try {
+    CheckColumnsLeft(model, adapt, TakenColumns(adapt.exclude, model));
+  } catch (const std::invalid_argument& error) {
+    throw config.table().Error("adapt.tuners", error.what());
+  } catch (const std::runtime_error& error) {
+    throw config.table().Error("adapt.exclude", error.what());
+  }
 }
 
 /// Throws std::invalid_argument.
@@ -64,7 +76,34 @@ RunShape::RunShape(const LoadedConfig& config)
     : tokenizer(OpenTokenizer(config->data.tokenizer)),
       vocabulary_hash(VocabularyHash(config->data.tokenizer)),
       model(CheckedModel(config, *tokenizer)),
-      loader(LoaderOf(*config, model)) {}
+      classes(ClassesOf(config)),
+      loader(LoaderOf(*config, model)) {
+  loader.classes = classes.count;
+}
+
+ClassSet ClassesOf(const LoadedConfig& config) {
+  const AdaptOptions& adapt = config->adapt;
+  if (!adapt.classifies()) return {};
+  ClassSet set;
+  try {
+    set = OpenClassSet(adapt.classes, config->data.train);
+  } catch (const std::runtime_error& error) {
+    throw config.table().Error("adapt.classes", error.what());
+  }
+  if (adapt.head == "zeroshot" && set.names.empty()) {
+    throw config.table().Error(
+        "adapt.head",
+        "a zero-shot head is made of class names; set adapt.classes to a file of them");
+  }
+  if (adapt.head == "zeroshot") {
+    try {
+      ReadTemplates(adapt.templates);
+    } catch (const std::runtime_error& error) {
+      throw config.table().Error("adapt.templates", error.what());
+    }
+  }
+  return set;
+}
 
 std::string TrimOf(const TrainConfig& config) {
   if (!config.model.trim_text) return "captions not trimmed";
@@ -94,6 +133,16 @@ SourceOptions OtherSourceOf(const TrainConfig& config) {
   return options;
 }
 
+SourceOptions TrainSourceOf(const TrainConfig& config, const ClassSet& classes) {
+  const SourceOptions options = TrainSourceOf(config);
+  return classes.count > 0 ? classes.Labelled(options, config.adapt.label_key) : options;
+}
+
+SourceOptions ValSourceOf(const TrainConfig& config, const ClassSet& classes) {
+  const SourceOptions options = OtherSourceOf(config);
+  return classes.count > 0 ? classes.Labelled(options, config.adapt.label_key) : options;
+}
+
 std::string WithKeys(std::string text) {
   static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
       {"--image-key", "data.image_key"},
@@ -115,6 +164,20 @@ std::string WithKeys(std::string text) {
 }
 
 namespace {
+
+/// The advice of an evaluation's labels, with the keys of adapt.task = classify.
+std::string WithLabelKeys(std::string text) {
+  text = WithKeys(std::move(text));
+  for (const auto& [name, key] :
+       {std::pair<std::string_view, std::string_view>{" (eval.zeroshot_label_key in a run)", ""},
+        {"eval.zeroshot_label_key", "adapt.label_key"},
+        {"eval.zeroshot_classes", "adapt.classes"}}) {
+    for (std::size_t at = text.find(name); at != text.npos; at = text.find(name, at)) {
+      text.replace(at, name.size(), key);
+    }
+  }
+  return text;
+}
 
 /// What to do about a list of `key` that cannot be opened.
 std::string AdviceOnList(const std::string& key, const std::string& list,
@@ -138,7 +201,9 @@ OpenedSource OpenListOf(const LoadedConfig& config, const std::string& key, cons
         key == "data.train" ? ""
                             : ". The key holds for data.train, data.val and eval.zeroshot alike: "
                               "give their columns the same names";
-    throw config.table().Error(key, WithKeys(error.what()) + alike);
+    const bool labels = config->adapt.classifies() && key.starts_with("data.");
+    throw config.table().Error(
+        key, (labels ? WithLabelKeys(error.what()) : WithKeys(error.what())) + alike);
   } catch (const std::system_error&) {
     throw;
   } catch (const std::runtime_error& error) {
@@ -149,7 +214,15 @@ OpenedSource OpenListOf(const LoadedConfig& config, const std::string& key, cons
 
 std::vector<std::string> LookAtData(const LoadedConfig& config, const std::string& key,
                                     const std::string& list, const RecordSource& source,
-                                    const SourceOptions& options) {
+                                    const SourceOptions& options, const ClassSet& classes) {
+  if (classes.count > 0) {
+    try {
+      CheckLabels(source, classes.count, list, classes.from, *classes.labels);
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(config.table().Error(key, WithLabelKeys(error.what())).what());
+    }
+    return {};
+  }
   std::vector<RecordSample> samples = SampleRecords(source);
   const std::string option = key == "data.train" ? "data.captions" : "";
   if (const std::string lack = DescribeLack(samples, list, options, option); !lack.empty()) {
@@ -185,29 +258,6 @@ std::vector<std::string> LookAtData(const LoadedConfig& config, const std::strin
   }
   return lines;
 }
-
-namespace {
-
-/// Before data is opened. A run that goes on has its columns already, and the others may be gone.
-void CheckExclude(const LoadedConfig& config, const ModelConfig& model) {
-  const AdaptOptions& adapt = config->adapt;
-  if (adapt.tuners.empty() || adapt.exclude.empty()) return;
-  if (!HasColumns(adapt, model)) {
-    throw config.table().Error("adapt.exclude",
-                               "leaves columns of s2ft out, but adapt.tuners has no s2ft tuner");
-  }
-  if (config->resume) return;
-  try {
-    CheckColumnsLeft(ClipModel(model, FreshWeights::kZero, 0.07, at::kFloat, {}, at::kMeta), adapt,
-                     TakenColumns(adapt.exclude, model));
-  } catch (const std::invalid_argument& error) {
-    throw config.table().Error("adapt.tuners", error.what());
-  } catch (const std::runtime_error& error) {
-    throw config.table().Error("adapt.exclude", error.what());
-  }
-}
-
-}  // namespace
 
 ModelConfig ModelOf(const LoadedConfig& config) {
   ModelConfig model = LoadModelConfig(config->model.name);

@@ -10,6 +10,7 @@
 #include "pipeline/sources/open_source.h"
 #include "tokenizer/tokenizer.h"
 #include "trainer/config/config.h"
+#include "trainer/eval/class_set.h"
 
 namespace fastclip {
 
@@ -31,8 +32,12 @@ struct RunShape {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::uint64_t vocabulary_hash;  ///< of the vocabulary file
   ModelConfig model;
+  ClassSet classes;  ///< of adapt.task = classify; else none
   LoaderOptions loader;
 };
+
+/// The classes of adapt.task = classify; else none.
+ClassSet ClassesOf(const LoadedConfig& config);
 
 /// How captions are trimmed, in words.
 std::string TrimOf(const TrainConfig& config);
@@ -40,6 +45,9 @@ std::string TrimOf(const TrainConfig& config);
 /// Options of data.train, and of other lists of the config.
 SourceOptions TrainSourceOf(const TrainConfig& config);
 SourceOptions OtherSourceOf(const TrainConfig& config);
+/// The same of data.train and data.val if there are classes: images with labels.
+SourceOptions TrainSourceOf(const TrainConfig& config, const ClassSet& classes);
+SourceOptions ValSourceOf(const TrainConfig& config, const ClassSet& classes);
 
 /// Opens the list that is set with the config's `key`. Errors say where the key is set. Throws
 /// ConfigError for a column that a table does not have, and what OpenSource() throws.
@@ -50,10 +58,10 @@ std::string WithKeys(std::string text);
 
 /// Checks some records of the list of the config's `key`. Returns lines for the user. Throws
 /// std::runtime_error, with what the records hold, if none is usable for training or retrieval.
-/// `options`: TrainSourceOf, OtherSourceOf.
+/// `options`: TrainSourceOf, ValSourceOf. If there are `classes`, it checks labels.
 std::vector<std::string> LookAtData(const LoadedConfig& config, const std::string& key,
                                     const std::string& list, const RecordSource& source,
-                                    const SourceOptions& options);
+                                    const SourceOptions& options, const ClassSet& classes = {});
 
 /// Loader options for a run's batches.
 LoaderOptions LoaderOf(const TrainConfig& config, const ModelConfig& model);

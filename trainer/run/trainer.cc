@@ -241,7 +241,8 @@ TensorTarget Trainer::Target() const {
           .dtype = model().logit_scale().scalar_type(),
           .trim_text = config_->model.trim_text,
           .length_groups = config_->train.length_groups,
-          .channels_last = config_->train.channels_last};
+          .channels_last = config_->train.channels_last,
+          .labels = config_->adapt.classifies()};
 }
 
 LearningRates Trainer::RatesOfStep() const {

@@ -17,6 +17,7 @@
 #include "pipeline/files/file.h"
 #include "pipeline/loader/batch_loader.h"
 #include "trainer/adapt/s2ft.h"
+#include "trainer/adapters/adapter.h"
 #include "trainer/config/config.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/log/console_log.h"
@@ -95,6 +96,8 @@ class Trainer {
   void StartFromWeights();
   std::string FindInit();
   StartTemperature LoadBase(const std::string& init);
+  void StartZeroShotHead();
+  void CheckClasses(const Adapter& adapter, const std::string& where) const;
   void ChooseTrainedColumns();
   std::map<std::string, ColumnStatistics> MeasureColumns(CalibrationNeed need);
   void SetLogitScale(const StartTemperature& start);

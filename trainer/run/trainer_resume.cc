@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,11 +11,13 @@
 
 #include "comm/exchange.h"
 #include "pipeline/base/printable.h"
+#include "trainer/adapt/class_head.h"
 #include "trainer/adapters/adapter_file.h"
 #include "trainer/adapters/attach_adapter.h"
 #include "trainer/adapters/merge_adapter.h"
 #include "trainer/adapters/taken_columns.h"
 #include "trainer/config/resolved_config.h"
+#include "trainer/eval/zero_shot.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/run/run_setup.h"
 #include "trainer/run/start_check.h"
@@ -55,6 +58,7 @@ void Trainer::Resume(const FoundCheckpoint& found) {
     SetLogitScale(LoadBase(FindInit()));
     const Adapter adapter = ReadAdapter(found.path);
     CheckBase(adapter, base_hash_, found.path, "the weights of model.pretrained or train.init");
+    CheckClasses(adapter, found.path);
     TakeValues(learner_->model, adapter);
   } else {
     learner_->model.Load(LoadModel(found.path), found.path);
@@ -143,6 +147,41 @@ void Trainer::TakeEstimators(const std::string& file) {
 void Trainer::SayIfEstimatorsAreLost() {
   const std::string note = LostEstimatorsNote(*config_);
   if (!note.empty()) console_.Say("note: " + note);
+}
+
+/// A head of other classes has other rows, or rows of another meaning.
+void Trainer::CheckClasses(const Adapter& adapter, const std::string& where) const {
+  const ClassSet& ours = shape_.classes;
+  if (ours.count == 0) return;
+  const std::int64_t theirs = ClassesOf(adapter);
+  std::string change;
+  if (theirs != ours.count) {
+    change = fmt::format("has a head for {} classes, but {} has {}", theirs, ours.from, ours.count);
+  } else {
+    for (std::size_t i = 0; i < ours.names.size() && i < adapter.classes.size(); ++i) {
+      if (ours.names[i] == adapter.classes[i]) continue;
+      change = fmt::format("has '{}' as class {}, but {} has '{}'", Printable(adapter.classes[i]),
+                           i, ours.from, Printable(ours.names[i]));
+      break;
+    }
+  }
+  if (change.empty()) return;
+  throw std::runtime_error(fmt::format(
+      "{}: {}; restore adapt.classes, or start a new run with another run=FOLDER", where, change));
+}
+
+/// The zero-shot classifier with the model's temperature, which scores cosines.
+void Trainer::StartZeroShotHead() {
+  console_.Busy("encoding the class names …");
+  const EncodeOptions encode{.batch_size = static_cast<int>(config_->eval.batch_size),
+                             .target = Target(),
+                             .loader = config_->pipeline,
+                             .progress = {},
+                             .stop = {}};
+  const ClassPrompts prompts{shape_.classes.names, ReadTemplates(config_->adapt.templates)};
+  const at::Tensor rows = ClassWeights(model(), *shape_.tokenizer, prompts, encode);
+  const at::NoGradGuard no_grad;
+  HeadOf(model()).weight.copy_(rows * model().logit_scale().exp().to(at::kDouble));
 }
 
 /// Of S²FT, by weights and data. Rank 0's choice: scores computed by different processors could

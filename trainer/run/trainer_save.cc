@@ -173,8 +173,12 @@ CheckpointContent Trainer::ContentNow() const {
   CheckpointContent content;
   if (comm_.rank() == 0) {
     if (model().adapted()) {
-      AdapterFiles files = FilesOf(AdapterOf(model(), config_->adapt.tuners, base_hash_),
-                                   Dialect::kHfClip, config_->run);
+      Adapter adapter = AdapterOf(model(), config_->adapt.tuners, base_hash_);
+      if (shape_.classes.count > 0) {
+        adapter.head = config_->adapt.head;
+        adapter.classes = shape_.classes.names;
+      }
+      AdapterFiles files = FilesOf(adapter, Dialect::kHfClip, config_->run);
       content.model = std::move(files.tensors);
       content.adapter_metadata = std::move(files.metadata);
       content.adapter_config = std::move(files.config);

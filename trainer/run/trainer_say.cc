@@ -88,19 +88,26 @@ void Trainer::WriteMetrics(const DoneStep& done, const LoaderStats& stats,
   const StepReport& report = done.report;
   const RunClock::Rate rate = clock_.Look();
   const StageReport stages = logged_.Report(stats);
-  const RunLog::Scalars scalars = {{"loss", report.loss},
-                                   {"contrastive_loss", report.contrastive_loss},
-                                   {"in_batch_accuracy", report.in_batch_accuracy},
-                                   {"gradient_norm", report.gradient_norm},
-                                   {"lr", done.lr},
-                                   {"lr_tau", report.lr_tau},
-                                   {"gamma", done.gamma},
-                                   {"tau", report.tau()},
-                                   {"log_u_mean", report.log_u_mean},
-                                   {"first_visits", report.first_visits},
-                                   {"samples_per_second", rate.samples_per_second},
-                                   {"data_wait", rate.data_wait}};
-  folder_->log()->Write("train", done.step, scalars,
+  const bool labels = config_->adapt.classifies();
+  const RunLog::Scalars of_labels = {{"loss", report.loss},
+                                     {"accuracy", report.in_batch_accuracy},
+                                     {"gradient_norm", report.gradient_norm},
+                                     {"lr", done.lr},
+                                     {"samples_per_second", rate.samples_per_second},
+                                     {"data_wait", rate.data_wait}};
+  const RunLog::Scalars of_pairs = {{"loss", report.loss},
+                                    {"contrastive_loss", report.contrastive_loss},
+                                    {"in_batch_accuracy", report.in_batch_accuracy},
+                                    {"gradient_norm", report.gradient_norm},
+                                    {"lr", done.lr},
+                                    {"lr_tau", report.lr_tau},
+                                    {"gamma", done.gamma},
+                                    {"tau", report.tau()},
+                                    {"log_u_mean", report.log_u_mean},
+                                    {"first_visits", report.first_visits},
+                                    {"samples_per_second", rate.samples_per_second},
+                                    {"data_wait", rate.data_wait}};
+  folder_->log()->Write("train", done.step, labels ? of_labels : of_pairs,
                         {{"epoch", done.epoch},
                          {"overflowed_steps", overflowed_},
                          {"samples", done.step * config_->train.batch_size},
@@ -140,7 +147,7 @@ void Trainer::ShowProgress(const DoneStep& done) {
       .Add(5, fmt::format("accuracy {:.1f}%", 100 * report.in_batch_accuracy))
       .Add(9, HasItsOwnLoss(config_->objective.name) ? fmt::format("objective {:.4f}", report.loss)
                                                      : "")
-      .Add(8, fmt::format("tau {:.4f}", report.tau()))
+      .Add(8, config_->adapt.classifies() ? "" : fmt::format("tau {:.4f}", report.tau()))
       .Add(4, fmt::format("lr {:.2e}", done.lr))
       .Add(1, fmt::format("{} samples/s",
                           Figures(static_cast<double>(config_->train.batch_size) / seconds)))

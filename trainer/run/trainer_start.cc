@@ -46,7 +46,13 @@ std::string ElementsOf(const NamedTensors& tensors) {
 }
 
 /// What the figures of the status line and of metrics.jsonl mean.
-std::string DescribeLoss(const TrainConfig& config) {
+std::string DescribeLoss(const TrainConfig& config, const ClassSet& classes) {
+  if (classes.count > 0) {
+    return fmt::format(
+        "loss: cross-entropy of the labels (chance {:.2f}; {}; head {}); accuracy: share of the "
+        "batch's images whose own class has the largest score",
+        std::log(static_cast<double>(classes.count)), classes.Describe(), config.adapt.head);
+  }
   const std::string& name = config.objective.name;
   std::string text = name == "siglip"
                          ? "loss: SigLIP's loss on the batch"
@@ -83,13 +89,13 @@ void Trainer::Start(const std::string& command, at::Device device) {
   const Patience patience(comm_, config_->comm.patience);
   CheckRecordable(config_, comm_.world_size());
   LockFolder();
-  data_.emplace(OpenData(config_, comm_, console_));
+  data_.emplace(OpenData(config_, shape_.classes, comm_, console_));
   CheckMemory(config_, shape_.loader, data_->rows(), HeldBatches(*config_));
-  evaluators_ = MakeEvaluators(*config_, *data_);
+  evaluators_ = MakeEvaluators(*config_, shape_.classes, *data_);
   if (!evaluators_.empty()) CheckMemory(config_, shape_.loader, config_->eval.batch_size);
   UseKernels(config_->train.kernels);
   learner_.emplace(*config_, shape_.model, plan(), data_->lanes,
-                   RowsPerRank(data_->lanes_per_rank, plan()), comm_, device);
+                   RowsPerRank(data_->lanes_per_rank, plan()), comm_, device, shape_.classes.count);
   total_steps_ = plan().steps(config_->train.epochs);
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   RefuseUnlikeData();
@@ -145,7 +151,7 @@ void Trainer::SayWhatItIs() {
   if (const std::string& line = config_.cores().line; !line.empty()) {
     console_.Say(comm_.world_size() == 1 ? line : "rank 0 is " + line + "; others likewise");
   }
-  console_.Say(DescribeLoss(*config_));
+  console_.Say(DescribeLoss(*config_, shape_.classes));
   if (const auto equal = FindEqualNames(data_->zeroshot.prompts.classes); !equal.empty()) {
     console_.Say(fmt::format("eval.zeroshot_classes: classes with equal names are kept apart: {}",
                              DescribeEqualNames(equal)));
@@ -218,6 +224,7 @@ void Trainer::OpenRun(const std::string& command) {
     if (config_->resume) console_.Say("warning: " + NothingToResume(*config_));
     StartFromWeights();
     if (!config_->train.init_estimators.empty()) TakeEstimators(config_->train.init_estimators);
+    if (config_->adapt.classifies() && config_->adapt.head == "zeroshot") StartZeroShotHead();
     if (HasColumns(config_->adapt, shape_.model)) ChooseTrainedColumns();
   }
   config_values_ = ValuesOf(ResolvedConfig(UsedConfig()));

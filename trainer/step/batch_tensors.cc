@@ -192,15 +192,24 @@ std::vector<MicroBatch> MicroBatchesOf(const Batch& batch, int count, const Tens
     const std::size_t length = static_cast<std::size_t>(rows) * (i + 1) / count - first;
     const std::size_t bytes = static_cast<std::size_t>(size * size * 3);
     const auto pixels = batch.pixels().subspan(first * bytes, length * bytes);
-    CaptionTensors text = CaptionsOf(batch.tokens().subspan(first * context, length * context),
-                                     batch.pool().subspan(first, length), context, target);
+    CaptionTensors text;
+    at::Tensor labels;
+    if (target.labels) {
+      labels = Uploaded(ViewOf(std::span<const std::int64_t>(batch.labels()).subspan(first, length),
+                               {static_cast<std::int64_t>(length)}, at::kLong),
+                        target);
+      if (target.device.is_cpu()) labels = labels.clone();  // the batch's memory is used again
+    } else {
+      text = CaptionsOf(batch.tokens().subspan(first * context, length * context),
+                        batch.pool().subspan(first, length), context, target);
+    }
     const at::Tensor kept =
         Pinned(KeptPatches(batch.indices().subspan(first, length),
                            dropout.each_step ? batch.step() : batch.epoch(), dropout),
                target);
     micro.push_back({ImageTensor(pixels, static_cast<std::int64_t>(length), size, target),
                      std::move(text.tokens), std::move(text.pool), Uploaded(kept, target), kept,
-                     std::move(text.groups), std::move(text.groups_host)});
+                     std::move(text.groups), std::move(text.groups_host), labels});
   }
   return micro;
 }

@@ -36,6 +36,8 @@ struct TensorTarget {
   bool non_blocking = false;
   /// A GPU copies on this stream, while it still computes what was enqueued before.
   std::optional<c10::Stream> copies{};
+  /// MicroBatchesOf: labels in place of captions.
+  bool labels = false;
 };
 
 /// A stream of its own for TensorTarget::copies. Nothing on the CPU.

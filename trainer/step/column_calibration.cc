@@ -44,7 +44,7 @@ void ColumnCalibration::AddActivations(const StepInput& input) {
     const AutocastGuard autocast(micro.images.device().type(), autocast_);
     // As in evaluation: a ResNet's running statistics stay.
     model_.EncodeImage(micro.images, TowerMode::kEvaluate, micro.kept_patches);
-    EncodeCaptions(model_, micro);
+    if (micro.tokens.defined()) EncodeCaptions(model_, micro);
   }
   for (const auto& [site, of] : calibration.statistics()) {
     AddTo(sums_[site].activation, of.activation);

@@ -16,17 +16,18 @@
 namespace fastclip {
 
 /// The model of a config, initialized on `device`; on at::kMeta it has only shapes.
+/// `classes`: of its head, if the config classifies.
 ClipModel MakeModel(const TrainConfig& config, const ModelConfig& model,
-                    at::Device device = at::kCPU);
+                    at::Device device = at::kCPU, std::int64_t classes = 0);
 
 /// The model, its objective and per-sample state, the optimizer, and the step that updates them.
 /// `comm` is borrowed.
 struct Learner {
   /// `lanes`: lanes of this rank, whose rows are in the table. `device` holds model, optimizer and
-  /// features; the table begins on the CPU.
+  /// features; the table begins on the CPU. `classes`: as MakeModel()'s.
   Learner(const TrainConfig& config, const ModelConfig& model_config, const OrderPlan& plan,
           LaneRange lanes, std::vector<std::int64_t> rows_per_rank, Communicator& comm,
-          at::Device device = at::kCPU);
+          at::Device device = at::kCPU, std::int64_t classes = 0);
 
   ClipModel model;
   std::unique_ptr<ContrastiveObjective> objective;

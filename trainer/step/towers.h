@@ -25,6 +25,8 @@ struct MicroBatch {
   at::Tensor kept_patches_host{};  ///< where a GPU copies them from
   CaptionGroups groups{};          ///< of the captions
   at::Tensor groups_host{};        ///< where a GPU copies them from
+  /// [b] int64: classes, in place of captions, which are then undefined.
+  at::Tensor labels{};
 };
 
 /// Forward and backward of both towers over the micro-batches of a step. With one micro-batch,

@@ -117,6 +117,9 @@ TrainStep::TrainStep(ClipModel& model, const ContrastiveObjective& objective, Sa
   const auto mine = rows_per_rank_.begin() + comm_.rank();
   first_row_ = std::accumulate(rows_per_rank_.begin(), mine, std::int64_t{0});
   batch_size_ = std::accumulate(rows_per_rank_.begin(), rows_per_rank_.end(), std::int64_t{0});
+  if (options_.labels) {
+    label_pass_.emplace(model, *options_.labels, options_.precision.autocast, batch_size_);
+  }
   if (options_.recorded) {
     recorded_.emplace(
         model.logit_scale().device(), [this](const StepWork& work) { return Compute(work); },
@@ -145,9 +148,10 @@ at::Tensor TrainStep::StateOf(const SampleTable::Rows& rows) const {
 ObjectiveResult TrainStep::Backpropagate(const StepWork& work, const at::Tensor& state,
                                          const at::Tensor& scale,
                                          const std::function<void()>& before_last) {
+  const std::uint64_t draw = Mix(work.draw, static_cast<std::uint64_t>(comm_.rank()));
+  if (label_pass_) return label_pass_->Run(work.micro, draw, scale, before_last);
   // Features of all ranks; u of this rank's rows, and the gradient of its features.
-  const Features features =
-      Gather(towers_.Forward(work.micro, Mix(work.draw, static_cast<std::uint64_t>(comm_.rank()))));
+  const Features features = Gather(towers_.Forward(work.micro, draw));
   StepScalars scalars = work.scalars;
   scalars.logit_scale = model_.logit_scale().detach().clone();
   scalars.logit_bias = model_.logit_bias();

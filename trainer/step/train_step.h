@@ -13,6 +13,7 @@
 #include "trainer/optim/grad_scaler.h"
 #include "trainer/optim/optimizer.h"
 #include "trainer/step/gradient_reducer.h"
+#include "trainer/step/label_pass.h"
 #include "trainer/step/recorded_step.h"
 #include "trainer/step/step_sums.h"
 #include "trainer/step/step_work.h"
@@ -31,6 +32,8 @@ struct StepOptions {
   Precision precision;
   /// Record the work and repeat it: RecordedStep, whose conditions then hold for all steps.
   bool recorded = false;
+  /// Learns labels with the model's class head, which reads this, in place of pairs.
+  std::optional<HeadInput> labels{};
 };
 
 /// One training step, in the order of the paper. Everything it borrows must outlive it.
@@ -60,8 +63,8 @@ class TrainStep {
  private:
   Features Gather(const PerSide<at::Tensor>& local);
   StepOutcome Compute(const StepWork& work);
-  /// Both passes of the towers, and the objective between them. `state`: of the rows. `scale`: what
-  /// gradients are multiplied with; undefined: 1.
+  /// Both passes of the towers, and the objective between them; or the label pass. `state`: of the
+  /// rows. `scale`: what gradients are multiplied with; undefined: 1.
   ObjectiveResult Backpropagate(const StepWork& work, const at::Tensor& state,
                                 const at::Tensor& scale, const std::function<void()>& before_last);
   at::Tensor StateOf(const SampleTable::Rows& rows) const;
@@ -77,6 +80,7 @@ class TrainStep {
   std::int64_t batch_size_ = 0;
   bool writing_ = false;
   Towers towers_;
+  std::optional<LabelPass> label_pass_;
   GradScaler scaler_;
   GradientReducer reducer_;
   std::optional<RecordedStep> recorded_;  // calls this step: not moved
