@@ -58,8 +58,8 @@ OrderOptions ResolveOrder(OrderOptions o) {
         "batch_size {} is larger than the data ({}); use {}", o.batch_size,
         Counted(o.size, "record"),
         o.size == 1 ? "1"
-                    : fmt::format("at most {}, half of it, so that each row has a substitute for a "
-                                  "bad record",
+                    : fmt::format("at most {}, half of it, so that each bad record can be "
+                                  "replaced",
                                   o.size / 2)));
   }
   if (o.lanes == 0) o.lanes = DefaultLanes(o.batch_size);

@@ -288,7 +288,7 @@ TEST(OrderPlan, SaysWhatWouldFit) {
   EXPECT_EQ(
       ErrorOf({.size = 10, .batch_size = 16}),
       "batch_size 16 is larger than the data (10 records); use at most 5, half of it, so that "
-      "each row has a substitute for a bad record");
+      "each bad record can be replaced");
   EXPECT_EQ(ErrorOf({.size = 1000, .batch_size = 64, .lanes = 30}),
             "data.lanes 30 does not divide batch_size 64; use 32");
   EXPECT_EQ(ErrorOf({.size = 1000, .batch_size = 64, .lanes = 100}),

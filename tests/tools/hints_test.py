@@ -127,7 +127,7 @@ def runs(place):
     place.says(2, [*train, "model.pretrained=none.safetensors"], "model.pretrained: none.safetensors: no such file",
                f"(relative to {place.folder})")
     place.says(0, [*train, "train.batch_size=32", "train.epochs=10", "--dry-run"], "gamma advice from 1 to", "(gamma.min is ",
-               "up to 24 of a step's 32 rows have no substitute", "use a train.batch_size of at most 20")
+               "up to 24 of a batch's 32 records could not be replaced", "use a train.batch_size of at most 20")
     place.says(2, [*train, "train.batch_size=64"], "use at most 20, half of it")
     place.says(2, [*train, "precision", "amp"], "'precision' is not of the form section.key=value; did you mean train.precision?")
     place.says(2, ["eval", "run", "--shards", "pairs.csv"], "unknown command 'eval run'; use retrieval, zeroshot, linear, classify;")

@@ -223,10 +223,12 @@ int RunBenchAdapt(int argc, const char* const* argv) {
   CLI::App app(
       "Measures fine-tuning steps of a config's recipe on its device, with synthetic data and "
       "fresh\n"
-      "weights, beside full fine-tuning and LoRA of rank 8 on all maps. The modes take turns in\n"
+      "weights, beside full fine-tuning and LoRA of rank 8 on all linear layers. The modes take "
+      "turns in\n"
       "one process. Memory is the peak of all tensors: weights, gradients, optimizer state and\n"
       "activations. Held: what a block of the image and of the text tower keeps for the backward\n"
-      "pass. Then the largest map of the image tower is served with adapters.",
+      "pass. Last, on the largest linear layer of the image tower, it times a switch from one\n"
+      "adapter to another, and a batch whose rows have different adapters.",
       "fastclip bench adapt");
   app.add_option("CONFIG", path, kConfigHelp)->required();
   app.add_option("OVERRIDES", overrides, kOverridesHelp);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "pipeline/base/console.h"
 
@@ -28,6 +29,11 @@ void TellError(fmt::format_string<Arguments...> format, Arguments&&... arguments
     text = "\033[31m" + text.substr(0, colon + 1) + "\033[0m" + text.substr(colon + 1);
   }
   std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+/// Names the checkpoints that a command did not use, and why.
+inline void TellSkipped(const std::vector<std::string>& checkpoints) {
+  for (const std::string& reason : checkpoints) Tell("skipped a damaged checkpoint: {}\n", reason);
 }
 
 }  // namespace fastclip

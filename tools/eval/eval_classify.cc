@@ -93,7 +93,7 @@ int RunEvalClassify(int argc, const char* const* argv) {
   CheckLabels(*source, classes.count, options.shards, classes.from, *classes.labels);
   const std::int64_t size = source->size();
   const auto model = subject.Load();
-  ClassHead head = HeadOf(adapter);
+  ClassHead head = HeadOf(adapter.tensors);
   for (at::Tensor* tensor : {&head.weight, &head.bias}) {
     *tensor = tensor->to(model->logit_scale().options());
   }

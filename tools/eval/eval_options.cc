@@ -17,8 +17,8 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options, const char* data) {
       ->required();
   app.add_option(
       "--adapter", options.adapter,
-      "adapter folder, or a run of fastclip adapt, whose base the weights are; not needed to "
-      "evaluate the run itself");
+      "adapter to apply to the weights: an adapter folder or a run of fastclip adapt; to evaluate "
+      "such a run, give it in place of the weights");
   app.add_option("--model", options.preset,
                  "preset or model .toml; default: from the run's config.toml, or from "
                  "checkpoint.json or open_clip_config.json next to the file");

@@ -31,29 +31,14 @@
 #include "trainer/state/weights_origin.h"
 
 namespace fastclip {
-namespace {
-
-ModelSource Told(ModelSource source) {
-  for (const std::string& reason : source.passed_over) {
-    Tell("skipped a damaged checkpoint: {}\n", reason);
-  }
-  return source;
-}
-
-std::string AdapterFolder(const std::string& path) {
-  if (IsAdapterFolder(path)) return path;
-  return std::filesystem::path(Told(ResolveAdapter(path)).file).parent_path();
-}
-
-}  // namespace
-
 EvalSubject::EvalSubject(const EvalOptions& options)
     : device_(options.device == "auto" ? ChooseDevice() : DeviceChoice{options.device}),
       watched_(!options.json),
       start_(std::chrono::steady_clock::now()) {
   encode_.target.device = OpenDevice(device_.device, "--device " + options.device);
   if (device_.warn) Tell("warning: device {}\n", DescribeDevice());
-  const ModelSource source = Told(ResolveModel(options.model));
+  const ModelSource source = ResolveModel(options.model);
+  TellSkipped(source.passed_over);
   file_ = source.file;
   source_.caption_lines = CaptionLines::kSplit;
   encode_.target.length_groups = 0;
@@ -79,7 +64,11 @@ EvalSubject::EvalSubject(const EvalOptions& options)
                                          : ResolveModel(config->train.init).file;
     }
   }
-  if (!options.adapter.empty()) adapter_ = AdapterFolder(options.adapter);
+  if (!options.adapter.empty()) {
+    const ModelSource adapter = FindAdapter(options.adapter);
+    TellSkipped(adapter.passed_over);
+    adapter_ = std::filesystem::path(adapter.file).parent_path();
+  }
   source_.manifest_fallback_dir = source.run;
   source_.renew = true;  // evaluates the current files, not those in an old manifest
   options.table.Apply(source_.table);

@@ -21,25 +21,11 @@
 #include "trainer/state/weights_origin.h"
 
 namespace fastclip {
-namespace {
-
 namespace fs = std::filesystem;
 
-ModelSource Told(ModelSource source) {
-  for (const std::string& reason : source.passed_over) {
-    Tell("skipped a damaged checkpoint: {}\n", reason);
-  }
-  return source;
-}
-
-Adapter FromRun(const std::string& path) {
-  return ReadAdapter(fs::path(Told(ResolveAdapter(path)).file).parent_path());
-}
-
-}  // namespace
-
 BaseWeights ReadBase(const std::string& path, const Adapter& adapter) {
-  const ModelSource source = Told(ResolveModel(path));
+  const ModelSource source = ResolveModel(path);
+  TellSkipped(source.passed_over);
   if (source.is_adapter) {
     throw std::runtime_error(
         fmt::format("{}: is an adapter, not a base; merge it with its own base first: {}", path,
@@ -56,8 +42,9 @@ BaseWeights ReadBase(const std::string& path, const Adapter& adapter) {
 }
 
 Adapter OpenAdapter(const std::string& path) {
-  if (!fs::exists(path)) throw std::runtime_error(fmt::format("{}: does not exist", path));
-  return IsAdapterFolder(path) ? ReadAdapter(path) : FromRun(path);
+  const ModelSource source = FindAdapter(path);
+  TellSkipped(source.passed_over);
+  return ReadAdapter(fs::path(source.file).parent_path());
 }
 
 void CheckBaseOf(const Adapter& adapter, const std::string& where, const BaseWeights& base) {

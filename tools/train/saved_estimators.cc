@@ -17,9 +17,7 @@ namespace fastclip {
 
 SavedEstimators::SavedEstimators(const EstimatorOptions& options) {
   const ModelSource found = ResolveModel(options.run);
-  for (const std::string& reason : found.passed_over) {
-    Tell("skipped a damaged checkpoint: {}\n", reason);
-  }
+  TellSkipped(found.passed_over);
   const std::string checkpoint = std::filesystem::path(found.file).parent_path();
   const std::string config_file = found.run + "/config.toml";
   if (found.run.empty() || !std::filesystem::exists(config_file)) {

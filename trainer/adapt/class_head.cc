@@ -32,9 +32,9 @@ void AddClassHead(FreshWeights& weights, const ModelConfig& model, HeadInput inp
   weights.Constant(kHeadBias, {classes}, 0, Role::kAdded);
 }
 
-ClassHead HeadOf(const ClipModel& model) {
+ClassHead HeadOf(const NamedTensors& tensors) {
   ClassHead head;
-  for (const auto& [name, tensor] : model.added()) {
+  for (const auto& [name, tensor] : tensors) {
     if (name == kHeadWeight) head.weight = tensor;
     if (name == kHeadBias) head.bias = tensor;
   }

@@ -36,8 +36,8 @@ struct ClassHead {
 /// Makes the parameters of a head: zero, so that all classes are alike at first.
 void AddClassHead(FreshWeights& weights, const ModelConfig& model, HeadInput input,
                   std::int64_t classes);
-/// That of a model with one; undefined tensors without.
-ClassHead HeadOf(const ClipModel& model);
+/// That among the tensors of a model (ClipModel::added) or an adapter; undefined tensors without.
+ClassHead HeadOf(const NamedTensors& tensors);
 /// What a head reads: the pass of an image tower.
 at::Tensor EncodeFor(HeadInput input, const ClipModel& model, const at::Tensor& images,
                      TowerMode mode = TowerMode::kEvaluate, const at::Tensor& kept_patches = {});

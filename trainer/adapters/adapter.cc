@@ -67,7 +67,7 @@ bool BelongsToSite(const std::string& name) { return OwnLayoutName(name) != name
 
 /// A head that its metadata names, of the right shape, or no head at all.
 void CheckHead(const Adapter& adapter, const std::string& where) {
-  const ClassHead head = HeadOf(adapter);
+  const ClassHead head = HeadOf(adapter.tensors);
   std::size_t parts = 0;
   for (const auto& [name, tensor] : adapter.tensors) parts += name.starts_with("head.") ? 1 : 0;
   if (adapter.head.empty() && parts == 0) return;
@@ -115,17 +115,8 @@ ModelConfig ModelOf(const Adapter& adapter) {
   return ModelOfOpenClipJson(adapter.model_config, adapter.model);
 }
 
-ClassHead HeadOf(const Adapter& adapter) {
-  ClassHead head;
-  for (const auto& [name, tensor] : adapter.tensors) {
-    if (name == kHeadWeight) head.weight = tensor;
-    if (name == kHeadBias) head.bias = tensor;
-  }
-  return head;
-}
-
 std::int64_t ClassesOf(const Adapter& adapter) {
-  const ClassHead head = HeadOf(adapter);
+  const ClassHead head = HeadOf(adapter.tensors);
   return head.weight.defined() ? head.classes() : 0;
 }
 

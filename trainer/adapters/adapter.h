@@ -29,9 +29,8 @@ Adapter AdapterOf(const ClipModel& model, const std::vector<std::string>& tuners
                   const std::string& base);
 
 ModelConfig ModelOf(const Adapter& adapter);
-/// The class head among its tensors; undefined tensors if it has none.
-ClassHead HeadOf(const Adapter& adapter);
-std::int64_t ClassesOf(const Adapter& adapter);  ///< of its head; 0: it has none
+/// Classes of its head; 0 without one.
+std::int64_t ClassesOf(const Adapter& adapter);
 /// Reads the recipe. Throws std::runtime_error with `where` and the reason.
 std::vector<TunerSpec> ReadRecipe(const Adapter& adapter, const std::string& where);
 /// Checks that recipe, model and the shapes of all tensors fit each other, and that values are

@@ -13,6 +13,7 @@
 #include "pipeline/base/printable.h"
 #include "pipeline/base/suggested_command.h"
 #include "pipeline/files/file.h"
+#include "pipeline/shards/shard_list.h"
 #include "trainer/adapters/adapter_meta.h"
 #include "trainer/adapters/peft_export.h"
 #include "trainer/adapters/peft_import.h"
@@ -96,6 +97,22 @@ Adapter FromFiles(const fs::path& folder, const std::string& config, const Safet
 
 bool IsAdapterFolder(const std::string& folder) {
   return fs::exists(fs::path(folder) / kAdapterConfigFile);
+}
+
+ModelSource FindAdapter(const std::string& path) {
+  if (!fs::exists(path)) {
+    throw std::runtime_error(
+        fmt::format("{}: does not exist{}; give an adapter folder, a run or a "
+                    "checkpoint of fastclip adapt",
+                    Printable(path), RelativeNote(path)));
+  }
+  if (IsAdapterFolder(path))
+    return {.file = fs::path(path) / kAdapterFile, .is_adapter = true, .passed_over = {}};
+  ModelSource source = ResolveModel(path);
+  if (source.is_adapter) return source;
+  throw std::runtime_error(
+      fmt::format("{}: is a whole model, not an adapter: it was not trained by fastclip adapt",
+                  Printable(path)));
 }
 
 std::string LayoutOf(const Adapter& adapter) {

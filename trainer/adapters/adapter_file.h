@@ -5,6 +5,7 @@
 
 #include "trainer/adapters/adapter.h"
 #include "trainer/adapters/peft_names.h"
+#include "trainer/state/checkpoint.h"
 
 namespace fastclip {
 
@@ -34,6 +35,10 @@ void WriteAdapter(const std::string& folder, const Adapter& adapter,
 /// anything. Throws std::runtime_error with the file and the reason: another program's adapter, two
 /// files that do not belong together, and what CheckAdapter() finds.
 Adapter ReadAdapter(const std::string& folder);
+
+/// The adapter that `path` names: an adapter folder, the newest complete checkpoint of a run, or a
+/// checkpoint. Throws std::runtime_error if there is none, or if it is a whole model.
+ModelSource FindAdapter(const std::string& path);
 
 /// Reads a folder of PEFT's for a model, whatever wrote it.
 Adapter ReadPeftAdapter(const std::string& folder, const ModelConfig& model);

@@ -11,31 +11,15 @@
 #include "trainer/adapters/column_sites.h"
 #include "trainer/adapters/merge_adapter.h"
 #include "trainer/model/openclip_config.h"
-#include "trainer/state/checkpoint.h"
 
 namespace fastclip {
-namespace {
-
-Adapter ReadOf(const std::string& path) {
-  if (IsAdapterFolder(path)) return ReadAdapter(path);
-  if (!std::filesystem::exists(path)) {
-    throw std::runtime_error(fmt::format("{}: does not exist", Printable(path)));
-  }
-  const ModelSource source = ResolveModel(path);
-  if (source.is_adapter) {
-    return ReadAdapter(std::filesystem::path(source.file).parent_path());
-  }
-  throw std::runtime_error(fmt::format("{}: is a whole model, not an adapter", Printable(path)));
-}
-
-}  // namespace
-
 std::map<std::string, at::Tensor> TakenColumns(const std::vector<std::string>& paths,
                                                const ModelConfig& model,
                                                const std::string& base_hash) {
   std::map<std::string, at::Tensor> taken;
   for (const std::string& path : paths) {
-    const Adapter adapter = ReadOf(path);
+    const Adapter adapter =
+        ReadAdapter(std::filesystem::path(FindAdapter(path).file).parent_path());
     if (const auto other = DifferenceFrom(adapter.model_config, model)) {
       throw std::runtime_error(fmt::format(
           "{}: the adapter belongs to model {} with {} = {}, but model {} has {}", Printable(path),

@@ -139,7 +139,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"train.cuda_graphs", [](Key k) { k.Flag(k->train.cuda_graphs); }, kRounding,
      "GPU: record the work of a training step once, as a CUDA graph, and repeat it: one launch a step "
      "in place of over a thousand. Faster for small batches. The memory of the step stays its own, so "
-     "an evaluation needs its memory on top. For one rank, with model.trim_text = false and the state in GPU memory, without dropout."},
+     "an evaluation needs its memory on top. For one rank, with model.trim_text = false and the state "
+     "in GPU memory, without dropout."},
     {"train.state", [](Key k) { k.Choice(k->train.state, {"auto", "device", "host"}); }, kNothing,
      "Where a GPU run keeps the per-sample state, such as the estimators. \"device\": in GPU memory; "
      "\"host\": in host memory, which costs a wait per step; \"auto\": in GPU memory if a rank's "

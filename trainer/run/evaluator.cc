@@ -103,6 +103,25 @@ class RetrievalEvaluator final : public Evaluator {
   const RecordSource& source_;
 };
 
+/// Of the hits of all ranks, which it sums. `left_out`: what is said behind the records left out.
+EvaluationResult ResultOf(ClassHits& hits, Communicator& comm, const char* kind,
+                          const std::string& left_out, const char* board_prefix) {
+  hits.SumOver(comm);
+  ClassMetrics metrics;
+  Together(comm, [&] { metrics = hits.Metrics(); });
+  nlohmann::ordered_json skips = NamedSkips(hits.skips());
+  if (hits.out_of_range() > 0) skips["label_out_of_range"] = hits.out_of_range();
+  const std::string not_used = hits.DescribeLeftOut() + left_out;
+  return {.scalars = NamedClassMetrics(metrics, ""),
+          .extra = {{"images", metrics.images}, {"classes", hits.classes()}, {"skips", skips}},
+          .text = fmt::format("{}top-1 {:.3f} (chance {:.3f}) top-5 {:.3f} ({} of {} classes{})",
+                              kind, metrics.top_1, 1 / static_cast<double>(hits.classes()),
+                              metrics.top_5, Counted(metrics.images, "image"), hits.classes(),
+                              not_used.empty() ? "" : "; left out: " + not_used),
+          .brief = fmt::format("top-1 {:.3f}", metrics.top_1),
+          .board_prefix = board_prefix};
+}
+
 class ZeroShotEvaluator final : public Evaluator {
  public:
   ZeroShotEvaluator(const TrainConfig& config, const ZeroShotSet& set)
@@ -127,32 +146,14 @@ class ZeroShotEvaluator final : public Evaluator {
       hits = ClassifyPictures(input.model, *set_.source, share.first, share.last, input.tokenizer,
                               weights, encode);
     });
-    hits.SumOver(comm);
-    ClassMetrics metrics;
-    Together(comm, [&] { metrics = hits.Metrics(); });
-    nlohmann::ordered_json left_out = NamedSkips(hits.skips());
-    if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
-    return {.scalars = NamedClassMetrics(metrics, ""),
-            .extra = {{"images", metrics.images}, {"classes", hits.classes()}, {"skips", left_out}},
-            .text = Describe(metrics, hits),
-            .brief = fmt::format("top-1 {:.3f}", metrics.top_1),
-            // OpenCLIP's tag where the set is ImageNet.
-            .board_prefix = config_.eval.zeroshot_classes == "imagenet" ? "imagenet-zeroshot-val-"
-                                                                        : "zeroshot-val-"};
+    const std::string unknown = set_.names->DescribeUnknown();
+    // OpenCLIP's tag where the set is ImageNet.
+    return ResultOf(
+        hits, comm, "zero-shot ", unknown.empty() ? "" : fmt::format(" ({})", unknown),
+        config_.eval.zeroshot_classes == "imagenet" ? "imagenet-zeroshot-val-" : "zeroshot-val-");
   }
 
  private:
-  std::string Describe(const ClassMetrics& metrics, const ClassHits& hits) const {
-    std::string left_out = hits.DescribeLeftOut();
-    if (const std::string unknown = set_.names->DescribeUnknown(); !unknown.empty()) {
-      left_out += fmt::format(" ({})", unknown);
-    }
-    return fmt::format("zero-shot top-1 {:.3f} (chance {:.3f}) top-5 {:.3f} ({} of {} classes{})",
-                       metrics.top_1, 1 / static_cast<double>(hits.classes()), metrics.top_5,
-                       Counted(metrics.images, "image"), hits.classes(),
-                       left_out.empty() ? "" : "; left out: " + left_out);
-  }
-
   const TrainConfig& config_;
   const ZeroShotSet& set_;
 };
@@ -171,23 +172,11 @@ class HeadEvaluator final : public Evaluator {
     ClassHits hits(classes_.count);
     EncodeTogether(comm, [&] {
       hits = ClassifyByHead(
-          input.model, source_, share.first, share.last, input.tokenizer, HeadOf(input.model),
-          HeadInputOf(config_.adapt.head),
+          input.model, source_, share.first, share.last, input.tokenizer,
+          HeadOf(input.model.added()), HeadInputOf(config_.adapt.head),
           EncodeOf(config_, input, "evaluating", ToInt(share.last) - ToInt(share.first)));
     });
-    hits.SumOver(comm);
-    ClassMetrics metrics;
-    Together(comm, [&] { metrics = hits.Metrics(); });
-    nlohmann::ordered_json left_out = NamedSkips(hits.skips());
-    if (hits.out_of_range() > 0) left_out["label_out_of_range"] = hits.out_of_range();
-    const std::string also = hits.DescribeLeftOut();
-    return {.scalars = NamedClassMetrics(metrics, ""),
-            .extra = {{"images", metrics.images}, {"classes", hits.classes()}, {"skips", left_out}},
-            .text = fmt::format("top-1 {:.3f} top-5 {:.3f} ({} of {} classes{})", metrics.top_1,
-                                metrics.top_5, Counted(metrics.images, "image"), hits.classes(),
-                                also.empty() ? "" : "; left out: " + also),
-            .brief = fmt::format("top-1 {:.3f}", metrics.top_1),
-            .board_prefix = "classify-val-"};
+    return ResultOf(hits, comm, "", "", "classify-val-");
   }
 
  private:
@@ -204,8 +193,9 @@ std::vector<std::unique_ptr<Evaluator>> MakeEvaluators(const TrainConfig& config
   std::vector<std::unique_ptr<Evaluator>> evaluators;
   if (data.val && classes.count > 0) {
     evaluators.push_back(std::make_unique<HeadEvaluator>(config, classes, *data.val));
-  } else if (data.val)
+  } else if (data.val) {
     evaluators.push_back(std::make_unique<RetrievalEvaluator>(config, *data.val));
+  }
   if (data.zeroshot.source) {
     evaluators.push_back(std::make_unique<ZeroShotEvaluator>(config, data.zeroshot));
   }

@@ -46,8 +46,9 @@ std::string SubstituteWarning(const OrderPlan& plan) {
   const std::int64_t rows = plan.rows_without_substitute();
   if (rows == 0) return "";
   return fmt::format(
-      "up to {} of a step's {} rows have no substitute: the run ends if one of their records is "
-      "bad; {}",
+      "up to {} of a batch's {} records could not be replaced: if one of them is bad, the run "
+      "ends; "
+      "{}",
       rows, order.batch_size,
       plan.window_records() < plan.lane_size(order.lanes - 1)
           ? "use a larger data.window"

@@ -13,8 +13,8 @@ namespace fastclip {
 void AddOrderLines(ReportLines& lines, const std::string& list, const OrderPlan& plan,
                    std::optional<double> record_bytes);
 
-/// What to do if some rows of a step have no substitute for a bad record, because the batch takes
-/// more than half of the records that are shuffled together. "" if all have one.
+/// What to do if some bad records of a batch could not be replaced, because the batch takes more
+/// than half of the records that are shuffled together. "" if all could.
 std::string SubstituteWarning(const OrderPlan& plan);
 
 }  // namespace fastclip

@@ -181,7 +181,7 @@ void Trainer::StartZeroShotHead() {
   const ClassPrompts prompts{shape_.classes.names, ReadTemplates(config_->adapt.templates)};
   const at::Tensor rows = ClassWeights(model(), *shape_.tokenizer, prompts, encode);
   const at::NoGradGuard no_grad;
-  HeadOf(model()).weight.copy_(rows * model().logit_scale().exp().to(at::kDouble));
+  HeadOf(model().added()).weight.copy_(rows * model().logit_scale().exp().to(at::kDouble));
 }
 
 /// Of S²FT, by weights and data. Rank 0's choice: scores computed by different processors could

@@ -180,9 +180,10 @@ void Trainer::PlaceState() {
   console_.Say(fmt::format("per-sample state: {}, {}", DescribeBytes(bytes),
                            moves ? "in GPU memory" : "in host memory"));
   if (!moves && config_->train.cuda_graphs) {
-    throw config_.table().Error("train.cuda_graphs",
-                                "recorded steps cannot use state in host memory; set train.state = "
-                                "\"device\" (auto keeps this one on the host), or it to false");
+    throw config_.table().Error(
+        "train.cuda_graphs",
+        "needs the state in GPU memory, and train.state = \"auto\" keeps one of "
+        "this size in host memory; set train.state = \"device\"");
   }
   if (!moves) return;
   table.MoveTo(device);

@@ -114,7 +114,5 @@ struct ModelSource {
 /// Resolves RUN (its newest valid checkpoint), RUN/checkpoints/step_N, or FILE.safetensors. Throws
 /// std::runtime_error that lists these forms.
 ModelSource ResolveModel(const std::string& run_checkpoint_or_file);
-/// The same for an adapter: throws if it is a whole model.
-ModelSource ResolveAdapter(const std::string& run_or_checkpoint);
 
 }  // namespace fastclip

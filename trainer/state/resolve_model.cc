@@ -76,16 +76,4 @@ ModelSource ResolveModel(const std::string& run_checkpoint_or_file) {
                   path.string()));
 }
 
-ModelSource ResolveAdapter(const std::string& run_or_checkpoint) {
-  if (!fs::exists(run_or_checkpoint)) {
-    throw std::runtime_error(fmt::format("{}: no such adapter folder, run or checkpoint{}",
-                                         run_or_checkpoint, RelativeNote(run_or_checkpoint)));
-  }
-  ModelSource source = ResolveModel(run_or_checkpoint);
-  if (source.is_adapter) return source;
-  throw std::runtime_error(
-      fmt::format("{}: is a whole model, not an adapter: it was not trained by fastclip adapt",
-                  run_or_checkpoint));
-}
-
 }  // namespace fastclip

@@ -12,7 +12,7 @@ namespace fastclip {
 LabelPass::LabelPass(const ClipModel& model, HeadInput input,
                      std::optional<at::ScalarType> autocast, std::int64_t batch_size)
     : model_(model),
-      head_(HeadOf(model)),
+      head_(HeadOf(model.added())),
       input_(input),
       autocast_(autocast),
       batch_size_(batch_size) {}

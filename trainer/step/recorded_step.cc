@@ -98,7 +98,7 @@ void RecordedStep::CopyBatch(std::span<const MicroBatch> micro) {
   }
   for (std::size_t i = 0; i < micro.size(); ++i) {
     if (!micro[i].groups.groups.empty() || micro[i].kept_patches.defined()) {
-      throw std::logic_error("a recorded step has groups by length, or dropped patches");
+      throw std::logic_error("a recorded step cannot have length groups or patch dropout");
     }
     CopyInto(micro_[i].images, micro[i].images, first);
     CopyInto(micro_[i].tokens, micro[i].tokens, first);

@@ -24,7 +24,7 @@ struct Labelled {
     model.Load(base.Under("weight/"), "base");
     AttachTuners(model, Options(head), /*seed=*/1, kClasses);
     const at::NoGradGuard no_grad;
-    const ClassHead own = HeadOf(model);
+    const ClassHead own = HeadOf(model.added());
     own.weight.copy_(at::linspace(-1, 1, own.weight.numel(), at::kDouble).view_as(own.weight));
     own.bias.copy_(at::linspace(0.3, -0.2, kClasses, at::kDouble));
     for (const auto& [name, tensor] : model.added()) {
@@ -64,7 +64,7 @@ TEST(LabelPass, IsCrossEntropyOfTheHeadOnTheImage) {
     const ObjectiveResult result =
         LabelPass(ours.model, input, {}, 3).Run(ours.micro, 7, {}, [] {});
     // −1/B Σ (score of the own class − ln Σ exp scores)
-    const ClassHead own = HeadOf(plain.model);
+    const ClassHead own = HeadOf(plain.model.added());
     const at::Tensor images = plain.micro[0].images;
     const at::Tensor encoded = input == HeadInput::kPooled ? plain.model.EncodePooled(images)
                                                            : plain.model.EncodeImage(images);
