@@ -16,6 +16,7 @@
 #include <system_error>
 #include <vector>
 
+#include "pipeline/base/nearest.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/base/suggested_command.h"
 #include "pipeline/sources/table_layout.h"
@@ -110,9 +111,12 @@ int Dispatch(int argc, const char* const* argv) {
   try {
     const Command* command = FindCommand(Commands(), name);
     if (command == nullptr) {
-      const std::string verb = CommandOfVerb(name);
-      TellError("fastclip: unknown command '{}'; {}{} --help lists the commands\n", name,
-                verb.empty() ? NearCommand(Commands(), name) : verb, ProgramTyped());
+      std::string near = CommandOfVerb(name);
+      if (near.empty()) near = NearCommand(Commands(), name);
+      const std::string option = Nearest(std::string(name), {"--help", "--version"}, 3);
+      if (near.empty() && !option.empty()) near = DidYouMean(option) + " ";
+      TellError("fastclip: unknown command '{}'; {}{} --help lists the commands\n", name, near,
+                ProgramTyped());
       return 2;
     }
     return RunGuarded(*command, argc - 1, argv + 1);

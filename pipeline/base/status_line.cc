@@ -66,7 +66,8 @@ std::string StatusLine::Fit(std::size_t columns, bool colour) const {
     return width;
   };
   int rank = highest;
-  while (rank > 0 && width_up_to(rank) > columns) --rank;
+  const std::size_t bar = share_ ? kGap + kShortestBar : 0;  // only fields of rank 0 go before it
+  while (rank > 0 && width_up_to(rank) + bar > columns) --rank;
   const std::size_t used = width_up_to(rank);
   const std::size_t left = columns > used + kGap ? columns - used - kGap : 0;
   const bool with_bar = share_ && left >= kShortestBar;

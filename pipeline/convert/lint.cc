@@ -1,11 +1,10 @@
 #include "pipeline/convert/lint.h"
 
 #include <algorithm>
-#include <optional>
-#include <variant>
 #include <vector>
 
 #include "pipeline/base/in_order.h"
+#include "pipeline/pixels/picture_rows.h"
 
 namespace fastclip {
 namespace {
@@ -17,20 +16,15 @@ struct Checked {
   std::vector<BadRecord> bad;
 };
 
-std::optional<Skip> CauseOf(const Record& record, const DecodeOptions& options) {
-  if (record.skip) return record.skip;
-  const auto decoded = DecodeImage(record.image, options);
-  const Skip* cause = std::get_if<Skip>(&decoded);
-  return cause == nullptr ? std::nullopt : std::optional(*cause);
-}
-
-Checked Check(const RecordSource& source, std::int64_t first, const DecodeOptions& options) {
+Checked Check(const RecordSource& source, std::int64_t first, const PictureRows& rows) {
+  PicturePart part;
   Checked checked{.records = std::min(kRecordsPerTask, source.size() - first), .bad = {}};
   for (std::int64_t index = first; index < first + checked.records; ++index) {
     // One at a time: a thread holds no more than the largest record.
     const RecordBlock block = source.Read(SampleIndex{index}, 1, {});
     const Record& record = block.records.at(0);
-    const auto cause = CauseOf(record, options);
+    const auto cause =
+        record.skip ? record.skip : rows.Decode(record.image, {.index = record.index}, part);
     if (!cause) continue;
     checked.bad.push_back({.index = record.index,
                            .origin = source.OriginOf(record.index),
@@ -46,10 +40,11 @@ LintReport Lint(const RecordSource& source, const DecodeOptions& options, int th
                 const std::function<void(const BadRecord&)>& on_bad,
                 const std::function<void(const LintReport&)>& on_progress) {
   LintReport report;
+  const PictureRows rows = PictureRows::ForEvaluation(options, /*side=*/1);  // no row is written
   const std::int64_t tasks = (source.size() + kRecordsPerTask - 1) / kRecordsPerTask;
   ForEachInOrder(
       tasks, threads,
-      [&](std::int64_t task) { return Check(source, task * kRecordsPerTask, options); },
+      [&](std::int64_t task) { return Check(source, task * kRecordsPerTask, rows); },
       [&](const Checked& checked) {
         report.records += checked.records;
         report.healthy += checked.records - std::ssize(checked.bad);

@@ -124,6 +124,17 @@ UniqueFd AtomicFile::CommitUnsynced() {
   return std::move(fd_);
 }
 
+void ReplaceFolder(const std::string& complete, const std::string& final) {
+  SyncFolder(complete);
+  if (fs::exists(final)) {
+    const std::string replaced = final + std::string(kReplacedFolder);
+    fs::remove_all(replaced);
+    fs::rename(final, replaced);
+  }
+  fs::rename(complete, final);
+  SyncFolder(fs::path(final).parent_path().string());
+}
+
 int RemoveAbandoned(const std::string& folder, const std::function<bool(std::string_view)>& ours) {
   const std::string host = HostPart();
   const fs::path where = folder.empty() ? fs::path(".") : fs::path(folder);

@@ -45,6 +45,13 @@ class AtomicFile {
   std::int64_t size_ = 0;
 };
 
+/// Ends the name of a complete folder that ReplaceFolder() is replacing.
+inline constexpr std::string_view kReplacedFolder = ".old";
+/// Syncs a complete folder, renames it to `final` in the same folder, and syncs that. A folder that
+/// has the name already becomes FINAL.old and stays for the caller to remove, so that one of both
+/// names is complete at any moment. Throws std::system_error with the path.
+void ReplaceFolder(const std::string& complete, const std::string& final);
+
 /// Removes temporary files that killed processes of this host left in `folder`, for targets (names
 /// without folder) that `ours` accepts. Returns their number. Files that cannot be checked or
 /// removed stay. Target names are truncated to 150 bytes.

@@ -124,9 +124,9 @@ std::int64_t SourceOrder::SubstituteFor(std::int64_t lane, std::int64_t epoch, c
     const std::int64_t own = left > place ? (left - 1 - place) / rows + 1 : 0;
     throw WindowUsedUp(fmt::format(
         "too many records cannot be used: a step takes {} of the {} that are shuffled together "
-        "(lane {}, {}window {}), so {} can replace bad ones. Each row of the batch has its own "
-        "of them, and row {} {}; "
-        "repair the data ({} lists bad records), or start a new run with a {}",
+        "(lane {}, {}window {}), which leaves {} to replace bad ones. Each row of the batch "
+        "has its own share of those, and row {} {}; repair the data ({} lists bad records), or "
+        "start a new run with a {}",
         planned, Counted(size, "record"), lane, resampled() ? "" : fmt::format("epoch {}, ", epoch),
         resampled() ? epoch : window.number, left, row,
         own == 0 ? "has none" : fmt::format("has used up its {}", own),

@@ -21,7 +21,7 @@ struct PictureKey {
 };
 
 /// Turns an image into a row of a batch: a crop, decoded no further than needed, then a list of
-/// operations. Shared by the loader, replay and benchmarks. Thread-safe.
+/// operations. Shared by the loader, replay, lint and benchmarks. Thread-safe.
 class PictureRows {
  public:
   /// A random crop, scaled to side × side.

@@ -105,12 +105,14 @@ std::string DescribeLack(const std::vector<RecordSample>& samples, const std::st
       // Of empty images there is nothing to say.
       const auto weight = [](auto& kind) { return kind.first == kEmptyImage ? 0 : kind.second; };
       const auto first = std::ranges::max_element(off, {}, weight);
+      const char* be = first->second == 1 ? "is" : "are";
       if (first->first == kEmptyImage) {
-        return fmt::format("{} can be used: {} of their images are empty", looked, first->second);
+        return fmt::format("{} can be used: {} of their images {} empty", looked, first->second,
+                           be);
       }
       const bool unknown = first->first == kNoImageFormat;
-      return fmt::format("{} can be used: {} of {} are {}{}{}", looked, first->second,
-                         unknown ? "them" : "their images", first->first, unknown ? ": " : ". ",
+      return fmt::format("{} can be used: {} of their images {} {}{}{}", looked, first->second, be,
+                         first->first, unknown ? ": " : ". ",
                          AdviceOnFormat(first->first, options.formats, formats_option));
     }
     if (2 * sample.skips[Skip::kNoCaption] > lacking) {

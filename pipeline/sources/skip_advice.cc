@@ -28,9 +28,9 @@ std::string MemberOff(const RecordSample& sample, const PictureFormats& formats)
 std::string AdviceOnFormat(const std::string& kind, const PictureFormats& formats,
                            const std::string& option) {
   if (kind == kNoImageFormat) {
-    return "their bytes begin like none of JPEG, PNG, WebP, GIF and BMP; look at one of the files";
+    return "not a JPEG, PNG, WebP, GIF or BMP; look at one of the files";
   }
-  if (kind == kEmptyImage) return "they are empty";
+  if (kind == kEmptyImage) return "empty";
   const auto format = FormatOfExtension(kind);
   if (!format) return fmt::format("{} cannot be read; convert the images to JPEG or PNG", kind);
   if (option.empty()) return fmt::format("{} is not read (pipeline.formats of the run)", kind);
@@ -60,8 +60,9 @@ std::vector<std::string> AdviceOnFormats(const std::vector<RecordSample>& sample
   }
   std::vector<std::string> lines;
   for (const auto& [kind, count] : off) {
-    lines.push_back(fmt::format("{} of {} checked images are skipped (as {}): {}", count, looked,
-                                examples[kind], AdviceOnFormat(kind, formats, option)));
+    lines.push_back(fmt::format("{} of {} checked images {} skipped (as {}): {}", count, looked,
+                                count == 1 ? "is" : "are", examples[kind],
+                                AdviceOnFormat(kind, formats, option)));
   }
   return lines;
 }

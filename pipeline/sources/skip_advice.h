@@ -14,7 +14,7 @@ namespace fastclip {
 // "pipeline.formats", "--formats", or "" if only the run can.
 
 /// In place of a format: bytes that begin like those of no format that is known.
-inline constexpr const char* kNoImageFormat = "no images";
+inline constexpr const char* kNoImageFormat = "of no known format";
 
 /// Images of a sample that are of a format that `formats` does not have, by kind.
 std::map<std::string, std::int64_t> FormatsOff(const RecordSample& sample,

@@ -197,15 +197,6 @@ char OwnSeparator(TableFormat format) { return format == TableFormat::kTsv ? '\t
 
 }  // namespace
 
-char ParseSeparator(const std::string& text) {
-  if (text == "tab" || text == "\\t") return '\t';
-  const bool one = text.size() == 1 && (text[0] == '\t' || (text[0] >= ' ' && text[0] < 0x7F));
-  const bool plain = one && text[0] != '"' && !(text[0] >= '0' && text[0] <= '9') &&
-                     !(LowerAscii(text[0]) >= 'a' && LowerAscii(text[0]) <= 'z');
-  if (!plain) throw std::invalid_argument("'" + text + "': use one character, as in ';', or tab");
-  return text[0];
-}
-
 std::optional<TableFormat> TableFormatOf(const std::string& path) {
   std::string name = Lower(path);
   if (name.ends_with(".gz")) name.resize(name.size() - 3);

@@ -201,7 +201,7 @@ TEST_F(ConvertTest, SaysWhatToDoAboutGifsAndCaptionsInLatin1) {
   EXPECT_EQ(report.done.written, 1);
   EXPECT_EQ(report.notes,
             (std::vector<std::string>{
-                "1 of 3 checked images are skipped (as a.gif): GIF is off; add it with --formats "
+                "1 of 3 checked images is skipped (as a.gif): GIF is off; add it with --formats "
                 "jpeg,png,webp,gif",
                 "the captions are not UTF-8; save the table as UTF-8 (iconv -f LATIN1 -t UTF-8)"}));
   WriteFile(folder_ / "t.tsv", "path\tcaption\na.gif\tone\n");

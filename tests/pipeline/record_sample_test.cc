@@ -149,9 +149,9 @@ TEST_F(RecordSamples, KnowTheLabelsOfTablesAndFolders) {
 TEST_F(RecordSamples, TellOfBytesThatAreNoImage) {
   WriteShard(folder_ / "html.tar",
              {{"a.jpg", "<html>"}, {"a.txt", "a"}, {"b.jpg", ""}, {"b.txt", "b"}});
-  ExpectLack(folder_ / "html.tar", "1 of them are no images: their bytes begin like none of JPEG");
+  ExpectLack(folder_ / "html.tar", "1 of their images is of no known format: not a JPEG");
   WriteShard(folder_ / "empty.tar", {{"a.jpg", ""}, {"a.txt", "a"}});
-  ExpectLack(folder_ / "empty.tar", "1 of their images are empty");
+  ExpectLack(folder_ / "empty.tar", "1 of their images is empty");
 }
 
 TEST_F(RecordSamples, LookAtEachPartAndAreContentWithOneGoodRecord) {

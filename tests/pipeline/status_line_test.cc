@@ -22,8 +22,9 @@ TEST(StatusLine, HasAllFieldsAndNoBarOutsideATerminal) {
 }
 
 TEST(StatusLine, LeavesOutTheLeastImportantFieldsOfANarrowTerminal) {
-  EXPECT_EQ(Training().Fit(60, false), "epoch 2/10  step 120/910  loss 2.310  6 m 49 s left");
-  EXPECT_EQ(Training().Fit(40, false), "step 120/910  loss 2.310  6 m 49 s left");
+  EXPECT_EQ(Training().Fit(60, false),
+            "step 120/910  [====>            ]  loss 2.310  6 m 49 s left");
+  EXPECT_EQ(Training().Fit(40, false), "step 120/910  [===>        ]  loss 2.310");
   EXPECT_EQ(Training().Fit(24, false), "step 120/910  loss 2.310");
   EXPECT_EQ(Training().Fit(10, false), "step 120/…");
 }

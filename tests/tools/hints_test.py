@@ -106,7 +106,7 @@ def convert_and_lint(place):
                without=["out//"])
     place.says(0, ["shards", "convert", "t.csv", "small/", "--resize", "4"], without=["without decoding"])
     place.says(1, ["shards", "lint", "t.csv"], "t.csv: row 1, counted from 0 without the header (missing.png): missing",
-               "1 of 3 checked images are skipped (as empty.jpg): they are empty")
+               "1 of 3 checked images is skipped (as empty.jpg): empty")
     place.says(1, ["shards", "lint", "t.csv,a.tar"], "several are joined with '::', as in 't.csv::a.tar'")
 
 

@@ -53,7 +53,7 @@ class DryRuns : public Training {
 TEST_F(DryRuns, TellOfTheMemoryForTheCopyOfACheckpoint) {
   ASSERT_EQ(Dry(), 0) << errors_;
   EXPECT_TRUE(
-      Says(" more of host memory from the first save on, for the copy that is written in the "
+      Says(" more host memory from the first save on, for the copy that is written in the "
            "background"))
       << output_;
   for (const char* word : {"checkpoint.async=false", "checkpoint.every_epochs=0"}) {

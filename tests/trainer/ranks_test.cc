@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 
 #include "pipeline/records/record.h"
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/fake_source.h"
 #include "tests/trainer/ranks_fixture.h"
 
 namespace fastclip {
@@ -199,6 +201,30 @@ TEST_F(RanksByHand, RefuseConfigsThatDiffer) {
 TEST_F(RanksByHand, TakeKeysThatFitTheirHostAsTheyAre) {
   programs_[0] = Start(0, {"train.epochs=1", "pipeline.read_ahead=0", "pipeline.prefetch=2"});
   programs_[1] = Start(1, {"train.epochs=1", "comm.patience=1000"});
+  for (const auto& program : programs_) EXPECT_EQ(program->Wait(), 0) << program->errors();
+}
+
+TEST_F(RanksByHand, TakeTheSameDataAtAPathOfTheirOwn) {
+  Members pairs, labeled;
+  for (int i = 0; i < 64; ++i) {
+    pairs.emplace_back(std::to_string(i) + ".png", AsString(PngOf(i)));
+    pairs.emplace_back(std::to_string(i) + ".txt", "picture " + std::to_string(i));
+  }
+  for (int i = 0; i < 8; ++i) {
+    labeled.emplace_back(std::to_string(i) + ".png", AsString(PngOf(i)));
+    labeled.emplace_back(std::to_string(i) + ".cls", std::to_string(i % 2));
+  }
+  std::ofstream(folder_ / "classes.txt") << "even\nodd\n";
+  for (int rank : {0, 1}) {
+    const std::string shard = FolderOf(rank) + "/pairs.tar",
+                      images = FolderOf(rank) + "/images.tar";
+    WriteShard(shard, pairs);
+    WriteShard(images, labeled);
+    programs_[rank] =
+        Start(rank, {"train.epochs=1", "data.train=" + shard, "data.val=" + shard,
+                     "data.manifest=" + FolderOf(rank) + "/index", "eval.zeroshot=" + images,
+                     "eval.zeroshot_classes=" + (folder_ / "classes.txt")});
+  }
   for (const auto& program : programs_) EXPECT_EQ(program->Wait(), 0) << program->errors();
 }
 

@@ -64,6 +64,22 @@ class TrainingOnShards : public Training {
   }
 };
 
+TEST_F(TrainingOnShards, AReplayOfARunOrItsConfigEqualsTheReplayOfItsShards) {
+  const std::vector<std::string> words = {"data.lanes=4", "data.max_skips_per_mille=500"};
+  ASSERT_EQ(Run(Train("run", OnShards(words))), 0) << errors_;
+  ASSERT_EQ(Run({"shards", "replay", folder_ / "{0..3}.tar", "--seed", "2024", "--batch", "16",
+                 "--size", "32", "--context", "16", "--lanes", "4", "--epoch", "0"}),
+            0)
+      << errors_;
+  const std::string lines = output_;
+  EXPECT_EQ(std::ranges::count(lines, '\n'), 4 * kRecords / 16);
+  for (const char* path : {"run", "run/config.toml"}) {
+    ASSERT_EQ(Run({"shards", "replay", folder_ / path, "--epoch", "0", "--world", "2"}), 0)
+        << errors_;
+    EXPECT_EQ(output_, lines) << path;
+  }
+}
+
 TEST_F(TrainingOnShards, SaysWhatIsWrongWithThemAndTrains) {
   Truncate("2.tar");
   Truncate("val.tar");

@@ -188,7 +188,7 @@ void Print(const Json& json) {
   }
   const Json& serving = json["serving"];
   fmt::print(
-      "serving a map of {} x {}, µs\n"
+      "serving a linear layer of {} x {}, µs\n"
       "  switch of adapters      s2ft of {} columns {:.0f}, lora of rank {} {:.0f}\n"
       "  {} rows, 4 adapters   s2ft {:.0f}, lora {:.0f}, without adapters {:.0f}\n",
       serving["map"][0].get<std::int64_t>(), serving["map"][1].get<std::int64_t>(),
@@ -234,7 +234,7 @@ int RunBenchAdapt(int argc, const char* const* argv) {
   app.add_option("OVERRIDES", overrides, kOverridesHelp);
   app.add_flag("--kinds", kinds, "also one recipe of each kind of tuner");
   app.add_option("--seconds", seconds,
-                 "seconds to measure each mode in all, at least two steps a round")
+                 "total seconds to measure each mode; at least two steps per round")
       ->capture_default_str();
   app.add_option("--rounds", rounds, "how often the modes take turns")
       ->check(Between(1, 100))

@@ -95,7 +95,7 @@ int RunBenchStep(int argc, const char* const* argv) {
   app.add_option("--seconds", seconds, "seconds to measure each length, at least two steps")
       ->capture_default_str();
   app.add_option("--captions", captions,
-                 "text file with a caption a line, from which those of real length are drawn");
+                 "text file with one caption per line, for the steps with captions of real length");
   app.add_option(
       "--inputs", inputs,
       "write weights and inputs to this .safetensors file, to run the same steps elsewhere");
@@ -108,7 +108,7 @@ int RunBenchStep(int argc, const char* const* argv) {
   UseKernels(config->train.kernels);
   const std::int64_t classes = ClassesOf(config).count;
   if (classes > 0 && !(inputs.empty() && captions.empty())) {
-    throw UsageError("--captions and --inputs are of captions, but adapt.task = classify has none");
+    throw UsageError("--captions and --inputs need captions, but adapt.task = classify has none");
   }
   StepBench bench(*config, ModelOf(config), start_mb, device, classes, captions);
   if (!inputs.empty()) bench.WriteInputs(inputs, SetupOf(*config, bench.model_config(), seconds));

@@ -56,7 +56,7 @@ BenchCaptions ReadCaptions(const std::string& path, const Tokenizer& tokenizer,
   for (std::string line; std::getline(file, line);) {
     if (!line.empty()) lines.push_back(line);
   }
-  if (lines.empty()) throw std::runtime_error(path + ": no captions; give a file with one a line");
+  if (lines.empty()) throw std::runtime_error(path + ": no captions; put one on each line");
   const auto context = static_cast<std::size_t>(config.text.context_length);
   BenchCaptions read{std::pmr::vector<TokenId>(static_cast<std::size_t>(rows) * context, memory),
                      std::pmr::vector<std::int64_t>(memory)};

@@ -39,7 +39,9 @@ std::string CommandOfVerb(std::string_view name) {
       {"shards", "lint"},     {"shards", "replay"},     {"config", "defaults"},
       {"config", "keys"},     {"config", "check"},      {"config", "diff"},
       {"estimators", "show"}, {"estimators", "export"}, {"eval", "retrieval"},
-      {"eval", "zeroshot"},   {"eval", "linear"}};
+      {"eval", "zeroshot"},   {"eval", "linear"},       {"eval", "classify"},
+      {"adapt", "import"},    {"adapt", "merge"},       {"adapt", "unmerge"},
+      {"adapt", "fuse"}};
   for (const auto& [command, verb] : kVerbs) {
     if (name == verb) return DidYouMean(fmt::format("{} {}", command, verb)) + " ";
   }

@@ -144,7 +144,7 @@ int RunTokenizerTrain(int argc, const char* const* argv) {
       ->check(NumberBetween(0.98, 1))
       ->capture_default_str();
   app.add_option("--captions", training.captions,
-                 "train on this many random captions; 0: all (a million need some GB of memory)")
+                 "train on this many random captions; 0: all (several GB of memory per million)")
       ->check(Between(0, std::int64_t{1} << 40))
       ->capture_default_str();
   app.add_flag("--keep-case", keep_case,

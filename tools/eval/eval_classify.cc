@@ -59,10 +59,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
   json["num_classes"] = hits.classes();
   json["left_out"] = NamedLeftOut(hits, *classes.labels);
   json["head"] = adapter.head;
-  json["model"] = subject.name();
-  json["shards"] = options.shards;
-  json["device"] = subject.device().device;
-  json["seconds"] = subject.Seconds();
+  AddSubject(json, subject, options.shards);
   return json;
 }
 

@@ -120,11 +120,8 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
   json["loss"] = probe.fit.loss;
   json["gradient"] = probe.fit.gradient;
   json["evaluations"] = probe.fit.evaluations;
-  json["model"] = subject.name();
   json["train"] = options.train;
-  json["shards"] = options.shards;
-  json["device"] = subject.device().device;
-  json["seconds"] = subject.Seconds();
+  AddSubject(json, subject, options.shards);
   return json;
 }
 

@@ -18,7 +18,7 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options, const char* data) {
   app.add_option(
       "--adapter", options.adapter,
       "adapter to apply to the weights: an adapter folder or a run of fastclip adapt; to evaluate "
-      "such a run, give it in place of the weights");
+      "such a run alone, give it instead of the weights");
   app.add_option("--model", options.preset,
                  "preset or model .toml; default: from the run's config.toml, or from "
                  "checkpoint.json or open_clip_config.json next to the file");
@@ -30,8 +30,7 @@ void AddEvalOptions(CLI::App& app, EvalOptions& options, const char* data) {
                                     {"--caption-key", "data.caption_key"},
                                     {"--separator", "data.separator"}}) {
     CLI::Option* const known = app.get_option(option);
-    known->description(
-        fmt::format("{}; of a run: its {}, if it is set", known->get_description(), key));
+    known->description(fmt::format("{}; for a run: its {}, if set", known->get_description(), key));
   }
   app.add_option("--batch", options.batch_size, "images encoded at once")
       ->check(Between(1, 65536))

@@ -35,6 +35,14 @@ nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& nam
   return named;
 }
 
+void AddSubject(nlohmann::ordered_json& json, const EvalSubject& subject,
+                const std::string& shards) {
+  json["model"] = subject.name();
+  json["shards"] = shards;
+  json["device"] = subject.device().device;
+  json["seconds"] = subject.Seconds();
+}
+
 void PrintJson(const nlohmann::ordered_json& json) {
   fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }

@@ -20,6 +20,9 @@ std::string DescribeLeftOut(const ClassHits& hits, const ClassNames& names);
 /// "left_out" of a classification: skips, label_out_of_range, the first record of these, and the
 /// count of each unknown class name.
 nlohmann::ordered_json NamedLeftOut(const ClassHits& hits, const ClassNames& names);
+/// "model", "shards", "device" and "seconds", with which every object ends.
+void AddSubject(nlohmann::ordered_json& json, const EvalSubject& subject,
+                const std::string& shards);
 /// One line on standard output.
 void PrintJson(const nlohmann::ordered_json& json);
 /// The lines "NAME top-1 top-5 per-class" and "chance".

@@ -71,10 +71,7 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
     json["caption_lines"] = set.lines == CaptionLines::kSplit ? "split" : "whole";
   }
   json["left_out"] = NamedSkips(set.encoded.skips);
-  json["model"] = subject.name();
-  json["shards"] = options.shards;
-  json["device"] = subject.device().device;
-  json["seconds"] = subject.Seconds();
+  AddSubject(json, subject, options.shards);
   return json;
 }
 

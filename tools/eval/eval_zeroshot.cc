@@ -49,12 +49,9 @@ nlohmann::ordered_json ToJson(const EvalSubject& subject, const Options& options
     }
   }
   json["left_out"] = NamedLeftOut(hits, *classes.names);
-  json["model"] = subject.name();
-  json["shards"] = options.shards;
   json["classes"] = classes.from;
   json["templates"] = options.templates;
-  json["device"] = subject.device().device;
-  json["seconds"] = subject.Seconds();
+  AddSubject(json, subject, options.shards);
   return json;
 }
 

@@ -51,13 +51,13 @@ void PrintInfo(const Adapter& adapter, const std::string& path) {
   }
   std::vector<std::string> own;
   for (const auto& [name, tensor] : ModelTensors(adapter)) own.push_back(Printable(name));
-  if (!own.empty()) fmt::print("of the model itself: {}\n", fmt::join(own, ", "));
+  if (!own.empty()) fmt::print("model part  {}\n", fmt::join(own, ", "));
   fmt::print("base        {}\n", adapter.base.empty() ? "unknown" : "SHA-256 " + adapter.base);
   const std::vector<std::string> not_these = NotMergeable(adapter);
   fmt::print("mergeable   {}\n",
-             not_these.empty() ? "yes"
-                               : Printable(fmt::format("no: {} cannot become a change of weights",
-                                                       fmt::join(not_these, "; "))));
+             not_these.empty()
+                 ? "yes"
+                 : Printable(fmt::format("no: {} cannot be merged", fmt::join(not_these, "; "))));
 }
 
 void PrintInfoJson(const Adapter& adapter, const std::string& path) {
@@ -121,7 +121,7 @@ int RunAdaptExport(int argc, const char* const* argv) {
   Adapter adapter = OpenAdapter(path);
   if (as_lora) {
     if (base.empty()) {
-      throw UsageError("--as-lora needs --base: S²FT holds values of weights, LoRA their change");
+      throw UsageError("--as-lora needs --base: S²FT stores weights, LoRA their change");
     }
     const BaseWeights weights = ReadBase(base, adapter);
     CheckBaseOf(adapter, path, weights);
@@ -156,7 +156,7 @@ int RunAdaptImport(int argc, const char* const* argv) {
       ->required();
   app.add_option("--model", model, "preset or model .toml that the adapter belongs to")->required();
   app.add_option("--base", base,
-                 std::string("names the base, so that other weights are refused: ") + kBaseHelp);
+                 std::string("record the base, so that others are refused later: ") + kBaseHelp);
   app.add_option("--out", out, kOutFolderHelp)->required();
   app.footer("example: fastclip adapt import peft/lora --model ViT-B-32 --out lora");
   if (!ParseArguments(app, argc, argv)) return 0;

@@ -77,7 +77,7 @@ int RunAdaptMerge(int argc, const char* const* argv) {
   if (!forget) fmt::print("{}: what they were before, for unmerge\n", kept);
   for (const auto& [name, tensor] : adapter.tensors) {
     if (!name.starts_with("head.")) continue;
-    Tell("note: {} is no part of a CLIP model and was left out\n", Printable(name));
+    Tell("note: {} is not part of a CLIP model and was left out\n", Printable(name));
   }
   return 0;
 }
@@ -85,7 +85,7 @@ int RunAdaptMerge(int argc, const char* const* argv) {
 int RunAdaptUnmerge(int argc, const char* const* argv) {
   std::string merged_path, out;
   CLI::App app(
-      "Takes an adapter out of a model that merge wrote, and gets the base back to the bit. Reads\n"
+      "Takes an adapter out of a model that merge wrote, which restores the base exactly. Reads\n"
       "MERGED.unmerge.safetensors beside it, which merge wrote too.",
       "fastclip adapt unmerge");
   app.add_option("MERGED", merged_path, ".safetensors file that merge wrote")->required();
@@ -126,7 +126,7 @@ int RunAdaptFuse(int argc, const char* const* argv) {
       "fastclip adapt fuse");
   app.add_option("ADAPTER:WEIGHT", words, "adapters and their weights, as in lora:0.7")
       ->required()
-      ->expected(1, 256);
+      ->expected(-1);  // one or more
   app.add_option("--base", base_path, kBaseHelp)->required();
   app.add_option("--out", out, kOutFolderHelp)->required();
   app.add_option("--overlap", overlap,

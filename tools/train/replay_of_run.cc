@@ -11,17 +11,16 @@ namespace fastclip {
 
 ReplaySetup SetupOfRun(const std::string& path, bool verify) {
   const LoadedConfig config(path, {});
-  SourceOptions options = TrainSourceOf(*config);
+  RunShape shape(config);
+  SourceOptions options = TrainSourceOf(*config, shape.classes);
   options.verify_checksums |= verify;
   // A config whose run has not begun has no folder yet.
   if (!std::filesystem::is_directory(config->run)) options.manifest_fallback_dir.clear();
   OpenedSource opened = OpenSourceWithInfo(config->data.train, options);
   for (const std::string& line : WarningLines(opened.parts)) Tell("{}\n", line);
-  auto tokenizer = OpenTokenizer(config->data.tokenizer);
-  LoaderOptions loader = LoaderOf(*config, CheckedModel(config, *tokenizer));
   OrderPlan plan = PlanOf(config, *opened.source);
-  return {std::move(opened.source), std::move(plan), std::move(tokenizer), std::move(loader),
-          config->train.epochs};
+  return {std::move(opened.source), std::move(plan), std::move(shape.tokenizer),
+          std::move(shape.loader), config->train.epochs};
 }
 
 }  // namespace fastclip

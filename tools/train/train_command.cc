@@ -84,7 +84,7 @@ int RunTraining(const TrainingVerb& verb, int argc, const char* const* argv) {
   app.add_option(
          "--gpu-memory", gpu_bytes,
          "plan the memory of a GPU of this size, as in 80GiB, which an \"80 GB\" GPU has (" +
-             std::string(kSizeHelp) + "); default: of the GPU that is there")
+             std::string(kSizeHelp) + "); default: the GPU of this machine")
       ->transform(AsBytes())
       ->check([](const std::string& bytes) {
         constexpr double kLeast = 1 << 30, kMost = kLeast * (1 << 20);

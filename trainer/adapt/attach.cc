@@ -23,16 +23,16 @@ const TunerKind& KindOf(const TunerSpec& spec) {
     names.emplace_back(kind.name);
   }
   const std::string near = Nearest(spec.kind, names, 2);
-  throw std::invalid_argument(fmt::format(
-      "tuner \"{}\": no kind is called '{}'; {}", Printable(spec.text), Printable(spec.kind),
-      near.empty() ? fmt::format("use {}", fmt::join(names, ", ")) : DidYouMean(near)));
+  throw std::invalid_argument(
+      fmt::format("tuner \"{}\": unknown kind '{}'; {}", Printable(spec.text), Printable(spec.kind),
+                  near.empty() ? fmt::format("use {}", fmt::join(names, ", ")) : DidYouMean(near)));
 }
 
 void CheckPlaces(const TunerSpec& spec, const TunerKind& kind) {
   for (const Site& site : spec.sites) {
     if (std::ranges::find(kind.places, site.place) != kind.places.end()) continue;
     throw std::invalid_argument(fmt::format(
-        "tuner \"{}\": {} does not go at {}; {}", Printable(spec.text), kind.name, site.id(),
+        "tuner \"{}\": {} cannot be placed at {}; {}", Printable(spec.text), kind.name, site.id(),
         kind.places.front().empty()
             ? std::string("name a whole tower, image or text")
             : fmt::format("its places are {}", fmt::join(kind.places, ", "))));
@@ -45,7 +45,7 @@ void RefuseTwice(const std::vector<TunerSpec>& specs) {
     for (const Site& site : spec.sites) {
       const auto [other, fresh] = taken.emplace(spec.kind + " at " + site.id(), &spec);
       if (fresh) continue;
-      throw std::invalid_argument(fmt::format("tuner \"{}\": {} is there already, from \"{}\"",
+      throw std::invalid_argument(fmt::format("tuner \"{}\": {} is already set by \"{}\"",
                                               Printable(spec.text), other->first,
                                               Printable(other->second->text)));
     }
@@ -56,7 +56,7 @@ void RefuseTwice(const std::vector<TunerSpec>& specs) {
       const auto full = taken.find("full at " + Site{site.tower, -1, ""}.id());
       if (full == taken.end()) continue;
       throw std::invalid_argument(
-          fmt::format("tuner \"{}\": {} trains already, from \"{}\"; leave one of them out",
+          fmt::format("tuner \"{}\": {} is already trained by \"{}\"; leave one out",
                       Printable(spec->text), site.id(), Printable(full->second->text)));
     }
   }
@@ -69,8 +69,8 @@ void RefuseSameNames(std::span<const Parameter> made,
     const auto [owner, fresh] = owners.emplace(parameter.name, &spec);
     if (fresh) continue;
     throw std::invalid_argument(
-        fmt::format("tuner \"{}\": its {} would have the name of one of \"{}\"; give them other "
-                    "places or settings",
+        fmt::format("tuner \"{}\": its {} would have the same name as a parameter of \"{}\"; "
+                    "give them other places or settings",
                     Printable(spec.text), parameter.name, Printable(owner->second->text)));
   }
 }
@@ -94,8 +94,8 @@ void CheckLabelRecipe(const std::vector<TunerSpec>& specs, const AdaptOptions& o
     const auto text = std::ranges::find(spec.sites, Tower::kText, &Site::tower);
     if (text != spec.sites.end()) {
       throw std::invalid_argument(
-          fmt::format("tuner \"{}\": {} would not train, since labels need no text tower; name "
-                      "sites of image alone",
+          fmt::format("tuner \"{}\": {} would not be trained, since labels do not use the text "
+                      "tower; name sites of the image tower only",
                       Printable(spec.text), text->id()));
     }
     const bool by_gradient = std::ranges::any_of(spec.settings, [](const TunerSetting& setting) {

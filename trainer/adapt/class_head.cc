@@ -14,7 +14,7 @@ HeadInput HeadInputOf(const std::string& head) {
   if (head == "linear") return HeadInput::kPooled;
   if (head == "zeroshot") return HeadInput::kFeatures;
   throw std::invalid_argument(
-      fmt::format("no head is called '{}'; use linear or zeroshot", Printable(head)));
+      fmt::format("unknown head '{}'; use linear or zeroshot", Printable(head)));
 }
 
 std::int64_t HeadWidth(HeadInput input, const ModelConfig& model) {

@@ -77,8 +77,8 @@ class LearnedAttention : public AttentionTuner {
 void AttachLearnedAttention(const TunerPlace& at, LearnedKeys keys, KeysMix mix) {
   if (at.block.tuners.attention) {
     at.fail(
-        fmt::format("another tuner stands in the place of the attention of {}; only one of "
-                    "prefix, p_prefix gate=lse and p_prompt gate=lse can",
+        fmt::format("another tuner already replaces the attention of {}; only one of prefix, "
+                    "p_prefix gate=lse and p_prompt gate=lse can",
                     at.site.id()));
   }
   at.block.tuners.attention = std::make_shared<LearnedAttention>(std::move(keys), mix);
@@ -88,7 +88,7 @@ void AttachLearnedAttention(const TunerPlace& at, LearnedKeys keys, KeysMix mix)
 /// (https://arxiv.org/abs/2101.00190).
 AttachTuner ReadPrefix(TunerSettings& settings) {
   const std::int64_t lp = settings.Integer("lp", 10, 1, 1 << 16);
-  RefuseZeroStart(settings, "its keys take part of the softmax");
+  RefuseZeroStart(settings, "its keys take a share of the softmax");
   return [=](const TunerPlace& at) {
     AttachLearnedAttention(at, LearnedKeys(LearnedKeys::Form::kPrefix, at, lp, false),
                            KeysMix::kConcatenated);

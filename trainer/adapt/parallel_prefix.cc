@@ -78,8 +78,8 @@ AttachTuner ReadGated(TunerSettings& settings, LearnedKeys::Form form, std::int6
   return [=](const TunerPlace& at) {
     if (at.site.place != "mha") {
       at.fail(
-          fmt::format("gate=lse mixes into the block's own attention, which {} has not; use "
-                      "the place mha, or gate=scale",
+          fmt::format("gate=lse mixes into the block's own attention, which {} does not "
+                      "have; use the place mha, or gate=scale",
                       at.site.id()));
     }
     AttachLearnedAttention(at, LearnedKeys(form, at, lp, false), KeysMix::kGated);

@@ -28,7 +28,7 @@ class Prompts : public TokenTuner {
 
 AttachTuner ReadPrompts(TunerSettings& settings, bool deep) {
   const std::int64_t lp = settings.Integer("lp", 10, 1, 1 << 16);
-  RefuseZeroStart(settings, "its tokens take part of the softmax");
+  RefuseZeroStart(settings, "its tokens take a share of the softmax");
   return [=](const TunerPlace& at) {
     if (at.site.tower == Tower::kText) {
       at.fail(

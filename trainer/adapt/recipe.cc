@@ -57,7 +57,7 @@ std::vector<std::string> NamesOf(std::string_view text, std::string_view part,
   for (const std::string& name : names) {
     if (std::ranges::find(known, name) != known.end()) continue;
     const std::string near = Nearest(name, known, 2);
-    Fail(text, fmt::format("no {} is called '{}'; {}", what, Printable(name),
+    Fail(text, fmt::format("unknown {} '{}'; {}", what, Printable(name),
                            near.empty() ? fmt::format("use {}", fmt::join(known, ", "))
                                         : DidYouMean(near)));
   }
@@ -82,7 +82,7 @@ std::vector<std::int64_t> BlocksOf(std::string_view text, std::string_view part,
       const std::vector<std::string_view> ends = Split(range, '-');
       const std::optional<std::int64_t> from = NumberOf(ends.front()), to = NumberOf(ends.back());
       if (!from || !to || ends.size() > 2 || *from > *to || *from < 0) {
-        Fail(text, fmt::format("'{}' is no block or range of blocks; write *, 3 or 0-5,11",
+        Fail(text, fmt::format("'{}' is not a block or a range of blocks; write *, 3 or 0-5,11",
                                Printable(range)));
       }
       first = *from, last = *to;
@@ -102,7 +102,7 @@ std::vector<Site> SitesOf(std::string_view text, std::string_view pattern,
   const std::vector<std::string_view> parts = Split(pattern, '.');
   const bool whole = parts.size() == 1;
   if (!whole && (parts.size() != 4 || parts[1] != "block")) {
-    Fail(text, fmt::format("'{}' is no site; write TOWER.block.BLOCKS.PLACE, as in "
+    Fail(text, fmt::format("'{}' is not a site; write TOWER.block.BLOCKS.PLACE, as in "
                            "image.block.*.ffn or text.block.0-5.{{q,v}}, or only TOWER",
                            Printable(pattern)));
   }
@@ -152,7 +152,7 @@ TunerSpec ReadTuner(std::string_view text, const SiteCounts& counts) {
   for (std::size_t i = 2; i < words.size(); ++i) {
     const std::size_t sign = words[i].find('=');
     if (sign == std::string_view::npos || sign == 0) {
-      Fail(text, fmt::format("'{}' is no setting; write NAME=VALUE", Printable(words[i])));
+      Fail(text, fmt::format("'{}' is not a setting; write NAME=VALUE", Printable(words[i])));
     }
     TunerSetting setting{std::string(words[i].substr(0, sign)),
                          std::string(words[i].substr(sign + 1))};

@@ -73,32 +73,6 @@ void MoveColumns(const ClipModel& model, const std::map<std::string, at::Tensor>
   });
 }
 
-ColumnDelta DeltaOf(const SelectedColumns& of) {
-  return {of.index, of.columns.detach() - of.start};
-}
-
-ColumnLora AsLora(const ColumnDelta& of, std::int64_t in) {
-  at::Tensor a = at::zeros({of.index.size(0), in}, of.delta.options());
-  a.scatter_(1, of.index.unsqueeze(1), 1);
-  return {a, of.delta};
-}
-
-ColumnDelta Fused(const std::vector<WeightedDelta>& adapters) {
-  std::vector<at::Tensor> indices;
-  for (const WeightedDelta& adapter : adapters) indices.push_back(adapter.delta.index);
-  const at::Tensor all = std::get<0>(at::_unique(at::cat(indices), /*sorted=*/true));
-  const at::Tensor& like = adapters.front().delta.delta;
-  at::Tensor sum = at::zeros({like.size(0), all.size(0)}, like.options());
-  for (const auto& [delta, weight] : adapters) {
-    sum.index_add_(1, at::searchsorted(all, delta.index), delta.delta, weight);
-  }
-  return {all, sum};
-}
-
-bool Overlap(const ColumnDelta& one, const ColumnDelta& other) {
-  return at::isin(one.index, other.index).any().item<bool>();
-}
-
 void MountedColumns::Set(const at::Tensor& weight, const at::Tensor& index,
                          const at::Tensor& values) {
   const at::NoGradGuard no_grad;

@@ -57,22 +57,6 @@ void ChooseColumns(const ClipModel& model, const AdaptOptions& options, const Se
 struct ColumnDelta {
   at::Tensor index, delta;
 };
-ColumnDelta DeltaOf(const SelectedColumns& of);
-
-/// The same ΔW as B·A, exactly: A [k, in] has a one in each row, B is `delta`, and alpha = r = k.
-struct ColumnLora {
-  at::Tensor a, b;
-};
-ColumnLora AsLora(const ColumnDelta& of, std::int64_t in);
-
-/// Σ w ΔW of adapters of one weight, at the union of their columns, in the deltas' type.
-struct WeightedDelta {
-  ColumnDelta delta;
-  double weight = 1;
-};
-ColumnDelta Fused(const std::vector<WeightedDelta>& adapters);
-/// Whether two adapters change a common column.
-bool Overlap(const ColumnDelta& one, const ColumnDelta& other);
 
 /// Columns set in weights that are in use, to be taken out again.
 ///

@@ -85,7 +85,7 @@ std::vector<std::int64_t> TunerSettings::Integers(std::string_view name) {
     std::int64_t value = 0;
     if (!Parse(text->substr(first, end - first), value) || value < 0 ||
         std::ranges::find(values, value) != values.end()) {
-      Fail(fmt::format("{} must be different numbers with commas between them, not '{}'", name,
+      Fail(fmt::format("{} must be distinct numbers, separated by commas, not '{}'", name,
                        Printable(*text)));
     }
     values.push_back(value);

@@ -32,10 +32,12 @@ void CheckUsed(const TunerSettings& settings, const UnitChoice& choice) {
     settings.Fail("order has no effect with select=random; leave it out");
   }
   if (!random && settings.Has("seed")) {
-    settings.Fail("seed has an effect with select=random alone; leave it out");
+    settings.Fail("seed has an effect only with select=random; leave it out");
   }
   if (!random && choice.global) {
-    settings.Fail("allocation=global needs select=random, since scores of blocks do not compare");
+    settings.Fail(
+        "allocation=global needs select=random, since scores of different blocks are not "
+        "comparable");
   }
 }
 
@@ -77,7 +79,7 @@ Units BestAt(const UnitChoice& choice, const Site& site, const Transformer& towe
   std::int64_t found = 0;
   for (const Units& of_block : best) found += std::ssize(of_block);
   if (found < count) {
-    fail(fmt::format("{} {} at {}, of which {} can be chosen; lower {}", count, NameOf(group),
+    fail(fmt::format("{} {} at {}, but only {} can be chosen; lower {}", count, NameOf(group),
                      site.id(), found, NameOf(group)));
   }
   return best[own];
@@ -116,7 +118,7 @@ Units UnitsAt(const UnitChoice& choice, const Site& site, const Transformer& tow
   if (taken == data.taken.end()) return units;
   for (const std::int64_t unit : UnitsOf(taken->second, UnitWidth(block, group))) {
     if (std::ranges::find(units, unit) == units.end()) continue;
-    fail(fmt::format("pick: {} of the {} of {} belongs to an adapter that is excluded", unit,
+    fail(fmt::format("pick: number {} of the {} of {} belongs to an adapter that is excluded", unit,
                      NameOf(group), site.id()));
   }
   return units;

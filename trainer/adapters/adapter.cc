@@ -72,7 +72,8 @@ void CheckHead(const Adapter& adapter, const std::string& where) {
   for (const auto& [name, tensor] : adapter.tensors) parts += name.starts_with("head.") ? 1 : 0;
   if (adapter.head.empty() && parts == 0) return;
   if (!head.weight.defined() || !head.bias.defined() || parts != 2) {
-    Fail(where, fmt::format("a class head is {} and {}, and nothing else", kHeadWeight, kHeadBias));
+    Fail(where, fmt::format("a class head must have the tensors {} and {}, and no others",
+                            kHeadWeight, kHeadBias));
   }
   std::int64_t width = 0;
   try {
@@ -157,7 +158,9 @@ void CheckAdapter(const Adapter& adapter, const std::string& where) {
   std::set<std::string> present;
   for (const auto& [name, tensor] : adapter.tensors) {
     const auto shape = expected.find(name);
-    if (!present.insert(name).second) Fail(where, fmt::format("two tensors {}", Printable(name)));
+    if (!present.insert(name).second) {
+      Fail(where, fmt::format("tensor {} appears twice", Printable(name)));
+    }
     if (shape == expected.end()) {
       if (name.starts_with("head.") && at::isFloatingType(tensor.scalar_type())) continue;
       Fail(where, fmt::format("tensor {} belongs to no tuner of its recipe and to no parameter of "

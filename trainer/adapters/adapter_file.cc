@@ -12,7 +12,7 @@
 #include "pipeline/base/json_depth.h"
 #include "pipeline/base/printable.h"
 #include "pipeline/base/suggested_command.h"
-#include "pipeline/files/file.h"
+#include "pipeline/files/atomic_file.h"
 #include "pipeline/shards/shard_list.h"
 #include "trainer/adapters/adapter_meta.h"
 #include "trainer/adapters/peft_export.h"
@@ -86,11 +86,10 @@ Adapter FromFiles(const fs::path& folder, const std::string& config, const Safet
     }
     if (parsed == json::parse(OwnConfig(ours))) return ours;
   }
-  Fail(
-      folder / kAdapterConfigFile,
-      fmt::format("does not say what the recipe in {} says: one of both was changed. An adapter of "
-                  "PEFT's that was changed can be imported: {}",
-                  kAdapterFile, SuggestedCommand("adapt import")));
+  Fail(folder / kAdapterConfigFile,
+       fmt::format("does not match the recipe in {}: one of the two was edited. An edited adapter "
+                   "of PEFT's can be imported: {}",
+                   kAdapterFile, SuggestedCommand("adapt import")));
 }
 
 }  // namespace
@@ -149,19 +148,12 @@ void WriteAdapter(const std::string& folder, const Adapter& adapter, Dialect dia
     Fail(folder, "exists and is not an adapter folder; remove it, or use another name");
   }
   const fs::path unfinished = final.string() + std::string(kUnfinished);
-  const fs::path replaced = final.string() + std::string(kReplaced);
   fs::remove_all(unfinished);
   fs::create_directories(unfinished);
   WriteSafetensors(unfinished / kAdapterFile, files.tensors, files.metadata);
   ReplaceFile(unfinished / kAdapterConfigFile, files.config);
-  SyncFolder(unfinished);
-  if (fs::exists(final)) {
-    fs::remove_all(replaced);
-    fs::rename(final, replaced);
-  }
-  fs::rename(unfinished, final);
-  SyncFolder(final.parent_path());
-  fs::remove_all(replaced);
+  ReplaceFolder(unfinished, final);
+  fs::remove_all(final.string() + std::string(kReplacedFolder));
 }
 
 Adapter ReadAdapter(const std::string& folder) {

@@ -98,10 +98,9 @@ std::vector<std::string> NotMergeable(const Adapter& adapter) {
 MergedWeights Merge(const NamedTensors& base, const Adapter& adapter) {
   if (const std::vector<std::string> not_these = NotMergeable(adapter); !not_these.empty()) {
     throw std::runtime_error(
-        fmt::format("the adapter cannot be merged: {} {} no change of a weight ({}); use the "
-                    "adapter beside its "
-                    "base",
-                    Counted(std::ssize(not_these), "tuner"), not_these.size() == 1 ? "is" : "are",
+        fmt::format("the adapter cannot be merged: {} cannot be written as a change of weights "
+                    "({}); use the adapter together with its base",
+                    Counted(std::ssize(not_these), "tuner"),
                     Printable(fmt::format("{}", fmt::join(not_these, "; ")))));
   }
   Merger merger(base);
@@ -173,7 +172,7 @@ UnmergeFile ReadUnmergeFile(const std::string& path) {
 std::string CheckBase(const Adapter& adapter, const std::string& base_hash,
                       const std::string& where, const std::string& weights) {
   if (adapter.base.empty()) {
-    return fmt::format("note: {} does not say which weights it belongs to; {} are not checked",
+    return fmt::format("note: {} does not say which weights it belongs to; {} cannot be checked",
                        where, weights);
   }
   if (adapter.base == base_hash) return "";

@@ -43,7 +43,7 @@ class Importer {
     const std::string_view path = std::string_view(name).substr(kPrefix.size());
     for (const SavedModule& module : kSavedModules) {
       if (path != fmt::format("{}.weight", module.theirs)) continue;
-      if (tensor.dim() != 2) Fail(fmt::format("tensor {} is no matrix", name));
+      if (tensor.dim() != 2) Fail(fmt::format("tensor {} is not a matrix", name));
       others_.emplace_back(module.ours, tensor.t().contiguous());
       return;
     }
@@ -66,7 +66,7 @@ class Importer {
 
   Adapter Finish() {
     for (const auto& [module, pair] : pairs_) AddModule(module, pair);
-    if (sites_.empty()) Fail("has no LoRA tensors that do anything");
+    if (sites_.empty()) Fail("has no LoRA tensors other than zeros");
     Adapter adapter = LoraAdapter(like_, sites_);
     adapter.tensors.insert(adapter.tensors.end(), others_.begin(), others_.end());
     return adapter;
@@ -100,7 +100,9 @@ class Importer {
   /// The pair of in_proj's rows as one each of q, k and v.
   void Split(const Site& at, const std::string& module, const Pair& pair,
              const LoraOptions& options) {
-    if (pair.b.size(0) % 3 != 0) Fail(fmt::format("module {}: lora_B has no three parts", module));
+    if (pair.b.size(0) % 3 != 0) {
+      Fail(fmt::format("module {}: lora_B cannot be split into q, k and v", module));
+    }
     const std::vector<at::Tensor> parts = pair.b.chunk(3, 0);
     const bool untrained = !pair.b.count_nonzero().item<bool>();
     constexpr std::array kPlaces = {"q", "k", "v"};

@@ -29,7 +29,7 @@ std::map<std::string, at::Tensor> TakenColumns(const std::vector<std::string>& p
     const std::vector<ColumnSite> sites = ColumnSites(adapter);
     if (sites.empty()) {
       throw std::runtime_error(fmt::format(
-          "{}: has no columns of S²FT, so there is nothing to leave out; take it out of the list",
+          "{}: has no columns of S²FT, so there is nothing to leave out; remove it from the list",
           Printable(path)));
     }
     for (const ColumnSite& at : sites) {

@@ -285,7 +285,7 @@ void LoadedConfig::ValidateAdapt() const {
   for (const auto& [key, locked] : {std::pair{"model.lock_image", config_.model.lock.image},
                                     {"model.lock_text", config_.model.lock.text}}) {
     if (!locked) continue;
-    throw table_.Error(key, "[adapt] already freezes all that has no tuner; set it to false");
+    throw table_.Error(key, "[adapt] already freezes everything without a tuner; set it to false");
   }
 }
 

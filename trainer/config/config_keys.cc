@@ -78,14 +78,14 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"train.threads", [](Key k) { k.Integer(k->train.threads, 0, kMostThreads); }, kRounding,
      "CPU threads per rank for the model. 0: the host's cores divided by its ranks, on a GPU a "
      "quarter of that, at most 4. The threads of [pipeline] are extra; on the CPU they mostly "
-     "wait. Results are bit-identical only for the same number of threads. RUN/config.toml keeps 0, and "
-     "a resume on another host is said.",
+     "wait. Results are bit-identical only for the same number of threads. RUN/config.toml keeps 0; "
+     "a resume with another number says so.",
      "", kPerHost},
     {"train.device", [](Key k) { k.Choice(k->train.device, {"auto", "cpu", "cuda"}); }, kRounding,
      "\"cuda\": NVIDIA, one GPU per rank, assigned in the order of the host's ranks; \"cpu\"; "
      "\"auto\": cuda if the program was built with it, the driver answers and a GPU is visible, "
-     "else cpu; the start says which and why. RUN/config.toml keeps \"auto\", and a resume on "
-     "another device is said."},
+     "else cpu; the start says which and why. RUN/config.toml keeps \"auto\"; a resume on "
+     "another device says so."},
     {"train.pin_to_gpu_node", [](Key k) { k.Flag(k->train.pin_to_gpu_node); }, kNothing,
      "GPU, on hosts with several NUMA nodes: a rank and its loader run on the cores of the node of "
      "its GPU. false: on all cores.",
@@ -111,7 +111,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      [](Key k) { k.Integer(k->train.length_groups, 0, kMostLengthGroups); },
      kRounding,
      "Compute captions in up to this many groups by length, each trimmed to its own longest "
-     "caption. Same result, faster, above all for large batches. 0: as many as pay; 1: no groups. "
+     "caption. Same result, faster, above all for large batches. 0: automatic; 1: no groups. "
      "Needs model.trim_text; evaluation uses it too."},
     {"train.clip_norm", [](Key k) { k.Real(k->train.clip_norm, 0, kInfinite); }, kNumbers,
      "Clip gradients to this global L2 norm. 0: off, as in all published recipes.",
@@ -133,14 +133,14 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Kernel for attention: \"flash\", \"mem_efficient\", \"cudnn\", \"math\", or \"auto\" "
      "(LibTorch chooses). On the CPU only auto, flash and math."},
     {"train.channels_last", [](Key k) { k.Flag(k->train.channels_last); }, kRounding,
-     "The image tower gets its pixels with the colours innermost, as the decoder gives them (NHWC): "
-     "convolutions of a GPU are faster so. false: plane by plane (NCHW), as in OpenCLIP, which costs "
-     "a copy of the images."},
+     "Feed the image tower pixels in channels-last order (NHWC), as they are decoded: makes "
+     "convolutions on a GPU faster. false: plane by plane (NCHW), as in OpenCLIP, which costs a "
+     "copy of the images."},
     {"train.cuda_graphs", [](Key k) { k.Flag(k->train.cuda_graphs); }, kRounding,
-     "GPU: record the work of a training step once, as a CUDA graph, and repeat it: one launch a step "
-     "in place of over a thousand. Faster for small batches. The memory of the step stays its own, so "
-     "an evaluation needs its memory on top. For one rank, with model.trim_text = false and the state "
-     "in GPU memory, without dropout."},
+     "GPU: record the work of a training step once, as a CUDA graph, and repeat it: one launch per "
+     "step instead of over a thousand. Faster for small batches. The graph keeps its memory, so an "
+     "evaluation needs extra memory. For one rank, with model.trim_text = false and the state in "
+     "GPU memory, without dropout."},
     {"train.state", [](Key k) { k.Choice(k->train.state, {"auto", "device", "host"}); }, kNothing,
      "Where a GPU run keeps the per-sample state, such as the estimators. \"device\": in GPU memory; "
      "\"host\": in host memory, which costs a wait per step; \"auto\": in GPU memory if a rank's "
@@ -154,14 +154,15 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "image paths and captions (.tsv, .csv, .jsonl, also .gz), or \"synthetic:N\". An existing "
      "file name is taken literally; otherwise \\ escapes [ ] { } * ? :. If the files of a run move "
      "to another folder, resume with the new path; their names must stay.",
-     "train_data"},
+     "train_data", kPerHost},
     {"data.val", [](Key k) { k.Text(k->data.val); }, kEvaluation,
      "Image-text pairs for retrieval evaluation during training. Empty: none.",
-     "val_data"},
+     "val_data", kPerHost},
     {"data.manifest", [](Key k) { k.Text(k->data.manifest); }, kNothing,
      "Path of the manifest (index) of data.train; the index file of each shard goes into the "
      "folder MANIFEST.places. Empty: all next to the shards, or in the run folder if that is not "
-     "writable."},
+     "writable.",
+     "", kPerHost},
     {"data.tokenizer", [](Key k) { k.Text(k->data.tokenizer); }, kSameSample,
      "\"clip\" (vocabulary installed by tools/setup.sh), \"clip:VOCABULARY_FILE\" or "
      "\"sentencepiece:MODEL_FILE\"."},
@@ -243,7 +244,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      [](Key k) { k.Real(k->data.max_skips_per_mille, 0, 1000); },
      kNothing,
      "Stop the run when more than this many of 1000 records that were read had to be skipped. "
-     "Checked once 1000 were read; one per epoch is allowed even if that is more, unless this is 0. "
+     "Checked from 1000 reads on; one bad record per epoch is always allowed, unless this is 0. "
      "RUN/quarantine.jsonl lists the skipped records; `fastclip shards lint` finds all bad ones."},
 
     {"model.name", [](Key k) { k.Text(k->model.name); }, kSameSample,
@@ -317,12 +318,12 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"adapt.projections", [](Key k) { k.Flag(k->adapt.projections); }, kSameState,
      "Also train both projections into the common space."},
     {"adapt.exclude", [](Key k) { k.TextList(k->adapt.exclude); }, kStartOnly,
-     "s2ft leaves the columns of these adapters to them, so that they can be fused with this one "
-     "without overlap: adapter folders, checkpoints or runs, of the same base."},
+     "s2ft does not choose columns that these adapters train, so that they can be fused with this "
+     "one without overlap: adapter folders, checkpoints or runs, of the same base."},
     {"adapt.calibration_batches",
      [](Key k) { k.Integer(k->adapt.calibration_batches, 0, 1'000'000); }, kStartOnly,
      "Batches on which s2ft's select=activation, product or gradient is measured before the first "
-     "step; 0: a hundredth of an epoch's, at least one."},
+     "step. 0: 1% of an epoch's batches, at least one."},
 
     {"objective.name", [](Key k) { k.Choice(k->objective.name, ObjectiveNames()); }, kSameSample,
      "fastclip_v0, fastclip_v1, fastclip_v2, fastclip_v3, sogclr, isogclr, openclip or siglip. "
@@ -513,7 +514,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"eval.zeroshot", [](Key k) { k.Text(k->eval.zeroshot); }, kEvaluation,
      "Labeled images for zero-shot classification during training: a list like data.train, or an "
      "ImageFolder (one folder per class, as in torchvision). Empty: none.",
-     "imagenet_val"},
+     "imagenet_val", kPerHost},
     {"eval.zeroshot_classes", [](Key k) { k.Text(k->eval.zeroshot_classes); }, kEvaluation,
      "File of class names, one per line; the first is label 0. Or \"imagenet\", installed by "
      "tools/setup.sh. Empty: the folder names of an ImageFolder. Equal names stay separate "

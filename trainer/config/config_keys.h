@@ -29,7 +29,8 @@ struct KeyInfo {
   std::string_view text;
   /// Its names in other programs, OpenCLIP first, separated by spaces.
   std::string_view other_names = "";
-  /// Can differ between ranks: it depends on the host, and no result depends on it.
+  /// Can differ between ranks: it depends on the host, and no result depends on it. The data at a
+  /// path is compared by its hash.
   bool per_host = false;
 };
 

@@ -14,7 +14,7 @@ struct Flags {
 
 constexpr auto kFlags = std::to_array<Flags>({
     {"val_num_samples", "all records of data.val are evaluated; list fewer shards there"},
-    {"dataset_type", "detected from data.train: tar shards, a table or synthetic:N"},
+    {"dataset_type", "the type of data.train is detected: tar shards, a table or synthetic:N"},
     {"imagenet_v2",
      "its folders are named by numbers, which do not sort in class order; pack it into shards with "
      ".cls labels for eval.zeroshot"},
@@ -38,7 +38,8 @@ constexpr auto kFlags = std::to_array<Flags>({
     {"report_to wandb wandb_notes wandb_project_name",
      "the run folder always has metrics.jsonl and TensorBoard files; upload them with wandb sync "
      "RUN/tensorboard"},
-    {"debug copy_codebase", "not supported; RUN/config.toml records the run's config"},
+    {"debug", "there is no debug output; RUN/console.log has what was printed"},
+    {"copy_codebase", "RUN/starts.jsonl records the version, RUN/config.toml the config"},
     {"coca_caption_loss_weight coca_contrastive_loss_weight", "CoCa is not supported"},
     {"distill_model distill_pretrained", "distillation is not supported"},
     {"use_bnb_linear", "8-bit layers are not supported; see train.precision"},

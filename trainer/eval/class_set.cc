@@ -20,7 +20,7 @@ std::optional<std::int64_t> NumberOf(const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (text.empty() || end != text.data() + text.size()) return std::nullopt;
   if (error != std::errc{} || number < 2 || number > kMostClasses) {
-    throw std::runtime_error(fmt::format("{} is no number of classes; it must be from 2 to {}",
+    throw std::runtime_error(fmt::format("{} is not a valid number of classes; use 2 to {}",
                                          Printable(text), kMostClasses));
   }
   return number;

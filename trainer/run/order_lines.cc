@@ -37,7 +37,7 @@ void AddOrderLines(ReportLines& lines, const std::string& list, const OrderPlan&
   lines.Add("reads", "{} per step, {} per epoch{}", of_records(order.batch_size),
             of_records(plan.steps_per_epoch() * order.batch_size),
             order.chunk == 0 ? ""
-                             : fmt::format(", in ranges of {} ({})", of_records(order.chunk),
+                             : fmt::format(", {} ({}) at a time", of_records(order.chunk),
                                            Counted(order.chunk, "record")));
 }
 

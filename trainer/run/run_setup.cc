@@ -36,7 +36,7 @@ void CheckExclude(const LoadedConfig& config, const ModelConfig& model) {
   if (adapt.tuners.empty() || adapt.exclude.empty()) return;
   if (!HasColumns(adapt, model)) {
     throw config.table().Error("adapt.exclude",
-                               "leaves columns of s2ft out, but adapt.tuners has no s2ft tuner");
+                               "leaves out columns of s2ft, but adapt.tuners has no s2ft tuner");
   }
   if (config->resume) return;
   try {
@@ -67,8 +67,8 @@ void CheckRecordable(const LoadedConfig& config, int ranks) {
   if (!config->train.cuda_graphs || config->train.device == "cpu" || ranks == 1) return;
   throw config.table().Error(
       "train.cuda_graphs",
-      fmt::format("steps of one rank can be recorded, but this run has {}, which exchange features "
-                  "and gradients in each step; set train.cuda_graphs = false",
+      fmt::format("only steps of one rank can be recorded, but this run has {}, which exchange "
+                  "features and gradients in each step; set train.cuda_graphs = false",
                   Counted(ranks, "rank")));
 }
 

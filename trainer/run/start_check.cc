@@ -78,7 +78,7 @@ std::vector<std::string> UnprovedKeys(const TrainConfig& config) {
   std::vector<std::string> lines;
   if (config.train.device != "cuda") return lines;
   const auto unproved = [&](const char* key, const std::string& value) {
-    lines.push_back(fmt::format("{} = {} is not yet proved on a GPU", key, value));
+    lines.push_back(fmt::format("{} = {} has not been tested on a GPU yet", key, value));
   };
   const std::string& attention = config.train.kernels.attention;
   if (attention != "auto") unproved("train.attention", attention);
@@ -98,9 +98,9 @@ std::string CrowdedRanks(const LoadedConfig& config) {
 std::string DescribeLoad(double load, std::int64_t cores) {
   if (load <= 2 * static_cast<double>(cores)) return "";
   return fmt::format(
-      "the load of the last minute was {:.1f} on {}: if other processes still run, training is "
-      "slower than usual. OMP_WAIT_POLICY=passive in the environment can help: threads then sleep "
-      "while they wait",
+      "the load average of the last minute was {:.1f} on {}: if other processes still run, "
+      "training is slower than usual. OMP_WAIT_POLICY=passive in the environment can help: threads "
+      "then sleep while they wait",
       load, Counted(cores, "core"));
 }
 
@@ -199,7 +199,7 @@ std::string DescribeSavedCopy(const TrainConfig& config, double checkpoint_bytes
   const TrainConfig::Checkpoint& save = config.checkpoint;
   if (!save.async || (save.every_steps == 0 && save.every_epochs == 0)) return "";
   return fmt::format(
-      "{} more of host memory from the first save on, for the copy that is written in the "
+      "{} more host memory from the first save on, for the copy that is written in the "
       "background (checkpoint.async)",
       DescribeBytes(checkpoint_bytes));
 }

@@ -140,26 +140,26 @@ void Trainer::ShowProgress(const DoneStep& done) {
   const double seconds = clock_.SecondsAStep();
   const double waited = clock_.DataWait();
   StatusLine line;
-  line.Add(3, fmt::format("epoch {}/{}", done.epoch + 1, config_->train.epochs))
+  line.Add(5, fmt::format("epoch {}/{}", done.epoch + 1, config_->train.epochs))
       .Add(0, fmt::format("step {}/{}", done.step, total_steps_))
       .Bar(static_cast<double>(done.step) / static_cast<double>(total_steps_))
       .Add(0, fmt::format("loss {:.3f}", report.contrastive_loss))
-      .Add(5, fmt::format("accuracy {:.1f}%", 100 * report.in_batch_accuracy))
+      .Add(6, fmt::format("accuracy {:.1f}%", 100 * report.in_batch_accuracy))
       .Add(9, HasItsOwnLoss(config_->objective.name) ? fmt::format("objective {:.4f}", report.loss)
                                                      : "")
       .Add(8, config_->adapt.classifies() ? "" : fmt::format("tau {:.4f}", report.tau()))
-      .Add(4, fmt::format("lr {:.2e}", done.lr))
-      .Add(1, fmt::format("{} samples/s",
+      .Add(1, fmt::format("lr {:.2e}", done.lr))
+      .Add(4, fmt::format("{} samples/s",
                           Figures(static_cast<double>(config_->train.batch_size) / seconds)))
-      .Add(waited >= kNoticedWait ? 3 : 10, fmt::format("data wait {:.0f}%", 100 * waited));
-  for (const auto& evaluator : evaluators_) line.Add(6, evaluator->brief);
+      .Add(waited >= kNoticedWait ? 4 : 10, fmt::format("data wait {:.0f}%", 100 * waited));
+  for (const auto& evaluator : evaluators_) line.Add(2, evaluator->brief);
   if (const CheckpointWriter& writer = folder_->checkpoints(); writer.writing()) {
     line.Add(5, fmt::format("saving step {}", writer.writing_step()));
   }
   if (replaced_ > 0) line.Add(7, fmt::format("{} replaced", replaced_));
-  if (refused_ > 0) line.Add(2, fmt::format("not finite {}", refused_));
-  if (overflowed_ > 0) line.Add(2, fmt::format("overflowed {}", overflowed_));
-  line.Add(1, Duration(seconds * static_cast<double>(total_steps_ - done.step)) + " left");
+  if (refused_ > 0) line.Add(1, fmt::format("not finite {}", refused_));
+  if (overflowed_ > 0) line.Add(1, fmt::format("overflowed {}", overflowed_));
+  line.Add(3, Duration(seconds * static_cast<double>(total_steps_ - done.step)) + " left");
   console_.Status(line);
 }
 

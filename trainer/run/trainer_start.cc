@@ -45,23 +45,22 @@ std::string ElementsOf(const NamedTensors& tensors) {
                       [](double sum, const auto& named) { return sum + named.second.numel(); }));
 }
 
-/// What the figures of the status line and of metrics.jsonl mean.
-std::string DescribeLoss(const TrainConfig& config, const ClassSet& classes) {
+/// What the figures of the status line and of metrics.jsonl mean, a line each.
+std::vector<std::string> DescribeLoss(const TrainConfig& config, const ClassSet& classes) {
   if (classes.count > 0) {
-    return fmt::format(
-        "loss: cross-entropy of the labels (chance {:.2f}; {}; head {}); accuracy: share of the "
-        "batch's images whose own class has the largest score",
-        std::log(static_cast<double>(classes.count)), classes.Describe(), config.adapt.head);
+    return {fmt::format("loss: cross-entropy of the labels (chance {:.2f}; {}; head {})",
+                        std::log(static_cast<double>(classes.count)), classes.Describe(),
+                        config.adapt.head),
+            "accuracy: share of the batch's images whose own class has the largest score"};
   }
   const std::string& name = config.objective.name;
-  std::string text = name == "siglip"
-                         ? "loss: SigLIP's loss on the batch"
-                         : fmt::format("loss: CLIP's contrastive loss on the batch (chance {:.2f})",
-                                       std::log(static_cast<double>(config.train.batch_size)));
-  text +=
-      "; accuracy: share of the batch's images and captions whose pair has the highest similarity";
-  if (HasItsOwnLoss(name)) text += fmt::format("; objective: what {} minimizes", name);
-  return text;
+  std::vector<std::string> lines = {
+      name == "siglip" ? "loss: SigLIP's loss on the batch"
+                       : fmt::format("loss: CLIP's contrastive loss on the batch (chance {:.2f})",
+                                     std::log(static_cast<double>(config.train.batch_size))),
+      "accuracy: share of the batch's images and captions whose pair has the highest similarity"};
+  if (HasItsOwnLoss(name)) lines.push_back(fmt::format("objective: what {} minimizes", name));
+  return lines;
 }
 
 }  // namespace
@@ -126,8 +125,12 @@ void Trainer::RefuseUnlikeData() {
   std::vector<std::pair<std::string, std::string>> data = {
       {"the hash of data.train", fmt::format("{:016x}", data_->train->hash())},
       {"the hash of the vocabulary", fmt::format("{:016x}", shape_.vocabulary_hash)}};
-  if (data_->val)
-    data.emplace_back("the hash of data.val", fmt::format("{:016x}", data_->val->hash()));
+  const auto add = [&](const char* key, const RecordSource* source) {
+    if (source == nullptr) return;
+    data.emplace_back(fmt::format("the hash of {}", key), fmt::format("{:016x}", source->hash()));
+  };
+  add("data.val", data_->val.get());
+  add("eval.zeroshot", data_->zeroshot.source.get());
   RefuseDifferences(data, comm_);
 }
 
@@ -151,7 +154,7 @@ void Trainer::SayWhatItIs() {
   if (const std::string& line = config_.cores().line; !line.empty()) {
     console_.Say(comm_.world_size() == 1 ? line : "rank 0 is " + line + "; others likewise");
   }
-  console_.Say(DescribeLoss(*config_, shape_.classes));
+  for (const std::string& line : DescribeLoss(*config_, shape_.classes)) console_.Say(line);
   if (const auto equal = FindEqualNames(data_->zeroshot.prompts.classes); !equal.empty()) {
     console_.Say(fmt::format("eval.zeroshot_classes: classes with equal names are kept apart: {}",
                              DescribeEqualNames(equal)));

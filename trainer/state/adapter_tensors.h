@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string>
-
 #include "trainer/base/named_tensors.h"
 #include "trainer/model/clip_model.h"
 
@@ -15,10 +13,5 @@ NamedTensors AdapterTensors(const ClipModel& model);
 /// What a checkpoint holds of a model: AdapterTensors() of an adapted one, all parameters and
 /// buffers of others.
 NamedTensors SavedTensors(const ClipModel& model);
-
-/// Copies tensors of the same names into the model. Throws std::runtime_error, before it copies
-/// anything, with the first that is missing, unknown or of another shape.
-void LoadAdapterTensors(const ClipModel& model, const NamedTensors& tensors,
-                        const std::string& where);
 
 }  // namespace fastclip

@@ -10,7 +10,7 @@
 #include <system_error>
 #include <vector>
 
-#include "pipeline/files/file.h"
+#include "pipeline/files/atomic_file.h"
 #include "trainer/state/checkpoint_meta.h"
 #include "trainer/state/checkpoint_names.h"
 #include "trainer/state/safetensors.h"
@@ -43,18 +43,6 @@ void WriteState(const fs::path& file, const StateRows& state, const CheckpointMe
                     {"order", FormatOrder(meta.order)},
                     {"data_hash", fmt::format("{:016x}", meta.data_hash)}},
                    stop);
-}
-
-/// step_N or step_N.old is complete at any moment, if one was before.
-void PutInPlace(const fs::path& unfinished, const fs::path& final) {
-  if (fs::exists(final)) {
-    const fs::path replaced = final.string() + std::string(kReplaced);
-    fs::remove_all(replaced);
-    fs::rename(final, replaced);
-  }
-  fs::rename(unfinished, final);
-  SyncFolder(final.parent_path());
-  SyncFolder(final.parent_path().parent_path());  // the first save made the folder
 }
 
 void RemoveUnfinished(const fs::path& folder) {
@@ -138,8 +126,8 @@ void CompleteCheckpoint(const std::string& run_folder, const CheckpointMeta& met
                         const FileDigests& files) {
   const fs::path unfinished = UnfinishedPath(run_folder, meta.step);
   ReplaceFile(unfinished / kCheckpointFile, FormatDocument({meta, files}));
-  SyncFolder(unfinished);
-  PutInPlace(unfinished, CheckpointPath(run_folder, meta.step));
+  ReplaceFolder(unfinished, CheckpointPath(run_folder, meta.step));
+  SyncFolder(run_folder);  // the first save made the folder of checkpoints
 }
 
 void DropUnfinished(const std::string& run_folder, std::int64_t step) {

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/files/atomic_file.h"
 #include "trainer/state/checkpoint_names.h"
 
 namespace fastclip {
@@ -18,9 +19,9 @@ std::optional<ListedCheckpoint> ParseCheckpointName(const std::filesystem::path&
   if (!rest.starts_with("step_")) return std::nullopt;
   rest.remove_prefix(5);
   ListedCheckpoint checkpoint{.path = path};
-  if (rest.ends_with(kReplaced)) {
+  if (rest.ends_with(kReplacedFolder)) {
     checkpoint.replaced = true;
-    rest.remove_suffix(kReplaced.size());
+    rest.remove_suffix(kReplacedFolder.size());
   }
   const auto [end, error] =
       std::from_chars(rest.data(), rest.data() + rest.size(), checkpoint.step);

@@ -15,10 +15,8 @@ inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
 inline constexpr const char* kOpenClipFile = "open_clip_config.json";
 inline constexpr const char* kCheckpointFile = "checkpoint.json";
 
-/// Ends the name of a checkpoint that is being written,
+/// Ends the name of a checkpoint that is being written. See also kReplacedFolder.
 inline constexpr std::string_view kUnfinished = ".tmp";
-/// and of a complete one that a new one of the same step is replacing.
-inline constexpr std::string_view kReplaced = ".old";
 
 /// The sample table of a rank.
 inline std::string StateName(std::size_t rank) {

@@ -37,6 +37,7 @@ class GradientReducer {
   /// The sums of one step. Only one at a time; the reducer must outlive it.
   class Pass {
    public:
+    Pass(Pass&&) = default;
     /// Call before the backward pass of the last micro-batch: the next gradient of each parameter
     /// is its last of this step.
     void BeginLast();

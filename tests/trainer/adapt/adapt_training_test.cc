@@ -132,8 +132,8 @@ TEST_F(Adapting, ColumnsOfExcludedAdaptersAreLeftToThem) {
   }
   const std::string third = folder_ / "second/checkpoints/step_12";
   const std::string both = "adapt.exclude=[\"" + first + "\", \"" + third + "\"]";
-  ExpectError(Adapt("third", {both}, recipe), "heads at image.block.0.o, of which 0 can be chosen");
-  ExpectError(Adapt("third", {both, "--dry-run"}, recipe), "of which 0 can be chosen");
+  ExpectError(Adapt("third", {both}, recipe), "heads at image.block.0.o, but only 0 can be chosen");
+  ExpectError(Adapt("third", {both, "--dry-run"}, recipe), "but only 0 can be chosen");
   ExpectError(Adapt("x", {exclude}, "adapt.tuners=[\"lora image.block.*.q\"]"), "no s2ft tuner");
   ExpectError(Adapt("x", {"adapt.exclude=[\"nowhere\"]"}, recipe), "nowhere: does not exist");
   ExpectError(Adapt("x", {"adapt.exclude=[\"" + (folder_ / "base") + "\"]"}, recipe),

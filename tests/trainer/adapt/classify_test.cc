@@ -1,5 +1,7 @@
 #include <cmath>
 
+#include "tests/pipeline/shard_files.h"
+#include "tests/support/fake_source.h"
 #include "tests/trainer/training_fixture.h"
 
 // `fastclip adapt` with adapt.task = classify as a user runs it: labels 0 to 5 of synthetic data.
@@ -87,6 +89,21 @@ TEST_F(Classifying, AResumedRunEqualsAnUninterruptedOne) {
   }
 }
 
+TEST_F(Classifying, AReplayOfARunReadsImagesWithLabelsAsItDoes) {
+  Members members;
+  for (int i = 0; i < 40; ++i) {
+    members.emplace_back(std::to_string(i) + ".png", AsString(PngOf(i)));
+    members.emplace_back(std::to_string(i) + ".cls", std::to_string(i % 10));
+  }
+  WriteShard(folder_ / "labels.tar", members);
+  ASSERT_EQ(Run(Adapt("probe", {"data.train=" + (folder_ / "labels.tar"), "train.epochs=1"},
+                      "adapt.tuners=[]")),
+            0)
+      << errors_;
+  ASSERT_EQ(Run({"shards", "replay", folder_ / "probe", "--epoch", "0"}), 0) << errors_;
+  EXPECT_EQ(std::ranges::count(output_, '\n'), 2) << output_;
+}
+
 TEST_F(Classifying, TwoRanksAndMicroBatchesTrainTheSame) {
   const std::vector<std::string> words = {"train.precision=fp64", "data.val=synthetic:60"};
   ASSERT_EQ(Run(Adapt("alone", words)), 0) << errors_;
@@ -145,11 +162,11 @@ TEST_F(Classifying, ADryRunPlansIt) {
 
 TEST_F(Classifying, WhatCannotBeIsRefusedBeforeItStarts) {
   ExpectError(Adapt("x", {"adapt.classes="}), "adapt.classes");
-  ExpectError(Adapt("x", {"adapt.classes=\"1\""}), "no number of classes");
+  ExpectError(Adapt("x", {"adapt.classes=\"1\""}), "not a valid number of classes");
   ExpectError(Adapt("x", {"adapt.classes=nowhere.txt"}), "nowhere.txt");
   ExpectError(Adapt("x", {"adapt.head=zeroshot"}), "made of class names");
   ExpectError(Adapt("x", {"model.pretrained="}), "a head needs trained weights");
-  ExpectError(Adapt("x", {}, "adapt.tuners=[\"lora text.block.0.q\"]"), "would not train");
+  ExpectError(Adapt("x", {}, "adapt.tuners=[\"lora text.block.0.q\"]"), "would not be trained");
   ExpectError(Adapt("x", {"adapt.head=zeroshot", "adapt.classes=" + (folder_ / "classes.txt"),
                           "adapt.templates=nowhere.txt"}),
               "nowhere.txt");

@@ -144,7 +144,7 @@ TEST(LabelPass, WhatLabelsCannotTrainIsRefused) {
     return "";
   };
   EXPECT_EQ(error(Options("linear")), "");
-  EXPECT_NE(error(Options("linear", {"lora text.block.0.q"})).find("would not train"),
+  EXPECT_NE(error(Options("linear", {"lora text.block.0.q"})).find("would not be trained"),
             std::string::npos);
   EXPECT_NE(
       error(Options("linear", {"s2ft image.block.0.o select=gradient"})).find("starts at zero"),

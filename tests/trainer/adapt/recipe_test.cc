@@ -40,8 +40,8 @@ TEST(Recipe, WhatCannotBeIsOneErrorWithTheNearestName) {
   EXPECT_NE(ErrorOf({"lora image.block.*.fc3"}).find("did you mean fc1?"), std::string::npos);
   EXPECT_NE(ErrorOf({"lora image.block.7.q"}).find("has blocks 0 to 2, no block 7"),
             std::string::npos);
-  EXPECT_NE(ErrorOf({"lora image.blocks.*.q"}).find("is no site"), std::string::npos);
-  EXPECT_NE(ErrorOf({"lora image.block.2-1.q"}).find("no block or range"), std::string::npos);
+  EXPECT_NE(ErrorOf({"lora image.blocks.*.q"}).find("is not a site"), std::string::npos);
+  EXPECT_NE(ErrorOf({"lora image.block.2-1.q"}).find("not a block or a range"), std::string::npos);
   EXPECT_NE(ErrorOf({"lora image.block.*.mha"}).find("its places are q, k"), std::string::npos);
   EXPECT_NE(ErrorOf({"bitfit image.block.*.q"}).find("name a whole tower"), std::string::npos);
   EXPECT_NE(ErrorOf({"lora image.block.*.q rank=8"}).find("has no setting 'rank'"),
@@ -49,7 +49,7 @@ TEST(Recipe, WhatCannotBeIsOneErrorWithTheNearestName) {
   EXPECT_NE(ErrorOf({"lora image.block.*.q r=0"}).find("r must be an integer from 1"),
             std::string::npos);
   EXPECT_NE(ErrorOf({"lora image.block.*.q r=8 r=4"}).find("r is set twice"), std::string::npos);
-  EXPECT_NE(ErrorOf({"lora image.block.*.q", "lora image.block.1.{q,v}"}).find("is there already"),
+  EXPECT_NE(ErrorOf({"lora image.block.*.q", "lora image.block.1.{q,v}"}).find("is already set by"),
             std::string::npos);
   EXPECT_NE(ErrorOf({"lora image.block.0,0.q"}).find("named twice"), std::string::npos);
 }

@@ -1,7 +1,6 @@
 #include "tests/trainer/adapt/s2ft_golden.h"
-#include "trainer/state/adapter_tensors.h"
 
-// S²FT where weights are loaded, columns chosen and checkpoints read.
+// S²FT where weights are loaded and columns chosen.
 
 namespace fastclip {
 namespace {
@@ -63,24 +62,6 @@ TEST(S2ftColumns, ScoresAreNeededBeforeTheFirstPass) {
   EXPECT_EQ(need("activation"), CalibrationNeed::kActivations);
   EXPECT_EQ(need("product"), CalibrationNeed::kActivations);
   EXPECT_EQ(need("gradient"), CalibrationNeed::kGradients);
-}
-
-TEST(S2ftColumns, ACheckpointHoldsWhichColumnsTrain) {
-  const AdaptGolden base("base");
-  AdaptedModel ours(kRecipe, base), other({kRecipe[0] + " seed=1"}, base);
-  ours.Backward();
-  MakeOptimizer(ours.model.described(), kAdamW)->Step({.model = 0.01, .tau = 0});
-  LoadAdapterTensors(other.model, CopyOf(AdapterTensors(ours.model)), "saved");
-  ExpectAllNear(CopyOf(other.model.parameters()), CopyOf(ours.model.parameters()), 0);
-  for (std::size_t i = 0; i < SelectedColumnsOf(ours.model).size(); ++i) {
-    const SelectedColumns mine = SelectedColumnsOf(ours.model)[i];
-    EXPECT_TRUE(at::equal(SelectedColumnsOf(other.model)[i].start, mine.start)) << mine.site;
-  }
-  NamedTensors broken = CopyOf(AdapterTensors(ours.model));
-  for (auto& [name, tensor] : broken) {
-    if (name == "image.block.0.fc2.index") tensor.fill_(1000);
-  }
-  EXPECT_THROW(LoadAdapterTensors(other.model, broken, "broken"), std::runtime_error);
 }
 
 }  // namespace

@@ -44,76 +44,34 @@ TEST(S2ft, TrainsTheParametersOfOneHeadAndSomeChannelsABlock) {
   }
 }
 
-/// The golden base with the two golden adapters, trained.
-struct TwoAdapters {
-  /// By site: of the first, of the second, of both with their golden weights.
-  std::map<std::string, std::vector<WeightedDelta>> fused;
-
-  explicit TwoAdapters(const AdaptGolden& golden) {
-    for (const auto& [name, weight] : {std::pair{"s2ft/", 0.7}, std::pair{"s2ft_second/", 0.4}}) {
-      for (const auto& [site, index] : golden.Under(std::string(name) + "index/")) {
-        const at::Tensor& after = golden[std::string(name) + "step3/" + site + ".P"];
-        const at::Tensor& before = golden[std::string(name) + "param/" + site + ".P"];
-        fused[site].push_back({{index.to(at::kLong), after - before}, weight});
-      }
+/// What the two golden adapters learned, by site.
+std::map<std::string, std::vector<ColumnDelta>> GoldenDeltas() {
+  const AdaptGolden golden("s2ft");
+  std::map<std::string, std::vector<ColumnDelta>> deltas;
+  for (const std::string name : {"s2ft/", "s2ft_second/"}) {
+    for (const auto& [site, index] : golden.Under(name + "index/")) {
+      const at::Tensor& after = golden[name + "step3/" + site + ".P"];
+      deltas[site].push_back({index.to(at::kLong), after - golden[name + "param/" + site + ".P"]});
     }
   }
-};
-
-TEST(S2ft, WeightedAdaptersFuseIntoTheBase) {
-  const AdaptGolden base("base"), golden("s2ft");
-  AdaptedModel plain({"bitfit image"}, base);
-  const TwoAdapters adapters(golden);
-  MountedColumns mounted;
-  for (const auto& [site, both] : adapters.fused) {
-    EXPECT_FALSE(both.size() == 2 && Overlap(both[0].delta, both[1].delta)) << site;
-    EXPECT_TRUE(Overlap(both[0].delta, both[0].delta)) << site;
-    mounted.Add(MapAt(plain.model, site).weight, Fused(both));
-  }
-  ExpectNear(plain.Features().image, golden["fused/image_features"], 1e-10, "image");
-  ExpectNear(plain.Features().text, golden["fused/text_features"], 1e-10, "text");
-  mounted.Restore();
-  ExpectNear(plain.Features().image, base["image_features"], 1e-12, "image, restored");
-}
-
-TEST(S2ft, AdaptersOfCommonColumnsAddUpWhereTheyMeet) {
-  const at::Tensor one = at::ones({2, 2}, at::kDouble);
-  const ColumnDelta sum = Fused({{{at::tensor({1, 4}, at::kLong), one}, 2},
-                                 {{at::tensor({3, 4}, at::kLong), one * 10}, 0.5}});
-  EXPECT_TRUE(at::equal(sum.index, at::tensor({1, 3, 4}, at::kLong)));
-  EXPECT_TRUE(at::equal(sum.delta[1], at::tensor({2.0, 5.0, 7.0}, at::kDouble)));
+  return deltas;
 }
 
 TEST(S2ft, AHundredSwitchesLeaveTheBaseToTheBit) {
-  const AdaptGolden base("base"), golden("s2ft");
-  const TwoAdapters adapters(golden);
+  const AdaptGolden base("base");
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    for (const auto& [site, both] : adapters.fused) {
+    for (const auto& [site, both] : GoldenDeltas()) {
       AdaptedModel plain({"bitfit image"}, base);
       const at::Tensor weight = MapAt(plain.model, site).weight.detach().to(type);
       const at::Tensor before = weight.clone();
       for (int i = 0; i < 100; ++i) {
         MountedColumns mounted;
-        for (const WeightedDelta& adapter : both) mounted.Add(weight, adapter.delta);
+        for (const ColumnDelta& delta : both) mounted.Add(weight, delta);
         EXPECT_FALSE(i == 0 && at::equal(weight, before)) << site;
         mounted.Restore();
       }
       EXPECT_TRUE(at::equal(weight, before)) << site;
     }
-  }
-}
-
-TEST(S2ft, TheSameDeltaAsLoraIsExact) {
-  const AdaptGolden golden("s2ft");
-  const TwoAdapters adapters(golden);
-  for (const auto& [site, both] : adapters.fused) {
-    const ColumnDelta& delta = both[0].delta;
-    const std::int64_t in = 4096;
-    at::Tensor dense = at::zeros({delta.delta.size(0), in}, at::kDouble);
-    dense.index_copy_(1, delta.index, delta.delta);
-    const ColumnLora lora = AsLora(delta, in);
-    EXPECT_EQ(lora.a.size(0), delta.index.size(0));
-    EXPECT_TRUE(at::equal(lora.b.mm(lora.a), dense)) << site;
   }
 }
 
@@ -146,14 +104,14 @@ TEST(S2ft, WhatCannotBeIsOneError) {
     EXPECT_NE(message.find(part), std::string::npos) << message;
   };
   expect({"s2ft image.block.0.o pick=3"}, "image.block.0.o has heads 0 to 2, not 3");
-  expect({"s2ft image.block.0.fc2 pick=1,1"}, "different numbers");
-  expect({"s2ft image.block.0.fc2 pick=1,-2"}, "different numbers");
-  expect({"s2ft image.block.0.fc2 pick=1,"}, "different numbers");
+  expect({"s2ft image.block.0.fc2 pick=1,1"}, "distinct numbers");
+  expect({"s2ft image.block.0.fc2 pick=1,-2"}, "distinct numbers");
+  expect({"s2ft image.block.0.fc2 pick=1,"}, "distinct numbers");
   expect({"s2ft image.block.0.{o,fc2} pick=1"}, "write a tuner for each");
   expect({"s2ft image.block.0.o pick=1 heads=2"}, "heads has no effect");
   expect({"s2ft image.block.0.o channels=2"}, "channels needs a site at fc2");
   expect({"s2ft image.block.0.fc2 heads=2"}, "heads needs a site at o");
-  expect({"s2ft *.block.*.o heads=4"}, "4 heads at image.block.0.o, of which 3 can be chosen");
+  expect({"s2ft *.block.*.o heads=4"}, "4 heads at image.block.0.o, but only 3 can be chosen");
   expect({"s2ft image.block.0.fc2 order=largest"}, "order has no effect");
   expect({"s2ft image.block.0.fc2 channels=3 select=weight seed=2"}, "seed has an effect");
   expect({"s2ft image.block.0.fc2 channels=3 select=product"}, "needs a calibration");
@@ -163,7 +121,7 @@ TEST(S2ft, WhatCannotBeIsOneError) {
   expect({"s2ft image.block.1.fc2 pick=4"}, "belongs to an adapter that is excluded",
          {.taken = {{"image.block.1.fc2", at::tensor({4}, at::kLong)}}});
   expect({"s2ft image.block.*.o", "full {image,text}"},
-         "image.block.0.o trains already, from \"full {image,text}\"");
+         "image.block.0.o is already trained by \"full {image,text}\"");
 }
 
 }  // namespace

@@ -72,15 +72,15 @@ TEST(TunerStart, AZeroStartThatCannotBeIsRefused) {
 }
 
 TEST(TunerStart, WhatDoesNotFitIsRefused) {
-  ExpectError({"p_prefix image.block.*.ffn gate=lse init=paper"}, "image.block.0.ffn has not");
+  ExpectError({"p_prefix image.block.*.ffn gate=lse init=paper"}, "image.block.0.ffn does not");
   ExpectError({"p_prefix image.block.*.mha gate=lse scale=channel init=paper"}, "has no scale");
   ExpectError({"prompt_shallow text"}, "use a parallel form, p_prompt or p_prefix");
   ExpectError({"prompt_deep *"}, "would move its end token");
   ExpectError({"prompt_deep image", "prompt_shallow image"}, "has prompts already");
   ExpectError({"prefix image.block.1.mha", "p_prompt image.block.*.mha gate=lse init=paper"},
-              "another tuner stands in the place of the attention of image.block.1.mha");
+              "another tuner already replaces the attention of image.block.1.mha");
   ExpectError({"adapter text.block.1.ffn", "p_adapter text.block.*.ffn"},
-              "text.block.1.ffn.down.weight would have the name of one of \"adapter");
+              "text.block.1.ffn.down.weight would have the same name as a parameter of \"adapter");
   ExpectError({"p_lora image.block.*.mha r=49"}, "matrix is 48 × 48; lower r");
   ExpectError({"p_adapter image.block.*.q"}, "its places are mha, ffn, block");
   ExpectError({"adapter image.block.*.mha"}, "its places are ffn");

@@ -84,7 +84,7 @@ TEST(AdapterFile, ARecipeAndAConfigThatDisagreeAreRefused) {
   json config = json::parse(ReadWholeFile(file, 1 << 20));
   config["lora_alpha"] = 17;
   Put(file, config.dump());
-  EXPECT_NE(ErrorOf([&] { ReadAdapter(folder / "a"); }).find("one of both was changed"),
+  EXPECT_NE(ErrorOf([&] { ReadAdapter(folder / "a"); }).find("one of the two was edited"),
             std::string::npos);
 }
 
