@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A folder includes only from itself and from folders before it, and heavy headers stay out of headers.
+# A folder includes only from itself and from folders before it, heavy headers stay out of headers, and files and
+# folders stay small.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,5 +40,12 @@ complain 'heavy headers in a header (20-30 s for each file that includes it)' \
 complain 'TBB belongs to compute_pool' \
   "$(grep -rlE '#include <(oneapi/)?tbb/' --include='*.h' --include='*.cc' tokenizer pipeline comm trainer tools |
      grep -vE '^pipeline/loader/compute_pool' || true)"
+
+# Of the code: a long file has a second thought, a full folder a second room. Of config_keys.cc the most is one table.
+sources=$(find pipeline tokenizer trainer comm tools -name '*.h' -o -name '*.cc')
+complain 'more than 350 lines; split the file' \
+  "$(wc -l $sources | awk '$1 > 350 && $2 != "total" && $2 != "trainer/config/config_keys.cc"')"
+complain 'more than 40 sources in a folder; divide it' \
+  "$(dirname $sources | sort | uniq -c | awk '$1 > 40')"
 [ "$bad" = 0 ] && echo 'the folders include what they may'
 exit "$bad"

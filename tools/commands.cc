@@ -2,12 +2,16 @@
 
 #include <array>
 
+#include "tools/data/replay_setup.h"
+
 namespace fastclip {
 
 // Functions, each defined in the file of its name. A new command is such a file and a line in a
 // table here.
-RunCommand RunTrain, RunAdapt, RunEstimators, RunConfig, RunEval, RunShards, RunTokenize,
-    RunTokenizer, RunCompletion;
+RunCommand RunTrain, RunAdapt, RunEstimators, RunConfig, RunEval, RunTokenize, RunTokenizer,
+    RunCompletion;
+RunCommand RunConvert, RunIndex, RunInfo, RunLint;
+OpenRun SetupOfRun;
 RunCommand RunBenchPipeline, RunBenchTokenizer, RunBenchStep, RunBenchObjective, RunBenchAdapt;
 
 namespace {
@@ -18,6 +22,24 @@ namespace {
 #else
 #define NEEDS_TORCH(function) nullptr
 #endif
+
+// A list of shards is replayed without LibTorch, a run with it.
+int RunReplay(int argc, const char* const* argv) {
+  return ReplayEpoch(argc, argv, NEEDS_TORCH(SetupOfRun));
+}
+
+const std::array kShards = {
+    Command{"convert", "pack a table of images and captions into shards", RunConvert},
+    Command{"index", "create or update the index of a list", RunIndex},
+    Command{"info", "show what a list contains, and warnings about it", RunInfo},
+    Command{"lint", "decode every record and list the bad ones", RunLint},
+    Command{"replay", "print hashes of the global batches of an epoch", RunReplay},
+};
+
+int RunShards(int argc, const char* const* argv) {
+  return RunVerb("shards", kShards, "Converts, indexes, describes and checks tar shards.",
+                 "fastclip shards info 'build/quickstart/train/*.tar'", argc, argv);
+}
 
 const std::array kBenches = {
     Command{"pipeline", "samples/s from shards to batches, compared with the decoder alone",

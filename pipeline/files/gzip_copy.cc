@@ -55,8 +55,8 @@ void Inflate(const RandomAccessFile& file, int out) {
   const std::string& path = file.name();
   constexpr std::size_t kBlock = 1 << 18;
   constexpr std::int64_t kMostStored = std::int64_t{1} << 50;  // its multiple does not overflow
-  const std::int64_t most =
-      GzipCopy::kSmall + GzipCopy::kMostRatio * std::min(file.Stamp().size, kMostStored);
+  const std::int64_t size = file.Stamp().size;
+  const std::int64_t most = GzipCopy::kSmall + GzipCopy::kMostRatio * std::min(size, kMostStored);
   std::vector<std::byte> in(kBlock), text(kBlock);
   Inflater inflater;
   z_stream& z = inflater.stream();
@@ -96,7 +96,8 @@ void Inflate(const RandomAccessFile& file, int out) {
       }
     } while (z.avail_out == 0 && state == Z_OK);
   }
-  if (state != Z_STREAM_END)
+  // Between two members nothing but the size tells that the file has become shorter meanwhile.
+  if (state != Z_STREAM_END || read < size)
     throw std::runtime_error(path + ": truncated gzip stream; fetch it again");
 }
 

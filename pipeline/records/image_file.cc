@@ -12,7 +12,8 @@ ImageFile ReadImageFile(const std::string& path, std::int64_t max_bytes,
   const std::int64_t size = file->Stamp().size;
   if (size < 0 || size > max_bytes) return {.bytes = {}, .skip = Skip::kTooLarge};
   const std::span<std::byte> bytes = memory.Allocate(static_cast<std::size_t>(size));
-  return {.bytes = bytes.first(file->Read(0, bytes, stop)), .skip = {}};
+  if (file->Read(0, bytes, stop) < bytes.size()) return {.bytes = {}, .skip = Skip::kTruncated};
+  return {.bytes = bytes, .skip = {}};
 }
 
 }  // namespace fastclip

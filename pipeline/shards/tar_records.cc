@@ -331,6 +331,7 @@ std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wante
       Take(name->field, data, cut, wanted.formats, parts);
     });
     const bool short_read = fetched.SizeOf(i) > bytes.size();
+    parts.cut |= short_read && fetched.shortened;
     const bool at_cut = short_read || key.empty() || (fetched.last_at_cut && i + 1 == count);
     if (AddRecord(index, key, parts, at_cut, wanted, paths, builder)) ++of_several_lines;
   }

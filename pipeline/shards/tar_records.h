@@ -35,7 +35,8 @@ struct FetchedRecords {
   std::span<const std::uint32_t> starts;
   std::span<const std::uint32_t> checksums;  // empty: not checked
   SampleIndex first{};
-  bool last_at_cut = false;
+  bool last_at_cut = false;  ///< the shard was truncated in the last record when it was indexed
+  bool shortened = false;    ///< it is shorter than when it was indexed
 
   /// The size of a record in the shard.
   std::size_t SizeOf(std::size_t record) const;
@@ -45,8 +46,9 @@ struct FetchedRecords {
 
 /// Adds the records; the result does not depend on how many are fetched together. If only one is
 /// fetched, `stored` gets its unchanged members. Records that do not match their checksum are
-/// Skip::kChanged; a record that lacks something has a Skip, kTruncated if it is cut off. Returns
-/// how many have a .txt of several lines as caption.
+/// Skip::kChanged; a record that lacks something has a Skip, kTruncated if it is cut off. In a
+/// shortened shard a record is kTruncated even if only a member is cut off that it can do without:
+/// it would be another one than before. Returns how many have a .txt of several lines as caption.
 std::int64_t AddRecords(const FetchedRecords& fetched, const WantedFields& wanted,
                         BlockBuilder& builder, StoredRecord* stored = nullptr);
 

@@ -161,8 +161,10 @@ void TarSource::AddFromShard(std::size_t shard, std::int64_t place, std::int64_t
         .starts = std::span(starts).subspan(first, records + 1),
         .checksums = {},
         .first = SampleIndex{index + i},
-        .last_at_cut = files_.manifest.entries()[shard].cut &&
-                       place + j == first_index_[shard + 1] - first_index_[shard]};
+        .last_at_cut =
+            sidecar->facts().cut && place + j == first_index_[shard + 1] - first_index_[shard],
+        .shortened =
+            at(i) + static_cast<std::int64_t>(got) < std::min(at(j), sidecar->facts().stamp.size)};
     if (verify_) fetched.checksums = std::span(checksums).subspan(first, records);
     if (const std::int64_t found = AddRecords(fetched, wanted_, builder, stored); found > 0) {
       several_lines_.fetch_add(found, std::memory_order_relaxed);

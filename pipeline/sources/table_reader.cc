@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pipeline/base/ascii.h"
+#include "pipeline/base/printable.h"
 
 namespace fastclip {
 namespace {
@@ -25,7 +26,7 @@ std::optional<char> NamedSeparator(std::string_view line) {
 
 TableReader::TableReader(const RandomAccessFile& file, TableFormat format, const TableWants& wants,
                          OnBytes on_bytes)
-    : file_(file), on_bytes_(std::move(on_bytes)), scanner_(kSeparators) {
+    : file_(file), end_(file.Stamp().size), on_bytes_(std::move(on_bytes)), scanner_(kSeparators) {
   layout_.format = format;
   Fill();
   RefuseOtherFiles();
@@ -41,13 +42,14 @@ TableReader::TableReader(const RandomAccessFile& file, TableFormat format, const
   }
 }
 
-TableReader::TableReader(const RandomAccessFile& file, TableLayout layout, std::int64_t offset,
+TableReader::TableReader(const RandomAccessFile& file, TableLayout layout, ByteRange rows,
                          std::stop_token stop)
     : file_(file),
+      end_(rows.end),
       layout_(std::move(layout)),
       stop_(std::move(stop)),
       scanner_(std::string_view(&layout_.separator, 1)),
-      offset_(offset) {}
+      offset_(rows.begin) {}
 
 void TableReader::RefuseOtherFiles() const {
   const std::string_view text = buffer_;
@@ -88,7 +90,7 @@ void TableReader::ReadFirstLine(const TableWants& wants) {
 void TableReader::LookAtFirstRows(const TableWants& wants) {
   constexpr int kRows = 100;
   constexpr std::int64_t kBytes = 1 << 20;
-  TableReader rows(file_, layout_, offset_, {});
+  TableReader rows(file_, layout_, {offset_, end_}, {});
   JsonRowNames names(layout_);
   for (int i = 0; i < kRows && rows.offset_ - offset_ < kBytes && rows.NextLine(); ++i)
     names.Add(rows.line_);
@@ -101,13 +103,20 @@ bool TableReader::Fill() {
   buffer_.erase(0, begin_);
   begin_ = 0;
   const std::size_t before = buffer_.size();
-  buffer_.resize(before + fetch_);
+  const std::int64_t at = offset_ + std::ssize(buffer_);
+  if (at >= end_) return false;
+  const auto most = static_cast<std::size_t>(std::min<std::int64_t>(fetch_, end_ - at));
+  buffer_.resize(before + most);
   const auto fresh = std::as_writable_bytes(std::span(buffer_)).subspan(before);
-  const std::size_t got = file_.Read(offset_ + static_cast<std::int64_t>(before), fresh, stop_);
-  buffer_.resize(before + got);
+  if (const std::size_t got = file_.Read(at, fresh, stop_); got < most) {
+    throw std::runtime_error(
+        fmt::format("{}: truncated while it was being read: it ends at byte {}, but had {}; "
+                    "restore the file",
+                    file_.name(), at + static_cast<std::int64_t>(got), Counted(end_, "byte")));
+  }
   fetch_ = std::min(2 * fetch_, kMaxFetch);
-  if (on_bytes_) on_bytes_(fresh.first(got));
-  return got > 0;
+  if (on_bytes_) on_bytes_(fresh);
+  return true;
 }
 
 /// The place of the row's line break at or behind `from`, or buffer_.size() if it is not there yet.

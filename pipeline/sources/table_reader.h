@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "pipeline/base/byte_range.h"
 #include "pipeline/base/separated_text.h"
 #include "pipeline/files/random_access_file.h"
 #include "pipeline/sources/table_layout.h"
@@ -19,21 +20,22 @@ namespace fastclip {
 /// Reads the rows of a table in order, without blank lines. The first line of a .tsv or .csv has
 /// the column names (LayoutOf selects columns); rows and fields are those of pandas.read_csv
 /// (separated_text.h). A first line "sep=;", as Excel writes it, sets the separator. A .jsonl has
-/// one object per line, with the same names. The file must outlive it.
+/// one object per line, with the same names. The file must outlive it; if it becomes shorter while
+/// it is read, reading throws std::runtime_error, since the last row would be truncated.
 class TableReader {
  public:
   /// Maximum bytes of a row.
   static constexpr std::size_t kMaxRow = 16 << 20;
   using OnBytes = std::function<void(std::span<const std::byte>)>;
 
-  /// Starts at the beginning; reads the first line, or the first rows of a .jsonl. `on_bytes`, if
-  /// given, gets every byte of the file once, in order. Throws std::runtime_error, with the
-  /// existing names, if a needed column is missing or no row has a needed field, and if the file is
-  /// not byte text (UTF-16, or zeros in the first line).
+  /// Starts at the beginning; reads the first line, or the first rows of a .jsonl. The file ends
+  /// where it ends now. `on_bytes`, if given, gets every byte of it once, in order. Throws
+  /// std::runtime_error, with the existing names, if a needed column is missing or no row has a
+  /// needed field, and if the file is not byte text (UTF-16, or zeros in the first line).
   TableReader(const RandomAccessFile& file, TableFormat format, const TableWants& wants = {},
               OnBytes on_bytes = {});
-  /// Starts at the row that begins at `offset`.
-  TableReader(const RandomAccessFile& file, TableLayout layout, std::int64_t offset,
+  /// Reads the rows in [rows.begin, rows.end), which must begin with a row and end with one.
+  TableReader(const RandomAccessFile& file, TableLayout layout, ByteRange rows,
               std::stop_token stop);
 
   const TableLayout& layout() const { return layout_; }
@@ -58,6 +60,7 @@ class TableReader {
   void LookAtFirstRows(const TableWants& wants);
 
   const RandomAccessFile& file_;
+  const std::int64_t end_;  // no byte at or behind it is read
   TableLayout layout_;
   const OnBytes on_bytes_;
   const std::stop_token stop_;

@@ -96,29 +96,38 @@ std::unique_ptr<TableSource> TableSource::Open(const std::string& part, const st
   IndexedFiles files = IndexFiles(part, {path}, KindOf(options.table), options, walk);
   const auto file = OpenFile(path);
   if (file == nullptr) throw std::runtime_error(path + ": removed while it was being opened");
-  const auto text = IsGzipName(path) ? inflated->Of(*file) : file;
-  TableLayout layout = TableReader(*text, TableFormatOf(path).value(), wants).layout();
+  Text text{.file = file, .copied = {}};
+  if (IsGzipName(path)) text = {.file = inflated->Of(*file), .copied = file->Stamp()};
+  TableLayout layout = TableReader(*text.file, TableFormatOf(path).value(), wants).layout();
   layout.class_names = options.class_names;
   return std::unique_ptr<TableSource>(
       new TableSource(std::move(files), text, std::move(layout), options));
 }
 
-TableSource::TableSource(IndexedFiles files, std::shared_ptr<const RandomAccessFile> text,
-                         TableLayout layout, const SourceOptions& options)
+TableSource::TableSource(IndexedFiles files, Text text, TableLayout layout,
+                         const SourceOptions& options)
     : files_(std::move(files)),
       max_record_bytes_(options.max_record_bytes),
       text_(std::move(text)),
       layout_(std::move(layout)),
       places_(files_, /*checksums=*/false) {}
 
-/// Reads on from a row.
 TableReader TableSource::ReaderAt(std::int64_t row, std::stop_token stop) const {
-  const std::shared_ptr<const Sidecar> sidecar = places_.Open(0);
+  const FileStamp stamp = text_.copied ? *text_.copied : text_.file->Stamp();
+  const std::shared_ptr<const Sidecar> sidecar = places_.Open(0, stamp);
   if (sidecar == nullptr) throw std::runtime_error(path() + ": removed since it was opened");
-  std::int64_t place = 0;
-  sidecar->ReadPlaces(row / kRowsApart * static_cast<std::int64_t>(sizeof(place)),
-                      std::as_writable_bytes(std::span(&place, 1)));
-  TableReader reader(*text_, layout_, place, std::move(stop));
+  if (sidecar->facts().stamp != stamp) {
+    throw std::runtime_error(
+        path() + ": replaced while it was being read; restart when the new file is complete");
+  }
+  const auto place = [&](std::int64_t number) {
+    std::int64_t at = 0;
+    sidecar->ReadPlaces(number * static_cast<std::int64_t>(sizeof(at)),
+                        std::as_writable_bytes(std::span(&at, 1)));
+    return at;
+  };
+  const ByteRange rows{place(row / kRowsApart), place((size() + kRowsApart - 1) / kRowsApart)};
+  TableReader reader(*text_.file, layout_, rows, std::move(stop));
   for (std::int64_t i = 0; i < row % kRowsApart; ++i) reader.Skip();
   return reader;
 }

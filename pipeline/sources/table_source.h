@@ -20,7 +20,9 @@ namespace fastclip {
 /// Paths are relative to the table's folder. No list of them is kept: the table's sidecar has the
 /// byte of every 64th row; a .gz is read from a decompressed copy. A missing image is
 /// Skip::kMissing, an invalid row kBadRow, one without a path kNoImage; all keep their index. The
-/// key is the path in the table.
+/// key is the path in the table. A table that changes while it is open is compared with its index
+/// at the next Read(), which throws std::runtime_error if its bytes are others; the copy of a .gz
+/// stays as it was.
 class TableSource final : public RecordSource {
  public:
   /// Opens the table `path`, which is `part` of a list, with its index.
@@ -47,13 +49,20 @@ class TableSource final : public RecordSource {
   std::optional<std::string> FindMissingImages() const;
 
  private:
-  TableSource(IndexedFiles files, std::shared_ptr<const RandomAccessFile> text, TableLayout layout,
-              const SourceOptions& options);
+  /// The open table.
+  struct Text {
+    std::shared_ptr<const RandomAccessFile> file;  ///< of a .gz: its decompressed copy
+    std::optional<FileStamp> copied;               ///< of a .gz: its stamp when it was decompressed
+  };
+
+  TableSource(IndexedFiles files, Text text, TableLayout layout, const SourceOptions& options);
 
   const std::string& path() const { return files_.paths.front(); }
   const ManifestEntry& entry() const { return files_.manifest.entries().front(); }
+  /// A reader whose next row is `row`. Throws std::runtime_error if the table has other bytes than
+  /// when it was indexed.
   TableReader ReaderAt(std::int64_t row, std::stop_token stop) const;
-  /// The next row; throws if the table was truncated.
+  /// The next row; throws if there is none.
   TableRow NextOf(TableReader& reader) const;
   std::string PathOf(const TableRow& row) const;
   void AddRecord(SampleIndex index, const TableRow& row, const std::stop_token& stop,
@@ -61,7 +70,7 @@ class TableSource final : public RecordSource {
 
   const IndexedFiles files_;
   const std::int64_t max_record_bytes_;
-  const std::shared_ptr<const RandomAccessFile> text_;
+  const Text text_;
   const TableLayout layout_;
   const RecordPlaces places_;  // of files_
 };

@@ -26,7 +26,7 @@ void ReadTwice(const RandomAccessFile& file, TableFormat format, const TableWant
       const std::int64_t at = reader.offset();
       const auto row = reader.Next();
       if (!row) break;
-      TableReader again(file, reader.layout(), at, {});
+      TableReader again(file, reader.layout(), {at, file.Stamp().size}, {});
       const auto same = again.Next();
       if (!same || !Same(*same, *row) || again.offset() != reader.offset()) __builtin_trap();
     }

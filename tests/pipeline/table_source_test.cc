@@ -115,6 +115,19 @@ TEST_F(TableTest, HashesItsBytesAndFollowsThem) {
   EXPECT_EQ(after.source->Read(SampleIndex{0}, 1, {}).records[0].captions[0].text, "two, longer");
 }
 
+TEST_F(TableTest, IsComparedWithAManifestThatIsTrustedWhenItIsFirstRead) {
+  SourceOptions trusting;
+  trusting.trust_manifest = true;
+  WriteFile(folder_ / "t.tsv", "path\ttext\nimg/a.jpg\tone\n");
+  const std::uint64_t hash = OpenSource(folder_ / "t.tsv")->hash();
+  EXPECT_EQ(OpenSource(folder_ / "t.tsv", trusting)->hash(), hash);
+  WriteFile(folder_ / "t.tsv", "path\ttext\nimg/a.jpg\ttwo, longer\n");
+  EXPECT_NE(ErrorOf([&] {
+              ReadAll(*OpenSource(folder_ / "t.tsv", trusting));
+            }).find("t.tsv: changed since it was indexed (still 1 record, but different ones)"),
+            std::string::npos);
+}
+
 TEST_F(TableTest, IsIndexedAgainWhereItsManifestIsDamaged) {
   WriteFile(folder_ / "t.tsv", "path\ttext\nimg/a.jpg\tone\nimg/b.png\ttwo\n");
   const PartInfo good = OpenSourceWithInfo(folder_ / "t.tsv").parts[0];

@@ -21,5 +21,6 @@ rows = [line for line in questions.read_text().splitlines() if line.startswith("
 assert len(rows) == 20, len(rows)
 for row in rows:
     for target, words in re.findall(r"\]\(([^)]+)\)(?: \"([^\"]+)\")?", row):
-        assert not words or words in (questions.parent / target).read_text(), f"{target} does not say: {words}"
+        assert words, f"{questions}: no quoted words behind {target}"
+        assert words in (questions.parent / target).read_text(), f"{target} does not say: {words}"
 print(len(pages), "pages,", links, "links")

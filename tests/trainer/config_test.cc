@@ -288,6 +288,38 @@ TEST_F(ConfigFile, AResumeOnAnotherDeviceIsAChangeOfRounding) {
   EXPECT_TRUE(ChangedKeys(values("cuda"), values("cuda")).empty());
 }
 
+TEST_F(ConfigFile, ARankIsPinnedToTheCoresNearItsGpuUnlessTheKeyForbidsIt) {
+  const std::string path = Write(kMode), off = "train.pin_to_gpu_node=false";
+  int asked = 0;
+  const HostOfRun host{.ranks = 4,
+                       .choose_device =
+                           [] {
+                             return DeviceChoice{"cuda", "of this test"};
+                           },
+                       .cores_near_gpu =
+                           [&] {
+                             ++asked;
+                             return HostCores{.cores = 12, .ranks = 2, .pinned = {4, 5, 6}};
+                           }};
+  const LoadedConfig near(path, {}, host);
+  EXPECT_EQ(near.cores().pinned, (std::vector<int>{4, 5, 6}));
+  EXPECT_EQ(near->pipeline.threads, 12 / 2 - 2) << "the cores near the GPU are shared, not all";
+  EXPECT_TRUE(KeysWithoutEffect(*near).empty());
+  EXPECT_EQ(asked, 1);
+
+  const LoadedConfig anywhere(path, {off}, host);
+  EXPECT_TRUE(anywhere.cores().pinned.empty());
+  EXPECT_EQ(anywhere.cores().cores, UsableCores());
+  EXPECT_EQ(anywhere.cores().ranks, 4);
+  const LoadedConfig on_cpu(path, {"train.device=cpu"}, host);
+  EXPECT_TRUE(on_cpu.cores().pinned.empty());
+  EXPECT_EQ(on_cpu.cores().ranks, 4);
+  EXPECT_EQ(asked, 1) << "nobody else needs to know";
+  EXPECT_EQ(
+      KeysWithoutEffect(*LoadedConfig(path, {off, "train.device=cpu"})),
+      std::vector<std::string>{"train.pin_to_gpu_node has no effect with train.device = cpu"});
+}
+
 TEST_F(ConfigFile, ThreadsThatAreNotGivenComeFromTheCores) {
   const std::string path = Write(kMode);
   const LoadedConfig config(path, {"train.threads=3", "pipeline.threads=5"}, {.ranks = 2});

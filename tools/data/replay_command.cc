@@ -45,6 +45,12 @@ struct ReplayOptions {
   bool of_run = false;
 };
 
+/// Whether `path` is a config file or a run folder.
+bool IsConfigOrRun(const std::string& path) {
+  std::error_code none;
+  return path.ends_with(".toml") || std::filesystem::is_regular_file(path + "/config.toml", none);
+}
+
 /// Refuses options whose values come from the run's config.
 void RefuseKeysOfTheRun(const CLI::App& app) {
   static constexpr std::array<std::string_view, 8> kFree = {
@@ -194,27 +200,18 @@ ReplaySetup SetupOf(ReplayOptions& o) {
   }
 }
 
-ReplaySetup Setup(ReplayOptions& o) {
+ReplaySetup Setup(ReplayOptions& o, OpenRun* open_run) {
   if (!o.of_run) return SetupOf(o);
-#ifdef FASTCLIP_HAS_TORCH
-  return SetupOfRun(o.list, o.source.verify_checksums);
-#else
+  if (open_run != nullptr) return open_run(o.list, o.source.verify_checksums);
   throw UsageError(o.list + ": this binary was built without LibTorch and cannot read configs");
-#endif
 }
 
 }  // namespace
 
-bool IsConfigOrRun(const std::string& path) {
-  std::error_code none;
-  return path.ends_with(".toml") || std::filesystem::is_regular_file(path + "/config.toml", none);
-}
-
-/// `fastclip shards replay`: the hashes of an epoch's global batches, one line each.
-int RunReplay(int argc, const char* const* argv) {
+int ReplayEpoch(int argc, const char* const* argv, OpenRun* open_run) {
   ReplayOptions o;
   if (!Parse(argc, argv, o)) return 0;
-  ReplaySetup setup = Setup(o);
+  ReplaySetup setup = Setup(o, open_run);
   setup.loader.threads = o.threads;
   try {
     setup.plan.EvenLanes(o.world);

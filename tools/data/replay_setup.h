@@ -19,10 +19,12 @@ struct ReplaySetup {
   std::int64_t epochs = 0;  ///< of the run; 0: unknown
 };
 
-/// Whether `path` is a config file or a run folder.
-bool IsConfigOrRun(const std::string& path);
-/// The setup that the run trains with (train/replay_of_run.cc, only in a build with LibTorch).
-/// `verify`: compare its records with their checksums. Throws as a start of the run does.
-ReplaySetup SetupOfRun(const std::string& path, bool verify);
+/// The setup that a run trains with, given its config file or run folder. `verify`: compare its
+/// records with their checksums. Throws as a start of the run does.
+using OpenRun = ReplaySetup(const std::string& path, bool verify);
+
+/// `fastclip shards replay`: the hashes of an epoch's global batches, one line each. `open_run` is
+/// null in a build without LibTorch, which reads no configs.
+int ReplayEpoch(int argc, const char* const* argv, OpenRun* open_run);
 
 }  // namespace fastclip

@@ -8,17 +8,12 @@
 #include "pipeline/sources/record_keys.h"
 #include "pipeline/sources/record_sample.h"
 #include "tools/cli/cli.h"
-#include "tools/cli/command.h"
 #include "tools/cli/progress_line.h"
 #include "tools/cli/tell.h"
 #include "tools/data/source_report.h"
 
 namespace fastclip {
 
-// Each is defined in the file of its name.
-int RunConvert(int argc, const char* const* argv);
-int RunLint(int argc, const char* const* argv);
-int RunReplay(int argc, const char* const* argv);
 namespace {
 
 /// What index and info are told.
@@ -59,6 +54,9 @@ void IndexKeys(const std::string& list, const std::string& field, const SourceOp
        causes.empty() ? "" : " (" + causes + ")");
 }
 
+}  // namespace
+
+/// `fastclip shards index`.
 int RunIndex(int argc, const char* const* argv) {
   CLI::App app(
       "Creates or updates the index of a list of shards or tables.\n"
@@ -88,6 +86,7 @@ int RunIndex(int argc, const char* const* argv) {
   return 0;
 }
 
+/// `fastclip shards info`.
 int RunInfo(int argc, const char* const* argv) {
   CLI::App app(
       "Shows what a list contains, and warnings about it: files, records, images with captions or\n"
@@ -102,22 +101,6 @@ int RunInfo(int argc, const char* const* argv) {
   const OpenedSource opened = OpenList(options);
   PrintSource(opened, options.json, SampleRecords(*opened.source));
   return 0;
-}
-
-const Command kVerbs[] = {
-    {"convert", "pack a table of images and captions into shards", RunConvert},
-    {"index", "create or update the index of a list", RunIndex},
-    {"info", "show what a list contains, and warnings about it", RunInfo},
-    {"lint", "decode every record and list the bad ones", RunLint},
-    {"replay", "print hashes of the global batches of an epoch", RunReplay},
-};
-
-}  // namespace
-
-/// `fastclip shards VERB …`.
-int RunShards(int argc, const char* const* argv) {
-  return RunVerb("shards", kVerbs, "Converts, indexes, describes and checks tar shards.",
-                 "fastclip shards info 'build/quickstart/train/*.tar'", argc, argv);
 }
 
 }  // namespace fastclip

@@ -9,6 +9,7 @@
 
 namespace fastclip {
 
+/// Is an OpenRun.
 ReplaySetup SetupOfRun(const std::string& path, bool verify) {
   const LoadedConfig config(path, {});
   RunShape shape(config);

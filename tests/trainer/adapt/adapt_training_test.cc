@@ -1,8 +1,11 @@
+#include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "tests/trainer/training_fixture.h"
 #include "trainer/adapters/adapter_file.h"
 #include "trainer/adapters/column_sites.h"
+#include "trainer/state/safetensors.h"
 
 // `fastclip adapt` as a user runs it.
 
@@ -151,6 +154,20 @@ TEST_F(Adapting, ColumnsOfExcludedAdaptersAreLeftToThem) {
   std::filesystem::copy(folder_ / "other/checkpoints/step_12/model.safetensors", base(),
                         std::filesystem::copy_options::overwrite_existing);
   ExpectError(Adapt("x", {exclude}, recipe), "other weights");
+}
+
+TEST_F(Adapting, TheTemperatureTrainsUnlessTheKeyKeepsIt) {
+  const auto scale_of = [](const NamedTensors& tensors) {
+    const auto found = std::ranges::find(tensors, "logit_scale", &NamedTensors::value_type::first);
+    return found == tensors.end() ? std::nan("") : found->second.item<double>();
+  };
+  const double before = scale_of(ReadSafetensors(base()).tensors);
+  const auto after = [&](const std::string& flag) {
+    EXPECT_EQ(Run(Adapt(flag, {"train.epochs=1", "adapt.logit_scale=" + flag})), 0) << errors_;
+    return scale_of(ReadAdapter(folder_ / (flag + "/checkpoints/step_12")).tensors);
+  };
+  EXPECT_EQ(after("false"), before);
+  EXPECT_GT(std::abs(after("true") - before), 1e-6);
 }
 
 TEST_F(Adapting, ADryRunNamesSitesAndParameters) {
