@@ -108,7 +108,7 @@ void Trainer::TryStep(Batch batch, const std::function<bool()>& wants_talk) {
   try {
     return EnqueueStep(std::move(batch), wants_talk);
   } catch (const c10::OutOfMemoryError& error) {
-    cause = error.what_without_backtrace();  // what the step held is free from here on
+    cause = CauseOf(error);  // what the step held is free from here on
   }
   const at::Device device = Target().device;
   const RankMemory memory = MemoryOf(*config_, shape_.model, model(), *learner_->optimizer,
@@ -118,10 +118,8 @@ void Trainer::TryStep(Batch batch, const std::function<bool()>& wants_talk) {
       device.is_cuda() ? static_cast<double>(
                              AskGpuDriver().gpus.at(static_cast<std::size_t>(device.index())).bytes)
                        : 0;
-  const std::string text =
-      fmt::format("out of memory in step {}: {}. {}{}", step_ + 1,
-                  cause.substr(0, cause.find(". ")), AdviseOnMemory(memory, rows, bytes),
-                  config_->train.cuda_graphs ? ". train.cuda_graphs = false needs less" : "");
+  const std::string text = fmt::format("out of memory in step {}: {}. {}", step_ + 1, cause,
+                                       AdviseOnMemory(memory, rows, bytes));
   if (comm_.world_size() > 1 || learner_->step.writing()) {
     throw std::runtime_error(fmt::format("{}. Last good checkpoint: {}", text, LastCheckpoint()));
   }
