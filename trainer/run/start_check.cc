@@ -7,14 +7,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
 #include <stdexcept>
+#include <string_view>
 
 #include "pipeline/base/printable.h"
 #include "pipeline/files/file.h"
+#include "trainer/config/config_changes.h"
+#include "trainer/config/idle_keys.h"
+#include "trainer/objective/sample_table.h"
 #include "trainer/state/adapter_tensors.h"
 #include "trainer/state/checkpoint.h"
 
@@ -23,12 +28,52 @@ namespace {
 
 namespace fs = std::filesystem;
 
+struct GpuSetting {
+  std::string_view key, value;  // as in a config
+  bool proved;
+};
+// What only a GPU can prove. Where tools/gpu_check.sh passes on one, its end names the settings to
+// mark here.
+constexpr std::array kGpuSettings = {
+    GpuSetting{"train.attention", "\"flash\"", false},
+    GpuSetting{"train.attention", "\"mem_efficient\"", false},
+    GpuSetting{"train.attention", "\"cudnn\"", false},
+    GpuSetting{"train.attention", "\"math\"", false},
+    GpuSetting{"train.cuda_graphs", "true", false},
+};
+
 /// The folder, or its nearest existing parent.
 fs::path ExistingFolder(const std::string& folder) {
   std::error_code absent;
   fs::path place = fs::absolute(folder).lexically_normal();
   while (!fs::exists(place, absent) && place.has_relative_path()) place = place.parent_path();
   return place;
+}
+
+/// Settings that are rarely meant.
+std::vector<std::string> SettingWarnings(const TrainConfig& config) {
+  std::vector<std::string> lines;
+  if (config.train.device == "cpu" && PrecisionOf(config.train.precision).scales_gradients) {
+    lines.push_back(fmt::format(
+        "train.precision = {}: float16 is many times slower than float32 on a CPU; use amp_bf16 or "
+        "fp32",
+        config.train.precision));
+  }
+  if (config.objective.name == "siglip" && config.temperature.init == TemperatureOptions().init &&
+      config.model.pretrained.empty() && config.train.init.empty()) {
+    lines.emplace_back("objective siglip is usually started with temperature.init = 0.1");
+  }
+  return lines;
+}
+
+/// Of the ranks of this host, if they outnumber its cores; or "".
+std::string CrowdedRanks(const LoadedConfig& config) {
+  const HostCores& host = config.cores();
+  if (config->train.device != "cpu" || host.ranks <= host.cores) return "";
+  return fmt::format("{} share {} of this host, so a step takes longer than with {}; use {}",
+                     Counted(host.ranks, "rank"), Counted(host.cores, "core"),
+                     Counted(host.cores, "rank"),
+                     host.cores == 1 ? "one rank" : fmt::format("at most {}", host.cores));
 }
 
 }  // namespace
@@ -59,40 +104,48 @@ void CheckFit(const StartWeights& start, const ModelConfig& model) {
       start.file()->shapes(), start.file()->path());
 }
 
-std::vector<std::string> SettingWarnings(const TrainConfig& config) {
-  std::vector<std::string> lines;
-  if (config.train.device == "cpu" && PrecisionOf(config.train.precision).scales_gradients) {
-    lines.push_back(fmt::format(
-        "train.precision = {}: float16 is many times slower than float32 on a CPU; use amp_bf16 or "
-        "fp32",
-        config.train.precision));
-  }
-  if (config.objective.name == "siglip" && config.temperature.init == TemperatureOptions().init &&
-      config.model.pretrained.empty() && config.train.init.empty()) {
-    lines.emplace_back("objective siglip is usually started with temperature.init = 0.1");
-  }
-  return lines;
+void CheckRecordable(const LoadedConfig& config, int ranks, bool on_gpu) {
+  if (!config->train.cuda_graphs || !on_gpu || ranks == 1) return;
+  throw config.table().Error(
+      "train.cuda_graphs",
+      fmt::format("steps of one rank can be recorded, but this run has {}, which exchange features "
+                  "and gradients in each step; set train.cuda_graphs = false",
+                  Counted(ranks, "rank")));
 }
 
-std::vector<std::string> UnprovedKeys(const TrainConfig& config) {
+void CheckRecordedState(const LoadedConfig& config, const OrderPlan& plan, bool on_gpu) {
+  if (!config->train.cuda_graphs || !on_gpu) return;
+  const double bytes =
+      StateBytes(*MakeObjective(ObjectiveOf(*config)), plan, PrecisionOf(config->train.precision));
+  if (SampleTable::BelongsOnDevice(config->train.state, bytes)) return;
+  throw config.table().Error(
+      "train.cuda_graphs",
+      fmt::format("needs the state in GPU memory, but train.state = \"{}\" keeps one of {} in host "
+                  "memory; set train.state = \"device\", or train.cuda_graphs = false",
+                  config->train.state, DescribeBytes(bytes)));
+}
+
+std::vector<std::string> UnprovedKeys(const TrainConfig& config, bool on_gpu) {
   std::vector<std::string> lines;
-  if (config.train.device != "cuda") return lines;
-  const auto unproved = [&](const char* key, const std::string& value) {
+  if (!on_gpu) return lines;
+  const ConfigValues values = ValuesOf(config);
+  for (const auto& [key, value, proved] : kGpuSettings) {
+    if (proved || values.at(std::string(key)) != value) continue;
     lines.push_back(fmt::format("{} = {} is not yet proved on a GPU", key, value));
-  };
-  const std::string& attention = config.train.kernels.attention;
-  if (attention != "auto") unproved("train.attention", attention);
-  if (config.train.cuda_graphs) unproved("train.cuda_graphs", "true");
+  }
   return lines;
 }
 
-std::string CrowdedRanks(const LoadedConfig& config) {
-  const HostCores& host = config.cores();
-  if (config->train.device != "cpu" || host.ranks <= host.cores) return "";
-  return fmt::format("{} share {} of this host, so a step takes longer than with {}; use {}",
-                     Counted(host.ranks, "rank"), Counted(host.cores, "core"),
-                     Counted(host.cores, "rank"),
-                     host.cores == 1 ? "one rank" : fmt::format("at most {}", host.cores));
+std::vector<Remark> RemarksOn(const LoadedConfig& config, bool on_gpu) {
+  std::vector<Remark> remarks;
+  const auto add = [&](const char* kind, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) remarks.push_back({kind, line});
+  };
+  add("note", KeysWithoutEffect(*config));
+  add("warning", SettingWarnings(*config));
+  add("note", UnprovedKeys(*config, on_gpu));
+  if (const std::string crowded = CrowdedRanks(config); !crowded.empty()) add("warning", {crowded});
+  return remarks;
 }
 
 std::string DescribeLoad(double load, std::int64_t cores) {

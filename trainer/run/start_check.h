@@ -25,14 +25,22 @@ void RefuseTakenFolder(const TrainConfig& config);
 /// shapes.
 void CheckFit(const StartWeights& start, const ModelConfig& model);
 
-/// Warnings about settings that are rarely meant.
-std::vector<std::string> SettingWarnings(const TrainConfig& config);
+/// Refuses train.cuda_graphs on a GPU for several ranks. Throws ConfigError.
+void CheckRecordable(const LoadedConfig& config, int ranks, bool on_gpu);
+/// Refuses it for per-sample state that train.state leaves in host memory. Throws ConfigError.
+void CheckRecordedState(const LoadedConfig& config, const OrderPlan& plan, bool on_gpu);
 
-/// Settings of a GPU run that no GPU has shown to work yet: "train.attention = cudnn is not …".
-std::vector<std::string> UnprovedKeys(const TrainConfig& config);
+/// Settings of a GPU run with which tools/gpu_check.sh has not yet passed on a GPU:
+/// "train.cuda_graphs = true is not …".
+std::vector<std::string> UnprovedKeys(const TrainConfig& config, bool on_gpu);
 
-/// A warning if the ranks of this host outnumber its cores, or "".
-std::string CrowdedRanks(const LoadedConfig& config);
+struct Remark {
+  const char* kind;  ///< "note" or "warning"
+  std::string text;
+};
+/// What there is to say about settings: keys without effect, UnprovedKeys(), settings that are
+/// rarely meant, and ranks that outnumber the cores of this host.
+std::vector<Remark> RemarksOn(const LoadedConfig& config, bool on_gpu);
 
 /// What a load (waiting and running threads, mean of a minute) means for training on the CPU of a
 /// host with `cores`; "" unless it is more than two a core.
