@@ -287,8 +287,9 @@ class PlannedRun {
                DescribeEvery(config_->checkpoint.every_epochs, config_->checkpoint.every_steps),
                config_->checkpoint.keep,
                DescribeBytes(checkpoint * static_cast<double>(config_->checkpoint.keep)));
-    const std::string space = CheckSpace(SpaceOf(*config_, checkpoint), config_->run);
-    if (!space.empty()) Warn({space});
+    const CheckpointSpace space = SpaceOf(*config_, checkpoint);
+    CheckSpace(space, config_->run);
+    if (const auto little = SpaceWarning(space, config_->run); !little.empty()) Warn({little});
     if (found_) return DescribeTheResume();
     lines_.Add("run folder", "{}{}{}", config_->run,
                std::filesystem::exists(config_->run) ? "" : " (not created)",

@@ -45,7 +45,7 @@ constexpr std::array kGpuSettings = {
 /// The folder, or its nearest existing parent.
 fs::path ExistingFolder(const std::string& folder) {
   std::error_code absent;
-  fs::path place = fs::absolute(folder).lexically_normal();
+  fs::path place = fs::absolute(folder, absent).lexically_normal();
   while (!fs::exists(place, absent) && place.has_relative_path()) place = place.parent_path();
   return place;
 }
@@ -257,21 +257,23 @@ std::string DescribeSavedCopy(const TrainConfig& config, double checkpoint_bytes
       DescribeBytes(checkpoint_bytes));
 }
 
-std::string CheckSpace(const CheckpointSpace& space, const std::string& folder) {
+void CheckSpace(const CheckpointSpace& space, const std::string& folder) {
+  if (space.free_bytes >= space.checkpoint_bytes) return;
+  throw std::runtime_error(fmt::format(
+      "the disk of {} has {} free, but a checkpoint needs {}; free disk space, or use another "
+      "run=FOLDER",
+      folder, DescribeBytes(space.free_bytes), DescribeBytes(space.checkpoint_bytes)));
+}
+
+std::string SpaceWarning(const CheckpointSpace& space, const std::string& folder) {
   const auto missing = std::max<std::int64_t>(space.keep + 1 - space.present, 1);
   const double needed = space.checkpoint_bytes * static_cast<double>(missing);
-  if (space.free_bytes >= needed) return "";
-  const std::string has =
-      fmt::format("the disk of {} has {} free", folder, DescribeBytes(space.free_bytes));
-  if (space.free_bytes < space.checkpoint_bytes) {
-    throw std::runtime_error(
-        fmt::format("{}, but a checkpoint needs {}; free disk space, or use another run=FOLDER",
-                    has, DescribeBytes(space.checkpoint_bytes)));
-  }
+  if (space.free_bytes >= needed || space.free_bytes < space.checkpoint_bytes) return "";
   return fmt::format(
-      "{}, but the next {} need {} (checkpoint.keep = {}, plus one while it is written); free disk "
-      "space, or lower checkpoint.keep",
-      has, Counted(missing, "checkpoint"), DescribeBytes(needed), space.keep);
+      "the disk of {} has {} free, but the next {} need {} (checkpoint.keep = {}, plus one while "
+      "it is written); free disk space, or lower checkpoint.keep",
+      folder, DescribeBytes(space.free_bytes), Counted(missing, "checkpoint"),
+      DescribeBytes(needed), space.keep);
 }
 
 CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes) {
@@ -283,10 +285,10 @@ CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes) {
   }
   space.free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
   std::error_code absent;
-  for (const fs::directory_entry& entry :
-       fs::directory_iterator(fs::path(config.run) / "checkpoints", absent)) {
-    space.present +=
-        entry.path().filename().string().starts_with("step_") && !entry.path().has_extension();
+  for (fs::directory_iterator entry(fs::path(config.run) / "checkpoints", absent), end;
+       !absent && entry != end; entry.increment(absent)) {
+    const fs::path& path = entry->path();
+    space.present += path.filename().string().starts_with("step_") && !path.has_extension();
   }
   return space;
 }

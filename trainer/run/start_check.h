@@ -85,9 +85,10 @@ struct CheckpointSpace {
   std::int64_t present = 0;  ///< existing checkpoints, which later ones replace
   double free_bytes = 0;
 };
-/// A warning if the disk will be full before the run ends, or "". Throws std::runtime_error if not
-/// even the next checkpoint fits.
-std::string CheckSpace(const CheckpointSpace& space, const std::string& folder);
+/// Throws std::runtime_error if not even the next checkpoint fits.
+void CheckSpace(const CheckpointSpace& space, const std::string& folder);
+/// A warning if that one fits, but the disk will be full before there are `keep`; or "".
+std::string SpaceWarning(const CheckpointSpace& space, const std::string& folder);
 /// The space at the location of a run folder, which may not exist yet.
 CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes);
 

@@ -194,6 +194,20 @@ CheckpointContent Trainer::ContentNow() const {
   return content;
 }
 
+CheckpointSpace Trainer::Space() const {
+  return SpaceOf(
+      *config_, CheckpointBytes(learner_->model, *learner_->optimizer, *learner_->objective, plan(),
+                                PrecisionOf(config_->train.precision)));
+}
+
+/// Once a start, on rank 0. Whether the next checkpoint fits is checked where it is written.
+void Trainer::SayIfSpaceIsShort() {
+  if (comm_.rank() != 0 || said_short_space_ || step_ == total_steps_) return;
+  const std::string warning = SpaceWarning(Space(), config_->run);
+  said_short_space_ = !warning.empty();
+  if (said_short_space_) console_.Say("warning: " + warning);
+}
+
 /// Saves the state of the last step, after the checkpoint that is being written. A collective.
 void Trainer::Save(CheckpointWriter::How how) {
   using enum CheckpointWriter::How;
@@ -203,6 +217,7 @@ void Trainer::Save(CheckpointWriter::How how) {
   console_.Busy(how == kAtOnce ? fmt::format("saving step {} …", step_)
                                : fmt::format("copying step {} to save it …", step_));
   RefuseBrokenWeights();
+  SayIfSpaceIsShort();
   SyncLogs();
   const bool copied = folder_->checkpoints().Save(MetaNow(), ContentNow(),
                                                   static_cast<int>(config_->checkpoint.keep), how);

@@ -185,15 +185,10 @@ void Trainer::SayWhatWillNotFit() {
     console_.Say("warning: " + line);
   }
   if (const auto few = SubstituteWarning(plan()); !few.empty()) console_.Say("warning: " + few);
-  std::string space;
   Together(comm_, [&] {
-    if (comm_.rank() != 0) return;
-    const double bytes =
-        CheckpointBytes(learner_->model, *learner_->optimizer, *learner_->objective, plan(),
-                        PrecisionOf(config_->train.precision));
-    space = CheckSpace(SpaceOf(*config_, bytes), config_->run);
+    if (comm_.rank() == 0) CheckSpace(Space(), config_->run);
   });
-  if (!space.empty()) console_.Say("warning: " + space);
+  SayIfSpaceIsShort();
 }
 
 void Trainer::SayRanks() {
