@@ -8,8 +8,10 @@
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
+#include <vector>
 
 #include "comm/device_graph.h"
+#include "comm/gpu_memory.h"
 #include "pipeline/files/program_folder.h"
 
 namespace fastclip {
@@ -22,6 +24,8 @@ const CudaLibrary* loaded = nullptr;
 struct KeptWarning final : c10::WarningHandler {
   void process(const c10::Warning& warning) override {
     text = warning.msg().substr(0, warning.msg().find('\n'));
+    // Guesses at causes come first, then what CUDA says.
+    if (const auto error = text.rfind("Error "); error != text.npos) text.erase(0, error);
   }
   std::string text = "no reason was given";
 };
@@ -39,7 +43,8 @@ fs::path LibraryFile() {
   return {};
 }
 
-void* Open(const std::string& asked) {
+/// Throws if the library is not there.
+fs::path RequireLibrary(const std::string& asked) {
   if (ProgramFolder().empty()) {
     throw std::runtime_error(
         fmt::format("{}: cannot find the GPU library next to this program, because /proc is not "
@@ -58,6 +63,17 @@ void* Open(const std::string& asked) {
             : driver.lack + "; on this machine use cpu, or leave it at auto. This program also",
         kCudaLibraryName));
   }
+  return file;
+}
+
+void RefuseLack(const std::string& asked) {
+  const std::string& lack = AskGpuDriver().lack;
+  if (lack.empty()) return;
+  throw std::runtime_error(
+      fmt::format("{}: {}; without a GPU use cpu, or leave it at auto", asked, lack));
+}
+
+void* Open(const fs::path& file, const std::string& asked) {
   if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL)) return handle;
   throw std::runtime_error(fmt::format("{}: {}", asked, ExplainLoadError(dlerror())));
 }
@@ -84,9 +100,14 @@ std::string ExplainLoadError(const std::string& error) {
       kCudaLibraryName, reason, error);
 }
 
+void CheckForCuda(const std::string& asked) {
+  RequireLibrary(asked);
+  RefuseLack(asked);
+}
+
 void LoadCuda(const std::string& asked) {
   if (loaded == nullptr) {
-    void* symbol = dlsym(Open(asked), kCudaLibrarySymbol);
+    void* symbol = dlsym(Open(RequireLibrary(asked), asked), kCudaLibrarySymbol);
     if (symbol == nullptr) {
       throw std::runtime_error(
           fmt::format("{} is not the GPU library of this program; rebuild both", kCudaLibraryName));
@@ -106,10 +127,7 @@ void LoadCuda(const std::string& asked) {
     loaded = library;
     SetDeviceGraphs(c10::kCUDA, [] { return std::unique_ptr<DeviceGraph>(loaded->make_graph()); });
   }
-  if (const std::string& lack = AskGpuDriver().lack; !lack.empty()) {
-    throw std::runtime_error(
-        fmt::format("{}: {}; without a GPU use cpu, or leave it at auto", asked, lack));
-  }
+  RefuseLack(asked);
   KeptWarning warning;  // LibTorch says there why it finds none
   const c10::WarningUtils::WarningHandlerGuard kept(&warning);
   if (GpuCount() == 0) {
@@ -146,10 +164,22 @@ OwnGpu UseCudaDevice(int local_rank) {
   return {.index = device, .pci = AskGpuDriver().gpus.at(static_cast<std::size_t>(device)).pci};
 }
 
-c10::Device OpenDevice(const std::string& device, const std::string& asked) {
+std::string CheckOwnGpu(int local_rank) {
+  const std::vector<Gpu>& gpus = AskGpuDriver().gpus;
+  const int index = GpuOfRank(local_rank, gpus.size());
+  const Gpu& gpu = gpus.at(static_cast<std::size_t>(index));
+  return CheckGpuMemory(AskGpuMemory("libcuda.so.1", index, gpu), index, gpu);
+}
+
+c10::Device OpenDevice(const std::string& device, const std::string& asked,
+                       const std::function<void(const std::string&)>& warn) {
   if (device == "cpu") return c10::Device(c10::kCPU);
+  constexpr int kOnlyRank = 0;
+  CheckForCuda(asked);
+  const std::string little = CheckOwnGpu(kOnlyRank);
   LoadCuda(asked);
-  const OwnGpu gpu = UseCudaDevice(/*local_rank=*/0);
+  const OwnGpu gpu = UseCudaDevice(kOnlyRank);
+  if (!little.empty()) warn(little);
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(gpu.index));
 }
 

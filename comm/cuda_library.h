@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "comm/gpu_driver.h"
@@ -40,10 +41,17 @@ constexpr const char* kCudaLibrarySymbol = "fastclip_cuda_library";
 /// visible. Loads nothing but the driver.
 DeviceChoice ChooseDevice();
 
+/// What asks for a GPU, in errors.
+constexpr const char* kCudaKey = "train.device = \"cuda\"";
+
+/// Those checks of LoadCuda() that load nothing but the driver: the library is there, and the
+/// driver has a GPU. Throws as it does.
+void CheckForCuda(const std::string& asked = kCudaKey);
+
 /// Loads the library, from the program's folder or from ../lib, and keeps it loaded. Call it before
 /// any other use of LibTorch, which checks for CUDA only once. Throws std::runtime_error with what
 /// to do: no library, another build, another LibTorch or NCCL, no GPU. `asked`: what asked for one.
-void LoadCuda(const std::string& asked = "train.device = \"cuda\"");
+void LoadCuda(const std::string& asked = kCudaKey);
 
 /// The loaded table; null before LoadCuda().
 const CudaLibrary* LoadedCuda();
@@ -55,12 +63,18 @@ int GpuOfRank(int local_rank, std::size_t visible);
 /// Throws std::runtime_error if the driver shows too few GPUs for `ranks` that all see the same.
 void RequireGpus(const GpuDriver& driver, int ranks);
 
+/// Asks the driver for the memory of this rank's GPU. Call it before LibTorch uses the GPU: a full
+/// one would fail there with less to say. Returns a warning if other processes take much of it, or
+/// "". Throws std::runtime_error if they fill it.
+std::string CheckOwnGpu(int local_rank);
+
 /// Makes this rank's GPU the current device. Throws std::runtime_error.
 OwnGpu UseCudaDevice(int local_rank);
 
 /// The device of a program of one rank. `device`: "cpu" or "cuda"; `asked` as for LoadCuda, which
-/// it calls.
-c10::Device OpenDevice(const std::string& device, const std::string& asked);
+/// it calls. `warn` gets the warning of CheckOwnGpu(), if any.
+c10::Device OpenDevice(const std::string& device, const std::string& asked,
+                       const std::function<void(const std::string&)>& warn);
 
 /// What an error of dlopen() means for libfastclip_nccl.so, and what to do.
 std::string ExplainLoadError(const std::string& error);

@@ -1,5 +1,6 @@
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -15,14 +16,15 @@
 // A library to preload (LD_PRELOAD): calls of the C library that fail, as FAULT tells:
 // "CALL PART COUNT ERRNO [RANK]": CALL (write, which is pwrite too, pread or open) on files whose
 // path contains PART, or ends with it where a $ follows, fails with ERRNO after the first COUNT;
-// ERRNO 0: each takes a second more. RANK: in that rank of a run alone.
+// ERRNO 0: each takes a second more. RANK: in that rank of a run alone. "statvfs PART COUNT BYTES":
+// after the first COUNT the disk has so many bytes free.
 
 namespace {
 
 struct Fault {
   std::string call, part;
   int count = 0;
-  int error = 0;
+  int error = 0;  // or bytes
 };
 
 const Fault& Planned() {
@@ -46,12 +48,17 @@ bool Matches(std::string_view path, std::string_view part) {
   return path.ends_with(part);
 }
 
-/// Whether this call is to fail; errno is then set.
-bool Fails(std::string_view call, std::string_view path) {
+/// Whether the fault is to happen in this call.
+bool IsDue(std::string_view call, std::string_view path) {
   static std::atomic<int> done{0};
   const Fault& fault = Planned();
-  if (fault.call != call || !Matches(path, fault.part)) return false;
-  if (done++ < fault.count) return false;
+  return fault.call == call && Matches(path, fault.part) && done++ >= fault.count;
+}
+
+/// Whether this call is to fail; errno is then set.
+bool Fails(std::string_view call, std::string_view path) {
+  if (!IsDue(call, path)) return false;
+  const Fault& fault = Planned();
   if (fault.error == 0) {
     usleep(1'000'000);
     return false;
@@ -71,6 +78,15 @@ bool Fails(std::string_view call, int fd) {
 template <class Function>
 Function* Real(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+
+template <class Disk>
+int Space(const char* name, const char* path, Disk* disk) {
+  const int code = Real<int(const char*, Disk*)>(name)(path, disk);
+  if (code == 0 && IsDue("statvfs", path)) {
+    disk->f_bavail = static_cast<unsigned long>(Planned().error) / disk->f_frsize;
+  }
+  return code;
 }
 
 }  // namespace
@@ -99,5 +115,12 @@ int open(const char* path, int flags, ...) {
   const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
   va_end(more);
   return Fails("open", path) ? -1 : real(path, flags, mode);
+}
+
+int statvfs(const char* path, struct statvfs* disk) noexcept {
+  return Space("statvfs", path, disk);
+}
+int statvfs64(const char* path, struct statvfs64* disk) noexcept {
+  return Space("statvfs64", path, disk);
 }
 }

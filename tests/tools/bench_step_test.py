@@ -48,6 +48,8 @@ def main():
     cuda = bench(*CONFIG, "train.device=cuda", "--seconds", "0", "--json")
     if cuda.returncode == 0:
         assert json.loads(cuda.stdout)["device"] == "cuda", cuda
+        noted = bench(*CONFIG, "train.device=cuda", "train.attention=math", "--seconds", "0")
+        assert noted.returncode == 0 and "is not yet proved on a GPU" in noted.stderr, noted
     else:
         assert cuda.returncode == 1 and "train.device" in cuda.stderr and not cuda.stdout, cuda
         assert cuda.stderr.count("\n") == 1, cuda

@@ -39,6 +39,11 @@ def misses(session):
     session.record("sum", 3, "2", False)
 
 
+def proves(session):
+    session.record("losses", 0, "0", True)
+    session.record(correct.PROVED, "train.cuda_graphs = true")
+
+
 def run(parts, *words):
     check.PARTS, check.DRY_SECONDS = [(part.__name__, part, 1) for part in parts], 1
     with tempfile.TemporaryDirectory() as folder:
@@ -63,6 +68,15 @@ def main():
 
     assert run([passes, misses])[0] == 1
     assert run([fails, passes], "--only", "passes")[0] == 0
+    # Where all passes, the end names what can be marked as proved.
+    marked = "proved in kGpuSettings of trainer/run/start_check.cc: train.cuda_graphs = true"
+    assert marked in run([proves])[2] and marked not in run([proves, misses])[2]
+    assert "kGpuSettings" in (pathlib.Path(__file__).resolve().parents[2] / "trainer/run/start_check.cc").read_text()
+    tests = {f"Kernels/Attention.OfAllQueriesEqualsMath/{kernel}_half_50": "passed" for kernel in ("flash", "cudnn")}
+    assert list(correct.proved_kernels(tests)) == ['train.attention = "flash"', 'train.attention = "cudnn"']
+    tests["Kernels/Attention.OfOneQueryEqualsMath/cudnn_half_50"] = "skipped"
+    tests["Kernels/Attention.OfAllQueriesEqualsMath/flash_half_64"] = "skipped"
+    assert list(correct.proved_kernels(tests)) == ['train.attention = "cudnn"']
     # Nothing asked is nothing shown.
     assert run([lambda session: None])[0] == 1
 

@@ -592,8 +592,19 @@ TEST_F(FakeGpus, WhatADriverLacksIsOneLine) {
               "--device cuda: the NVIDIA driver finds no GPU");
   ExpectError("gpus=2", Train("train.device=cuda --ranks 4"),
               "4 ranks need 4 GPUs, but this host has 2");
+  ExpectError("version=12020", Train("train.device=cuda --ranks 2"),
+              "train.device = \"cuda\": the NVIDIA driver is too old");
   // LibTorch needs more of a driver than this one has.
   ExpectError("gpus=1", Train("train.device=cuda"), "of LibTorch cannot use it");
+  EXPECT_EQ(errors_.find("Did you run some cuda functions"), std::string::npos) << errors_;
+}
+
+TEST_F(FakeGpus, AGpuThatOthersFillIsOneLine) {
+  for (const char* words : {"bench step configs/quickstart.toml train.device=cuda",
+                            "eval retrieval nowhere --shards synthetic:5 --device cuda"}) {
+    ExpectError("gpus=1 memory=140 free=0", words,
+                "GPU 0 (0000:1b:00.0, Fake H200): only 0.0 of 150.3 GB is free");
+  }
 }
 
 TEST_F(CommandLine, PlansTheMemoryOfAGpuThatIsNotThere) {

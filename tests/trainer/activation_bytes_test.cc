@@ -1,9 +1,15 @@
 #include "trainer/step/activation_bytes.h"
 
+#include <ATen/ATen.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "trainer/step/live_bytes.h"
 
 namespace fastclip {
 namespace {
@@ -72,6 +78,42 @@ TEST(ActivationBytes, OfAGpuIncludeTheNormsThatItsAutocastWidens) {
   EXPECT_EQ(wider % 2, 0);
   EXPECT_GE(count("amp", true), count("amp_bf16", true));
   EXPECT_GT(count("amp", true), count("amp", false));
+}
+
+/// The most bytes of tensors that `pass(rows)` takes, for each further row.
+template <class Pass>
+double PeakPerRow(const Pass& pass) {
+  const auto peak = [&](std::int64_t rows) {
+    const at::NoGradGuard no_grad;
+    const auto live = std::make_shared<LiveBytes>();
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, live);
+    pass(rows);
+    return live->peak();
+  };
+  return static_cast<double>(peak(48) - peak(16)) / 32;
+}
+
+TEST(ActivationBytes, OfAnEvaluationAreTheMostThatAPassTakesAtOnce) {
+  ModelConfig vit = SmallViT(6, 7), text = SmallViT(6, 2), resnet = SmallResNet();
+  vit.vision.width = 128;
+  text.text.width = 256;
+  resnet.vision.width = 32;
+  for (const ModelConfig& model : {vit, text, resnet}) {
+    const ClipModel whole(model, /*seed=*/1, /*init_temperature=*/0.07, at::kFloat);
+    const std::int64_t size = model.vision.image_size, n = model.text.context_length;
+    const double image = PeakPerRow([&](std::int64_t rows) {
+      whole.EncodeImage(
+          at::zeros({rows, 3, size, size}).contiguous(at::MemoryFormat::ChannelsLast));
+    });
+    const double caption = PeakPerRow([&](std::int64_t rows) {
+      whole.EncodeText(at::zeros({rows, n}, at::kLong), at::full({rows}, n - 1, at::kLong));
+    });
+    EXPECT_EQ(caption > image, model.text.width == 256) << "the larger one counts";
+    const auto counted = static_cast<double>(EvaluationBytesPerRow(model, at::kFloat));
+    EXPECT_NEAR(counted / std::max(image, caption), 1, 0.02)
+        << counted << " for " << image << " and " << caption;
+    EXPECT_LT(counted, ActivationBytesPerRow(model, {}, PrecisionOf("fp32"), false));
+  }
 }
 
 TEST(ActivationBytes, NeedNoMemoryForAModelThatIsOnlyCounted) {

@@ -17,6 +17,7 @@
 #include "trainer/config/explained_config.h"
 #include "trainer/config/idle_keys.h"
 #include "trainer/config/resolved_config.h"
+#include "trainer/run/start_check.h"
 
 namespace fastclip {
 namespace {
@@ -237,6 +238,39 @@ TEST_F(ConfigFile, RecordedStepsNeedAGpuUnlessTheDeviceWasLeftToTheHost) {
   EXPECT_THROW(LoadedConfig(path, {on, whole, "model.patch_dropout=0.5"}, host("cuda")),
                ConfigError);
   EXPECT_THROW(LoadedConfig(path, {on, whole, "train.state=host"}, host("cuda")), ConfigError);
+}
+
+TEST_F(ConfigFile, SettingsThatOnlyAGpuCanProveAreNamedUntilOneHas) {
+  const std::string path = Write(kMode);
+  const auto unproved = [&](const std::vector<std::string>& words, bool on_gpu) {
+    return UnprovedKeys(*LoadedConfig(path, words), on_gpu);
+  };
+  const std::string said = " is not yet proved on a GPU";
+  const std::vector<std::string> graphs = {"train.cuda_graphs=true", "model.trim_text=false"};
+  EXPECT_EQ(unproved(graphs, true), std::vector{"train.cuda_graphs = true" + said});
+  for (const char* kernel : {"flash", "mem_efficient", "cudnn", "math"}) {
+    EXPECT_EQ(unproved({std::string("train.attention=") + kernel}, true),
+              std::vector{std::string("train.attention = \"") + kernel + '"' + said});
+  }
+  EXPECT_TRUE(unproved({}, true).empty());
+  EXPECT_TRUE(unproved({"train.device=cpu", "train.attention=flash"}, false).empty());
+}
+
+TEST_F(ConfigFile, WhatAStartRemarksOnItsSettingsHasOneList) {
+  const std::string path = Write(kMode);
+  const LoadedConfig config(path, {"train.device=cpu", "train.tf32=false", "train.precision=amp",
+                                   "train.attention=math"});
+  const auto kinds = [&](bool on_gpu) {
+    std::vector<std::string> kinds;
+    for (const Remark& remark : RemarksOn(config, on_gpu)) {
+      kinds.push_back(remark.kind + (": " + remark.text.substr(0, remark.text.find(' '))));
+    }
+    return kinds;
+  };
+  EXPECT_EQ(kinds(false),
+            (std::vector<std::string>{"note: train.tf32", "warning: train.precision"}));
+  EXPECT_EQ(kinds(true), (std::vector<std::string>{"note: train.tf32", "warning: train.precision",
+                                                   "note: train.attention"}));
 }
 
 TEST_F(ConfigFile, KeysOfTheTowersHaveNoEffectWithoutWhatTheyNeed) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -12,9 +13,11 @@
 #include "tests/trainer/training_fixture.h"
 #include "trainer/config/config.h"
 #include "trainer/run/rank_memory.h"
+#include "trainer/run/run_setup.h"
 #include "trainer/run/stop_signal.h"
 #include "trainer/run/trainer.h"
 #include "trainer/state/safetensors.h"
+#include "trainer/step/learner.h"
 
 namespace fastclip {
 namespace {
@@ -72,6 +75,69 @@ TEST_F(MemoryOfARun, ThatRunsOutInMidRunIsSavedAndResumesAsIfItHadNot) {
 
   ASSERT_EQ(Train("short", {"resume=true"}), "");
   EXPECT_TRUE(at::equal(Weights("short"), Weights("whole")));
+}
+
+TEST_F(MemoryOfARun, ThatRunsOutInAnEvaluationIsSavedAndNamesTheKey) {
+  const std::vector<std::string> plain = {"train.epochs=1"};
+  const std::vector<std::string> evaluating = {"train.epochs=1", "data.val=synthetic:40",
+                                               "eval.batch_size=4"};
+  const auto ops = [&](const std::string& run, const std::vector<std::string>& words) {
+    stand_in::ResetCounts();
+    EXPECT_EQ(Train(run, words), "");
+    return stand_in::counts().ops;
+  };
+  const std::int64_t without = ops("plain", plain), with = ops("whole", evaluating);
+  stand_in::RefuseMemory(without + (with - without) / 2);  // the evaluation is behind all steps
+  const std::string error = Train("short", evaluating);
+  for (const char* part : {"out of memory in an evaluation: stand_in out of memory",
+                           "lower eval.batch_size, which is 4", "; step 5 is saved: continue with ",
+                           " eval.batch_size=2"}) {
+    EXPECT_NE(error.find(part), std::string::npos) << part << " in: " << error;
+  }
+  EXPECT_EQ(Metrics("short").back().at("event"), "train");
+  ASSERT_EQ(Train("short",
+                  {"train.epochs=1", "data.val=synthetic:40", "eval.batch_size=2", "resume=true"}),
+            "");
+  EXPECT_EQ(Metrics("short").back().at("event"), "retrieval");
+}
+
+TEST_F(MemoryOfARun, CountsWhatARecordKeepsAndTheEvaluationBesideIt) {
+  const auto planned = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"run=" + (folder_ / "run"), "eval.batch_size=64",
+                  "model.name=" + (folder_ / "model.toml"), "model.trim_text=false"});
+    const LoadedConfig config(folder_ / "run.toml", words);
+    const ModelConfig shape = ModelOf(config);
+    const ClipModel model = MakeModel(*config, shape, at::kMeta);
+    return MemoryOf(*config, shape, model, *MakeOptimizer(model.described(), config->optimizer),
+                    /*state=*/0, /*ranks=*/1, /*on_gpu=*/true);
+  };
+  constexpr std::int64_t kRows = 48;
+  // 32 × 32 pixels; 16 ids and the place that is read.
+  constexpr double kPixels = 3 * 32 * 32, kCaption = 8 * 17;
+  const std::string graphs = "train.cuda_graphs=true", val = "data.val=synthetic:40";
+  const RankMemory plain = planned({}), recorded = planned({graphs});
+  EXPECT_EQ(plain.evaluation, 0);
+  EXPECT_FALSE(plain.recorded());
+  EXPECT_EQ(recorded.Total(kRows) - plain.Total(kRows), kRows * (4 * kPixels + kCaption));
+
+  RankMemory without_uploads = plain;
+  without_uploads.upload = 0;
+  EXPECT_EQ(plain.Total(kRows) - without_uploads.Total(kRows), kRows * 2 * (kPixels + kCaption));
+
+  const RankMemory evaluated = planned({val}), both = planned({graphs, val});
+  const double evaluation = evaluated.evaluation;
+  EXPECT_GE(evaluation, 64 * 4 * kPixels);
+  EXPECT_EQ(evaluated.Passes(kRows), std::max(plain.Held(kRows), evaluation));
+  EXPECT_EQ(both.Total(kRows) - recorded.Total(kRows), evaluation);
+  EXPECT_EQ(planned({val, "eval.every_epochs=0"}).evaluation, 0);
+
+  const auto names = [](const RankMemory& memory, const char* key) {
+    return AdviseOnMemory(memory, kRows, 0).find(key) != std::string::npos;
+  };
+  EXPECT_TRUE(names(both, "train.cuda_graphs = false") && names(both, "eval.batch_size"));
+  EXPECT_FALSE(names(plain, "train.cuda_graphs") || names(plain, "eval.batch_size"));
+  EXPECT_FALSE(names(recorded, "eval.batch_size"));
 }
 
 RankMemory SomeMemory() {

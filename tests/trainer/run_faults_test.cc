@@ -1,6 +1,8 @@
 #include <signal.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <filesystem>
 
 #include "tests/pipeline/shard_files.h"
 #include "tests/support/fake_source.h"
@@ -100,6 +102,23 @@ TEST_F(RunFaults, SaveWhereAnEvaluationCannotReadItsData) {
   EXPECT_EQ(Checkpoints("cut"), std::vector<std::string>{"step_" + std::to_string(SavedStep())});
   ASSERT_EQ(Run(Resumed({"data.val=" + (folder_ / "9.tar")})), 0) << errors_;
   EXPECT_EQ(Metrics("whole"), Metrics("cut"));
+}
+
+TEST_F(RunFaults, SayOnceThatADiskWhichFillsWillNotHoldAllCheckpoints) {
+  ASSERT_EQ(Run(Train("whole", {"train.epochs=1"})), 0) << errors_;
+  EXPECT_EQ(errors_.find("the disk of"), std::string::npos) << errors_;
+  std::uintmax_t bytes = 0;
+  for (const auto& file :
+       std::filesystem::directory_iterator(folder_ / "whole/checkpoints/step_12")) {
+    bytes += file.file_size();
+  }
+  // The run looks twice at its start and twice at the first of four saves.
+  const std::string filled = "statvfs /filling 4 " + std::to_string(bytes * 3 / 2);
+  ASSERT_EQ(RunWith(filled, Train("filling")), 0) << errors_;
+  const std::size_t said = errors_.find(" free, but the next 3 checkpoints need ");
+  ASSERT_NE(said, std::string::npos) << errors_;
+  EXPECT_EQ(errors_.find("checkpoints need", said + 40), std::string::npos) << errors_;
+  EXPECT_EQ(Checkpoints("filling").size(), 3U);
 }
 
 TEST_F(RunFaults, ASecondCtrlCSaysWhatIsLost) {

@@ -198,6 +198,7 @@ TEST_F(TrainerOnADevice, RecordsNoStepThatCouldNotBeRepeated) {
   expect(refusal({"model.trim_text=true"}), "set model.trim_text = false");
   expect(refusal({"model.patch_dropout=0.5"}), "set model.patch_dropout = 0");
   expect(refusal({"train.state=host"}), "train.state = \"device\"");
+  expect(refusal({"data.train=synthetic:300000000"}), "keeps one of 4.8 GB in host memory");
   expect(refusal({"train.device=cpu"}), "needs a GPU");
   expect(refusal({"train.init=" + (folder_ / "base"),
                   R"(adapt.tuners=["lora image.block.*.q r=2 dropout=0.1"])"}),

@@ -18,6 +18,7 @@
 #include "tools/bench/step_bench.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/measure.h"
+#include "tools/cli/tell.h"
 #include "trainer/base/kernels.h"
 #include "trainer/base/precision.h"
 #include "trainer/model/autocast.h"
@@ -245,7 +246,7 @@ int RunBenchAdapt(int argc, const char* const* argv) {
       "train.precision=fp32 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides, {.choose_device = [] { return ChooseDevice(); }});
-  const at::Device device = OpenDevice(config->train.device, "train.device = \"cuda\"");
+  const at::Device device = OpenDevice(config->train.device, kCudaKey, TellWarning);
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   UseKernels(config->train.kernels);
   const ModelConfig model = ModelOf(config);

@@ -13,11 +13,13 @@
 #include "tools/bench/step_bench.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/measure.h"
+#include "tools/cli/tell.h"
 #include "tools/cli/usage_error.h"
 #include "trainer/base/kernels.h"
 #include "trainer/config/config.h"
 #include "trainer/model/presets.h"
 #include "trainer/run/run_setup.h"
+#include "trainer/run/start_check.h"
 
 namespace fastclip {
 namespace {
@@ -103,7 +105,8 @@ int RunBenchStep(int argc, const char* const* argv) {
   app.footer("example: fastclip bench step configs/quickstart.toml train.batch_size=256 --json");
   if (!ParseArguments(app, argc, argv)) return 0;
   const LoadedConfig config(path, overrides, {.choose_device = [] { return ChooseDevice(); }});
-  const at::Device device = OpenDevice(config->train.device, "train.device = \"cuda\"");
+  const at::Device device = OpenDevice(config->train.device, kCudaKey, TellWarning);
+  for (const std::string& line : UnprovedKeys(*config, !device.is_cpu())) Tell("note: {}\n", line);
   if (config->train.threads > 0) at::set_num_threads(config->train.threads);
   UseKernels(config->train.kernels);
   const std::int64_t classes = ClassesOf(config).count;

@@ -31,6 +31,8 @@ void TellError(fmt::format_string<Arguments...> format, Arguments&&... arguments
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+inline void TellWarning(const std::string& text) { Tell("warning: {}\n", text); }
+
 /// Names the checkpoints that a command did not use, and why.
 inline void TellSkipped(const std::vector<std::string>& checkpoints) {
   for (const std::string& reason : checkpoints) Tell("skipped a damaged checkpoint: {}\n", reason);

@@ -35,7 +35,7 @@ EvalSubject::EvalSubject(const EvalOptions& options)
     : device_(options.device == "auto" ? ChooseDevice() : DeviceChoice{options.device}),
       watched_(!options.json),
       start_(std::chrono::steady_clock::now()) {
-  encode_.target.device = OpenDevice(device_.device, "--device " + options.device);
+  encode_.target.device = OpenDevice(device_.device, "--device " + options.device, TellWarning);
   if (device_.warn) Tell("warning: device {}\n", DescribeDevice());
   const ModelSource source = ResolveModel(options.model);
   TellSkipped(source.passed_over);

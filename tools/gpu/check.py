@@ -107,6 +107,9 @@ def main(words):
     absent = sum("not run: no GPU" in show(row["value"]) for row in session.rows)
     print(f"\n{len(gates) - len(failed)} of {len(gates)} gates passed in {time.time() - session.started:.0f} s"
           + (f"; {absent} parts not run: no GPU" if absent else ""))
+    proved = [row["value"] for row in session.rows if row["name"] == correct.PROVED]
+    if proved and not failed:
+        print(f"To be marked as proved in kGpuSettings of trainer/run/start_check.cc: {', '.join(proved)}")
     for row in failed:
         print(f"FAILED: {row['part']}: {row['name']}: {show(row['value'])}, asked: {row['gate']}")
     return 1 if failed or not gates else 0

@@ -11,6 +11,9 @@ from session import TOP, Failed
 # How far a loss may be from the CPU's in float32, over the steps in which rounding has not yet grown.
 LOSS_GATES = {"fp32": (1e-3, 20), "amp_bf16": (0.1, 50), "amp": (0.05, 50)}
 
+# The row that names settings of kGpuSettings (trainer/run/start_check.cc) that this GPU shows to work.
+PROVED = "settings proved on this GPU"
+
 
 def machine(session):
     """Versions, and how fast copies and products are."""
@@ -40,6 +43,14 @@ def tests_of(session, name):
     return results, sorted(set(re.findall(r"Skipped\n(.*)", out)))
 
 
+def proved_kernels(results):
+    """The kernels of attention with which all tests passed. FastCLIP uses none for a single query."""
+    for kernel in ("flash", "mem_efficient", "cudnn", "math"):
+        tests = [result for name, result in results.items() if f"/{kernel}_" in name and "OfOneQuery" not in name]
+        if tests and set(tests) == {"passed"}:
+            yield f'train.attention = "{kernel}"'
+
+
 def gpu_test(session):
     """The unit tests of the GPU path. Without a GPU they must be skipped, each by name."""
     results, reasons = tests_of(session, "gpu_test")
@@ -54,6 +65,8 @@ def gpu_test(session):
         session.not_run("tests on the GPU")
     else:
         session.record("tests", count, "none failed", count["failed"] == 0 and count["passed"] > 0)
+        if kernels := list(proved_kernels(results)):
+            session.record(PROVED, ", ".join(kernels))
 
 
 def goldens(session):
@@ -111,6 +124,8 @@ def graphs(session):
         difference, steps = largest_difference(session.metrics("eager"), session.metrics(key), 20)
         session.record(f"{name}, largest difference of a loss, {steps} steps", difference, "at most 1e-3",
                        difference <= 1e-3)
+    if not session.dry:
+        session.record(PROVED, "train.cuda_graphs = true")
 
 
 def resume(session):

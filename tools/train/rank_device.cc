@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "comm/cuda_library.h"
-#include "comm/gpu_memory.h"
 #include "comm/near_cores.h"
 #include "tools/cli/tell.h"
 #include "trainer/config/core_share.h"
@@ -64,11 +63,7 @@ std::optional<OwnGpu> RankDevice::Open(const Launch& launch) const {
   if (failure_) std::rethrow_exception(failure_);
   if (config_->train.device != "cuda") return std::nullopt;
   if (const std::vector<int>& cores = config_.cores().pinned; !cores.empty()) RunOn(cores);
-  // Before the GPU is used: a full one would fail there with less to say.
-  const std::vector<Gpu>& gpus = AskGpuDriver().gpus;
-  const int index = GpuOfRank(launch.local_rank, gpus.size());
-  const Gpu& gpu = gpus.at(static_cast<std::size_t>(index));
-  const std::string little = CheckGpuMemory(AskGpuMemory("libcuda.so.1", index, gpu), index, gpu);
+  const std::string little = CheckOwnGpu(launch.local_rank);
   if (!little.empty()) Tell("warning: rank {}: {}\n", launch.rank, little);
   return UseCudaDevice(launch.local_rank);
 }

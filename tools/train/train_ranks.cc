@@ -72,8 +72,10 @@ int TrainIn(Group& group, const LoadedConfig& config, const TrainRequest& reques
 
 int TrainLocalRanks(const TrainRequest& request, int ranks) {
   const LoadedConfig config(request.config_path, request.overrides, ThisHost(ranks));
-  // One line, before there are ranks that would each say it. What else a GPU needs, they find out.
-  if (config->train.device == "cuda" && AskGpuDriver().lack.empty()) {
+  // One line, before there are ranks that would each say it. What else a GPU needs, they find out:
+  // LibTorch must not be loaded with CUDA here.
+  if (config->train.device == "cuda") {
+    CheckForCuda();
     RequireGpus(AskGpuDriver(), ranks);
   }
   std::vector<std::string> words = {"train", request.config_path};

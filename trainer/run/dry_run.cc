@@ -15,7 +15,6 @@
 #include "pipeline/shards/index_files.h"
 #include "trainer/adapt/s2ft.h"
 #include "trainer/base/precision.h"
-#include "trainer/config/idle_keys.h"
 #include "trainer/config/resolved_config.h"
 #include "trainer/objective/robustness.h"
 #include "trainer/run/order_lines.h"
@@ -53,7 +52,8 @@ class PlannedRun {
         lanes_per_rank_(LanesPerRank(config, plan_, options.ranks)),
         objective_(MakeObjective(ObjectiveOf(*config))),
         optimizer_(MakeOptimizer(model_.described(), config->optimizer)) {
-    CheckRecordable(config, options.ranks);
+    CheckRecordable(config, options.ranks, on_gpu());
+    CheckRecordedState(config, plan_, on_gpu());
     CheckLoader();
     if (!found_ && !config->train.init_estimators.empty()) {
       CheckEstimatorFile(config->train.init_estimators,
@@ -88,6 +88,7 @@ class PlannedRun {
     return start;
   }
 
+  bool on_gpu() const { return config_->train.device == "cuda" || options_.gpu_bytes > 0; }
   std::int64_t total_steps() const { return plan_.steps(config_->train.epochs); }
   std::int64_t largest_rows() const {
     return *std::ranges::max_element(lanes_per_rank_) * plan_.rows_per_lane();
@@ -97,8 +98,7 @@ class PlannedRun {
   }
 
   void CheckLoader() const {
-    const bool for_gpu = options_.gpu_bytes > 0;
-    CheckMemory(config_, shape_.loader, largest_rows(), for_gpu ? 2 : HeldBatches(*config_));
+    CheckMemory(config_, shape_.loader, largest_rows(), on_gpu() ? 2 : HeldBatches(*config_));
     if (!config_->data.val.empty() || !config_->eval.zeroshot.empty()) {
       CheckMemory(config_, shape_.loader, config_->eval.batch_size);
     }
@@ -130,11 +130,10 @@ class PlannedRun {
     const DeviceChoice& chosen = config_.device_choice();
     lines_.Add("device", "{}{}; precision {}", config_->train.device,
                chosen.why.empty() ? "" : ": " + chosen.why, config_->train.precision);
-    Warn(SettingWarnings(*config_));
-    if (const std::string crowded = CrowdedRanks(config_); !crowded.empty()) Warn({crowded});
     if (chosen.warn) Warn({"the run will use the CPU, although there may be a GPU"});
     const std::string& pinned = config_.cores().line;
     lines_.Add("threads", "{}{}", config_.DescribeThreads(), pinned.empty() ? "" : "; " + pinned);
+    for (const Remark& of : RemarksOn(config_, on_gpu())) lines_.Add(of.kind, "{}", of.text);
   }
 
   void DescribeData() {
@@ -234,7 +233,6 @@ class PlannedRun {
 
   void DescribeLabels() {
     lines_.Add("labels", "{}; head {}", shape_.classes.Describe(), config_->adapt.head);
-    for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
     if (start_) DescribeStart();
     lines_.Add("state", "none");
   }
@@ -248,9 +246,6 @@ class PlannedRun {
                columns.empty() ? "" : DescribeGamma(gamma, epochs));
     if (start_) {
       lines_.Add("temperature", "{}", DescribeTemperature(*config_, start_->temperature().tau));
-    }
-    for (const std::string& line : KeysWithoutEffect(*config_)) lines_.Add("note", "{}", line);
-    if (start_) {
       DescribeStart();
       for (const std::string& note : start_->notes()) lines_.Add("weights", "{}", note);
     }
@@ -274,11 +269,11 @@ class PlannedRun {
 
   void DescribeMemory() {
     const double state = largest_share() * StateBytes(*objective_, plan_, precision_);
-    const bool on_gpu = config_->train.device == "cuda" || options_.gpu_bytes > 0;
-    const std::int64_t gpu = !on_gpu || options_.gpu_bytes > 0 ? options_.gpu_bytes : SmallestGpu();
+    const std::int64_t gpu =
+        !on_gpu() || options_.gpu_bytes > 0 ? options_.gpu_bytes : SmallestGpu();
     const std::string warning = AddMemoryLines(
         lines_,
-        MemoryOf(*config_, shape_.model, model_, *optimizer_, state, options_.ranks, on_gpu),
+        MemoryOf(*config_, shape_.model, model_, *optimizer_, state, options_.ranks, on_gpu()),
         {.rows = largest_rows(), .state = state, .gpu_bytes = static_cast<double>(gpu)});
     const std::string copy = DescribeSavedCopy(
         *config_, CheckpointBytes(model_, *optimizer_, *objective_, plan_, precision_));
@@ -292,8 +287,9 @@ class PlannedRun {
                DescribeEvery(config_->checkpoint.every_epochs, config_->checkpoint.every_steps),
                config_->checkpoint.keep,
                DescribeBytes(checkpoint * static_cast<double>(config_->checkpoint.keep)));
-    const std::string space = CheckSpace(SpaceOf(*config_, checkpoint), config_->run);
-    if (!space.empty()) Warn({space});
+    const CheckpointSpace space = SpaceOf(*config_, checkpoint);
+    CheckSpace(space, config_->run);
+    if (const auto little = SpaceWarning(space, config_->run); !little.empty()) Warn({little});
     if (found_) return DescribeTheResume();
     lines_.Add("run folder", "{}{}{}", config_->run,
                std::filesystem::exists(config_->run) ? "" : " (not created)",

@@ -1,9 +1,11 @@
 #include "trainer/run/evaluator.h"
 
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "comm/exchange.h"
@@ -15,6 +17,7 @@
 #include "trainer/eval/validation_loss.h"
 #include "trainer/eval/zero_shot.h"
 #include "trainer/log/metrics.h"
+#include "trainer/run/rank_memory.h"
 #include "trainer/run/run_setup.h"
 
 namespace fastclip {
@@ -37,13 +40,15 @@ EncodeOptions EncodeOf(const TrainConfig& config, const EvaluationInput& input, 
 
 /// Runs `encode` on all ranks; what it throws, all throw.
 template <class Encode>
-void EncodeTogether(Communicator& comm, const Encode& encode) {
+void EncodeTogether(const TrainConfig& config, Communicator& comm, const Encode& encode) {
   bool stopped = false;
   Together(comm, [&] {
     try {
       encode();
     } catch (const EncodingStopped&) {
       stopped = true;
+    } catch (const c10::OutOfMemoryError& error) {
+      throw std::runtime_error(AdviseOnEvaluation(config, error));
     }
   });
   if (comm.world_size() == 1 ? stopped : AnyRank(comm, stopped)) throw EncodingStopped();
@@ -61,7 +66,7 @@ class RetrievalEvaluator final : public Evaluator {
     const SetShare share = ShareOf(source_.size(), comm.rank(), comm.world_size());
     const std::int64_t records = ToInt(share.last) - ToInt(share.first);
     EncodedSet mine;
-    EncodeTogether(comm, [&] {
+    EncodeTogether(config_, comm, [&] {
       mine = EncodeSet(input.model, source_, share.first, share.last, input.tokenizer,
                        EncodeOf(config_, input, "evaluating", records));
     });
@@ -136,7 +141,7 @@ class ZeroShotEvaluator final : public Evaluator {
     const EncodeOptions encode =
         EncodeOf(config_, input, "zero-shot", ToInt(share.last) - ToInt(share.first));
     ClassHits hits(static_cast<std::int64_t>(set_.prompts.classes.size()));
-    EncodeTogether(comm, [&] {
+    EncodeTogether(config_, comm, [&] {
       const auto show = [&](std::int64_t done) {
         if (input.console.StatusDue())
           input.console.Status(fmt::format("zero-shot: {} prompts encoded", done));
@@ -170,7 +175,7 @@ class HeadEvaluator final : public Evaluator {
     Communicator& comm = input.comm;
     const SetShare share = ShareOf(source_.size(), comm.rank(), comm.world_size());
     ClassHits hits(classes_.count);
-    EncodeTogether(comm, [&] {
+    EncodeTogether(config_, comm, [&] {
       hits = ClassifyByHead(
           input.model, source_, share.first, share.last, input.tokenizer,
           HeadOf(input.model.added()), HeadInputOf(config_.adapt.head),

@@ -8,26 +8,37 @@
 #include "trainer/optim/optimizer.h"
 #include "trainer/run/report_lines.h"
 
+namespace c10 {
+class OutOfMemoryError;
+}  // namespace c10
+
 namespace fastclip {
 
 /// Bytes that training takes on the device of a rank, an estimate. Widths and counts of rows are
 /// those of the largest rank.
 struct RankMemory {
   double weights = 0, gradients = 0, moments = 0;
-  double state = 0;     ///< per-sample state, if it is on the device
-  double row = 0;       ///< activations of a row of a micro-batch
-  double image = 0;     ///< a row's image, held also while another micro-batch is computed
-  double features = 0;  ///< a row's features and their gradients, on each rank for all rows
-  double number = 4;    ///< of a similarity
+  double state = 0;       ///< per-sample state, if it is on the device
+  double row = 0;         ///< activations of a row of a micro-batch
+  double image = 0;       ///< a row's image, held also while another micro-batch is computed
+  double upload = 0;      ///< a row as it is copied to a GPU, for this step and for the next one
+  double inputs = 0;      ///< what a recorded step reads of a row; 0: steps are not recorded
+  double features = 0;    ///< a row's features and their gradients, on each rank for all rows
+  double number = 4;      ///< of a similarity
+  double evaluation = 0;  ///< the passes of an evaluation; 0: there is none
   bool on_gpu = false;
   int ranks = 1;
   std::int64_t micro_batches = 1;
 
+  bool recorded() const { return inputs > 0; }
   /// Activations of one micro-batch.
   double Held(std::int64_t rows) const;
-  /// What the step needs besides, for `rows` rows a rank: waiting images, features and similarities
-  /// of the objective; on a GPU also the driver's context, workspaces of cuBLAS and cuDNN, and
-  /// NCCL's buffers.
+  /// Those, and an evaluation's. It uses what a step has given back, unless steps are recorded: a
+  /// record keeps its memory.
+  double Passes(std::int64_t rows) const;
+  /// What the step needs besides, for `rows` rows a rank: uploads, waiting images, features and
+  /// similarities of the objective; on a GPU also the driver's context, workspaces of cuBLAS and
+  /// cuDNN, and NCCL's buffers.
   double Besides(std::int64_t rows) const;
   double Total(std::int64_t rows) const;
   /// The most rows a rank, a multiple of micro_batches, for which Total() is at most `bytes`, less
@@ -40,8 +51,7 @@ RankMemory MemoryOf(const TrainConfig& config, const ModelConfig& model_config,
                     const ClipModel& model, const Optimizer& optimizer, double state, int ranks,
                     bool on_gpu);
 
-/// "largest batch that fits in 85.9 GB: 4,096 (512 rows per GPU)", or which keys need less memory
-/// if none does.
+/// "largest batch that fits in 85.9 GB: about 4096 (512 rows per GPU)", or that none does.
 std::string DescribeFit(const RankMemory& memory, double bytes);
 
 /// Bytes of the smallest visible GPU; 0 if there is none.
@@ -59,5 +69,10 @@ std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory, const P
 /// What to do where the memory of the device was not enough for `rows` rows. `bytes`: of the
 /// device; 0: unknown.
 std::string AdviseOnMemory(const RankMemory& memory, std::int64_t rows, double bytes);
+/// The same for an evaluation, which ended by `error`.
+std::string AdviseOnEvaluation(const TrainConfig& config, const c10::OutOfMemoryError& error);
+
+/// What was asked for: the first sentence of LibTorch's text.
+std::string CauseOf(const c10::OutOfMemoryError& error);
 
 }  // namespace fastclip

@@ -200,6 +200,10 @@ std::string HowToResume(const TrainConfig& config, const std::string& failure) {
                            2 * std::int64_t{config.pipeline.max_skips_in_a_row});
   }
   if (failure.find("nothing to evaluate") != failure.npos) command += " eval.every_epochs=0";
+  if (failure.find("out of memory in an evaluation") != failure.npos) {
+    command +=
+        fmt::format(" eval.batch_size={}", std::max<std::int64_t>(config.eval.batch_size / 2, 1));
+  }
   if (failure.find("data.max_skips_per_mille") != failure.npos) {
     command += fmt::format(" data.max_skips_per_mille={:g}",
                            std::clamp(2 * config.data.max_skips_per_mille, 1.0, 1000.0));

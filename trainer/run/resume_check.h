@@ -43,8 +43,8 @@ std::string DescribeRounding(const CheckpointMeta& meta, std::int64_t threads, s
 /// For a resume of a run folder without a checkpoint.
 std::string NothingToResume(const TrainConfig& config);
 
-/// The command that resumes a run that ended by `failure`. If that names a limit on bad records,
-/// the command raises it: the run would stop at the same record again.
+/// The command that resumes a run that ended by `failure`. If that names a limit on bad records, or
+/// an evaluation that cannot be made, the command changes its key: the run would stop there again.
 std::string HowToResume(const TrainConfig& config, const std::string& failure);
 
 /// The config of a resumed run: `config`, with start-only keys from its first start.

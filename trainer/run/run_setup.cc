@@ -63,15 +63,6 @@ OrderOptions OrderOf(const TrainConfig& config, const RecordSource& source) {
 
 }  // namespace
 
-void CheckRecordable(const LoadedConfig& config, int ranks) {
-  if (!config->train.cuda_graphs || config->train.device == "cpu" || ranks == 1) return;
-  throw config.table().Error(
-      "train.cuda_graphs",
-      fmt::format("only steps of one rank can be recorded, but this run has {}, which exchange "
-                  "features and gradients in each step; set train.cuda_graphs = false",
-                  Counted(ranks, "rank")));
-}
-
 RunShape::RunShape(const LoadedConfig& config)
     : tokenizer(OpenTokenizer(config->data.tokenizer)),
       vocabulary_hash(VocabularyHash(config->data.tokenizer)),

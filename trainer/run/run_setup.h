@@ -22,9 +22,6 @@ ModelConfig ModelOf(const LoadedConfig& config);
 /// The same, and checks that it fits the tokenizer.
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
 
-/// Refuses train.cuda_graphs for several ranks.
-void CheckRecordable(const LoadedConfig& config, int ranks);
-
 /// The parts of a run that do not depend on its data.
 struct RunShape {
   explicit RunShape(const LoadedConfig& config);

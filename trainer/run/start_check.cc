@@ -7,14 +7,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
 #include <stdexcept>
+#include <string_view>
 
 #include "pipeline/base/printable.h"
 #include "pipeline/files/file.h"
+#include "trainer/config/config_changes.h"
+#include "trainer/config/idle_keys.h"
+#include "trainer/objective/sample_table.h"
 #include "trainer/state/adapter_tensors.h"
 #include "trainer/state/checkpoint.h"
 
@@ -23,12 +28,52 @@ namespace {
 
 namespace fs = std::filesystem;
 
+struct GpuSetting {
+  std::string_view key, value;  // as in a config
+  bool proved;
+};
+// What only a GPU can prove. Where tools/gpu_check.sh passes on one, its end names the settings to
+// mark here.
+constexpr std::array kGpuSettings = {
+    GpuSetting{"train.attention", "\"flash\"", false},
+    GpuSetting{"train.attention", "\"mem_efficient\"", false},
+    GpuSetting{"train.attention", "\"cudnn\"", false},
+    GpuSetting{"train.attention", "\"math\"", false},
+    GpuSetting{"train.cuda_graphs", "true", false},
+};
+
 /// The folder, or its nearest existing parent.
 fs::path ExistingFolder(const std::string& folder) {
   std::error_code absent;
-  fs::path place = fs::absolute(folder).lexically_normal();
+  fs::path place = fs::absolute(folder, absent).lexically_normal();
   while (!fs::exists(place, absent) && place.has_relative_path()) place = place.parent_path();
   return place;
+}
+
+/// Settings that are rarely meant.
+std::vector<std::string> SettingWarnings(const TrainConfig& config) {
+  std::vector<std::string> lines;
+  if (config.train.device == "cpu" && PrecisionOf(config.train.precision).scales_gradients) {
+    lines.push_back(fmt::format(
+        "train.precision = {}: float16 is many times slower than float32 on a CPU; use amp_bf16 or "
+        "fp32",
+        config.train.precision));
+  }
+  if (config.objective.name == "siglip" && config.temperature.init == TemperatureOptions().init &&
+      config.model.pretrained.empty() && config.train.init.empty()) {
+    lines.emplace_back("objective siglip is usually started with temperature.init = 0.1");
+  }
+  return lines;
+}
+
+/// Of the ranks of this host, if they outnumber its cores; or "".
+std::string CrowdedRanks(const LoadedConfig& config) {
+  const HostCores& host = config.cores();
+  if (config->train.device != "cpu" || host.ranks <= host.cores) return "";
+  return fmt::format("{} share {} of this host, so a step takes longer than with {}; use {}",
+                     Counted(host.ranks, "rank"), Counted(host.cores, "core"),
+                     Counted(host.cores, "rank"),
+                     host.cores == 1 ? "one rank" : fmt::format("at most {}", host.cores));
 }
 
 }  // namespace
@@ -59,40 +104,48 @@ void CheckFit(const StartWeights& start, const ModelConfig& model) {
       start.file()->shapes(), start.file()->path());
 }
 
-std::vector<std::string> SettingWarnings(const TrainConfig& config) {
+void CheckRecordable(const LoadedConfig& config, int ranks, bool on_gpu) {
+  if (!config->train.cuda_graphs || !on_gpu || ranks == 1) return;
+  throw config.table().Error(
+      "train.cuda_graphs",
+      fmt::format("only steps of one rank can be recorded, but this run has {}, which exchange "
+                  "features and gradients in each step; set train.cuda_graphs = false",
+                  Counted(ranks, "rank")));
+}
+
+void CheckRecordedState(const LoadedConfig& config, const OrderPlan& plan, bool on_gpu) {
+  if (!config->train.cuda_graphs || !on_gpu) return;
+  const double bytes =
+      StateBytes(*MakeObjective(ObjectiveOf(*config)), plan, PrecisionOf(config->train.precision));
+  if (SampleTable::BelongsOnDevice(config->train.state, bytes)) return;
+  throw config.table().Error(
+      "train.cuda_graphs",
+      fmt::format("needs the state in GPU memory, but train.state = \"{}\" keeps one of {} in host "
+                  "memory; set train.state = \"device\", or train.cuda_graphs = false",
+                  config->train.state, DescribeBytes(bytes)));
+}
+
+std::vector<std::string> UnprovedKeys(const TrainConfig& config, bool on_gpu) {
   std::vector<std::string> lines;
-  if (config.train.device == "cpu" && PrecisionOf(config.train.precision).scales_gradients) {
-    lines.push_back(fmt::format(
-        "train.precision = {}: float16 is many times slower than float32 on a CPU; use amp_bf16 or "
-        "fp32",
-        config.train.precision));
-  }
-  if (config.objective.name == "siglip" && config.temperature.init == TemperatureOptions().init &&
-      config.model.pretrained.empty() && config.train.init.empty()) {
-    lines.emplace_back("objective siglip is usually started with temperature.init = 0.1");
+  if (!on_gpu) return lines;
+  const ConfigValues values = ValuesOf(config);
+  for (const auto& [key, value, proved] : kGpuSettings) {
+    if (proved || values.at(std::string(key)) != value) continue;
+    lines.push_back(fmt::format("{} = {} is not yet proved on a GPU", key, value));
   }
   return lines;
 }
 
-std::vector<std::string> UnprovedKeys(const TrainConfig& config) {
-  std::vector<std::string> lines;
-  if (config.train.device != "cuda") return lines;
-  const auto unproved = [&](const char* key, const std::string& value) {
-    lines.push_back(fmt::format("{} = {} has not been tested on a GPU yet", key, value));
+std::vector<Remark> RemarksOn(const LoadedConfig& config, bool on_gpu) {
+  std::vector<Remark> remarks;
+  const auto add = [&](const char* kind, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) remarks.push_back({kind, line});
   };
-  const std::string& attention = config.train.kernels.attention;
-  if (attention != "auto") unproved("train.attention", attention);
-  if (config.train.cuda_graphs) unproved("train.cuda_graphs", "true");
-  return lines;
-}
-
-std::string CrowdedRanks(const LoadedConfig& config) {
-  const HostCores& host = config.cores();
-  if (config->train.device != "cpu" || host.ranks <= host.cores) return "";
-  return fmt::format("{} share {} of this host, so a step takes longer than with {}; use {}",
-                     Counted(host.ranks, "rank"), Counted(host.cores, "core"),
-                     Counted(host.cores, "rank"),
-                     host.cores == 1 ? "one rank" : fmt::format("at most {}", host.cores));
+  add("note", KeysWithoutEffect(*config));
+  add("warning", SettingWarnings(*config));
+  add("note", UnprovedKeys(*config, on_gpu));
+  if (const std::string crowded = CrowdedRanks(config); !crowded.empty()) add("warning", {crowded});
+  return remarks;
 }
 
 std::string DescribeLoad(double load, std::int64_t cores) {
@@ -204,21 +257,23 @@ std::string DescribeSavedCopy(const TrainConfig& config, double checkpoint_bytes
       DescribeBytes(checkpoint_bytes));
 }
 
-std::string CheckSpace(const CheckpointSpace& space, const std::string& folder) {
+void CheckSpace(const CheckpointSpace& space, const std::string& folder) {
+  if (space.free_bytes >= space.checkpoint_bytes) return;
+  throw std::runtime_error(fmt::format(
+      "the disk of {} has {} free, but a checkpoint needs {}; free disk space, or use another "
+      "run=FOLDER",
+      folder, DescribeBytes(space.free_bytes), DescribeBytes(space.checkpoint_bytes)));
+}
+
+std::string SpaceWarning(const CheckpointSpace& space, const std::string& folder) {
   const auto missing = std::max<std::int64_t>(space.keep + 1 - space.present, 1);
   const double needed = space.checkpoint_bytes * static_cast<double>(missing);
-  if (space.free_bytes >= needed) return "";
-  const std::string has =
-      fmt::format("the disk of {} has {} free", folder, DescribeBytes(space.free_bytes));
-  if (space.free_bytes < space.checkpoint_bytes) {
-    throw std::runtime_error(
-        fmt::format("{}, but a checkpoint needs {}; free disk space, or use another run=FOLDER",
-                    has, DescribeBytes(space.checkpoint_bytes)));
-  }
+  if (space.free_bytes >= needed || space.free_bytes < space.checkpoint_bytes) return "";
   return fmt::format(
-      "{}, but the next {} need {} (checkpoint.keep = {}, plus one while it is written); free disk "
-      "space, or lower checkpoint.keep",
-      has, Counted(missing, "checkpoint"), DescribeBytes(needed), space.keep);
+      "the disk of {} has {} free, but the next {} need {} (checkpoint.keep = {}, plus one while "
+      "it is written); free disk space, or lower checkpoint.keep",
+      folder, DescribeBytes(space.free_bytes), Counted(missing, "checkpoint"),
+      DescribeBytes(needed), space.keep);
 }
 
 CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes) {
@@ -230,10 +285,10 @@ CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes) {
   }
   space.free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
   std::error_code absent;
-  for (const fs::directory_entry& entry :
-       fs::directory_iterator(fs::path(config.run) / "checkpoints", absent)) {
-    space.present +=
-        entry.path().filename().string().starts_with("step_") && !entry.path().has_extension();
+  for (fs::directory_iterator entry(fs::path(config.run) / "checkpoints", absent), end;
+       !absent && entry != end; entry.increment(absent)) {
+    const fs::path& path = entry->path();
+    space.present += path.filename().string().starts_with("step_") && !path.has_extension();
   }
   return space;
 }

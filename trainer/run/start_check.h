@@ -25,14 +25,22 @@ void RefuseTakenFolder(const TrainConfig& config);
 /// shapes.
 void CheckFit(const StartWeights& start, const ModelConfig& model);
 
-/// Warnings about settings that are rarely meant.
-std::vector<std::string> SettingWarnings(const TrainConfig& config);
+/// Refuses train.cuda_graphs on a GPU for several ranks. Throws ConfigError.
+void CheckRecordable(const LoadedConfig& config, int ranks, bool on_gpu);
+/// Refuses it for per-sample state that train.state leaves in host memory. Throws ConfigError.
+void CheckRecordedState(const LoadedConfig& config, const OrderPlan& plan, bool on_gpu);
 
-/// Settings of a GPU run that no GPU has shown to work yet: "train.attention = cudnn is not …".
-std::vector<std::string> UnprovedKeys(const TrainConfig& config);
+/// Settings of a GPU run with which tools/gpu_check.sh has not yet passed on a GPU:
+/// "train.cuda_graphs = true is not …".
+std::vector<std::string> UnprovedKeys(const TrainConfig& config, bool on_gpu);
 
-/// A warning if the ranks of this host outnumber its cores, or "".
-std::string CrowdedRanks(const LoadedConfig& config);
+struct Remark {
+  const char* kind;  ///< "note" or "warning"
+  std::string text;
+};
+/// What there is to say about settings: keys without effect, UnprovedKeys(), settings that are
+/// rarely meant, and ranks that outnumber the cores of this host.
+std::vector<Remark> RemarksOn(const LoadedConfig& config, bool on_gpu);
 
 /// What a load (waiting and running threads, mean of a minute) means for training on the CPU of a
 /// host with `cores`; "" unless it is more than two a core.
@@ -77,9 +85,10 @@ struct CheckpointSpace {
   std::int64_t present = 0;  ///< existing checkpoints, which later ones replace
   double free_bytes = 0;
 };
-/// A warning if the disk will be full before the run ends, or "". Throws std::runtime_error if not
-/// even the next checkpoint fits.
-std::string CheckSpace(const CheckpointSpace& space, const std::string& folder);
+/// Throws std::runtime_error if not even the next checkpoint fits.
+void CheckSpace(const CheckpointSpace& space, const std::string& folder);
+/// A warning if that one fits, but the disk will be full before there are `keep`; or "".
+std::string SpaceWarning(const CheckpointSpace& space, const std::string& folder);
 /// The space at the location of a run folder, which may not exist yet.
 CheckpointSpace SpaceOf(const TrainConfig& config, double checkpoint_bytes);
 

@@ -28,6 +28,7 @@
 #include "trainer/run/run_clock.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/run_setup.h"
+#include "trainer/run/start_check.h"
 #include "trainer/run/stop_signal.h"
 #include "trainer/state/start_weights.h"
 #include "trainer/step/learner.h"
@@ -134,6 +135,8 @@ class Trainer {
   bool OwesCheckpoint() const;
   void Evaluate(Evaluator& evaluator, const std::stop_token& stop);
   void EvaluateOrSave(const std::stop_token& stop);
+  CheckpointSpace Space() const;
+  void SayIfSpaceIsShort();
   void Save(CheckpointWriter::How how);
   void AdvanceSave();
   void FinishSave();
@@ -182,6 +185,7 @@ class Trainer {
   std::int64_t refused_in_a_row_ = 0;
   bool saved_ = false;  // the last checkpoint, or the one being written, is up to date
   bool said_no_copy_ = false;
+  bool said_short_space_ = false;
   std::exception_ptr failure_;  // of this rank, not yet shared with the others
   double starved_ = 0;          // seconds waited for the last batch
   std::vector<UniqueFd>

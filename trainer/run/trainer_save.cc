@@ -108,7 +108,7 @@ void Trainer::TryStep(Batch batch, const std::function<bool()>& wants_talk) {
   try {
     return EnqueueStep(std::move(batch), wants_talk);
   } catch (const c10::OutOfMemoryError& error) {
-    cause = error.what_without_backtrace();  // what the step held is free from here on
+    cause = CauseOf(error);  // what the step held is free from here on
   }
   const at::Device device = Target().device;
   const RankMemory memory = MemoryOf(*config_, shape_.model, model(), *learner_->optimizer,
@@ -118,10 +118,8 @@ void Trainer::TryStep(Batch batch, const std::function<bool()>& wants_talk) {
       device.is_cuda() ? static_cast<double>(
                              AskGpuDriver().gpus.at(static_cast<std::size_t>(device.index())).bytes)
                        : 0;
-  const std::string text =
-      fmt::format("out of memory in step {}: {}. {}{}", step_ + 1,
-                  cause.substr(0, cause.find(". ")), AdviseOnMemory(memory, rows, bytes),
-                  config_->train.cuda_graphs ? ". train.cuda_graphs = false needs less" : "");
+  const std::string text = fmt::format("out of memory in step {}: {}. {}", step_ + 1, cause,
+                                       AdviseOnMemory(memory, rows, bytes));
   if (comm_.world_size() > 1 || learner_->step.writing()) {
     throw std::runtime_error(fmt::format("{}. Last good checkpoint: {}", text, LastCheckpoint()));
   }
@@ -196,6 +194,20 @@ CheckpointContent Trainer::ContentNow() const {
   return content;
 }
 
+CheckpointSpace Trainer::Space() const {
+  return SpaceOf(
+      *config_, CheckpointBytes(learner_->model, *learner_->optimizer, *learner_->objective, plan(),
+                                PrecisionOf(config_->train.precision)));
+}
+
+/// Once a start, on rank 0. Whether the next checkpoint fits is checked where it is written.
+void Trainer::SayIfSpaceIsShort() {
+  if (comm_.rank() != 0 || said_short_space_ || step_ == total_steps_) return;
+  const std::string warning = SpaceWarning(Space(), config_->run);
+  said_short_space_ = !warning.empty();
+  if (said_short_space_) console_.Say("warning: " + warning);
+}
+
 /// Saves the state of the last step, after the checkpoint that is being written. A collective.
 void Trainer::Save(CheckpointWriter::How how) {
   using enum CheckpointWriter::How;
@@ -205,6 +217,7 @@ void Trainer::Save(CheckpointWriter::How how) {
   console_.Busy(how == kAtOnce ? fmt::format("saving step {} …", step_)
                                : fmt::format("copying step {} to save it …", step_));
   RefuseBrokenWeights();
+  SayIfSpaceIsShort();
   SyncLogs();
   const bool copied = folder_->checkpoints().Save(MetaNow(), ContentNow(),
                                                   static_cast<int>(config_->checkpoint.keep), how);

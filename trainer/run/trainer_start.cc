@@ -21,7 +21,6 @@
 #include "trainer/adapters/base_hash.h"
 #include "trainer/base/kernels.h"
 #include "trainer/base/versions.h"
-#include "trainer/config/idle_keys.h"
 #include "trainer/config/resolved_config.h"
 #include "trainer/model/presets.h"
 #include "trainer/objective/robustness.h"
@@ -86,9 +85,10 @@ Trainer::Trainer(const LoadedConfig& config, const std::string& command, Communi
 // These steps have collectives: every rank runs them in this order.
 void Trainer::Start(const std::string& command, at::Device device) {
   const Patience patience(comm_, config_->comm.patience);
-  CheckRecordable(config_, comm_.world_size());
+  CheckRecordable(config_, comm_.world_size(), !device.is_cpu());
   LockFolder();
   data_.emplace(OpenData(config_, shape_.classes, comm_, console_));
+  CheckRecordedState(config_, plan(), !device.is_cpu());
   CheckMemory(config_, shape_.loader, data_->rows(), HeldBatches(*config_));
   evaluators_ = MakeEvaluators(*config_, shape_.classes, *data_);
   if (!evaluators_.empty()) CheckMemory(config_, shape_.loader, config_->eval.batch_size);
@@ -159,11 +159,8 @@ void Trainer::SayWhatItIs() {
     console_.Say(fmt::format("eval.zeroshot_classes: classes with equal names are kept apart: {}",
                              DescribeEqualNames(equal)));
   }
-  for (const std::string& line : KeysWithoutEffect(*config_)) console_.Say("note: " + line);
-  for (const std::string& line : SettingWarnings(*config_)) console_.Say("warning: " + line);
-  for (const std::string& line : UnprovedKeys(*config_)) console_.Say("note: " + line);
-  if (const std::string crowded = CrowdedRanks(config_); !crowded.empty()) {
-    console_.Say("warning: " + crowded);
+  for (const auto& [kind, text] : RemarksOn(config_, !Target().device.is_cpu())) {
+    console_.Say(fmt::format("{}: {}", kind, text));
   }
   if (const std::string busy = BusyHost(*config_); !busy.empty()) console_.Say("note: " + busy);
   if (comm_.world_size() > 1) SayRanks();
@@ -182,14 +179,7 @@ void Trainer::PlaceState() {
   const bool moves = !AnyRank(comm_, !SampleTable::BelongsOnDevice(config_->train.state, bytes));
   console_.Say(fmt::format("per-sample state: {}, {}", DescribeBytes(bytes),
                            moves ? "in GPU memory" : "in host memory"));
-  if (!moves && config_->train.cuda_graphs) {
-    throw config_.table().Error(
-        "train.cuda_graphs",
-        "needs the state in GPU memory, and train.state = \"auto\" keeps one of "
-        "this size in host memory; set train.state = \"device\"");
-  }
-  if (!moves) return;
-  table.MoveTo(device);
+  if (moves) table.MoveTo(device);
 }
 
 void Trainer::SayWhatWillNotFit() {
@@ -198,15 +188,10 @@ void Trainer::SayWhatWillNotFit() {
     console_.Say("warning: " + line);
   }
   if (const auto few = SubstituteWarning(plan()); !few.empty()) console_.Say("warning: " + few);
-  std::string space;
   Together(comm_, [&] {
-    if (comm_.rank() != 0) return;
-    const double bytes =
-        CheckpointBytes(learner_->model, *learner_->optimizer, *learner_->objective, plan(),
-                        PrecisionOf(config_->train.precision));
-    space = CheckSpace(SpaceOf(*config_, bytes), config_->run);
+    if (comm_.rank() == 0) CheckSpace(Space(), config_->run);
   });
-  if (!space.empty()) console_.Say("warning: " + space);
+  SayIfSpaceIsShort();
 }
 
 void Trainer::SayRanks() {

@@ -65,14 +65,18 @@ class WideNorms {
 thread_local std::int64_t WideNorms::bytes_ = 0;
 thread_local bool WideNorms::half_ = false;
 
-/// The autocast of a count.
+/// The kind of pass that is counted, and its autocast.
 struct Types {
   std::optional<at::ScalarType> autocast;
   bool gpu_norms = false;  ///< WideNorms
   bool half = false;
+  bool evaluation = false;  ///< no gradients: the peak counts, not what is held for them
+
+  TowerMode mode() const { return evaluation ? TowerMode::kEvaluate : TowerMode::kTrain; }
 };
 
-/// What is alive after `forward(rows)`, whose result holds its graph, for each further row.
+/// What is alive after `forward(rows)`, whose result holds its graph, for each further row; or at
+/// most during an evaluation's.
 template <class Forward>
 std::int64_t BytesPerRow(const Types& types, const Forward& forward) {
   const auto held = [&](std::int64_t rows) {
@@ -80,11 +84,16 @@ std::int64_t BytesPerRow(const Types& types, const Forward& forward) {
     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, live);
     std::optional<WideNorms> norms;
     if (types.gpu_norms) norms.emplace(types.half);
+    std::optional<at::NoGradGuard> no_grad;
+    if (types.evaluation) no_grad.emplace();
     const AutocastGuard autocast(at::kCPU, types.autocast);
     const auto kept = forward(rows);
+    if (types.evaluation) return live->peak();
     return live->value() + (norms ? WideNorms::bytes() : 0);
   };
-  return (held(4) - held(2)) / 2;
+  // A peak is of the same op for all numbers of rows if these are not too few.
+  const std::int64_t few = types.evaluation ? 8 : 2;
+  return (held(2 * few) - held(few)) / few;
 }
 
 struct Kept {
@@ -97,7 +106,7 @@ std::int64_t ImageBytesPerRow(const ClipModel& model, const Types& types) {
   return BytesPerRow(types, [&](std::int64_t rows) {
     const at::Tensor images =
         at::zeros({rows, 3, size, size}, like).contiguous(at::MemoryFormat::ChannelsLast);
-    return Kept{images, {}, model.EncodeImage(images, TowerMode::kTrain)};
+    return Kept{images, {}, model.EncodeImage(images, types.mode())};
   });
 }
 
@@ -176,14 +185,15 @@ class OneThread {
 class Count {
  public:
   Count(const ModelConfig& model, const LockOptions& lock, const Precision& precision,
-        bool grad_checkpointing, bool on_gpu)
+        bool grad_checkpointing, bool on_gpu, bool evaluation = false)
       : model_(model),
         lock_(lock),
         precision_(precision),
         // Both halves hold the same bytes, and a CPU is quick with one of them only.
         types_{.autocast = precision.autocast ? std::optional(at::kBFloat16) : std::nullopt,
                .gpu_norms = on_gpu && precision.autocast.has_value(),
-               .half = precision.autocast == at::kHalf},
+               .half = precision.autocast == at::kHalf,
+               .evaluation = evaluation},
         grad_checkpointing_(grad_checkpointing) {}
 
   double Image() const {
@@ -269,6 +279,16 @@ std::int64_t ActivationBytesPerRow(const ModelConfig& model, const LockOptions& 
   const OneThread one_thread;
   const Count count(model, lock, precision, grad_checkpointing, on_gpu);
   return std::llround(count.Image() + count.Text());
+}
+
+std::int64_t EvaluationBytesPerRow(const ModelConfig& model, at::ScalarType parameters) {
+  const OneThread one_thread;
+  const LockOptions unlocked;
+  Precision precision;
+  precision.parameters = parameters;
+  const Count count(model, unlocked, precision, /*grad_checkpointing=*/false, /*on_gpu=*/false,
+                    /*evaluation=*/true);
+  return std::llround(std::max(count.Image(), count.Text()));  // one after the other
 }
 
 std::int64_t ActivationBytesPerRow(const ClipModel& model, std::optional<at::ScalarType> autocast) {
