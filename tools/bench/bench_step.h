@@ -8,8 +8,9 @@
 
 namespace fastclip {
 
-/// Median seconds of a training step of `rows` rows of this config on `device`, measured for about
-/// `seconds` on synthetic images and captions of real length, without loading and communication.
+/// Seconds (StepTiming) of a training step of `rows` rows of this config on `device`, measured for
+/// about `seconds` on synthetic images and captions of real length, without loading and
+/// communication.
 double MeasureStep(const LoadedConfig& config, std::int64_t rows, double seconds,
                    c10::Device device);
 

@@ -2,10 +2,12 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
+#include <c10/core/Stream.h>
 
 #include <cstdint>
 #include <memory>
 #include <memory_resource>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,10 +26,10 @@ struct BenchCaptions {
   std::pmr::vector<std::int64_t> pool;  ///< [rows]
 };
 
-/// Of the steps after the first.
+/// Of the steps after the first ones.
 struct StepTiming {
   std::vector<double> seconds;   ///< of each step
-  double step_seconds = 0;       ///< the median
+  double step_seconds = 0;       ///< the median; on a GPU, where steps overlap, the mean
   double core_seconds = 0;       ///< the same, of all cores
   std::int64_t text_tokens = 0;  ///< computed in a step, padding included
   std::size_t text_groups = 0;
@@ -48,7 +50,8 @@ class StepBench {
   const BenchCaptions& real() const { return real_; }
   const BenchCaptions& full() const { return full_; }
 
-  /// At least two steps after the first, for about `seconds`.
+  /// At least two steps after the first ones, for about `seconds`. On a GPU as the trainer: batches
+  /// are copied beside the steps, and results are read once the next step is enqueued.
   StepTiming Time(const BenchCaptions& captions, double seconds);
   /// The tensors of the first micro-batch of a step.
   MicroBatch Inputs(const BenchCaptions& captions) const;
@@ -63,6 +66,7 @@ class StepBench {
   const TrainConfig& config_;
   double start_mb_;
   at::Device device_;
+  std::optional<c10::Stream> copies_;  // of a GPU
   ModelConfig model_config_;
   std::int64_t rows_;
   OrderPlan plan_;

@@ -1,10 +1,12 @@
 """What the parts of check.py share: where things are, commands with a time limit, results that are kept at once."""
 
 import contextlib
+import datetime
 import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -16,10 +18,24 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 PREBUILT = TOP / "prebuilt"
 # Wheels of the bundle whose modules have another name.
 MODULES = {"open_clip_torch": "open_clip"}
+# Why a result is missing.
+NO_GPU, NO_TIME = "no GPU", "no time left"
+# What FastCLIP and PyTorch say of a GPU, and its libraries of their workspace.
+OUT_OF_MEMORY = re.compile("CUDA.*out of memory|STATUS_ALLOC_FAILED")
 
 
 class Failed(Exception):
     """A part cannot go on; the text says why."""
+
+    printed = ""  # by the command that failed, up to then
+
+
+class OutOfMemory(Failed):
+    """The GPU's memory does not suffice for a command."""
+
+
+class NoTime(Failed):
+    """A command had less time than its own limit, since its part ends before."""
 
 
 class Session:
@@ -31,6 +47,8 @@ class Session:
         self.device = "cpu" if options.dry else "cuda"
         self.rows, self.part, self.ends = [], "", 0.0
         self.started, self.logs = time.time(), itertools.count()
+        self.date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        self.processes = []
         self.python = self.find_python()
         bundled = (PREBUILT / "bin/fastclip").exists()
         self.programs = PREBUILT / "bin" if bundled else TOP / "build"
@@ -73,18 +91,22 @@ class Session:
         paths = [str(packages), self.environment.get("PYTHONPATH", "")]
         self.environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
 
-    def record(self, name, value, gate="", passed=None):
-        """Keeps a result. `gate` says what is asked of it; without one it is only reported."""
+    def record(self, name, value, gate="", passed=None, anew=False):
+        """Keeps a result. `gate` says what is asked of it; without one it is only reported.
+        anew: in place of this part's earlier result of that name."""
         row = {"part": self.part, "name": name, "value": value, "gate": gate, "passed": passed}
+        if anew:
+            self.rows = [other for other in self.rows if (other["part"], other["name"]) != (self.part, name)]
         self.rows.append(row)
         self.write()
         print(f"  {name}: {show(value)}{f'  [{gate}: {verdict(passed)}]' if gate else ''}", flush=True)
 
-    def not_run(self, name, why="no GPU"):
+    def not_run(self, name, why=NO_GPU):
         self.record(name, f"not run: {why}")
 
     def write(self):
-        result = {"seconds": round(time.time() - self.started, 1), "dry": self.dry, "rows": self.rows}
+        result = {"date": self.date, "seconds": round(time.time() - self.started, 1), "dry": self.dry,
+                  "rows": self.rows}
         target = pathlib.Path(self.options.out)
         target.with_suffix(".part").write_text(json.dumps(result, indent=1))
         os.replace(target.with_suffix(".part"), target)
@@ -111,32 +133,54 @@ class Session:
             [str(word) for word in words], cwd=TOP, env=self.environment | more, start_new_session=True,
             stdout=log.with_suffix(".out").open("w"), stderr=log.open("w"))
         process.log = log
+        self.processes.append(process)
         return process
 
     def wait(self, process, limit=None):
         """The exit code. After the limit, or the part's time, the whole group is killed."""
-        limit = min(limit or 1e9, max(1.0, self.seconds_left()))
+        left = max(1.0, self.seconds_left())
+        seconds = min(limit or left, left)
         try:
-            return process.wait(limit)
+            return process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill(process)
-            raise Failed(f"{pathlib.Path(process.args[0]).name} took over {limit:.0f} s") from None
+            kind = NoTime if limit and left < limit else Failed
+            raise kind(f"{pathlib.Path(process.args[0]).name} took over {seconds:.0f} s") from None
 
     @staticmethod
     def kill(process):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it
+            process.wait(10)
+
+    def kill_all(self):
+        """What a part has left running."""
+        for process in self.processes:
+            if process.poll() is None:
+                self.kill(process)
+        self.processes = []
 
     def run(self, words, limit=None, code=0, merged=False, **more):
-        """What a command prints, with its errors if `merged`; Failed with their end if its exit code is another."""
+        """What a command prints, with its errors if `merged`; Failed with their end if its exit code is another.
+        limit: seconds that the command may take; NoTime if the part ends before."""
+        if limit and self.seconds_left() < 1:
+            raise NoTime(NO_TIME)
         process = self.start(words, **more)
-        got = self.wait(process, limit)
-        out, errors = process.log.with_suffix(".out").read_text(), process.log.read_text(errors="replace")
+        out = process.log.with_suffix(".out")
+        try:
+            got = self.wait(process, limit)
+        except Failed as error:
+            error.printed = out.read_text()
+            raise
+        out, errors = out.read_text(), process.log.read_text(errors="replace")
         if code is not None and got != code:
             lines = [line for line in (errors or out).strip().splitlines() if line.strip()]
-            raise Failed(f"{pathlib.Path(str(words[0])).name} {words[1] if len(words) > 1 else ''}: exit code {got}: "
+            kind = OutOfMemory if OUT_OF_MEMORY.search(out + errors) else Failed
+            error = kind(f"{pathlib.Path(str(words[0])).name} {words[1] if len(words) > 1 else ''}: exit code {got}: "
                          + (" | ".join(lines[-3:]) or "no output")[-600:])
+            error.printed = out
+            raise error
         return out + errors if merged else out
 
     def fastclip(self, *words, **more):

@@ -2,44 +2,33 @@
 
 import json
 import os
-import subprocess
-import threading
+import statistics
 
-from session import Failed
+from session import NO_TIME, Failed, NoTime, OutOfMemory
 
-# Beginnings of names; the runtime's and the driver's are told apart, and none is counted twice.
+# Beginnings of names; the runtime's and the driver's are told apart, and none is counted twice. count_calls.cc names
+# copies of pageable memory so.
 LAUNCHES = ("cudaLaunchKernel", "cudaLaunchCooperativeKernel", "cudaGraphLaunch",
             "cuLaunchKernel", "cuLaunchCooperativeKernel", "cuGraphLaunch")
 WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize", "cudaDeviceSynchronize", "cudaMemcpy_",
+         "pageable cudaMemcpyAsync",
          "cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "cuMemcpyDtoH_", "cuMemcpyHtoD_")
+# Parts of a batch for which gradients are accumulated: a ResNet-50 keeps 65 MB a row, at most 2,000 rows on an H200.
+PARTS = {("RN50", 4096): 4, ("tiny", 16): 2}
+DOES_NOT_FIT = "does not fit"
 
 
-class GpuMemory:
-    """The most memory that the GPU had in use while a command ran, as nvidia-smi shows it."""
+def settings(session):
+    """Seconds to measure each length of captions, and the precision."""
+    return (0.2, "fp32") if session.dry else (2, "amp_bf16")
 
-    def __init__(self, session):
-        self.session, self.most, self.done = session, 0, threading.Event()
 
-    def __enter__(self):
-        self.thread = None if self.session.dry else threading.Thread(target=self.watch)
-        if self.thread:
-            self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.done.set()
-        if self.thread:
-            self.thread.join()
-
-    def watch(self):
-        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0] or "0"
-        words = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", f"--id={gpu}"]
-        while not self.done.wait(0.2):
-            try:
-                shown = subprocess.run(words, capture_output=True, text=True, timeout=5, check=True).stdout
-                self.most = max(self.most, int(shown.split()[0]))
-            except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-                return
+def tried(work, *words):
+    """What `work` returns, or the Failed that it raises."""
+    try:
+        return work(*words)
+    except Failed as error:
+        return error
 
 
 def inputs_of(session, model):
@@ -47,62 +36,136 @@ def inputs_of(session, model):
     file = session.folder / f"inputs-{model}.safetensors"
     if not file.exists():
         session.fastclip("bench", "step", "configs/quickstart.toml", f"model.name={model}", "train.batch_size=16",
-                         "train.device=cpu", "--seconds", 0, "--inputs", file, "--json")
+                         "train.device=cpu", "--seconds", 0, "--inputs", file, "--json", limit=60)
     return file
 
 
-def ours(session, model, rows, seconds, precision, *more):
+def ours(session, model, rows, *more):
+    """What `fastclip bench step` prints."""
+    seconds, precision = settings(session)
     words = ["bench", "step", "configs/quickstart.toml", f"model.name={model}", f"train.batch_size={rows}",
-             "objective.name=fastclip_v3", f"train.device={session.device}", f"train.precision={precision}",
-             *more, "--seconds", seconds, "--json"]
-    with GpuMemory(session) as memory:
-        result = json.loads(session.fastclip(*words))
-    return result | {"memory_mib": memory.most}
+             f"train.micro_batches={PARTS.get((model, rows), 1)}", "objective.name=fastclip_v3",
+             f"train.device={session.device}", f"train.precision={precision}", *more, "--seconds", seconds, "--json"]
+    return json.loads(session.fastclip(*words, limit=60))
 
 
-def theirs(session, model, rows, seconds, precision, compiled=False):
-    words = [session.python, "tools/peers/openclip_step.py", inputs_of(session, model), "--device", session.device,
-             "--precision", precision, "--rows", rows, "--seconds", seconds, *(["--compile"] if compiled else [])]
-    with GpuMemory(session) as memory:
-        result = json.loads(session.run(words).splitlines()[-1])
-    return result | {"memory_mib": memory.most}
+def theirs(session, model, sizes, compiled=False):
+    """What OpenCLIP prints for each number of rows, or the Failed that ended it before. It measures all in one process,
+    the largest last, since starting takes longer than a measurement."""
+    seconds, precision = settings(session)
+    sizes = sorted(sizes)
+    results, ended = {}, Failed("OpenCLIP printed no result")
+    try:
+        words = [session.python, "tools/peers/openclip_step.py", inputs_of(session, model), "--device", session.device,
+                 "--precision", precision, "--seconds", seconds, *(["--compile"] if compiled else []),
+                 "--rows", ",".join(f"{rows}/{PARTS.get((model, rows), 1)}" for rows in sizes)]
+        printed = session.run(words, limit=(120 if compiled else 60) * len(sizes))
+    except Failed as error:
+        printed, ended = error.printed, error
+    for line in printed.splitlines():
+        if line.startswith("{"):
+            result = json.loads(line)
+            results[result["rows"]] = result
+    return {rows: results.get(rows, ended) for rows in sizes}
+
+
+def named(model, rows):
+    parts = PARTS.get((model, rows), 1)
+    return f"{model}, {rows} rows" + (f" in {parts} parts" if parts > 1 else "")
+
+
+def gate_of(session):
+    return "runs" if session.dry else "at least 1.0 of OpenCLIP eager"
+
+
+def turn(session, model, sizes, turns):
+    """FastCLIP at each number of rows, then OpenCLIP. Their results join those of earlier turns, by (model, rows)."""
+    mine = {rows: tried(ours, session, model, rows) for rows in sizes}
+    other = theirs(session, model, sizes)
+    for rows in sizes:
+        pairs = turns.setdefault((model, rows), [])
+        name = named(model, rows) + (", second turn" if pairs else "")
+        pair = mine[rows], other[rows]
+        failed = [result for result in pair if isinstance(result, Failed) and not isinstance(result, OutOfMemory)]
+        failed.sort(key=lambda error: isinstance(error, NoTime))  # the others say more
+        if not failed:
+            pairs.append(pair)
+            record_turns(session, named(model, rows), pairs)
+        elif isinstance(failed[0], NoTime):
+            session.not_run(name, NO_TIME)
+        else:
+            session.record(name, str(failed[0]), gate_of(session), False)
+
+
+def mean_of(results, length, key):
+    """Of a value in each turn; "does not fit" if a turn ran out of memory."""
+    if any(isinstance(result, OutOfMemory) for result in results):
+        return DOES_NOT_FIT
+    return statistics.mean(result[length][key] for result in results)
+
+
+def record_turns(session, name, pairs):
+    """Full captions decide, real ones are reported too. What does not fit has lost to what does."""
+    mine, other = zip(*pairs)
+    for length in ("real", "full"):
+        values = {"FastCLIP": mean_of(mine, length, "samples_per_second"),
+                  "OpenCLIP eager": mean_of(other, length, "samples_per_second")}
+        rates = [0 if value == DOES_NOT_FIT else value for value in values.values()]
+        if all(rates):
+            values["ratio"] = rates[0] / rates[1]
+        asked = gate_of(session) if length == "full" and any(rates) and not session.dry else ""
+        session.record(f"{name}, captions of {length} length, samples/s", values, asked,
+                       rates[0] >= rates[1] if asked else None, anew=True)
+    if not session.dry:
+        values = {"FastCLIP": mean_of(mine, "full", "gpu_peak_mb"),
+                  "OpenCLIP eager": mean_of(other, "full", "gpu_peak_mb")}
+        session.record(f"{name}, most MB of tensors on the GPU", values, anew=True)
 
 
 def speed(session):
-    """Samples/s of whole steps, FastCLIP and OpenCLIP in turns; full captions decide, real ones are reported too."""
+    """Samples/s of whole steps, FastCLIP and OpenCLIP in turns: what tells most first, the rest as time allows."""
+    models, sizes = (("tiny",), (8, 16)) if session.dry else (("ViT-B-32", "RN50"), (256, 1024, 4096))
+    turns = {}
+    for model in models:
+        turn(session, model, sizes, turns)
     if session.dry:
-        plan, seconds, precision, gate = [("tiny", 8), ("tiny", 16)], 0.2, "fp32", ""
-    else:
-        plan = [(model, rows) for rows in (1024, 256, 4096) for model in ("ViT-B-32", "RN50")]
-        seconds, precision, gate = 2, "amp_bf16", "at least 1.0 of OpenCLIP eager"
-    for model, rows in plan:
-        name = f"{model}, {rows} rows"
-        try:
-            a, b = ours(session, model, rows, seconds, precision), theirs(session, model, rows, seconds, precision)
-            for length in ("real", "full"):
-                mine, other = a[length]["samples_per_second"], b[length]["samples_per_second"]
-                asked = gate if length == "full" else ""
-                session.record(f"{name}, captions of {length} length, samples/s",
-                               {"FastCLIP": mine, "OpenCLIP eager": other, "ratio": mine / other},
-                               asked, mine >= other if asked else None)
-            if not session.dry:
-                session.record(f"{name}, MiB of GPU memory", {"FastCLIP": a["memory_mib"], "OpenCLIP": b["memory_mib"]})
-        except Failed as error:
-            session.record(name, str(error), gate or "runs", False)
-            if session.seconds_left() < 1:
-                raise
-    keys(session, seconds, precision)
-    if session.dry:
+        keys(session, turns)
         session.not_run("ViT-B/32 and RN50 at 256, 1,024 and 4,096 rows, memory")
         session.not_run("OpenCLIP compiled")
         return
-    for rows in (1024, 4096, 256):  # a compilation each, as time allows
-        b = theirs(session, "ViT-B-32", rows, seconds, precision, compiled=True)
-        session.record(f"ViT-B-32, {rows} rows, full captions: OpenCLIP compiled, samples/s",
-                       b["full"]["samples_per_second"])
+    against_compiled(session, models, (1024,), turns)
+    keys(session, turns)
+    against_compiled(session, models, (256, 4096), turns)
+    for model in models:
+        again = [rows for rows in sizes if turns[model, rows] and OutOfMemory not in map(type, turns[model, rows][0])]
+        if again:
+            turn(session, model, again, turns)
 
 
-def keys(session, seconds, precision):
+def against_compiled(session, models, sizes, turns):
+    """OpenCLIP compiled, each number of rows for itself; only reported."""
+    for model in models:
+        for rows, other in theirs(session, model, sizes, compiled=True).items():
+            name = f"{named(model, rows)}, captions of full length, OpenCLIP compiled, samples/s"
+            if isinstance(other, OutOfMemory):
+                session.record(name, DOES_NOT_FIT)
+            elif isinstance(other, Failed):
+                session.not_run(name, NO_TIME if isinstance(other, NoTime) else str(other))
+            else:
+                rate = other["full"]["samples_per_second"]
+                mine = earlier_rate(turns, model, rows)
+                session.record(name, {"OpenCLIP compiled": rate} | ({"ratio": mine / rate} if mine else {}))
+
+
+def earlier_rate(turns, model, rows):
+    """FastCLIP's of full captions in its last turn; None if it has none."""
+    for mine, _ in reversed(turns.get((model, rows), [])):
+        if not isinstance(mine, Failed):
+            return mine["full"]["samples_per_second"]
+    return None
+
+
+def keys(session, turns):
     """What train.cuda_graphs and train.channels_last are worth; full captions, as recorded steps have them."""
     plan = [("ViT-B-32", 64, "train.cuda_graphs=true"), ("ViT-B-32", 256, "train.cuda_graphs=true"),
             ("RN50", 256, "train.channels_last=false")]
@@ -112,9 +175,12 @@ def keys(session, seconds, precision):
     for model, rows, key in plan:
         name = f"{model}, {rows} rows, full captions, {key}, samples/s"
         try:
-            runs = [ours(session, model, rows, seconds, precision, "model.trim_text=false", *more) for more in ([], [key])]
-            without, used = (run["full"]["samples_per_second"] for run in runs)
+            used = ours(session, model, rows, "model.trim_text=false", key)["full"]["samples_per_second"]
+            # Of full captions nothing is trimmed.
+            without = earlier_rate(turns, model, rows) or ours(session, model, rows)["full"]["samples_per_second"]
             session.record(name, {"with": used, "without": without, "ratio": used / without})
+        except NoTime:
+            session.not_run(name, NO_TIME)
         except Failed as error:
             session.record(name, str(error), "runs", False)
 
@@ -122,10 +188,24 @@ def keys(session, seconds, precision):
 def calls_of(session, words, out):
     """Counts of CUDA calls while a command ran, by name."""
     library = session.library("libfastclip_gpu_calls.so")
-    session.run(words, CUDA_INJECTION64_PATH=str(library), FASTCLIP_GPU_CALLS=str(out))
+    session.run(words, limit=40, CUDA_INJECTION64_PATH=str(library), FASTCLIP_GPU_CALLS=str(out))
     if not out.exists():
         raise Failed("no calls were counted: CUPTI was not injected")
     return json.loads(out.read_text())
+
+
+def words_of_steps(session, who, steps):
+    """A command of so many steps of full captions."""
+    rows, model = 256, "ViT-B-32"
+    if who == "OpenCLIP":
+        return [session.python, "tools/peers/openclip_step.py", inputs_of(session, model), "--device", "cuda",
+                "--precision", "amp_bf16", "--rows", rows, "--steps", steps]
+    recorded = who.endswith("recorded")
+    words = session.train_words(f"{'recorded' if recorded else 'calls'}-{steps}", f"model.name={model}",
+                                f"train.batch_size={rows}", f"data.train=synthetic:{rows * steps}", "train.epochs=1",
+                                "train.precision=amp_bf16", "train.log_every=1000", "pipeline.threads=8",
+                                "model.trim_text=false", f"train.cuda_graphs={'true' if recorded else 'false'}")
+    return [session.program(), *words]
 
 
 def calls(session):
@@ -136,26 +216,24 @@ def calls(session):
         session.record("the counted steps of OpenCLIP run on the CPU", True, "yes", True)
         session.not_run("launches and waits of a step")
         return
-    rows, model = 256, "ViT-B-32"
-    counted = {"fastclip": [], "fastclip, recorded": [], "OpenCLIP": []}
-    for steps in (10, 30):
-        words = session.train_words(f"calls-{steps}", f"model.name={model}", f"train.batch_size={rows}",
-                                    f"data.train=synthetic:{rows * steps}", "train.epochs=1", "train.precision=amp_bf16",
-                                    "train.log_every=1000", "pipeline.threads=8", "model.trim_text=false")
-        out = session.folder / f"calls-{steps}.json"
-        counted["fastclip"].append(calls_of(session, [session.program(), *words], out))
-        words = [word.replace(f"calls-{steps}", f"recorded-{steps}") for word in words] + ["train.cuda_graphs=true"]
-        out = session.folder / f"recorded-calls-{steps}.json"
-        counted["fastclip, recorded"].append(calls_of(session, [session.program(), *words], out))
-        words = [session.python, "tools/peers/openclip_step.py", inputs_of(session, model), "--device", "cuda",
-                 "--precision", "amp_bf16", "--rows", rows, "--steps", steps]
-        counted["OpenCLIP"].append(calls_of(session, words, session.folder / f"their-calls-{steps}.json"))
-    for who, (few, many) in counted.items():
-        for what, names in (("kernel launches", LAUNCHES), ("waits of the host", WAITS)):
-            total = [sum(n for name, n in calls.items() if name.startswith(names)) for calls in (few, many)]
-            per_step = (total[1] - total[0]) / 20
-            gate = "at most 1" if who.startswith("fastclip") and names is WAITS else ""
-            session.record(f"{who}: {what} per step", per_step, gate, per_step <= 1 if gate else None)
+    for who in ("fastclip", "fastclip, recorded", "OpenCLIP"):
+        try:
+            few, many = (calls_of(session, words_of_steps(session, who, steps), session.folder / f"{who}-{steps}.json")
+                         for steps in (10, 30))
+        except NoTime:
+            session.not_run(f"{who}: calls of a step", NO_TIME)
+        except Failed as error:
+            session.record(f"{who}: calls of a step", str(error), "runs", False)
+        else:
+            record_calls(session, who, few, many)
+
+
+def record_calls(session, who, few, many):
+    for what, names in (("kernel launches", LAUNCHES), ("waits of the host", WAITS)):
+        total = [sum(n for name, n in calls.items() if name.startswith(names)) for calls in (few, many)]
+        per_step = (total[1] - total[0]) / 20
+        gate = "at most 1" if who.startswith("fastclip") and names is WAITS else ""
+        session.record(f"{who}: {what} per step", per_step, gate, per_step <= 1 if gate else None)
 
 
 def make_photographs(session, count):
@@ -183,15 +261,15 @@ def loader(session):
     cores = os.cpu_count()
     shard = make_photographs(session, 32 if session.dry else 400)
     words = ["bench", "pipeline", "--shards", shard, "--threads", max(1, cores - 2), "--json",
-             "--batch", 16 if session.dry else 256, "--seconds", 3 if session.dry else 12]
+             "--batch", 16 if session.dry else 256, "--seconds", 3 if session.dry else 10]
     result = json.loads(session.fastclip(*words))
     rate = result["samples_per_second"]
     session.record(f"samples/s of 500 × 375 JPEGs, {cores} cores", rate)
-    taken = [row["value"] for row in session.rows
+    taken = [row["value"]["FastCLIP"] for row in session.rows
              if row["part"] == "speed" and row["name"].startswith("ViT-B-32, 4096 rows, captions of real")]
     if session.dry:
         session.not_run("the GPU's rate")
-    elif taken:
-        session.record("share of the GPU's rate (ViT-B/32, 4,096 rows) that it feeds", rate / taken[0]["FastCLIP"])
+    elif taken and taken[0] != DOES_NOT_FIT:
+        session.record("share of the GPU's rate (ViT-B/32, 4,096 rows) that it feeds", rate / taken[0])
     else:
         session.not_run("share of the GPU's rate", "no rate was measured (part speed)")

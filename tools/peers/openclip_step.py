@@ -2,6 +2,7 @@
 
 usage: openclip_step.py FILE.safetensors [--device cuda] [--precision amp_bf16] [--compile] [--rows N[,N…]]
                         [--seconds S] [--steps N]
+--rows: N, or N/PARTS to accumulate gradients over that many parts, in two passes as OpenCLIP's --accum-freq does.
 It first compares a forward pass on the CPU with FILE's features of the same weights. A step is towers, OpenCLIP's loss,
 backward and fused AdamW. Prints one JSON object with the keys of `fastclip bench step --json`, or one line for each
 number of --rows, for which FILE's rows are repeated. --steps: so many steps of full captions, not timed.
@@ -48,18 +49,36 @@ class Steps:
         self.model, self.optimizer, self.device = model, optimizer, torch.device(device)
         self.dtype = {"amp": torch.float16, "amp_bf16": torch.bfloat16}.get(setup["precision"])
         self.scaler = torch.amp.GradScaler(device, enabled=device == "cuda" and setup["precision"] == "amp")
-        self.features = torch.compile(self.both) if compiled else self.both
+        # Each number of rows for itself, as in a training run.
+        self.features = torch.compile(self.both, dynamic=False) if compiled else self.both
         self.loss_of = ClipLoss()
+        self.parts = 1
 
     def both(self, images, tokens):
         return self.model.encode_image(images, normalize=True), self.model.encode_text(tokens, normalize=True)
 
+    def autocast(self):
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None)
+
+    def backward(self, images, tokens):
+        parts = list(zip(images.chunk(self.parts), tokens.chunk(self.parts)))
+        known = []
+        if len(parts) > 1:
+            with torch.no_grad(), self.autocast():
+                known = [self.features(*part) for part in parts]
+        for i, part in enumerate(parts):
+            with self.autocast():
+                both = self.features(*part)
+                if known:  # those of the other parts have no gradient
+                    both = [torch.cat(side) for side in zip(*known[:i], both, *known[i + 1:])]
+                loss = self.loss_of(*both, self.model.logit_scale.exp())
+            self.scaler.scale(loss).backward()
+        return loss
+
     def __call__(self, images, tokens):
         images, tokens = (part.to(self.device, non_blocking=True) for part in (images, tokens))
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            loss = self.loss_of(*self.features(images, tokens), self.model.logit_scale.exp())
-        self.scaler.scale(loss).backward()
+        loss = self.backward(images, tokens)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         with torch.no_grad():
@@ -70,7 +89,7 @@ class Steps:
 
 def time_steps(step, images, tokens, seconds):
     if step.device.type == "cuda":
-        return time_on_gpu(step, images.pin_memory(), tokens.pin_memory(), seconds)
+        return time_on_gpu(step, images, tokens, seconds)
     rows = len(images)
     wall, core = [], []
     started = time.perf_counter()
@@ -108,8 +127,14 @@ def time_on_gpu(step, images, tokens, seconds):
     }
 
 
-def repeated(tensor, rows):
-    return tensor.repeat(-(-rows // len(tensor)), *[1] * (tensor.ndim - 1))[:rows].contiguous()
+def repeated(tensor, rows, device):
+    longer = tensor.repeat(-(-rows // len(tensor)), *[1] * (tensor.ndim - 1))[:rows].contiguous()
+    return longer.pin_memory() if device == "cuda" else longer
+
+
+def sizes(text):
+    """Rows and parts of each size."""
+    return [(int(rows), int(parts or 1)) for rows, _, parts in (word.partition("/") for word in text.split(","))]
 
 
 def parse(words):
@@ -118,7 +143,7 @@ def parse(words):
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--rows", type=lambda text: [int(n) for n in text.split(",")], default=[0])
+    parser.add_argument("--rows", type=sizes, default=[(0, 1)])
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--steps", type=int, default=0)
     return parser.parse_args(words)
@@ -149,9 +174,10 @@ def main(words):
                 sys.exit(f"{side} features differ by {difference} (at most 1e-5): the models are not the same")
     model.to(asked.device).train()
     step = Steps(model, make_optimizer(model, setup), setup, asked.device, asked.compile)
-    for rows in (count or len(images) for count in asked.rows):
-        batch = repeated(images, rows)
-        texts = {length: repeated(tensors[f"tokens/{length}"], rows) for length in ("real", "full")}
+    for count, parts in asked.rows:
+        rows, step.parts = count or len(images), parts
+        batch = repeated(images, rows, asked.device)
+        texts = {length: repeated(tensors[f"tokens/{length}"], rows, asked.device) for length in ("real", "full")}
         for _ in range(asked.steps):
             step(batch, texts["full"])
         result = {"peer": "OpenCLIP 3.3.0 in Python", "threads": setup["threads"], "rows": rows, "steps": asked.steps}

@@ -60,11 +60,7 @@ int Trainer::Run(StopSignal& stop) {
 
 int Trainer::RunSteps(StopSignal& stop) {
   first_step_ = step_;
-  // A GPU's host reads a step's results once the next step is enqueued. State in host memory is
-  // read and written by the host: it waits for each step.
-  const bool late = !Target().device.is_cpu() &&
-                    (learner_->table.columns().empty() || !learner_->table.values().is_cpu());
-  const std::size_t unsettled = late ? 1 : 0;
+  const std::size_t unsettled = learner_->reads_late() ? 1 : 0;
   clock_ = RunClock();  // opening the data is no training time
   const struct Ending {
     ~Ending() {

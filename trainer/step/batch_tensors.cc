@@ -71,12 +71,6 @@ std::vector<std::int64_t> GroupLengths(std::span<const std::int64_t> pool, std::
                      by_rule ? GroupCostsOn(!target.device.is_cpu()) : GroupCosts{});
 }
 
-/// Where a GPU copies from without a wait, if the target asks for that.
-at::Tensor Pinned(const at::Tensor& host, const TensorTarget& target) {
-  const bool pin = host.defined() && target.non_blocking && !target.device.is_cpu();
-  return pin ? host.pin_memory() : host;
-}
-
 /// Fills in the groups; within one, captions keep their order.
 void Group(std::span<const std::int64_t> pool, const std::vector<std::int64_t>& lengths,
            const TensorTarget& target, CaptionTensors& captions) {
@@ -104,6 +98,11 @@ void Group(std::span<const std::int64_t> pool, const std::vector<std::int64_t>& 
 }
 
 }  // namespace
+
+at::Tensor Pinned(const at::Tensor& host, const TensorTarget& target) {
+  const bool pin = host.defined() && target.non_blocking && !target.device.is_cpu();
+  return pin ? host.pin_memory() : host;
+}
 
 at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target) {
   if (target.device.is_cpu() || !host.defined()) return host;

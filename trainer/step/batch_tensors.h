@@ -43,6 +43,9 @@ struct TensorTarget {
 /// A stream of its own for TensorTarget::copies. Nothing on the CPU.
 std::optional<c10::Stream> StreamForCopies(at::Device device);
 
+/// `host` in memory from which a GPU copies without a wait, if the target asks for that.
+at::Tensor Pinned(const at::Tensor& host, const TensorTarget& target);
+
 /// A copy of `host` on the target's device, to be used on its current stream; the same tensor on
 /// the CPU, or if it is undefined.
 at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target);

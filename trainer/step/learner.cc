@@ -39,4 +39,9 @@ Learner::Learner(const TrainConfig& config, const ModelConfig& model_config, con
   if (config.model.sync_batch_norm) model.SyncBatchNormOver(comm);
 }
 
+bool Learner::reads_late() const {
+  return !model.logit_scale().device().is_cpu() &&
+         (table.columns().empty() || !table.values().is_cpu());
+}
+
 }  // namespace fastclip

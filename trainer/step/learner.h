@@ -29,6 +29,10 @@ struct Learner {
           LaneRange lanes, std::vector<std::int64_t> rows_per_rank, Communicator& comm,
           at::Device device = at::kCPU, std::int64_t classes = 0);
 
+  /// Whether a step's results can be read once the next step is enqueued: on a GPU. But state in
+  /// host memory is read and written by the host, which then waits for each step.
+  bool reads_late() const;
+
   ClipModel model;
   std::unique_ptr<ContrastiveObjective> objective;
   SampleTable table;
