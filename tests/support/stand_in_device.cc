@@ -15,7 +15,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -26,6 +25,7 @@
 
 #include "tests/support/stand_in_graph.h"
 #include "tests/support/stand_in_ops.h"
+#include "tests/support/stand_in_streams.h"
 
 namespace fastclip::stand_in {
 namespace {
@@ -33,68 +33,20 @@ namespace {
 constexpr int kPoison = 0xff;
 
 std::atomic<std::int64_t> ops = 0, host_reads = 0, blocking_copies = 0, late_copies = 0,
-                          event_waits = 0;
+                          uploads_behind_ops = 0, event_waits = 0, idle_waits = 0;
+std::array<std::atomic<std::int64_t>, kDevices> ops_of = {};  // each device, never reset
 
 std::mutex by_name_mutex;
 std::map<std::string, std::int64_t> by_name;
 
-void CountOp(const std::string& name) {
+void CountOp(const std::string& name, int device) {
   ++ops;
+  ++ops_of[static_cast<std::size_t>(device)];
   const std::lock_guard lock(by_name_mutex);
   ++by_name[name];
 }
 
-// ---- streams: queues of copies that are not carried out yet, and of waits for other streams
-
-struct Entry {
-  std::function<void()> copy;  // or
-  std::int64_t stream = 0;     // a wait for what was
-  std::int64_t position = 0;   // enqueued there before `position`
-};
-
-class Streams {
- public:
-  void Enqueue(std::int64_t stream, Entry entry) {
-    const std::lock_guard lock(mutex_);
-    queues_[stream].waiting.push_back(std::move(entry));
-  }
-  std::int64_t Position(std::int64_t stream) {
-    const std::lock_guard lock(mutex_);
-    return queues_[stream].done + static_cast<std::int64_t>(queues_[stream].waiting.size());
-  }
-  void RunUpTo(std::int64_t stream, std::int64_t position) {
-    const std::lock_guard lock(mutex_);
-    RunLocked(stream, position);
-  }
-  void RunAll(std::int64_t stream) { RunUpTo(stream, Position(stream)); }
-  std::int64_t New() {
-    const std::lock_guard lock(mutex_);
-    return ++last_;
-  }
-
- private:
-  struct Queue {
-    std::deque<Entry> waiting;
-    std::int64_t done = 0;
-  };
-  void RunLocked(std::int64_t stream, std::int64_t position) {
-    Queue& queue = queues_[stream];
-    while (!queue.waiting.empty() && queue.done < position) {
-      const Entry entry = std::move(queue.waiting.front());
-      queue.waiting.pop_front();
-      ++queue.done;
-      if (entry.copy) {
-        entry.copy();
-      } else {
-        RunLocked(entry.stream, entry.position);
-      }
-    }
-  }
-
-  std::recursive_mutex mutex_;
-  std::map<std::int64_t, Queue> queues_;
-  std::int64_t last_ = 0;
-};
+// ---- streams
 
 Streams& streams() {
   static auto* const all = new Streams();
@@ -110,8 +62,16 @@ std::int64_t CurrentStream(int device) {
   return stream == 0 ? -1 - device : stream;
 }
 
+/// Before the host waits for what is enqueued before `place`.
+void BeginHostWait(const char* what, StreamPlace place) {
+  RefuseInRecording(what);
+  streams().RefuseOpenCalls(place);
+}
+
 struct Event {
-  std::int64_t stream = 0, position = 0;
+  StreamPlace place{};
+  std::size_t device = 0;
+  std::int64_t ops = 0;  // of the device, when it was recorded
 };
 
 class Guard final : public c10::impl::DeviceGuardImplInterface {
@@ -145,26 +105,29 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     return true;
   }
   void synchronizeStream(const c10::Stream& stream) const override {
-    RefuseInRecording("a wait for a stream");
+    BeginHostWait("a wait for a stream", streams().End(QueueOf(stream)));
     streams().RunAll(QueueOf(stream));
   }
 
   void record(void** event, const c10::Stream& stream, c10::DeviceIndex,
               c10::EventFlag) const override {
     if (*event == nullptr) *event = new Event();
-    *static_cast<Event*>(*event) = {QueueOf(stream), streams().Position(QueueOf(stream))};
+    const auto device = static_cast<std::size_t>(stream.device_index());
+    *static_cast<Event*>(*event) = {streams().End(QueueOf(stream)), device, ops_of[device]};
   }
   void block(void* event, const c10::Stream& stream) const override {
     const auto* const of = static_cast<Event*>(event);
-    if (of != nullptr) streams().Enqueue(QueueOf(stream), {{}, of->stream, of->position});
+    if (of != nullptr) streams().EnqueueWait(QueueOf(stream), of->place);
   }
   bool queryEvent(void* event) const override {
     CarryOut(event);
     return true;
   }
   void synchronizeEvent(void* event) const override {
-    RefuseInRecording("a wait for an event");
+    const auto* const of = static_cast<Event*>(event);
+    BeginHostWait("a wait for an event", of != nullptr ? of->place : StreamPlace{});
     ++event_waits;
+    if (of != nullptr && of->ops == ops_of[of->device]) ++idle_waits;
     CarryOut(event);
   }
   void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
@@ -174,7 +137,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
  private:
   static void CarryOut(void* event) {
     const auto* const of = static_cast<Event*>(event);
-    if (of != nullptr) streams().RunUpTo(of->stream, of->position);
+    if (of != nullptr) streams().RunUpTo(of->place);
   }
   static std::size_t Index(c10::Device device) {
     return static_cast<std::size_t>(device.has_index() ? device.index() : current_device);
@@ -364,6 +327,7 @@ class Call {
     }
   }
   bool is_view() const { return is_view_; }
+  int device() const { return device_.index(); }
   std::vector<at::Tensor> on_host() const {
     std::vector<at::Tensor> all;
     for (const auto& [ours, host] : pairs_) all.push_back(host);
@@ -438,22 +402,22 @@ bool ReadsInside(std::string_view op) {
 void RepeatOnHost(const std::function<void()>& ops_of_graph) {
   const KernelScope scope;
   streams().RunAll(CurrentStream(current_device));
-  CountOp("graph");
+  CountOp("graph", current_device);
   ops_of_graph();
 }
 
 void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const KernelScope scope;
   const auto& schema = op.schema();
-  if (ReadsInside(schema.name())) {
-    RefuseInRecording("a wait of the host");
-    ++host_reads;
-  }
   Call call(schema.name());
   const std::size_t arguments = schema.arguments().size();
   for (auto value = stack->end() - static_cast<std::ptrdiff_t>(arguments); value != stack->end();
        ++value) {
     *value = call.Argument(*value);
+  }
+  if (ReadsInside(schema.name())) {
+    BeginHostWait("a wait of the host", streams().End(CurrentStream(call.device())));
+    ++host_reads;
   }
   call.Begin();
   torch::jit::Stack given;
@@ -470,15 +434,18 @@ void RunOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   }
   call.TakeResized();
   RecordOp(op, given, made, call.is_view());
-  if (!call.is_view() && !schema.name().starts_with("aten::empty")) CountOp(schema.name());
+  if (!call.is_view() && !schema.name().starts_with("aten::empty")) {
+    CountOp(schema.name(), call.device());
+  }
 }
 
 namespace {
 
 at::Scalar ReadScalar(const at::Tensor& tensor) {
-  RefuseInRecording("a wait of the host");
+  const std::int64_t stream = CurrentStream(tensor.device().index());
+  BeginHostWait("a wait of the host", streams().End(stream));
   const KernelScope scope;
-  streams().RunAll(CurrentStream(tensor.device().index()));
+  streams().RunAll(stream);
   ++host_reads;
   return at::_local_scalar_dense(OnHost(tensor));
 }
@@ -497,7 +464,7 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
   const std::int64_t stream = CurrentStream((to_device ? to : from).device().index());
   streams().RunAll(stream);
   if (to_device && from_device) {
-    CountOp("aten::copy_");
+    CountOp("aten::copy_", to.device().index());
     BeforeRecordedOp({source, target});
     target.copy_(source);
     RecordCopy(source, target);
@@ -508,6 +475,7 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
   // As CUDA: without page-locked memory the host waits.
   if (non_blocking && Pinned::Get().Holds(on_cpu.const_data_ptr())) {
     ++late_copies;
+    if (to_device && stream < 0) ++uploads_behind_ops;
     Poison(target);
     // Device memory that is freed is used again behind what its stream still does. The host's bytes
     // are not kept alive: giving them back early must show.
@@ -516,9 +484,10 @@ at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_block
       bytes = at::from_blob(source.mutable_data_ptr(), source.sizes(), source.strides(),
                             source.options().requires_grad(false));
     }
-    streams().Enqueue(stream, {.copy = [bytes, target] { target.copy_(bytes); }});
+    streams().EnqueueCopy(stream, [bytes, target] { target.copy_(bytes); });
     return to;
   }
+  streams().RefuseOpenCalls(streams().End(stream));
   if (to_device) {
     ++blocking_copies;
   } else {
@@ -624,7 +593,9 @@ Counts counts() {
           .host_reads = host_reads,
           .blocking_copies = blocking_copies,
           .late_copies = late_copies,
-          .event_waits = event_waits};
+          .uploads_behind_ops = uploads_behind_ops,
+          .event_waits = event_waits,
+          .idle_waits = idle_waits};
 }
 
 std::map<std::string, std::int64_t> OpsByName() {
@@ -635,10 +606,17 @@ std::map<std::string, std::int64_t> OpsByName() {
 void ResetCounts() {
   const std::lock_guard lock(by_name_mutex);
   by_name.clear();
-  ops = host_reads = blocking_copies = late_copies = event_waits = 0;
+  ops = host_reads = blocking_copies = late_copies = uploads_behind_ops = 0;
+  event_waits = idle_waits = 0;
 }
 
 void RefuseMemory(std::int64_t after) { refused_from = after < 0 ? -1 : ops + after; }
+
+CallEnd EnqueueCall(c10::Device device) {
+  auto end = std::make_shared<std::atomic<bool>>(false);
+  streams().EnqueueCall(CurrentStream(device.index()), end);
+  return end;
+}
 
 c10::Allocator& PinnedMemory() { return Pinned::Get(); }
 

@@ -3,8 +3,10 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/Device.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 
 namespace fastclip {
@@ -36,7 +38,11 @@ struct Counts {
   std::int64_t host_reads = 0;       ///< waits of the host: item(), copies, nonzero and the like
   std::int64_t blocking_copies = 0;  ///< copies to the device for which the host waited
   std::int64_t late_copies = 0;      ///< non-blocking copies, in both directions
-  std::int64_t event_waits = 0;      ///< waits of the host for an event
+  /// Of these, those to the device on its default stream: carried out behind its ops so far.
+  std::int64_t uploads_behind_ops = 0;
+  std::int64_t event_waits = 0;  ///< waits of the host for an event
+  /// Of these, those for an event behind which no op was enqueued: the device idles after it.
+  std::int64_t idle_waits = 0;
 };
 Counts counts();
 /// Counts::ops by name.
@@ -47,6 +53,13 @@ void ResetCounts();
 /// c10::OutOfMemoryError; later ones do not, since what the caller held is then free. Negative:
 /// none does.
 void RefuseMemory(std::int64_t after);
+
+/// Whether a call of other ranks has ended.
+using CallEnd = std::shared_ptr<std::atomic<bool>>;
+/// Enqueues a call of other ranks on the device's current stream; its caller says when it has
+/// ended. Ops pass it. Until then a wait of the host for what is behind it, which would not end if
+/// a rank were lost, throws std::logic_error.
+CallEnd EnqueueCall(c10::Device device);
 
 /// Page-locked memory of the device.
 c10::Allocator& PinnedMemory();

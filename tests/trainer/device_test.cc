@@ -15,10 +15,8 @@
 #include "tests/support/fake_source.h"
 #include "tests/support/paths.h"
 #include "tests/support/thread_communicator.h"
-#include "tests/trainer/device_under_test.h"
+#include "tests/trainer/on_device.h"
 #include "tests/trainer/small_model.h"
-#include "tests/trainer/step_rank.h"
-#include "trainer/base/kernels.h"
 #include "trainer/eval/class_hits.h"
 #include "trainer/eval/encode_set.h"
 #include "trainer/eval/linear_probe.h"
@@ -34,50 +32,11 @@
 namespace fastclip {
 namespace {
 
-namespace under_test = device_under_test;
-
-class OnDevice : public testing::Test {
- protected:
-  void SetUp() override {
-    const std::string lack = under_test::Open();
-    if (!lack.empty()) GTEST_SKIP() << lack;
-    UseKernels({.tf32 = false});  // the CPU's float32 products have all of their bits
-    under_test::ResetHostWaits();
-  }
-  void TearDown() override { UseKernels({}); }
-
-  at::Device device_ = under_test::Device();
-};
-
-/// Where the device counts what the host waits for.
-void ExpectHostWaits(std::int64_t reads, std::optional<std::int64_t> late_copies = {}) {
-  const auto waits = under_test::host_waits();
-  if (!waits) return;
-  EXPECT_EQ(waits->reads, reads);
-  EXPECT_EQ(waits->blocking_copies, 0);
-  EXPECT_EQ(waits->late_copies, late_copies.value_or(waits->late_copies));
-}
-
 /// A step of the GPU path against the same step on the CPU.
 class DeviceStep : public OnDevice, public testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(EveryObjective, DeviceStep,
                          testing::Values("fastclip_v0", "fastclip_v1", "fastclip_v2", "fastclip_v3",
                                          "sogclr", "isogclr", "openclip", "siglip"));
-
-/// `some`: the fraction of weights that may differ.
-void ExpectSameSteps(Rank& cpu, Rank& device, std::int64_t parts = 1, double tolerance = 1e-9,
-                     double some = 0) {
-  for (std::int64_t step = 0; step < 3; ++step) {
-    const StepReport expected = cpu.Run(step, parts), report = device.Run(step, parts);
-    EXPECT_NEAR(report.loss, expected.loss, tolerance * std::abs(expected.loss));
-    EXPECT_NEAR(report.gradient_norm, expected.gradient_norm,
-                10 * tolerance * expected.gradient_norm);
-    EXPECT_EQ(report.first_visits, expected.first_visits);
-  }
-  const at::Tensor apart = (device.Weights() - cpu.Weights()).abs();
-  EXPECT_LE(apart.gt(tolerance).to(at::kDouble).mean().item<double>(), some) << apart.max();
-  EXPECT_TRUE(at::allclose(device.table.values().cpu(), cpu.table.values(), tolerance, tolerance));
-}
 
 TEST_P(DeviceStep, EqualsTheCpus) {
   const auto comm = WorldOfOne();

@@ -4,13 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/support/open_calls.h"
 #include "tests/support/stand_in_device.h"
 #include "tests/support/thread_communicator.h"
 #include "tests/trainer/step_rank.h"
+#include "trainer/step/column_calibration.h"
 
 namespace fastclip {
 namespace {
@@ -137,6 +141,47 @@ TEST_F(LateStep, ALearningRateThatReadsTheTemperatureStaysOnTheDevice) {
     EXPECT_EQ(report.lr_tau, 0.25);
     EXPECT_NEAR(report.logit_scale, expected.logit_scale, 1e-6) << name;
   }
+}
+
+/// Two ranks whose collectives stay open until they are polled, as where a rank is lost: what waits
+/// for one meanwhile throws.
+class LostRank : public LateStep {
+ protected:
+  static void RunTwo(const std::vector<std::int64_t>& cut, const std::optional<ModelConfig>& model,
+                     const std::function<void(Rank&, Communicator&)>& body) {
+    RunRanks(2, [&](Communicator& ranks) {
+      OpenCalls comm(ranks);
+      Rank rank("fastclip_v2", cut, comm, 0.5, "fp64", model, stand_in::Device(comm.rank()));
+      body(rank, comm);
+    });
+  }
+};
+
+TEST_F(LostRank, HoldsUpNoStepWithItsStateInHostMemory) {
+  RunTwo({5, 3}, {}, [](Rank& rank, Communicator&) {
+    for (std::int64_t step = 0; step < 2; ++step) rank.Run(step, 2);
+  });
+}
+
+TEST_F(LostRank, HoldsUpNoBatchNormOfOneRow) {
+  RunTwo({7, 1}, ThinResNet(), [](Rank& rank, Communicator& comm) {
+    rank.model.SyncBatchNormOver(comm);
+    for (std::int64_t step = 0; step < 2; ++step) rank.Run(step);
+  });
+}
+
+TEST_F(LostRank, HoldsUpNoMeasurementOfColumns) {
+  RunTwo({5, 3}, {}, [](Rank& rank, Communicator& comm) {
+    ColumnCalibration calibration(rank.model, rank.step, comm, CalibrationNeed::kGradients, {});
+    for (std::int64_t batch = 0; batch < 2; ++batch) {
+      const Rank::Part rows = rank.Micro(batch, 1);
+      calibration.Add(Rank::InputOf(rows, batch));
+    }
+    for (const auto& [site, of] : calibration.Finish()) {
+      EXPECT_GT(of.activation.sum().item<double>(), 0) << site;
+      EXPECT_GT(of.gradient.sum().item<double>(), 0) << site;
+    }
+  });
 }
 
 // As many blocks as ViT-B/32 has: the number of launches does not depend on widths.

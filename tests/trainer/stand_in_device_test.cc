@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,52 @@ TEST_F(StandInDevice, CountsWhatTheHostWaitsFor) {
   EXPECT_EQ(x.sum().item<float>(), 3);
   x.cpu();
   EXPECT_EQ(stand_in::counts().host_reads, 2);
+}
+
+TEST_F(StandInDevice, CountsWaitsBehindWhichNothingIsEnqueued) {
+  const at::Tensor x = at::ones({3}).to(kDevice);
+  c10::Event done(kDevice.type());
+  for (const bool more : {true, false}) {
+    done.record(c10::impl::VirtualGuardImpl(kDevice.type()).getStream(kDevice));
+    if (more) x.add(1);
+    done.synchronize();
+  }
+  EXPECT_EQ(stand_in::counts().event_waits, 2);
+  EXPECT_EQ(stand_in::counts().idle_waits, 1);
+}
+
+TEST_F(StandInDevice, CountsUploadsThatStandBehindItsOps) {
+  const c10::impl::VirtualGuardImpl device(kDevice.type());
+  const at::Tensor source = Pinned({1, 2, 3}), target = at::empty({3}, at::TensorOptions(kDevice));
+  const c10::Stream compute = device.exchangeStream(device.getNewStream(kDevice));
+  target.copy_(source, /*non_blocking=*/true);
+  EXPECT_EQ(stand_in::counts().uploads_behind_ops, 0);
+  device.exchangeStream(compute);
+  target.copy_(source, /*non_blocking=*/true);
+  EXPECT_EQ(stand_in::counts().uploads_behind_ops, 1);
+  EXPECT_EQ(stand_in::counts().late_copies, 2);
+}
+
+TEST_F(StandInDevice, RefusesToWaitBehindACallOfOtherRanks) {
+  const c10::impl::VirtualGuardImpl device(kDevice.type());
+  const c10::Stream compute = device.getStream(kDevice), other = device.getNewStream(kDevice);
+  c10::Event before(kDevice.type()), behind(kDevice.type());
+  at::Tensor x = at::ones({3}).to(kDevice);
+  before.record(compute);
+  const stand_in::CallEnd end = stand_in::EnqueueCall(kDevice);
+  behind.record(compute);
+  behind.block(other);
+  x = x + 1;
+  EXPECT_NO_THROW(before.synchronize());
+  EXPECT_THROW(behind.synchronize(), std::logic_error);
+  EXPECT_THROW(other.synchronize(), std::logic_error);
+  EXPECT_THROW(x.sum().item<float>(), std::logic_error);
+  EXPECT_THROW(x.cpu(), std::logic_error);
+  EXPECT_THROW(x.nonzero(), std::logic_error);
+  EXPECT_THROW(at::ones({3}).to(kDevice), std::logic_error) << "the host waits for the copy";
+  *end = true;
+  EXPECT_EQ(x.sum().item<float>(), 6);
+  other.synchronize();
 }
 
 TEST_F(StandInDevice, ShowsAWaitThatWasForgotten) {

@@ -40,13 +40,14 @@ struct Rank {
   Rank(const std::string& objective_name, const std::vector<std::int64_t>& lanes_per_rank,
        Communicator& comm, double clip_norm = 0, const char* precision = "fp64",
        const std::optional<ModelConfig>& config = {}, at::Device on = at::kCPU,
-       const OptimizerOptions& optimizer_options = {}, bool recorded = false)
+       const OptimizerOptions& optimizer_options = {}, bool recorded = false,
+       const LockOptions& lock = {})
       : plan(
             {.size = 64, .batch_size = kRows, .lanes = kLanes, .chunk = 1, .window = 8, .seed = 3}),
         lanes(plan.LanesOf(comm.rank(), lanes_per_rank)),
         dtype(PrecisionOf(precision).parameters),
         device(on),
-        model(config ? *config : ThinModel(objective_name), 5, 0.07, dtype, {}, device),
+        model(config ? *config : ThinModel(objective_name), 5, 0.07, dtype, lock, device),
         objective(MakeObjective({.name = objective_name, .mode = "exact", .rho = 1})),
         table(plan, lanes, objective->state_columns(), objective->initial_state(), dtype),
         optimizer(MakeOptimizer(model.described(), optimizer_options)),

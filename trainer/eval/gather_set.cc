@@ -46,6 +46,7 @@ EncodedSet GatherSet(const EncodedSet& mine, Communicator& comm) {
       AsTensor(std::vector<std::int64_t>(mine.skips.values().begin(), mine.skips.values().end()));
   comm.AllReduceSum(skips);
   std::copy_n(skips.const_data_ptr<std::int64_t>(), kSkipCauses, all.skips.values().begin());
+  comm.CallsSoFar()->Wait();  // the host reads what is computed from the features
   return all;
 }
 

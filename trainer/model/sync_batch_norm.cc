@@ -82,10 +82,13 @@ SyncedNorm SyncBatchNorm(const at::Tensor& x, const at::Tensor& weight, const at
     moment = ((all.narrow(1, channels, channels) + (means - mean).square()) * counts).sum(0);
   }
   // Read back only where it may be so: a GPU would wait here in each layer.
-  if (x.numel() / channels < 2 && count.item<double>() < 2) {
-    throw std::invalid_argument(
-        "batch norm: only one value per channel over all ranks; use more rows per micro-batch, or "
-        "larger images");
+  if (x.numel() / channels < 2) {
+    comm.CallsSoFar()->Wait();
+    if (count.item<double>() < 2) {
+      throw std::invalid_argument(
+          "batch norm: only one value per channel over all ranks; use more rows per micro-batch, "
+          "or larger images");
+    }
   }
   const at::Tensor inverse_deviation = (moment / count + epsilon).rsqrt();
   return {.y = SyncedFunction::apply(x, weight, bias, mean, inverse_deviation, count,

@@ -9,6 +9,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "trainer/base/upload.h"
+
 namespace fastclip {
 
 SampleTable::SampleTable(const OrderPlan& plan, LaneRange lanes, std::vector<std::string> columns,
@@ -55,8 +57,9 @@ void SampleTable::ForEachRecord(
   if (!some.empty()) visit(some);
 }
 
-void SampleTable::MoveTo(at::Device device) {
+void SampleTable::MoveTo(at::Device device, const std::optional<c10::Stream>& copies) {
   if (device.is_cpu()) return;
+  copies_ = copies;
   values_ = at::cat({values_, values_.new_zeros({1, values_.size(1)})}).to(device);
 }
 
@@ -76,7 +79,7 @@ SampleTable::Rows SampleTable::Find(std::span<const std::int64_t> indices) const
   for (std::int64_t i = rows.count - 1; i >= 0; --i) {
     from[rows.count + i] = later.insert(from[i]).second ? from[i] : rows_;
   }
-  rows.on_table = rows.host.to(values_.device(), at::kLong, /*non_blocking=*/true);
+  rows.on_table = Uploaded(rows.host, values_.device(), /*non_blocking=*/true, copies_);
   return rows;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Stream.h>
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,8 +41,9 @@ class SampleTable {
     constexpr double kMost = 2.0 * (std::int64_t{1} << 30);
     return where == "device" || (where == "auto" && bytes <= kMost);
   }
-  /// Puts the table on a GPU, where a step reads and writes it without a wait of the host.
-  void MoveTo(at::Device device);
+  /// Puts the table on a GPU, where a step reads and writes it without a wait of the host. The rows
+  /// that Find() gives are copied there on `copies` (trainer/base/upload.h).
+  void MoveTo(at::Device device, const std::optional<c10::Stream>& copies = {});
 
   /// The rows of these SampleIndex, all in this rank's lanes. A GPU copies `host` late: keep the
   /// result until the host has read something that was computed after it.
@@ -64,6 +67,7 @@ class SampleTable {
   std::vector<std::int64_t> lane_start_;  // first row of each lane of this rank
   std::int64_t rows_ = 0;
   at::Tensor values_;  // on a GPU with a spare row at the end
+  std::optional<c10::Stream> copies_;
 };
 
 }  // namespace fastclip

@@ -20,6 +20,7 @@
 #include "trainer/adapt/s2ft.h"
 #include "trainer/adapters/base_hash.h"
 #include "trainer/base/kernels.h"
+#include "trainer/base/upload.h"
 #include "trainer/base/versions.h"
 #include "trainer/config/resolved_config.h"
 #include "trainer/model/presets.h"
@@ -99,9 +100,9 @@ void Trainer::Start(const std::string& command, at::Device device) {
   if (config_->train.threads > 0) at::set_num_threads(config_->train.threads);
   RefuseUnlikeData();
   OpenRun(command);
+  copies_ = StreamForCopies(Target().device);
   PlaceState();
   logit_scale_ = model().logit_scale().item<double>();
-  copies_ = StreamForCopies(Target().device);
   SayWhatWillNotFit();
   SayWhatItIs();
 }
@@ -179,7 +180,7 @@ void Trainer::PlaceState() {
   const bool moves = !AnyRank(comm_, !SampleTable::BelongsOnDevice(config_->train.state, bytes));
   console_.Say(fmt::format("per-sample state: {}, {}", DescribeBytes(bytes),
                            moves ? "in GPU memory" : "in host memory"));
-  if (moves) table.MoveTo(device);
+  if (moves) table.MoveTo(device, copies_);
 }
 
 void Trainer::SayWhatWillNotFit() {
@@ -311,6 +312,7 @@ void Trainer::BroadcastFromRank0(const NamedTensors& tensors) {
     at::Tensor values = tensor.detach();
     comm_.Broadcast(values, 0);
   }
+  comm_.CallsSoFar()->Wait();  // the host reads some of them
 }
 
 void Trainer::StartLogs(const std::string& command, const CheckpointMeta& resumed) {

@@ -1,9 +1,6 @@
 #include "trainer/step/batch_tensors.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/Event.h>
-#include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -105,28 +102,7 @@ at::Tensor Pinned(const at::Tensor& host, const TensorTarget& target) {
 }
 
 at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target) {
-  if (target.device.is_cpu() || !host.defined()) return host;
-  const auto upload = [&] {
-    return host.to(target.device, host.scalar_type(), target.non_blocking);
-  };
-  if (!target.copies) return upload();
-  const c10::impl::VirtualGuardImpl device(target.device.type());
-  const c10::Stream compute = device.getStream(target.device);
-  at::Tensor copy;
-  {
-    const c10::StreamGuard on_copies(*target.copies);
-    copy = upload();
-  }
-  c10::Event done(target.device.type());
-  done.record(*target.copies);
-  done.block(compute);
-  copy.record_stream(compute);  // its memory is the other stream's
-  return copy;
-}
-
-std::optional<c10::Stream> StreamForCopies(at::Device device) {
-  if (device.is_cpu()) return std::nullopt;
-  return c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+  return Uploaded(host, target.device, target.non_blocking, target.copies);
 }
 
 at::Tensor ImageTensor(std::span<const std::uint8_t> pixels, std::int64_t rows, std::int64_t size,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeline/loader/batch.h"
+#include "trainer/base/upload.h"
 #include "trainer/step/towers.h"
 
 namespace fastclip {
@@ -34,20 +35,16 @@ struct TensorTarget {
   /// Copies to a GPU do not wait: the batch must live until the host has read something that was
   /// computed from it.
   bool non_blocking = false;
-  /// A GPU copies on this stream, while it still computes what was enqueued before.
+  /// StreamForCopies(): a GPU copies on it, while it still computes what was enqueued before.
   std::optional<c10::Stream> copies{};
   /// MicroBatchesOf: labels in place of captions.
   bool labels = false;
 };
 
-/// A stream of its own for TensorTarget::copies. Nothing on the CPU.
-std::optional<c10::Stream> StreamForCopies(at::Device device);
-
 /// `host` in memory from which a GPU copies without a wait, if the target asks for that.
 at::Tensor Pinned(const at::Tensor& host, const TensorTarget& target);
 
-/// A copy of `host` on the target's device, to be used on its current stream; the same tensor on
-/// the CPU, or if it is undefined.
+/// A copy of `host` for the target: trainer/base/upload.h.
 at::Tensor Uploaded(const at::Tensor& host, const TensorTarget& target);
 
 /// Converts uint8 [rows, size, size, 3] to [rows, 3, size, size], normalized by CLIP's mean and

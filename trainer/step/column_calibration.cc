@@ -58,10 +58,12 @@ void ColumnCalibration::AddGradients(const StepInput& input) {
   for (const auto& [site, of] : calibration.statistics()) {
     AddTo(sums_[site].gradient, of.gradient);  // of all ranks already
   }
+  comm_.CallsSoFar()->Wait();  // the host waits for the copies of the next batch
 }
 
 std::map<std::string, ColumnStatistics> ColumnCalibration::Finish() {
   for (auto& [site, of] : sums_) comm_.AllReduceSum(of.activation);
+  comm_.CallsSoFar()->Wait();  // the host reads the sums
   return std::move(sums_);
 }
 

@@ -212,7 +212,11 @@ StepOutcome TrainStep::Compute(const StepWork& work) {
   optimizer_.Step(work.rates, refusal);
   if (!refusal.known()) {
     ClampLogitScale(model_.logit_scale());
-    if (has_state) table_.Write(work.rows, refusal.Choose(state, result.state));
+    if (has_state) {
+      const at::Tensor written = refusal.Choose(state, result.state);
+      if (table_.values().is_cpu()) comm_.CallsSoFar()->Wait();  // the host reads what it writes
+      table_.Write(work.rows, written);
+    }
   }
 
   std::vector<at::Tensor> late = {norm, refused, shrank, model_.logit_scale().detach()};
