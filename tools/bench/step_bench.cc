@@ -115,7 +115,7 @@ StepBench::StepBench(const TrainConfig& config, const ModelConfig& model, double
   const auto state = static_cast<double>(learner_.table.values().nbytes());
   if (!device.is_cpu() && !learner_.table.columns().empty() &&
       SampleTable::BelongsOnDevice(config.train.state, state)) {
-    learner_.table.MoveTo(device);
+    learner_.table.MoveTo(device, copies_);
   }
   for (std::uint8_t& pixel : pixels_) pixel = static_cast<std::uint8_t>(random_.Next());
   // Which columns S²FT trains does not change its speed, so the first choice will do.
