@@ -158,8 +158,8 @@ class LostRank : public LateStep {
 };
 
 TEST_F(LostRank, HoldsUpNoStepWithItsStateInHostMemory) {
-  RunTwo({5, 3}, {}, [](Rank& rank, Communicator&) {
-    for (std::int64_t step = 0; step < 2; ++step) rank.Run(step, 2);
+  RunTwo({4, 4}, {}, [](Rank& rank, Communicator&) {
+    for (std::int64_t step = 0; step < 2; ++step) rank.Run(step, /*parts=*/2);
   });
 }
 
