@@ -42,10 +42,10 @@ complain 'TBB belongs to compute_pool' \
      grep -vE '^pipeline/loader/compute_pool' || true)"
 
 # Of the code: a long file has a second thought, a full folder a second room. Of config_keys.cc the most is one table.
-sources=$(find pipeline tokenizer trainer comm tools -name '*.h' -o -name '*.cc')
+mapfile -t sources < <(find pipeline tokenizer trainer comm tools -name '*.h' -o -name '*.cc')
 complain 'more than 350 lines; split the file' \
-  "$(wc -l $sources | awk '$1 > 350 && $2 != "total" && $2 != "trainer/config/config_keys.cc"')"
+  "$(wc -l "${sources[@]}" | awk '$1 > 350 && $2 != "total" && $2 != "trainer/config/config_keys.cc"')"
 complain 'more than 40 sources in a folder; divide it' \
-  "$(dirname $sources | sort | uniq -c | awk '$1 > 40')"
+  "$(dirname "${sources[@]}" | sort | uniq -c | awk '$1 > 40')"
 [ "$bad" = 0 ] && echo 'the folders include what they may'
 exit "$bad"

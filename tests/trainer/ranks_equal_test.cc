@@ -118,11 +118,17 @@ TEST_P(EveryObjective, IsTheSameTrainingOnAnyRanksWithAViT) {
   Compare(Cuts(), GetParam(), folder_ / "model.toml", /*has_kinks=*/false);
 }
 
-TEST_P(EveryObjective, IsTheSameTrainingOnAnyRanksWithAResNet) {
+// Of each way in which objectives exchange: a few scalars a row, features, blocks of features.
+// Norms over the ranks and the hosts' network do not see which objective uses them.
+class EveryExchange : public RanksEqual, public testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Ranks, EveryExchange,
+                         testing::Values("fastclip_v3", "openclip", "siglip"));
+
+TEST_P(EveryExchange, IsTheSameTrainingOnAnyRanksWithAResNet) {
   Compare(Cuts(), GetParam(), ResNetModel(), /*has_kinks=*/true);
 }
 
-TEST_P(EveryObjective, IsTheSameTrainingOnTwoHosts) {
+TEST_P(EveryExchange, IsTheSameTrainingOnTwoHosts) {
   if (!hosts_.made()) GTEST_SKIP() << "network namespaces are not permitted here";
   Compare(HostsCuts(), GetParam(), folder_ / "model.toml", /*has_kinks=*/false);
   Compare(HostsCuts(), GetParam(), ResNetModel(), /*has_kinks=*/true);

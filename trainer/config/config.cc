@@ -246,15 +246,19 @@ void LoadedConfig::Validate(const std::string& path) const {
   }
 }
 
-// What has to be the same in all steps, so that one record serves them.
 void LoadedConfig::ValidateGraphs() const {
+  if (config_.train.device == "cpu") {  // found by "auto", it is only said that there is no effect
+    if (config_.train.device_is_auto) return;
+    throw table_.Error("train.cuda_graphs",
+                       "needs a GPU; set train.device = \"cuda\", or train.cuda_graphs = false");
+  }
+  RefuseUnrecordable();
+}
+
+void LoadedConfig::RefuseUnrecordable() const {
   const auto refuse = [&](const char* what) {
     throw table_.Error("train.cuda_graphs", fmt::format("{}, or train.cuda_graphs = false", what));
   };
-  if (config_.train.device == "cpu") {  // found by "auto", it is only said that there is no effect
-    if (!config_.train.device_is_auto) refuse("needs a GPU; set train.device = \"cuda\"");
-    return;
-  }
   if (config_.model.trim_text) {
     refuse(
         "recorded steps have one shape, but captions are trimmed to the longest of each batch; set "

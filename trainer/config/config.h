@@ -150,6 +150,10 @@ class LoadedConfig {
   /// "1 thread for training, 1 for decoding (2 cores, 1 rank)".
   std::string DescribeThreads() const;
 
+  /// Refuses settings for which a step cannot be recorded: all steps must be the same work. Throws
+  /// ConfigError with the key.
+  void RefuseUnrecordable() const;
+
  private:
   void MoveRunTo(const std::string& file);
   /// Resolves values: "advice", format names, device and cores of this host.

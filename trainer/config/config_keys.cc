@@ -153,7 +153,8 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
      "Training data: tar shards (braces and globs work; :: separates sources), or a table of "
      "image paths and captions (.tsv, .csv, .jsonl, also .gz), or \"synthetic:N\". An existing "
      "file name is taken literally; otherwise \\ escapes [ ] { } * ? :. If the files of a run move "
-     "to another folder, resume with the new path; their names must stay.",
+     "to another folder, resume with the new path; their names must stay. Hosts can have the same "
+     "data under other paths: give each rank its own, on resume too; RUN/config.toml has rank 0's.",
      "train_data", kPerHost},
     {"data.val", [](Key k) { k.Text(k->data.val); }, kEvaluation,
      "Image-text pairs for retrieval evaluation during training. Empty: none.",
@@ -161,7 +162,7 @@ constexpr auto kKeys = std::to_array<KeyInfo>({
     {"data.manifest", [](Key k) { k.Text(k->data.manifest); }, kNothing,
      "Path of the manifest (index) of data.train; the index file of each shard goes into the "
      "folder MANIFEST.places. Empty: all next to the shards, or in the run folder if that is not "
-     "writable.",
+     "writable. Ranks with data under other paths need a manifest each.",
      "", kPerHost},
     {"data.tokenizer", [](Key k) { k.Text(k->data.tokenizer); }, kSameSample,
      "\"clip\" (vocabulary installed by tools/setup.sh), \"clip:VOCABULARY_FILE\" or "

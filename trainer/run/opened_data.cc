@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "comm/exchange.h"
 #include "pipeline/base/printable.h"
 #include "trainer/run/ranks.h"
 #include "trainer/run/run_setup.h"
@@ -11,19 +12,13 @@
 namespace fastclip {
 namespace {
 
-/// Rank 0 has just compared each file with its manifest, so the others skip that: it saves load on
-/// a shared file system.
-SourceOptions OfRank(SourceOptions options, const Communicator& comm) {
-  options.trust_manifest = comm.rank() != 0;
-  return options;
-}
-
 /// Opens the list of a config key. Rank 0 checks some records for all.
 OpenedSource OpenList(const LoadedConfig& config, const char* key, const std::string& list,
                       const SourceOptions& options, const ClassSet& classes, Communicator& comm,
                       Console& console) {
+  const SourceOptions own = OfRank(options, list, comm);
   return Rank0First(comm, [&] {
-    OpenedSource opened = OpenListOf(config, key, list, OfRank(options, comm));
+    OpenedSource opened = OpenListOf(config, key, list, own);
     for (const std::string& line : WarningLines(opened.parts)) console.Say("warning: " + line);
     if (comm.rank() == 0) {
       for (const auto& line : LookAtData(config, key, list, *opened.source, options, classes)) {
@@ -39,14 +34,22 @@ OpenedSource OpenList(const LoadedConfig& config, const char* key, const std::st
 }
 
 ZeroShotSet OpenZeroShot(const LoadedConfig& config, Communicator& comm, Console& console) {
+  const SourceOptions own = OfRank(OtherSourceOf(*config), config->eval.zeroshot, comm);
   return Rank0First(comm, [&] {
-    ZeroShotSet set = ZeroShotSet::Open(config, OfRank(OtherSourceOf(*config), comm));
+    ZeroShotSet set = ZeroShotSet::Open(config, own);
     for (const std::string& line : set.Remarks()) console.Say(line);
     return set;
   });
 }
 
 }  // namespace
+
+SourceOptions OfRank(SourceOptions options, const std::string& list, Communicator& comm) {
+  const std::string mine = list + '\n' + options.manifest;
+  const bool compared = GatherTexts(comm, mine).front() == mine;
+  options.trust_manifest = comm.rank() != 0 && compared;
+  return options;
+}
 
 OpenedData OpenData(const LoadedConfig& config, const ClassSet& classes, Communicator& comm,
                     Console& console) {

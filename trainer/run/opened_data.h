@@ -28,6 +28,10 @@ struct OpenedData {
   std::int64_t rows() const { return (lanes.last - lanes.first) * plan.rows_per_lane(); }
 };
 
+/// How this rank opens a list after rank 0. Rank 0 compares each file with its manifest; ranks with
+/// the same list skip that, which saves load on a shared file system. A collective.
+SourceOptions OfRank(SourceOptions options, const std::string& list, Communicator& comm);
+
 /// Opens the lists of a config, with labels if there are `classes`, each on rank 0 first, and
 /// prints warnings: truncated, damaged and missing shards do not stop training. A collective.
 /// Throws ConfigError and what OpenSource() throws.

@@ -138,11 +138,19 @@ std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory,
       memory.micro_batches == 1 ? std::string(memory.ranks == 1 ? "the batch" : "the rank's rows")
                                 : fmt::format("one of {} micro-batches", memory.micro_batches));
   const char* const whole = memory.ranks == 1 ? "in total" : "per rank";
+  const auto add_evaluation = [&] {
+    const double more = memory.Passes(plan.rows) - memory.Held(plan.rows);
+    if (more <= 0) return;
+    lines.Add("", "{} of it for evaluation{}", DescribeBytes(more),
+              memory.recorded() ? ", as recorded steps keep their memory (train.cuda_graphs)"
+                                : ", which needs more than a step (eval.batch_size)");
+  };
   if (!memory.on_gpu) {
     const double all = rank * memory.ranks;  // on this host
     const std::string of_all =
         memory.ranks == 1 ? "" : fmt::format(", {} for all {}", DescribeBytes(all), memory.ranks);
     lines.Add("", "about {} {}{}", DescribeBytes(rank), whole, of_all);
+    add_evaluation();
     const auto free = static_cast<double>(AvailableMemory());
     if (free <= 0 || all <= free) return "";
     return fmt::format("only {} of memory is free, the run needs about {}; {}", DescribeBytes(free),
@@ -151,11 +159,7 @@ std::string AddMemoryLines(ReportLines& lines, const RankMemory& memory,
   lines.Add(
       "", "about {} of GPU memory {}, {} of it for batches, the objective, CUDA and its libraries",
       DescribeBytes(rank), whole, DescribeBytes(memory.Besides(plan.rows)));
-  if (const double more = memory.Passes(plan.rows) - memory.Held(plan.rows); more > 0) {
-    lines.Add("", "{} of it for evaluation{}", DescribeBytes(more),
-              memory.recorded() ? ", as recorded steps keep their memory (train.cuda_graphs)"
-                                : ", which needs more than a step (eval.batch_size)");
-  }
+  add_evaluation();
   if (plan.gpu_bytes <= 0) return "";
   lines.Add("", "{}", DescribeFit(memory, plan.gpu_bytes));
   if (memory.RowsThatFit(plan.gpu_bytes) >= plan.rows) return "";

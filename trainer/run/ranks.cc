@@ -30,7 +30,7 @@ std::int64_t NearestLanes(std::int64_t batch_size, std::int64_t lanes, int step,
 }  // namespace
 
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
-                       Communicator& comm) {
+                       Communicator& comm, const std::string& advice) {
   // JSON must be UTF-8, but a path can hold any bytes.
   std::vector<std::pair<std::string, std::string>> texts;
   for (const auto& [name, value] : values) texts.emplace_back(name, PrintableLines(value));
@@ -41,10 +41,9 @@ void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& v
     for (std::size_t i = 0; i < std::min(first.size(), other.size()); ++i) {
       if (first[i] == other[i]) continue;
       throw std::runtime_error(
-          fmt::format("the ranks differ: {} is {} on rank {}, but {} on rank 0; start all ranks "
-                      "with the same value",
+          fmt::format("the ranks differ: {} is {} on rank {}, but {} on rank 0; {}",
                       other[i][0].get<std::string>(), other[i][1].get<std::string>(), rank,
-                      first[i][1].get<std::string>()));
+                      first[i][1].get<std::string>(), advice));
     }
     if (first.size() != other.size()) {
       throw std::runtime_error(fmt::format(
@@ -61,6 +60,9 @@ void RefuseOtherConfigs(const LoadedConfig& config, Communicator& comm) {
     const KeyInfo* info = FindKey(key);
     if (info == nullptr || !info->per_host) values.emplace_back(key, value);
   }
+  // To open and to evaluate them are collectives.
+  values.emplace_back("data.val", config->data.val.empty() ? "empty" : "set");
+  values.emplace_back("eval.zeroshot", config->eval.zeroshot.empty() ? "empty" : "set");
   RefuseDifferences(values, comm);
 }
 

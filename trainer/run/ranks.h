@@ -11,13 +11,14 @@
 namespace fastclip {
 
 /// Checks that named values are the same on all ranks. A collective: every rank passes the same
-/// names. Throws std::runtime_error on all ranks, with rank, name and both values, if one differs
-/// from rank 0.
+/// names. Throws std::runtime_error on all ranks, with rank, name, both values and the advice, if
+/// one differs from rank 0.
 void RefuseDifferences(const std::vector<std::pair<std::string, std::string>>& values,
-                       Communicator& comm);
+                       Communicator& comm,
+                       const std::string& advice = "start all ranks with the same value");
 
 /// Checks that config and build are the same on all ranks. Keys with KeyInfo::per_host can differ:
-/// threads, prefetching, time limits.
+/// threads, prefetching, time limits, paths of data, but not whether there are such data.
 void RefuseOtherConfigs(const LoadedConfig& config, Communicator& comm);
 
 /// Lanes of each rank: data.lanes_per_rank, or even. Throws ConfigError if they do not fit, with

@@ -250,6 +250,17 @@ std::vector<std::string> LookAtData(const LoadedConfig& config, const std::strin
   return lines;
 }
 
+void CheckTunersRecordable(const LoadedConfig& config, const ModelConfig& model) {
+  const std::vector<TunerSpec> tuners = ReadRecipe(config->adapt, model);
+  const auto drops = std::ranges::find_if(tuners, HasDropout);
+  if (drops == tuners.end()) return;
+  throw config.table().Error(
+      "adapt.tuners",
+      fmt::format("\"{}\" has dropout, which steps recorded by train.cuda_graphs cannot have; set "
+                  "its dropout=0, or train.cuda_graphs = false",
+                  drops->text));
+}
+
 ModelConfig ModelOf(const LoadedConfig& config) {
   ModelConfig model = LoadModelConfig(config->model.name);
   if (config->objective.name == "siglip") model.init_logit_bias = config->temperature.logit_bias;
@@ -259,16 +270,12 @@ ModelConfig ModelOf(const LoadedConfig& config) {
         fmt::format("model {} is a ResNet and has no patches; set it to 0", config->model.name));
   }
   try {
-    const std::vector<TunerSpec> tuners = ReadRecipe(config->adapt, model);
-    const auto drops = std::ranges::find_if(tuners, HasDropout);
-    if (config->train.cuda_graphs && config->train.device != "cpu" && drops != tuners.end()) {
-      throw std::invalid_argument(fmt::format(
-          "\"{}\" has dropout, which steps recorded by train.cuda_graphs cannot have; set its "
-          "dropout=0, or train.cuda_graphs = false",
-          drops->text));
-    }
+    ReadRecipe(config->adapt, model);
   } catch (const std::invalid_argument& error) {
     throw config.table().Error("adapt.tuners", error.what());
+  }
+  if (config->train.cuda_graphs && config->train.device != "cpu") {
+    CheckTunersRecordable(config, model);
   }
   CheckExclude(config, model);
   if (const auto fault = FaultOf(model, config->model.lock)) {

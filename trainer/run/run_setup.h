@@ -19,7 +19,9 @@ namespace fastclip {
 
 /// The model of model.name, with options of other sections; checks locks, dropout and tuners.
 ModelConfig ModelOf(const LoadedConfig& config);
-/// The same, and checks that it fits the tokenizer.
+/// Refuses tuners that a recorded step cannot have.
+void CheckTunersRecordable(const LoadedConfig& config, const ModelConfig& model);
+/// ModelOf(), and checks that it fits the tokenizer.
 ModelConfig CheckedModel(const LoadedConfig& config, const Tokenizer& tokenizer);
 
 /// The parts of a run that do not depend on its data.

@@ -19,7 +19,9 @@
 #include "pipeline/files/file.h"
 #include "trainer/config/config_changes.h"
 #include "trainer/config/idle_keys.h"
+#include "trainer/model/presets.h"
 #include "trainer/objective/sample_table.h"
+#include "trainer/run/run_setup.h"
 #include "trainer/state/adapter_tensors.h"
 #include "trainer/state/checkpoint.h"
 
@@ -29,16 +31,16 @@ namespace {
 namespace fs = std::filesystem;
 
 struct GpuSetting {
-  std::string_view key, value;  // as in a config
+  std::string_view key, value;
   bool proved;
 };
 // What only a GPU can prove. Where tools/gpu_check.sh passes on one, its end names the settings to
 // mark here.
 constexpr std::array kGpuSettings = {
-    GpuSetting{"train.attention", "\"flash\"", false},
-    GpuSetting{"train.attention", "\"mem_efficient\"", false},
-    GpuSetting{"train.attention", "\"cudnn\"", false},
-    GpuSetting{"train.attention", "\"math\"", false},
+    GpuSetting{"train.attention", "flash", false},
+    GpuSetting{"train.attention", "mem_efficient", false},
+    GpuSetting{"train.attention", "cudnn", false},
+    GpuSetting{"train.attention", "math", false},
     GpuSetting{"train.cuda_graphs", "true", false},
 };
 
@@ -105,7 +107,10 @@ void CheckFit(const StartWeights& start, const ModelConfig& model) {
 }
 
 void CheckRecordable(const LoadedConfig& config, int ranks, bool on_gpu) {
-  if (!config->train.cuda_graphs || !on_gpu || ranks == 1) return;
+  if (!config->train.cuda_graphs || !on_gpu) return;
+  config.RefuseUnrecordable();
+  CheckTunersRecordable(config, LoadModelConfig(config->model.name));
+  if (ranks == 1) return;
   throw config.table().Error(
       "train.cuda_graphs",
       fmt::format("only steps of one rank can be recorded, but this run has {}, which exchange "
@@ -130,8 +135,11 @@ std::vector<std::string> UnprovedKeys(const TrainConfig& config, bool on_gpu) {
   if (!on_gpu) return lines;
   const ConfigValues values = ValuesOf(config);
   for (const auto& [key, value, proved] : kGpuSettings) {
-    if (proved || values.at(std::string(key)) != value) continue;
-    lines.push_back(fmt::format("{} = {} is not yet proved on a GPU", key, value));
+    const std::string& set = values.at(std::string(key));
+    const bool is_text = set == fmt::format("'{}'", value);
+    if (proved || (set != value && !is_text)) continue;
+    const char* const quote = is_text ? "\"" : "";
+    lines.push_back(fmt::format("{0} = {2}{1}{2} is not yet proved on a GPU", key, value, quote));
   }
   return lines;
 }
@@ -141,10 +149,13 @@ std::vector<Remark> RemarksOn(const LoadedConfig& config, bool on_gpu) {
   const auto add = [&](const char* kind, const std::vector<std::string>& lines) {
     for (const std::string& line : lines) remarks.push_back({kind, line});
   };
-  add("note", KeysWithoutEffect(*config));
-  add("warning", SettingWarnings(*config));
-  add("note", UnprovedKeys(*config, on_gpu));
-  if (const std::string crowded = CrowdedRanks(config); !crowded.empty()) add("warning", {crowded});
+  TrainConfig there = *config;
+  if (on_gpu) there.train.device = "cuda";  // a dry run can plan for a GPU that is not here
+  add("note", KeysWithoutEffect(there));
+  add("warning", SettingWarnings(there));
+  add("note", UnprovedKeys(there, on_gpu));
+  const std::string crowded = on_gpu ? "" : CrowdedRanks(config);
+  if (!crowded.empty()) add("warning", {crowded});
   return remarks;
 }
 

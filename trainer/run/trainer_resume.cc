@@ -18,6 +18,7 @@
 #include "trainer/adapters/taken_columns.h"
 #include "trainer/config/resolved_config.h"
 #include "trainer/eval/zero_shot.h"
+#include "trainer/run/opened_data.h"
 #include "trainer/run/resume_check.h"
 #include "trainer/run/run_setup.h"
 #include "trainer/run/start_check.h"
@@ -105,8 +106,7 @@ void Trainer::TakeEstimators(const std::string& file) {
   if (!field.empty()) {
     using Clock = std::chrono::steady_clock;
     Clock::time_point said = {};
-    SourceOptions options = TrainSourceOf(*config_);
-    options.trust_manifest = comm_.rank() != 0;
+    const SourceOptions options = OfRank(TrainSourceOf(*config_), config_->data.train, comm_);
     keys.emplace(Rank0First(comm_, [&] {
       return RecordKeys(
           config_->data.train, field, options, [&](std::int64_t done, std::int64_t all) {

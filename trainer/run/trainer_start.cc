@@ -16,6 +16,7 @@
 #include "comm/exchange.h"
 #include "comm/launch.h"
 #include "pipeline/base/printable.h"
+#include "pipeline/base/suggested_command.h"
 #include "pipeline/sources/open_source.h"
 #include "trainer/adapt/s2ft.h"
 #include "trainer/adapters/base_hash.h"
@@ -132,7 +133,10 @@ void Trainer::RefuseUnlikeData() {
   };
   add("data.val", data_->val.get());
   add("eval.zeroshot", data_->zeroshot.source.get());
-  RefuseDifferences(data, comm_);
+  RefuseDifferences(
+      data, comm_,
+      "give all ranks the same data; where they have changed, index them again with " +
+          SuggestedCommand("shards index"));
 }
 
 void Trainer::SayWhatItIs() {

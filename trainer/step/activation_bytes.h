@@ -27,7 +27,8 @@ std::int64_t ActivationBytesPerRow(const ModelConfig& model, const LockOptions& 
 std::int64_t ActivationBytesPerRow(const ClipModel& model, std::optional<at::ScalarType> autocast);
 
 /// The most bytes that an image or a caption of full length takes at once in an evaluation, whose
-/// passes keep no gradients and are in the type of the parameters. Counted in the same way.
+/// passes keep no gradients and are in the type of the parameters. Counted in the same way, but
+/// other sizes have their peak at other ops: within 30%.
 std::int64_t EvaluationBytesPerRow(const ModelConfig& model, at::ScalarType parameters);
 
 }  // namespace fastclip

@@ -166,7 +166,7 @@ TEST_F(Adapting, TheTemperatureTrainsUnlessTheKeyKeepsIt) {
     EXPECT_EQ(Run(Adapt(flag, {"train.epochs=1", "adapt.logit_scale=" + flag})), 0) << errors_;
     return scale_of(ReadAdapter(folder_ / (flag + "/checkpoints/step_12")).tensors);
   };
-  EXPECT_EQ(after("false"), before);
+  EXPECT_TRUE(std::isnan(after("false"))) << "the adapter leaves the base's as it is";
   EXPECT_GT(std::abs(after("true") - before), 1e-6);
 }
 
