@@ -73,8 +73,10 @@ std::string LackOfCaptions(const RecordSample& sample, const std::string& part,
     }
   }
   if (sample.OnlyLabels()) {
-    text += fmt::format(". Images with labels are for {} and eval linear",
-                        SuggestedCommand("eval zeroshot"));
+    text += fmt::format(
+        ". Images with labels are for {} and eval linear, or for {} with adapt.task = "
+        "\"classify\"",
+        SuggestedCommand("eval zeroshot"), SuggestedCommand("adapt"));
   }
   return text;
 }

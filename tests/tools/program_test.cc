@@ -474,7 +474,7 @@ TEST_F(CommandLine, ShowsChecksAndComparesConfigs) {
   ASSERT_EQ(Run("config keys warmup_steps > " + out), 0) << errors_;  // OpenCLIP's name
   EXPECT_EQ(ReadFile(out),
             "learning_rate.warmup = 0\n"
-            "    an integer from 0 to 1000000000000; a change: changes results; also: "
+            "    an integer from 0 to 1000000000000; if it changes on resume: changes results; also: "
             "warmup_steps\n"
             "    Warmup steps: the rate rises linearly to lr.\n");
   EXPECT_EQ(Run("config keys warmup-steps > " + out), 0) << errors_;

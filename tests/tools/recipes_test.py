@@ -33,6 +33,8 @@ def main():
     weights = f"model.pretrained={base.name}/run/checkpoints/step_2/model.safetensors"
     for recipe in recipes:
         verb, more = ("adapt", [TINY, weights]) if recipe.parent.name == "adapt" else ("train", [])
+        if 'task = "classify"' in recipe.read_text():
+            more = [*more, 'adapt.classes="10"']  # there is no folder of classes whose names could serve
         with tempfile.TemporaryDirectory() as folder:
             run = pathlib.Path(folder) / "run"
             said = fastclip(verb, str(recipe), "--dry-run", "--samples", "2723840", f"run={run}", "train.device=cpu", *more)

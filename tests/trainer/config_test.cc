@@ -256,6 +256,17 @@ TEST_F(ConfigFile, SettingsThatOnlyAGpuCanProveAreNamedUntilOneHas) {
   EXPECT_TRUE(unproved({"train.device=cpu", "train.attention=flash"}, false).empty());
 }
 
+TEST_F(ConfigFile, APathThatTheShellExpandedIsRefused) {
+  EXPECT_NE(ErrorOf(kMode, {"data.train=s/00.tar", "train.epochs=1", "data.train=s/01.tar"})
+                .find("data.train is set 2 times, to s/00.tar and others: the shell has expanded"),
+            std::string::npos);
+  // A script that adds keys to those it was given means the last.
+  const std::string path = Write(kMode);
+  EXPECT_EQ(LoadedConfig(path, {"train.epochs=1", "train.epochs=2"})->train.epochs, 2);
+  EXPECT_EQ(LoadedConfig(path, {"data.train=s/a.tar", "data.train=s/b.tar"})->data.train,
+            "s/b.tar");
+}
+
 TEST_F(ConfigFile, WhatAStartRemarksOnItsSettingsHasOneList) {
   const std::string path = Write(kMode);
   const LoadedConfig config(path, {"train.device=cpu", "train.tf32=false", "train.precision=amp",

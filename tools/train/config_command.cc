@@ -102,8 +102,8 @@ int PrintKeys(int argc, const char* const* argv) {
       if (!wanted(info)) continue;
       if (!text.empty() && TextOf(info) != text) fmt::print("{}", Wrapped(text, "    ", 100));
       text = TextOf(info);
-      fmt::print("{} = {}\n    {}; a change: {}{}\n", name, value, table.KindOf(name),
-                 MeaningOf(info.change),
+      fmt::print("{} = {}\n    {}; if it changes on resume: {}{}\n", name, value,
+                 table.KindOf(name), MeaningOf(info.change),
                  info.other_names.empty() ? "" : fmt::format("; also: {}", info.other_names));
     }
     if (!text.empty()) fmt::print("{}", Wrapped(text, "    ", 100));

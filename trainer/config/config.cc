@@ -13,6 +13,7 @@
 #include "pipeline/sources/record_keys.h"
 #include "tokenizer/tokenizer_spec.h"
 #include "trainer/config/core_share.h"
+#include "trainer/config/expanded_braces.h"
 #include "trainer/config/label_task.h"
 
 namespace fastclip {
@@ -81,6 +82,9 @@ LoadedConfig::LoadedConfig(const std::string& path, const std::vector<std::strin
   };
   try_to([&] { table_.ReadFile(file); });
   if (wrong.empty()) MoveRunTo(file);
+  if (const std::string fault = BracesTheShellExpanded(overrides); !fault.empty()) {
+    throw ConfigError(fault);
+  }
   for (const std::string& word : overrides) {
     if (!IsUtf8(word)) {
       throw ConfigError(

@@ -133,6 +133,10 @@ ClassList OpenClasses(const std::string& file_or_set, const std::string& list) {
     return {std::move(names), std::move(labels), file_or_set};
   }
   std::vector<std::string> names = ClassesOfList(list);
+  const bool is_pattern = list.find_first_of("*?[{:") != list.npos;
+  if (names.empty() && !is_pattern && !std::filesystem::exists(list)) {
+    throw std::runtime_error(fmt::format("'{}': no such file or folder", list));
+  }
   if (names.empty()) {
     throw std::runtime_error(fmt::format(
         "'{}' is not a folder of classes; set a file of class names (one per line) or \"imagenet\"",

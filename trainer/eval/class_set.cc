@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "pipeline/base/printable.h"
+#include "pipeline/sources/open_source.h"
 #include "trainer/eval/class_prompts.h"
 
 namespace fastclip {
@@ -42,6 +43,12 @@ std::string ClassSet::Describe() const {
 
 ClassSet OpenClassSet(const std::string& classes, const std::string& list) {
   if (const auto number = NumberOf(classes)) {
+    const std::vector<std::string> folders = ClassesOfList(list);
+    if (!folders.empty() && std::ssize(folders) != *number) {
+      throw std::runtime_error(fmt::format(
+          "{} classes are set, but {} has {}; leave adapt.classes empty to use their names",
+          *number, list, Counted(std::ssize(folders), "folder")));
+    }
     return {.count = *number,
             .names = {},
             .labels = std::make_shared<ClassNames>(std::vector<std::string>()),

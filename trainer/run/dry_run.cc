@@ -67,6 +67,7 @@ class PlannedRun {
     DescribeSteps();
     DescribeOrder();
     DescribeObjective();
+    lines_.Add("optimizer", "{}", DescribeOptimizer(*config_));
     DescribeMemory();
     DescribeRunFolder();
     return {lines_.text(), total_steps() - (found_ ? found_->meta.step : 0), largest_rows()};

@@ -176,25 +176,36 @@ std::string BusyHost(const TrainConfig& config) {
 
 std::string DescribeGamma(const GammaOptions& gamma, std::int64_t epochs) {
   const double last = Gamma(gamma, epochs - 1, epochs);
+  if (last == gamma.start) return fmt::format("; gamma {:.3g} throughout", last);
   return fmt::format("; gamma {} from {:.3g} to {:.3g}{}", gamma.schedule, gamma.start, last,
                      gamma.schedule == "constant" || last == gamma.min
                          ? ""
                          : fmt::format(" in the last epoch (gamma.min is {:.3g})", gamma.min));
 }
 
-std::string DescribeTemperature(const TrainConfig& config, double initial) {
-  const TemperatureOptions& temperature = config.temperature;
-  const double rate = temperature.lr < 0 ? config.learning_rate.lr : temperature.lr;
-  std::string text = fmt::format("constant {:.3g}", initial);
-  if (const TemperatureKind kind = TemperatureOf(config.objective.name);
-      kind != TemperatureKind::kConstant) {
-    text = fmt::format("{}, initial {:.3g}; learning rate {:.3g}, schedule {}",
-                       kind == TemperatureKind::kLearned ? "learned" : "learned per sample",
-                       initial, rate, temperature.schedule);
-  }
+std::string DescribeOptimizer(const TrainConfig& config) {
+  const OptimizerOptions& optimizer = config.optimizer;
+  const LearningRateOptions& rate = config.learning_rate;
+  std::string text = fmt::format(
+      "{}, learning rate {:.3g}, schedule {}, {}, weight decay {:.3g}", optimizer.name, rate.lr,
+      rate.schedule, rate.warmup == 0 ? "no warmup" : "warmup " + Counted(rate.warmup, "step"),
+      optimizer.weight_decay);
+  text += optimizer.name == "sgdm"
+              ? fmt::format(", momentum {:.3g}", optimizer.momentum)
+              : fmt::format(", betas {:.3g} and {:.3g}", optimizer.beta1, optimizer.beta2);
   return config.train.clip_norm == 0
              ? text
              : fmt::format("{}; gradients clipped to norm {:g}", text, config.train.clip_norm);
+}
+
+std::string DescribeTemperature(const TrainConfig& config, double initial) {
+  const TemperatureKind kind = TemperatureOf(config.objective.name);
+  if (kind == TemperatureKind::kConstant) return fmt::format("constant {:.3g}", initial);
+  const TemperatureOptions& temperature = config.temperature;
+  return fmt::format("{}, initial {:.3g}; its learning rate {:.3g}, schedule {}",
+                     kind == TemperatureKind::kLearned ? "learned" : "learned per sample", initial,
+                     temperature.lr < 0 ? config.learning_rate.lr : temperature.lr,
+                     temperature.schedule);
 }
 
 std::string DescribeEvery(std::int64_t epochs, std::int64_t steps) {

@@ -52,6 +52,8 @@ std::string BusyHost(const TrainConfig& config);
 std::string DescribeGamma(const GammaOptions& gamma, std::int64_t epochs);
 
 /// "learned, initial 0.07, cosine from 0.001; gradients clipped to norm 1": what the recipe decides
+/// "adamw, learning rate 0.001, schedule cosine, warmup 500 steps, weight decay 0.1, …".
+std::string DescribeOptimizer(const TrainConfig& config);
 /// besides the objective.
 std::string DescribeTemperature(const TrainConfig& config, double initial);
 

@@ -167,6 +167,13 @@ TEST_F(Classifying, WhatCannotBeIsRefusedBeforeItStarts) {
   ExpectError(Adapt("x", {"adapt.head=zeroshot"}), "made of class names");
   ExpectError(Adapt("x", {"model.pretrained="}), "a head needs trained weights");
   ExpectError(Adapt("x", {}, "adapt.tuners=[\"lora text.block.0.q\"]"), "would not be trained");
+  for (const char* name : {"cat", "dog"}) {
+    const std::string folder = folder_ / ("set/" + std::string(name));
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder + "/0.png") << AsString(PngOf(0));
+  }
+  ExpectError(Adapt("x", {"data.train=" + (folder_ / "set")}),
+              "has 2 folders; leave adapt.classes empty to use their names");
   ExpectError(Adapt("x", {"adapt.head=zeroshot", "adapt.classes=" + (folder_ / "classes.txt"),
                           "adapt.templates=nowhere.txt"}),
               "nowhere.txt");
