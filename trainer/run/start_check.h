@@ -51,10 +51,9 @@ std::string BusyHost(const TrainConfig& config);
 /// "; gamma advice from 1 to 0.789 (in the last epoch; gamma.min is 0.784)"
 std::string DescribeGamma(const GammaOptions& gamma, std::int64_t epochs);
 
-/// "learned, initial 0.07, cosine from 0.001; gradients clipped to norm 1": what the recipe decides
 /// "adamw, learning rate 0.001, schedule cosine, warmup 500 steps, weight decay 0.1, …".
 std::string DescribeOptimizer(const TrainConfig& config);
-/// besides the objective.
+/// "learned, initial 0.07; its learning rate 0.001, schedule cosine".
 std::string DescribeTemperature(const TrainConfig& config, double initial);
 
 /// "every 5 epochs and 1000 steps", "at the end".
